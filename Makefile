@@ -1,0 +1,61 @@
+# Everything stands on `install`: a virtual environment with the pinned versions of constraints.txt.
+# uv is used when it is on the PATH, else venv and pip; the result is the same.
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+UV := $(shell command -v uv 2>/dev/null)
+
+ifdef UV
+MAKE_VENV = uv venv --quiet --allow-existing --seed --python $(PYTHON) $(VENV)
+# pip reads find-links from PIP_FIND_LINKS, uv from UV_FIND_LINKS; unsafe-best-match is how pip treats several indexes
+INSTALL = UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" uv pip install --quiet --python $(PY) --constraint constraints.txt
+else
+MAKE_VENV = $(PYTHON) -m venv $(VENV)
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+endif
+
+# one stamp per set of extras; newer pins or requirements make it stale
+stamp = $(VENV)/.installed$(if $(1),-$(1))
+PINS = pyproject.toml constraints.txt
+
+.PHONY: run test install lint ui parity constraints clean help
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(call stamp)  ## set up .venv with the pinned versions
+
+run: $(call stamp)  ## distil, evaluate and log the embedded default
+	$(PY) -m m2v_bench $(ARGS)
+
+test: $(call stamp,test)  ## the whole test suite
+	$(PY) -m pytest $(ARGS)
+
+lint: $(call stamp,lint)  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+parity: $(call stamp,test)  ## the teacher's scores beside the published ones
+	$(PY) tests/parity.py
+
+ui: $(call stamp)  ## open the MLflow pages of the runs made here
+	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+constraints: $(call stamp,test) $(call stamp,lint)  ## write constraints.txt anew from what is installed
+	@{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable --exclude m2v-bench | sed 's/+cpu//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove .venv; results and caches stay
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(MAKE_VENV)
+
+$(call stamp): $(VENV)/bin/python $(PINS)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(call stamp,test) $(call stamp,lint): $(call stamp,%): $(VENV)/bin/python $(PINS)
+	$(INSTALL) --editable '.[$*]'
+	@touch $@

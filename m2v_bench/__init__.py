@@ -1,0 +1,28 @@
+"""Distil, measure and compare static embedding models made from sentence transformers."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from m2v_bench.distillation.distill import distill
+    from m2v_bench.inference.static_model import StaticModel
+
+__version__ = "0.1.0"
+__all__ = ["StaticModel", "__version__", "distill"]
+
+# Importing the package must stay instant: torch, mteb and mlflow are loaded by the first call that needs them.
+_HOMES = {
+    "StaticModel": "m2v_bench.inference.static_model",
+    "distill": "m2v_bench.distillation.distill",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'm2v_bench' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

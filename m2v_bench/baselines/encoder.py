@@ -1,0 +1,47 @@
+"""What the bench asks of a model: a card that identifies it, and a way to embed texts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+
+class Encoder(Protocol):
+    """Anything that embeds texts."""
+
+    def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
+        """Embed `texts`: float32 array of shape (texts, dims).
+
+        `prompt` is put before each text by models that were trained with prompts; others ignore it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model under test: who it is, without loading it.
+
+    Attributes:
+        name: the name in result files, `organisation/model`.
+        revision: a hash of what defines the model's numbers; with `name` it identifies every score.
+        label: what tables and plots call the model.
+        kind: a static table of rows, or a transformer.
+        dims: dimensions of an embedding.
+        n_parameters: numbers in the model.
+        bytes_on_disk: size of the files that it is loaded from.
+        load: loads it; called at most once and only when something must be computed.
+        prompts: prompts by task name, task type or prompt type, as sentence-transformers keeps them.
+        variant: the settings that make it one of several variants; empty for a baseline.
+    """
+
+    name: str
+    revision: str
+    label: str
+    kind: Literal["static", "transformer"]
+    dims: int
+    n_parameters: int
+    bytes_on_disk: int
+    load: Callable[[], Encoder]
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    variant: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,126 @@
+"""Where things that can be made again are kept, and how they are written: once, whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from platformdirs import user_cache_dir
+
+from m2v_bench.errors import BenchError
+
+
+def cache_dir() -> Path:
+    """The cache folder: `M2V_BENCH_CACHE`, or the platform's user cache."""
+    return Path(os.environ.get("M2V_BENCH_CACHE") or user_cache_dir("m2v_bench")).expanduser()
+
+
+def content_hash(value: Any) -> str:
+    """Sixteen hex digits of the SHA-256 of `value` written as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_hash(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> str:
+    """Sixteen hex digits that change with any name or byte below `folder` (hidden files left out).
+
+    Args:
+        folder: the folder to read.
+        suffixes: count only files that end so; all files when None.
+    """
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (suffixes is None or path.name.endswith(suffixes))
+    )
+    return content_hash({name: file_sha256(folder / name) for name in names})
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that becomes `target` when the block ends well, else vanishes."""
+    with _cache_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        with _cache_errors(target.parent):
+            yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of `target`, so that of several processes one does the work and the others wait for it."""
+    lock = FileLock(f"{target}.lock")
+    with _cache_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _cache_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(
+            f"cannot write to the cache folder {folder}: {error.strerror or error}.\n"
+            "Set M2V_BENCH_CACHE to a folder that can be written and has room."
+        ) from error
+
+
+def cached_arrays(
+    stage: str, key: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """The arrays of a stage: read back when the same `key` was computed before, else computed and kept.
+
+    Args:
+        stage: name of the stage, a folder in the cache.
+        key: everything that changes the arrays, and nothing else (never a batch size or a device).
+        compute: makes the arrays, by name.
+
+    Returns:
+        The arrays (memory-mapped, read-only) and whether they came from the cache.
+    """
+    folder = cache_dir() / stage / content_hash(dict(key))
+    hit = folder.is_dir()
+    if not hit:
+        with locked(folder):
+            hit = folder.is_dir()  # another process may have computed it while this one waited
+            if not hit:
+                arrays = compute()
+                with new_folder(folder) as new:
+                    for name, array in arrays.items():
+                        np.save(new / f"{name}.npy", array)
+                    (new / "key.json").write_text(json.dumps(dict(key), indent=2, sort_keys=True))
+    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}, hit
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON so that a reader sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)

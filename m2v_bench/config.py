@@ -1,0 +1,197 @@
+"""Every setting, its type and its default; what types cannot say is checked in `check`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from m2v_bench.distillation.dialects import get_dialect
+from m2v_bench.distillation.reduction import parse_dims
+from m2v_bench.errors import BenchError
+
+
+@dataclass
+class BaseModelConfig:
+    """The sentence transformer to distil: a catalog name, a name on the hub, or a folder."""
+
+    name: str = MISSING
+
+
+@dataclass
+class VocabularyConfig:
+    """Where the tokens come from; tokens whose beginning matches `remove` are dropped."""
+
+    source: str = MISSING
+    remove: str | None = None
+
+
+@dataclass
+class DialectConfig:
+    """Which releases of Model2Vec to compute as."""
+
+    name: str = MISSING
+
+
+@dataclass
+class PoolingConfig:
+    """Pooling of a token's sequence; null means as the dialect says."""
+
+    name: str | None = None
+
+
+@dataclass
+class PcaConfig:
+    """`none`, `auto` (rotate only), a number of dimensions, or a share of the variance."""
+
+    dims: Any = 256
+
+
+@dataclass
+class WeightingConfig:
+    """Weighting of the token rows, null means as the dialect says; `coefficient` is SIF's a."""
+
+    name: str | None = None
+    coefficient: float = 1e-4
+
+
+@dataclass
+class QuantizationConfig:
+    """Number type of the stored rows."""
+
+    dtype: str = "float16"
+
+
+@dataclass
+class SuiteConfig:
+    """What models are scored on: an mteb benchmark by name, or a list of tasks.
+
+    A task is a name or {name, subsets, splits}. Without subsets, a multilingual task keeps those of
+    `languages`; without splits, it keeps those of `splits`, or its own where it has none of them.
+    """
+
+    name: str = MISSING
+    benchmark: str | None = None
+    tasks: list[Any] = field(default_factory=list)
+    languages: list[str] = field(default_factory=lambda: ["eng"])
+    splits: list[str] = field(default_factory=lambda: ["test"])
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are logged: `mlflow` or `none`; uri is any MLflow tracking URI."""
+
+    name: str = MISSING
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "m2v_bench"
+    log_model: bool = True
+
+
+@dataclass
+class SweepConfig:
+    """Set by the files in `conf/sweep`: the sweep's name and the setting that its plot runs along."""
+
+    name: str | None = None
+    axis: str | None = None
+
+
+@dataclass
+class Config:
+    """All settings of a run."""
+
+    base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    dialect: DialectConfig = field(default_factory=DialectConfig)
+    pooling: PoolingConfig = field(default_factory=PoolingConfig)
+    pca: PcaConfig = field(default_factory=PcaConfig)
+    weighting: WeightingConfig = field(default_factory=WeightingConfig)
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    baselines: list[str] = MISSING
+    hub_dir: str | None = None
+    results_dir: str = MISSING
+    seed: int = 42
+    device: str = "cpu"
+    batch_size: int = 32
+    debug: bool = False
+
+
+def register() -> None:
+    """Make `Config` the schema that Hydra checks every setting against."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def conf_dir() -> Path:
+    """The folder of the YAML files: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def check(config: DictConfig) -> Config:
+    """The settings as dataclasses, every value checked that can be checked before anything is computed.
+
+    Raises:
+        BenchError: naming the setting, its value and what is allowed.
+    """
+    from m2v_bench.messages import settings as known_settings
+    from m2v_bench.messages import unknown_settings
+
+    # `+name=value` on the command line adds what the schema does not have
+    flat = flatten(OmegaConf.to_container(config, resolve=True))
+    if unknown := [name for name in flat if name not in known_settings()]:
+        raise BenchError(unknown_settings(unknown))
+    checked = OmegaConf.to_object(config)
+    assert isinstance(checked, Config)
+    get_dialect(checked.dialect.name)
+    parse_dims(checked.pca.dims)
+    if checked.tracking.name not in ("mlflow", "none"):
+        raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
+    if checked.batch_size < 1:
+        raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
+    if checked.seed < 0 or checked.seed >= 2**32:
+        raise BenchError(f"seed={checked.seed}: must lie between 0 and 2**32 - 1")
+    _check_device(checked.device)
+    _check_writable(checked.results_dir)
+    return checked
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {'pca.dims': 256, ...}."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BenchError(f"device={device}: torch cannot use it here ({error}); allowed: cpu") from error
+
+
+def _check_writable(results_dir: str) -> None:
+    import tempfile
+
+    folder = Path(results_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BenchError(
+            f"results_dir={results_dir}: cannot be written ({error.strerror}). "
+            "Set results_dir=FOLDER to one that can."
+        ) from error

@@ -1,0 +1,36 @@
+"""The ways in which Model2Vec has been computed, by release."""
+
+from dataclasses import dataclass
+
+from m2v_bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a family of model2vec releases computes when nothing else is asked for.
+
+    Attributes:
+        releases: the model2vec releases that compute this.
+        pooling: name of the pooling of the token's sequence (`pooling.POOLINGS`).
+        weighting: name of the token weighting (`weighting.WEIGHTINGS`).
+    """
+
+    releases: str
+    pooling: str
+    weighting: str
+
+
+DIALECTS: dict[str, Dialect] = {
+    "m2v-0.7": Dialect(releases="0.7 - 0.10", pooling="mean", weighting="sif"),
+}
+
+
+def get_dialect(name: str) -> Dialect:
+    """The dialect called `name`.
+
+    Raises:
+        BenchError: when there is none.
+    """
+    if name not in DIALECTS:
+        raise BenchError(f"dialect.name={name}: unknown dialect; allowed: {', '.join(DIALECTS)}")
+    return DIALECTS[name]

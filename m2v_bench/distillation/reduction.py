@@ -1,0 +1,71 @@
+"""Principal component analysis of the token vectors: decomposed once, cut to any size."""
+
+import numpy as np
+
+from m2v_bench.errors import BenchError
+
+PcaDims = int | float | str
+"""`none`, `auto` (rotate only), a number of components, or a share of the variance between 0 and 1."""
+
+_CHUNK = 65_536  # rows; keeps the float64 copy small however large the vocabulary is
+
+
+def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Centre `vectors` and rotate them onto all their principal components.
+
+    The covariance is accumulated in float64 and decomposed by `eigh`; each component's sign is fixed so that
+    its score of largest size is positive, hence the result is repeatable and every PCA size is a cut of it.
+
+    Args:
+        vectors: float32 array of shape (tokens, dims).
+
+    Returns:
+        `scores`, float32 (tokens, dims), columns by falling variance; `variance`, float64 (dims,).
+    """
+    n_tokens, n_dims = vectors.shape
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((n_dims, n_dims))
+    for start in range(0, n_tokens, _CHUNK):
+        centred = vectors[start : start + _CHUNK] - mean
+        covariance += centred.T @ centred
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance / (n_tokens - 1))
+    components = eigenvectors[:, ::-1]
+    scores = np.empty((n_tokens, n_dims), dtype=np.float32)
+    for start in range(0, n_tokens, _CHUNK):
+        scores[start : start + _CHUNK] = (vectors[start : start + _CHUNK] - mean) @ components
+    largest = np.abs(scores).argmax(axis=0)
+    scores *= np.where(scores[largest, np.arange(n_dims)] < 0, -1, 1).astype(np.float32)
+    return {"scores": scores, "variance": np.clip(eigenvalues[::-1], 0, None)}
+
+
+def parse_dims(value: object) -> PcaDims:
+    """`pca.dims` as a user may write it, checked.
+
+    Raises:
+        BenchError: when the value is neither `none`, `auto`, a positive integer, nor a share in (0, 1).
+    """
+    allowed = "allowed: none, auto (rotate only), a positive integer, or a share of the variance such as 0.95"
+    if value is None or value in ("none", "auto"):
+        return str(value or "none").lower()
+    if isinstance(value, str):
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}")
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    if value == int(value) and value >= 1:
+        return int(value)
+    raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}")
+
+
+def n_components(dims: PcaDims, variance: np.ndarray) -> int:
+    """How many components `dims` keeps; a size above the number of dimensions rotates without cutting."""
+    if dims == "auto":
+        return len(variance)
+    if isinstance(dims, float):
+        share = np.cumsum(variance) / variance.sum()
+        return min(int(np.searchsorted(share, dims)) + 1, len(variance))
+    return min(int(dims), len(variance))

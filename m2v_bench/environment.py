@@ -1,0 +1,39 @@
+"""What a number was made with."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("mteb", "torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of those that can move a score."""
+    from m2v_bench import __version__
+
+    found = {"m2v_bench": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def git_commit() -> str:
+    """The commit of the checkout that this code runs from, with `+` when files were changed; else `none`."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return "none"
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+
+
+def _git(root: Path, *words: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *words], check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,74 @@
+"""A `Model` in the shape that mteb calls."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.model_meta import ModelMeta, ScoringFunction
+
+from m2v_bench.baselines.encoder import Encoder, Model
+
+if TYPE_CHECKING:
+    from mteb.abstasks.task_metadata import TaskMetadata
+    from mteb.types import PromptType
+
+
+def model_meta(model: Model, *, seed: int) -> ModelMeta:
+    """What mteb files a model's scores under: its name, its revision, and the variant as `experiment_kwargs`."""
+    variant = dict(model.variant)
+    if seed != 42:
+        variant["seed"] = seed  # other draws give other scores: they must not share a file with the usual ones
+    return ModelMeta(
+        loader=None,
+        name=model.name,
+        revision=model.revision,
+        release_date=None,
+        languages=None,
+        n_parameters=model.n_parameters,
+        memory_usage_mb=None,
+        max_tokens=None,
+        embed_dim=model.dims,
+        license=None,
+        open_weights=True,
+        public_training_code=None,
+        public_training_data=None,
+        framework=["Sentence Transformers"] if model.kind == "transformer" else ["NumPy"],
+        similarity_fn_name=ScoringFunction.COSINE,
+        use_instructions=bool(model.prompts),
+        training_datasets=None,
+        experiment_kwargs=variant or None,
+    )
+
+
+class MtebEncoder(AbsEncoder):
+    """Gives mteb the embeddings of a `Model`, which is loaded when the first text comes."""
+
+    def __init__(self, model: Model, *, seed: int) -> None:
+        self._model = model
+        self._encoder: Encoder | None = None
+        self.mteb_model_meta = model_meta(model, seed=seed)
+        prompts, _ = self.validate_task_to_prompt_name(dict(model.prompts), raise_for_invalid_keys=False)
+        self.model_prompts = prompts or None
+
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        task_metadata: "TaskMetadata",
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: "PromptType | None" = None,
+        **kwargs: Any,
+    ) -> np.ndarray:
+        """Embed the texts of mteb's batches; a text that occurs many times is embedded once."""
+        texts = [text for batch in inputs for text in batch["text"]]
+        unique = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        prompt = self.get_prompt(task_metadata, prompt_type) if self.model_prompts else None
+        embeddings = self.loaded().encode(list(unique), batch_size=kwargs.get("batch_size", 32), prompt=prompt)
+        return embeddings[[unique[text] for text in texts]]
+
+    def loaded(self) -> Encoder:
+        """The loaded model."""
+        if self._encoder is None:
+            self._encoder = self._model.load()
+        return self._encoder

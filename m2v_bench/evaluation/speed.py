@@ -1,0 +1,183 @@
+"""Texts per second on one CPU thread, over texts of the suite itself."""
+
+import json
+import logging
+import os
+import platform
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+from mteb.abstasks import AbsTask
+from tqdm.auto import tqdm
+
+from m2v_bench.baselines.encoder import Encoder, Model
+from m2v_bench.cache import content_hash, write_json
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.evaluation.quiet import quiet
+from m2v_bench.tasks.suite import SuiteTask
+
+TEXTS_PER_TASK = 32
+REPEATS = 3
+_MIN_SECONDS = 0.5  # a repeat of a fast model encodes the texts as often as it takes to fill this
+_VERSION = 1
+
+log = logging.getLogger(__name__)
+
+
+def suite_texts(suite: Sequence[SuiteTask], *, seed: int) -> list[str]:
+    """Up to `TEXTS_PER_TASK` texts drawn from each task of the suite whose data can be loaded."""
+    texts: list[str] = []
+    for entry in suite:
+        if entry.missing:
+            continue
+        try:
+            found = sorted(set(_texts(entry.load())))
+        except Exception:
+            continue  # the evaluation reports why
+        texts += random.Random(seed).sample(found, min(TEXTS_PER_TASK, len(found)))
+    return texts
+
+
+def measure(
+    models: Sequence[Model],
+    encoders: dict[str, MtebEncoder],
+    suite: Sequence[SuiteTask],
+    *,
+    suite_name: str,
+    results_dir: Path,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Each model's speed record: read back where this machine measured it before, else measured.
+
+    A record holds texts per second (median of `REPEATS`, with the slowest and the fastest), the share of one
+    core that was busy, the texts' number and mean length, parameters, bytes on disk, and the hardware.
+    """
+    here = hardware()
+    paths = {
+        model.label: results_dir
+        / "speed"
+        / model.name.replace("/", "__")
+        / model.revision
+        / f"{suite_name}-{content_hash(here)[:8]}.json"
+        for model in models
+    }
+    tasks = content_hash([_VERSION, seed, [(entry.name, entry.task.metadata.revision) for entry in suite]])
+    records: dict[str, dict[str, Any]] = {}
+    for model in models:
+        record = _read(paths[model.label])
+        if record.get("texts_of") == tasks:
+            records[model.label] = record
+    todo = [model for model in models if model.label not in records]
+    if todo:
+        with quiet():
+            texts = suite_texts(suite, seed=seed)
+        if not texts:
+            log.warning("speed is not measured: no task of the suite gives a text")
+            todo = []
+        for model in tqdm(todo, desc="measuring speed", unit="model", disable=None):
+            encoder = encoders[model.label].loaded()
+            record = {
+                "model": model.name,
+                "revision": model.revision,
+                "label": model.label,
+                "kind": model.kind,
+                "dims": model.dims,
+                "n_parameters": model.n_parameters,
+                "bytes_on_disk": model.bytes_on_disk,
+                **texts_per_second(encoder, texts),
+                "texts": len(texts),
+                "mean_characters": round(float(np.mean([len(text) for text in texts])), 1),
+                "texts_of": tasks,
+                "suite": suite_name,
+                "threads": 1,
+                "hardware": here,
+                "measured": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            }
+            write_json(paths[model.label], record)
+            records[model.label] = record
+    return list(records.values())
+
+
+def texts_per_second(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
+    """Encode `texts` on one thread, `REPEATS` times after a warm-up, and return the rates."""
+    with one_thread():
+        started = time.perf_counter()
+        encoder.encode(texts, batch_size=32)
+        once = time.perf_counter() - started
+        rounds = max(1, round(_MIN_SECONDS / once))
+        rates, busy = [], []
+        for _ in range(REPEATS):
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(rounds):
+                encoder.encode(texts, batch_size=32)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            rates.append(rounds * len(texts) / wall)
+            busy.append(cpu / wall)
+    return {
+        "texts_per_second": float(np.median(rates)),
+        "slowest": min(rates),
+        "fastest": max(rates),
+        "cores_busy": round(float(np.median(busy)), 2),
+    }
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch, BLAS, OpenMP and the tokenizers package use one thread."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads, tokenizers = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        if tokenizers is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = tokenizers
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, its number of logical cores and the operating system."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return {"processor": processor, "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record
+
+
+def _texts(task: AbsTask) -> Iterator[str]:
+    """Every text in the splits that a task is scored on."""
+    data: Any = task.dataset or {}
+    for splits in [data] if isinstance(data, DatasetDict) else data.values():
+        for name, split in splits.items():
+            if name in task.eval_splits:
+                parts = split.values() if isinstance(split, dict) else [split]
+                for part in parts:
+                    yield from _column_texts(part, set(task._get_content_columns()))
+
+
+def _column_texts(part: Any, columns: set[str]) -> Iterator[str]:
+    for column in columns & set(getattr(part, "column_names", [])):
+        for value in part[column]:
+            yield from [value] if isinstance(value, str) else value

@@ -1,0 +1,108 @@
+"""Hydra's and the system's errors, told in the terms of our settings."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from m2v_bench.config import Config, conf_dir
+from m2v_bench.errors import BenchError
+
+_HELP = "`python -m m2v_bench --help` lists all settings."
+
+
+def explain(error: BaseException, argv: Sequence[str]) -> str | None:
+    """One message for a mistake in the input; None when the error is a defect of this program.
+
+    Args:
+        error: what was raised.
+        argv: the words of the command line.
+    """
+    if isinstance(error, BenchError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing_file(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read `{error.override}` on the command line; quote lists and spaces: 'suite.tasks=[STS12]'"
+    if isinstance(error, ConfigCompositionException):
+        return _composition(error, argv)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return str(error).splitlines()[0]
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return (
+            f"{error.strerror or error}{where}. Files of a run go to results_dir={_value(argv, 'results_dir', 'results')}; "
+            "set results_dir=FOLDER to one that can be written and has room."
+        )
+    return None
+
+
+def unknown_settings(names: Sequence[str]) -> str:
+    """The message for settings that do not exist."""
+    known = [*settings(), *groups()]
+    return "\n".join(f"{name}: no such setting.{_nearest(name, known)} {_HELP}" for name in names)
+
+
+def settings() -> list[str]:
+    """The names of all settings, as in `pca.dims`."""
+    return _fields(Config, "")
+
+
+def groups() -> list[str]:
+    """The names of all config groups."""
+    return sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+
+
+def _fields(cls: type, prefix: str) -> list[str]:
+    names = []
+    for each in fields(cls):
+        if isinstance(each.type, type) and is_dataclass(each.type):
+            names += _fields(each.type, f"{prefix}{each.name}.")
+        else:
+            names.append(f"{prefix}{each.name}")
+    return names
+
+
+def _missing_file(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    options = [str(option) for option in error.options or []]
+    allowed = f"; allowed: {', '.join(options)}" if options else ""
+    return f"{group}={name}: no such choice.{_nearest(name, options)}{allowed}"
+
+
+def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
+    text = str(error)
+    bad = [name for name in _override_names(argv) if name not in {*settings(), *groups()}]
+    if bad:
+        return unknown_settings(bad)
+    if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
+        word = match.group(1)
+        name, _, values = word.partition("=")
+        return (
+            f"{word} gives one setting several values. For one job per value add -m:\n"
+            f"  python -m m2v_bench -m {word}\nFor a list write '{name}=[{values}]'."
+        )
+    if match := re.search(r"Could not override '(\w+)'", text):
+        name = match.group(1)
+        return f"{name} is not chosen by default; write +{name}={_value(argv, name, 'NAME')}"
+    cause = str(error.__cause__ or "").splitlines()
+    return f"{text.splitlines()[0].removeprefix('Error merging override ')}: {cause[0] if cause else text}"
+
+
+def _override_names(argv: Sequence[str]) -> list[str]:
+    words = [word for word in argv if "=" in word and not word.startswith("-")]
+    names = [word.partition("=")[0].lstrip("+~") for word in words]
+    return [name for name in names if not name.startswith("hydra")]
+
+
+def _value(argv: Sequence[str], name: str, default: str) -> str:
+    values = [word.partition("=")[2] for word in argv if word.partition("=")[0].lstrip("+~") == name]
+    return values[-1] if values else default
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

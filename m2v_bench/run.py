@@ -1,0 +1,204 @@
+"""One experiment: config -> distil -> evaluate -> record. The only place that sees all the others."""
+
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from m2v_bench.analysis.report import report_run, show_run
+from m2v_bench.analysis.tables import ScoreTable
+from m2v_bench.assets import catalog, fetch
+from m2v_bench.baselines import check_names, load_baselines
+from m2v_bench.baselines.static import distilled
+from m2v_bench.cache import write_json
+from m2v_bench.config import Config, check, flatten
+from m2v_bench.distillation.distill import Distillation, Recipe, make_recipe, run_recipe
+from m2v_bench.environment import git_commit, versions
+from m2v_bench.errors import BenchError
+from m2v_bench.evaluation.evaluate import Score, evaluate
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.evaluation.speed import measure
+from m2v_bench.tasks import SuiteTask, load_suite
+
+
+@dataclass
+class Timer:
+    """Wall time per stage, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Any:
+        """Add the time of the block to `stage`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
+
+
+def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_sweep: bool = False) -> None:
+    """Distil one variant, score it and the baselines, and leave table, figure and record in `output_dir`.
+
+    Args:
+        config: the composed settings.
+        output_dir: folder of this run's files.
+        parent: id of the MLflow run of the sweep that this run belongs to.
+        in_sweep: the table and figure of one job are then not shown, as the sweep's are.
+
+    Raises:
+        BenchError: for bad input, and after everything else is done when tasks failed.
+    """
+    settings = check(config)
+    timer = Timer()
+    with timer("prepare"):
+        suite = _suite(settings)
+        wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
+        fetch([*wanted, *check_names(settings.baselines), *_suite_assets(suite)])
+        recipe = _recipe(settings)
+    with timer("distil"):
+        distillation = run_recipe(recipe, device=settings.device)
+        model_folder = output_dir / "model"
+        distillation.model.save_pretrained(model_folder)
+    _say_distilled(recipe, distillation)
+    student = distilled(
+        distillation.model,
+        model_folder,
+        name=recipe.name,
+        revision=recipe.revision,
+        label=recipe.label,
+        variant=recipe.variant,
+    )
+    models = [student, *load_baselines(settings.baselines, recipe.base, device=settings.device)]
+    encoders = {model.label: MtebEncoder(model, seed=settings.seed) for model in models}
+    results_dir = Path(settings.results_dir)
+    with timer("evaluate"):
+        scores = evaluate(
+            encoders,
+            models,
+            suite,
+            results_dir=results_dir,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            debug=settings.debug,
+        )
+    if not any(score.main_score is not None for score in scores):
+        raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_failures(scores)}")
+    with timer("speed"):
+        speeds = measure(
+            models, encoders, suite, suite_name=settings.suite.name, results_dir=results_dir, seed=settings.seed
+        )
+    record = {
+        "name": recipe.name,
+        "revision": recipe.revision,
+        "label": recipe.label,
+        "variant": recipe.variant,
+        "settings": flatten(OmegaConf.to_container(config, resolve=True)),
+        "scores": [score.as_row() for score in scores],
+        "speed": speeds,
+        "seconds": {**timer.seconds, **distillation.seconds},
+        "forward_cached": distillation.forward_cached,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "teacher": recipe.base.name.rsplit("/", 1)[-1] if "teacher" in settings.baselines else None,
+        "signature": _signature(settings, suite),
+    }
+    write_json(output_dir / "record.json", record)
+    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    table = report_run(record, output_dir)
+    if not in_sweep:
+        show_run(record, table, output_dir, results_dir)
+    if settings.tracking.name == "mlflow":
+        _log(settings, record, table, output_dir, parent)
+    failures = _failures(scores)
+    if failures:
+        raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
+
+
+def _suite(settings: Config) -> list[SuiteTask]:
+    suite = settings.suite
+    return load_suite(
+        benchmark=suite.benchmark,
+        tasks=suite.tasks,
+        languages=suite.languages,
+        splits=suite.splits,
+        hub_dir=settings.hub_dir,
+        seed=settings.seed,
+    )
+
+
+def _suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
+    return list(dict.fromkeys(entry.asset for entry in suite if entry.asset))
+
+
+def _recipe(settings: Config) -> Recipe:
+    recipe = make_recipe(
+        settings.base_model.name,
+        dialect=settings.dialect.name,
+        vocabulary=settings.vocabulary.source,
+        remove=settings.vocabulary.remove,
+        pooling=settings.pooling.name,
+        pca_dims=settings.pca.dims,
+        weighting=settings.weighting.name,
+        coefficient=settings.weighting.coefficient,
+        dtype=settings.quantization.dtype,
+    )
+    hidden = _hidden_size(recipe.base.path)
+    if isinstance(recipe.pca_dims, int) and hidden and recipe.pca_dims > hidden:
+        raise BenchError(
+            f"pca.dims={recipe.pca_dims}: {settings.base_model.name} has {hidden} dimensions; "
+            f"allowed: 1 to {hidden}, auto (all {hidden}, rotated), none, or a share of the variance such as 0.95"
+        )
+    return recipe
+
+
+def _hidden_size(path: Path) -> int | None:
+    import json
+
+    file = path / "config.json"
+    value = json.loads(file.read_text(encoding="utf-8")).get("hidden_size") if file.is_file() else None
+    return int(value) if value else None
+
+
+def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
+    model = distillation.model
+    source = "forward pass read from the cache" if distillation.forward_cached else "one forward pass"
+    print(
+        f"distilled {recipe.label}: {len(model.table):,} tokens x {model.dims}, {recipe.dtype}, "
+        f"{model.table.nbytes / 1e6:.0f} MB, in {sum(distillation.seconds.values()):.1f} s ({source}; "
+        f"{distillation.n_removed} tokens removed)",
+        flush=True,
+    )
+
+
+def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:
+    made_with = versions()
+    return (
+        f"suite {settings.suite.name} ({len(suite)} tasks); average over tasks; main scores x 100, (n/N tasks); "
+        f"dialect {settings.dialect.name}; seed {settings.seed}; m2v_bench {made_with['m2v_bench']}, "
+        f"mteb {made_with['mteb']}, torch {made_with['torch']}"
+    )
+
+
+def _failures(scores: Sequence[Score]) -> str:
+    failed = [score for score in scores if score.state == "failed"]
+    if not failed:
+        return ""
+    lines = [f"  {score.task}, {score.label}: {score.reason}" for score in failed]
+    return f"{len(failed)} of {len(scores)} scores failed (debug=true shows where):\n" + "\n".join(lines)
+
+
+def _log(settings: Config, record: dict[str, Any], table: ScoreTable, output_dir: Path, parent: str | None) -> None:
+    try:
+        from m2v_bench import tracking
+
+        tracking.log_run(settings.tracking, record, table, output_dir, parent=parent)
+    except Exception as error:
+        if settings.debug:
+            raise
+        # a store that cannot be reached must not cost a result: all that it would hold is in output_dir
+        print(f"not logged: tracking.uri={settings.tracking.uri} gave {type(error).__name__}: {error}")
