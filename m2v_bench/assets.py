@@ -229,8 +229,7 @@ _PREPARE: dict[str, Callable[[Path], None]] = {"glove": _prepare_glove}
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError
-    from huggingface_hub.utils import HFValidationError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     known = ", ".join(asset.name for asset in catalog().values() if asset.kind == "model")
     help_ = (

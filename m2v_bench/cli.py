@@ -50,9 +50,7 @@ def _assets(arguments: argparse.Namespace) -> None:
     for column in ("Name", "What", "Source", "Licence", "MB", "State"):
         grid.add_column(column, justify="right" if column == "MB" else "left")
     for asset in catalog().values():
-        grid.add_row(
-            asset.name, asset.what, asset.source, asset.license, f"{asset.bytes / 1e6:.0f}", state(asset)
-        )
+        grid.add_row(asset.name, asset.what, asset.source, asset.license, f"{asset.bytes / 1e6:.0f}", state(asset))
     console = Console()
     (console if console.is_terminal else Console(width=160)).print(grid)
 

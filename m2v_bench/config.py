@@ -142,8 +142,7 @@ def check(config: DictConfig) -> Config:
     from m2v_bench.messages import unknown_settings
 
     # `+name=value` on the command line adds what the schema does not have
-    flat = flatten(OmegaConf.to_container(config, resolve=True))
-    if unknown := [name for name in flat if name not in known_settings()]:
+    if unknown := [name for name in flat_settings(config) if name not in known_settings()]:
         raise BenchError(unknown_settings(unknown))
     checked = OmegaConf.to_object(config)
     assert isinstance(checked, Config)
@@ -160,12 +159,18 @@ def check(config: DictConfig) -> Config:
     return checked
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {'pca.dims': 256, ...}."""
+def flat_settings(config: DictConfig) -> dict[str, Any]:
+    """The settings as {'pca.dims': 256, ...}, interpolations resolved."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return _flatten(container, "")
+
+
+def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
@@ -192,6 +197,5 @@ def _check_writable(results_dir: str) -> None:
             pass
     except OSError as error:
         raise BenchError(
-            f"results_dir={results_dir}: cannot be written ({error.strerror}). "
-            "Set results_dir=FOLDER to one that can."
+            f"results_dir={results_dir}: cannot be written ({error.strerror}). Set results_dir=FOLDER to one that can."
         ) from error

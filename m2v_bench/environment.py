@@ -34,6 +34,4 @@ def git_commit() -> str:
 
 
 def _git(root: Path, *words: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(root), *words], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    return subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, text=True).stdout.strip()

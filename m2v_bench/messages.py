@@ -5,7 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf.errors import OmegaConfBaseException
 
 from m2v_bench.config import Config, conf_dir
@@ -14,7 +19,7 @@ from m2v_bench.errors import BenchError
 _HELP = "`python -m m2v_bench --help` lists all settings."
 
 
-def explain(error: BaseException, argv: Sequence[str]) -> str | None:
+def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: PLR0911 - one per kind of error
     """One message for a mistake in the input; None when the error is a defect of this program.
 
     Args:
@@ -33,8 +38,9 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:
         return str(error).splitlines()[0]
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
+        folder = _value(argv, "results_dir", "results")
         return (
-            f"{error.strerror or error}{where}. Files of a run go to results_dir={_value(argv, 'results_dir', 'results')}; "
+            f"{error.strerror or error}{where}. Files of a run go to results_dir={folder}; "
             "set results_dir=FOLDER to one that can be written and has room."
         )
     return None

@@ -15,8 +15,9 @@ from m2v_bench.assets import catalog, fetch
 from m2v_bench.baselines import check_names, load_baselines
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import write_json
-from m2v_bench.config import Config, check, flatten
-from m2v_bench.distillation.distill import Distillation, Recipe, make_recipe, run_recipe
+from m2v_bench.config import Config, check, flat_settings
+from m2v_bench.distillation.distill import Distillation, run_recipe
+from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.environment import git_commit, versions
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, evaluate
@@ -90,14 +91,19 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_failures(scores)}")
     with timer("speed"):
         speeds = measure(
-            models, encoders, suite, suite_name=settings.suite.name, results_dir=results_dir, seed=settings.seed
+            models,
+            encoders,
+            suite,
+            suite_name=settings.suite.name,
+            results_dir=results_dir,
+            seed=settings.seed,
         )
     record = {
         "name": recipe.name,
         "revision": recipe.revision,
         "label": recipe.label,
         "variant": recipe.variant,
-        "settings": flatten(OmegaConf.to_container(config, resolve=True)),
+        "settings": flat_settings(config),
         "scores": [score.as_row() for score in scores],
         "speed": speeds,
         "seconds": {**timer.seconds, **distillation.seconds},

@@ -15,6 +15,7 @@ import mlflow
 import numpy as np
 from filelock import FileLock
 from mlflow.entities import Metric, Param
+from mlflow.pyfunc.model import PythonModel
 from mlflow.tracking import MlflowClient
 
 from m2v_bench import __version__
@@ -36,7 +37,7 @@ _ARTIFACTS = {
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 
-class StaticModelFlavour(mlflow.pyfunc.PythonModel):
+class StaticModelFlavour(PythonModel):
     """A static model behind MLflow's `predict`: texts in (a list or a column), float32 embeddings out."""
 
     def load_context(self, context: Any) -> None:

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 _DASHES = ["-", "--", "-.", ":"]
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "figure.dpi": 150,
     "savefig.bbox": "tight",
     "font.size": 10,
@@ -65,7 +65,7 @@ def _area(row: Mapping[str, Any]) -> float:
 def _place_label(figure: Any, axes: Any, row: Mapping[str, Any], taken: list[Any]) -> None:
     """Write a model's name above its circle, or where no other name is; `taken` gathers the names' boxes."""
     radius = math.sqrt(_area(row) / math.pi) + 4
-    places = [(0, radius, "center", "bottom"), (0, -radius, "center", "top")]
+    places: list[tuple[float, float, str, str]] = [(0, radius, "center", "bottom"), (0, -radius, "center", "top")]
     places += [(radius, 0, "left", "center"), (-radius, 0, "right", "center")]
     for x, y, horizontal, vertical in places:
         label = axes.annotate(
@@ -107,7 +107,14 @@ def score_lines(
         xs: Sequence[Any] = values if values is not None else list(points)
         axes.plot(xs, [100 * y for y in points.values()], marker="o", color=_COLOURS[0], label="distilled")
         for x, y in zip(xs, points.values(), strict=True):
-            axes.annotate(f"{100 * y:.1f}", (x, 100 * y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
+            axes.annotate(
+                f"{100 * y:.1f}",
+                (x, 100 * y),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
         for index, (label, score) in enumerate(references.items(), start=1):
             colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
             axes.axhline(100 * score, color=colour, linestyle=dash, label=label)

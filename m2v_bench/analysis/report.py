@@ -41,7 +41,10 @@ def show_run(record: Record, table: ScoreTable, output_dir: Path, results_dir: P
             f"{speed['label']:<34} {speed['texts_per_second']:>10,.0f} texts/s  "
             f"{speed['n_parameters'] / 1e6:>6.1f} M parameters  {speed['bytes_on_disk'] / 1e6:>6.1f} MB on disk"
         )
-    for made, kept in (("speed_vs_score.png", "figures/speed_vs_score.png"), ("table.md", f"tables/{suite}.md")):
+    for made, kept in (
+        ("speed_vs_score.png", "figures/speed_vs_score.png"),
+        ("table.md", f"tables/{suite}.md"),
+    ):
         target = results_dir / kept
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output_dir / made, target)

@@ -33,7 +33,9 @@ class Cell:
     @property
     def text(self) -> str:
         """The value in points and n/N."""
-        return f"- ({self.n}/{self.n_all})" if np.isnan(self.value) else f"{100 * self.value:.2f} ({self.n}/{self.n_all})"
+        return (
+            f"- ({self.n}/{self.n_all})" if np.isnan(self.value) else f"{100 * self.value:.2f} ({self.n}/{self.n_all})"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ def score_table(scores: pd.DataFrame, *, teacher: str | None) -> ScoreTable:
 
     def cell(label: str, tasks: Sequence[str]) -> Cell:
         values = wide.loc[label, list(tasks)].astype(float)
-        return Cell(float(values.mean()) if values.notna().any() else float("nan"), int(values.notna().sum()), len(values))
+        return Cell(
+            float(values.mean()) if values.notna().any() else float("nan"),
+            int(values.notna().sum()),
+            len(values),
+        )
 
     cells = {}
     for label in labels:

@@ -33,9 +33,7 @@ def last(hidden: "Tensor", pooler: "Tensor | None") -> "Tensor":
 def pooler(hidden: "Tensor", pooler: "Tensor | None") -> "Tensor":
     """The model's own pooler output, a learned projection of [CLS]."""
     if pooler is None:
-        raise BenchError(
-            "pooling.name=pooler: this base model has no pooler output; allowed: mean, first, last"
-        )
+        raise BenchError("pooling.name=pooler: this base model has no pooler output; allowed: mean, first, last")
     return pooler
 
 

@@ -70,9 +70,7 @@ def model_vocabulary(base: Tokenizer, remove: str | None) -> Vocabulary:
     rows = {token: row for row, (token, _) in enumerate(kept)}
     data["model"]["vocab"] = rows
     data["added_tokens"] = [
-        {**token, "id": rows[token["content"]]}
-        for token in data["added_tokens"]
-        if token["content"] in rows
+        {**token, "id": rows[token["content"]]} for token in data["added_tokens"] if token["content"] in rows
     ]
     data["post_processor"] = None
     data["padding"] = None

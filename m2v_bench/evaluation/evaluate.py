@@ -82,7 +82,10 @@ def evaluate(
     }
     open_jobs = sum(result is None for result in known.values())
     scores: list[Score] = []
-    with quiet(), tqdm(total=open_jobs, desc="evaluating", unit="score", disable=None if open_jobs else True) as bar:
+    with (
+        quiet(),
+        tqdm(total=open_jobs, desc="evaluating", unit="score", disable=None if open_jobs else True) as bar,
+    ):
         for entry in suite:
             todo = [model for model in models if known.get((entry.name, model.label), 0) is None]
             if todo:
@@ -94,7 +97,9 @@ def evaluate(
                 if model in todo:
                     state, reason = "scored", failure
                     if loaded is not None:
-                        result, reason = _score(loaded, encoders[model.label], cache, seed, batch_size, debug)
+                        result, reason = _score(
+                            loaded, encoders[model.label], cache, seed=seed, batch_size=batch_size, debug=debug
+                        )
                     state = "scored" if result is not None else "failed"
                     bar.update()
                 score = Score(
@@ -116,7 +121,9 @@ def evaluate(
 
 
 def _line(score: Score) -> str:
-    got = f"{score.main_score:.4f}  {score.seconds:6.1f} s" if score.main_score is not None else f"failed: {score.reason}"
+    got = (
+        f"{score.main_score:.4f}  {score.seconds:6.1f} s" if score.main_score is not None else f"failed: {score.reason}"
+    )
     return f"{score.task:<38} {score.label:<34} {got}"
 
 
@@ -139,7 +146,7 @@ def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]
 
 
 def _score(
-    task: AbsTask, encoder: MtebEncoder, cache: mteb.ResultCache, seed: int, batch_size: int, debug: bool
+    task: AbsTask, encoder: MtebEncoder, cache: mteb.ResultCache, *, seed: int, batch_size: int, debug: bool
 ) -> tuple[TaskResult | None, str | None]:
     # The draws that a task makes advance its random state. Every model gets a copy in the state that the task
     # had after loading, so that all see the same draws, the ones of a task that was evaluated alone.

@@ -46,7 +46,7 @@ class MtebEncoder(AbsEncoder):
     def __init__(self, model: Model, *, seed: int) -> None:
         self._model = model
         self._encoder: Encoder | None = None
-        self.mteb_model_meta = model_meta(model, seed=seed)
+        self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)
         prompts, _ = self.validate_task_to_prompt_name(dict(model.prompts), raise_for_invalid_keys=False)
         self.model_prompts = prompts or None
 

@@ -42,7 +42,10 @@ def _metadata(asset: str, *, sizes: Mapping[str, int | list[str]], about: str, *
     pin = catalog()[asset]
     return TaskMetadata(
         # the revision changes with the data and with what is drawn from it, so that no old score is reused
-        dataset={"path": f"registry/{pin.package}", "revision": content_hash([pin.sha256, SAMPLE_SEED, sizes])},
+        dataset={
+            "path": f"registry/{pin.package}",
+            "revision": content_hash([pin.sha256, SAMPLE_SEED, sizes]),
+        },
         description=f"{about}{sample} From the package {pin.source}.",
         category=fields.pop("category", "t2c"),
         eval_splits=["test"],
@@ -239,7 +242,9 @@ class MENWordSim(_WordSimilarity):
 class MTurk771WordSim(_WordSimilarity):
     file = "mturk771.tsv"
     max_score = 5
-    metadata = _word_similarity("MTurk771WordSim", "MTurk-771: relatedness of word pairs (770 of the 771 in this copy).")
+    metadata = _word_similarity(
+        "MTurk771WordSim", "MTurk-771: relatedness of word pairs (770 of the 771 in this copy)."
+    )
 
 
 class SimLex999WordSim(_WordSimilarity):

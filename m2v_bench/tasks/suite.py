@@ -124,7 +124,9 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     name = fields.pop("name", None)
     subsets, own_splits = fields.pop("subsets", None), fields.pop("splits", None)
     if name is None or fields:
-        raise BenchError(f"suite.tasks: {entry!r} is not a task; give a name or {{name: ..., subsets: [...], splits: [...]}}")
+        raise BenchError(
+            f"suite.tasks: {entry!r} is not a task; give a name or {{name: ..., subsets: [...], splits: [...]}}"
+        )
     if name in STARTER_TASKS:
         return STARTER_TASKS[name]()
     try:
