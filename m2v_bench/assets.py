@@ -19,7 +19,7 @@ import numpy as np
 from m2v_bench.cache import cache_dir, file_sha256, folder_hash, locked, new_folder
 from m2v_bench.errors import BenchError
 
-_MANIFEST = "manifest.json"
+_MANIFEST = ".manifest.json"  # hidden: not part of what the asset is
 
 
 @dataclass(frozen=True)

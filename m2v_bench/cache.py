@@ -41,14 +41,18 @@ def folder_hash(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> str
         folder: the folder to read.
         suffixes: count only files that end so; all files when None.
     """
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and (suffixes is None or path.name.endswith(suffixes))
-    )
-    return content_hash({name: file_sha256(folder / name) for name in names})
+    files = [path for path in _visible_files(folder) if suffixes is None or path.name.endswith(suffixes)]
+    return content_hash({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of the files below `folder`, hidden ones left out."""
+    return sum(path.stat().st_size for path in _visible_files(folder))
 
 
 @contextmanager

@@ -88,7 +88,8 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
             debug=settings.debug,
         )
     if not any(score.main_score is not None for score in scores):
-        raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_failures(scores)}")
+        raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_missing(suite)}{_failures(scores)}")
+    print(_missing(suite), end="")
     with timer("speed"):
         speeds = measure(
             models,
@@ -188,6 +189,10 @@ def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:
         f"dialect {settings.dialect.name}; seed {settings.seed}; m2v_bench {made_with['m2v_bench']}, "
         f"mteb {made_with['mteb']}, torch {made_with['torch']}"
     )
+
+
+def _missing(suite: Sequence[SuiteTask]) -> str:
+    return "".join(f"{entry.name} is missing: {entry.missing}\n" for entry in suite if entry.missing)
 
 
 def _failures(scores: Sequence[Score]) -> str:

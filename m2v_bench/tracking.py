@@ -107,7 +107,8 @@ def log_run(
     now = int(time.time() * 1000)
     client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in _metrics(record, table).items()])
     for name, folder in _ARTIFACTS.items():
-        client.log_artifact(run_id, str(output_dir / name), folder)
+        if (output_dir / name).is_file():
+            client.log_artifact(run_id, str(output_dir / name), folder)
     if config.log_model:
         _log_model(run_id, output_dir / "model")
     failed = any(score["state"] == "failed" for score in record["scores"])
@@ -117,11 +118,11 @@ def log_run(
 
 def _metrics(record: Mapping[str, Any], table: ScoreTable) -> dict[str, float]:
     student = record["label"]
-    speed = next(row for row in record["speed"] if row["label"] == student)
+    speed: Mapping[str, Any] = next((row for row in record["speed"] if row["label"] == student), {})
     metrics = {f"task.{score['task']}": score["main_score"] for score in record["scores"] if score["label"] == student}
     metrics |= {f"type.{column}": table.cells[student, column].value for column in table.columns}
     metrics |= {f"seconds.{stage}": value for stage, value in record["seconds"].items()}
-    metrics |= {name: speed[name] for name in ("texts_per_second", "n_parameters", "bytes_on_disk", "dims")}
+    metrics |= {name: speed.get(name) for name in ("texts_per_second", "n_parameters", "bytes_on_disk", "dims")}
     metrics["kept_of_teacher"] = table.kept[student]
     return {name: float(value) for name, value in metrics.items() if value is not None and not np.isnan(value)}
 

@@ -26,6 +26,8 @@ def report_run(record: Record, output_dir: Path) -> ScoreTable:
     markdown = to_markdown(table, signature=record["signature"])
     (output_dir / "table.md").write_text(markdown, encoding="utf-8")
     speeds = record["speed"]
+    if not speeds:
+        return table  # nothing to plot: the suite gave no text to measure speed on
     points = [{**speed, "score": table.cells[speed["label"], AVERAGE].value} for speed in speeds]
     machine = f"speed on one thread of {speeds[0]['hardware']['processor']}, {speeds[0]['texts']} texts of the suite"
     speed_vs_score(points, output_dir / "speed_vs_score.png", caption=f"{record['signature']}\n{machine}")
@@ -45,6 +47,8 @@ def show_run(record: Record, table: ScoreTable, output_dir: Path, results_dir: P
         ("speed_vs_score.png", "figures/speed_vs_score.png"),
         ("table.md", f"tables/{suite}.md"),
     ):
+        if not (output_dir / made).is_file():
+            continue
         target = results_dir / kept
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output_dir / made, target)

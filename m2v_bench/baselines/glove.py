@@ -5,7 +5,7 @@ import numpy as np
 
 from m2v_bench.assets import catalog, fetch
 from m2v_bench.baselines.encoder import Encoder, Model
-from m2v_bench.cache import folder_hash
+from m2v_bench.cache import folder_bytes, folder_hash
 
 
 def glove(name: str, label: str) -> Model:
@@ -23,7 +23,7 @@ def glove(name: str, label: str) -> Model:
         kind="static",
         dims=dims,
         n_parameters=rows * dims,
-        bytes_on_disk=sum(path.stat().st_size for path in folder.iterdir() if path.name != "manifest.json"),
+        bytes_on_disk=folder_bytes(folder),
         load=lambda: _load(folder),
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from m2v_bench.assets import ModelFolder
 from m2v_bench.baselines.encoder import Model
+from m2v_bench.cache import folder_bytes
 from m2v_bench.errors import BenchError
 
 
@@ -50,7 +51,7 @@ def teacher(base: ModelFolder, *, device: str) -> Model:
         kind="transformer",
         dims=int(config.get("hidden_size", 0)),
         n_parameters=sum(_n_parameters(path) for path in weights),
-        bytes_on_disk=sum(path.stat().st_size for path in base.path.rglob("*") if path.is_file()),
+        bytes_on_disk=folder_bytes(base.path),
         load=load,
         prompts={name: text for name, text in prompts.items() if text},
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from m2v_bench.assets import catalog, fetch
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.cache import folder_hash
+from m2v_bench.cache import folder_bytes, folder_hash
 from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH, StaticModel
 
 
@@ -35,7 +35,7 @@ def distilled(
         kind="static",
         dims=model.dims,
         n_parameters=model.n_parameters,
-        bytes_on_disk=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        bytes_on_disk=folder_bytes(folder),
         load=lambda: StaticEncoder(model),
         variant=variant,
     )
@@ -64,6 +64,6 @@ def wordllama(name: str, label: str) -> Model:
         kind="static",
         dims=table.shape[1],
         n_parameters=table.size,
-        bytes_on_disk=sum(path.stat().st_size for path in folder.iterdir() if path.name != "manifest.json"),
+        bytes_on_disk=folder_bytes(folder),
         load=load,
     )

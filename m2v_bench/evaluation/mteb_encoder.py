@@ -63,7 +63,8 @@ class MtebEncoder(AbsEncoder):
         """Embed the texts of mteb's batches; a text that occurs many times is embedded once."""
         texts = [text for batch in inputs for text in batch["text"]]
         unique = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        prompt = self.get_prompt(task_metadata, prompt_type) if self.model_prompts else None
+        name = self.get_prompt_name(task_metadata, prompt_type)
+        prompt = self.model_prompts[name] if self.model_prompts and name else None
         embeddings = self.loaded().encode(list(unique), batch_size=kwargs.get("batch_size", 32), prompt=prompt)
         return embeddings[[unique[text] for text in texts]]
 

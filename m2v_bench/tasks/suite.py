@@ -137,6 +137,11 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
         raise BenchError(f"suite.tasks: mteb has no task {name!r}.{_nearest(name, names)}") from None
     except ValueError as error:
         raise BenchError(f"suite.tasks: {name}: {error}") from error
+    if own_splits and (absent := set(own_splits) - set(task.metadata.eval_splits)):
+        raise BenchError(
+            f"suite.tasks: {name} has no split {', '.join(sorted(absent))}; "
+            f"allowed: {', '.join(task.metadata.eval_splits)}"
+        )
     if own_splits is None and set(splits) & set(task.eval_splits):
         task.filter_eval_splits([split for split in task.eval_splits if split in splits])
     return task

@@ -1,0 +1,67 @@
+import math
+
+import pandas as pd
+import pytest
+
+from m2v_bench.analysis.tables import AVERAGE, score_table, to_markdown
+
+ROWS = [
+    ("static a", "static", "T1", "STS", 0.5),
+    ("static a", "static", "T2", "STS", 0.7),
+    ("static a", "static", "T3", "WordSim", 0.2),
+    ("static b", "static", "T1", "STS", 0.9),
+    ("static b", "static", "T2", "STS", None),
+    ("static b", "static", "T3", "WordSim", 0.3),
+    ("teacher", "transformer", "T1", "STS", 0.8),
+    ("teacher", "transformer", "T2", "STS", 0.8),
+    ("teacher", "transformer", "T3", "WordSim", 0.4),
+]
+
+
+@pytest.fixture
+def table():
+    scores = pd.DataFrame(ROWS, columns=["label", "kind", "task", "type", "main_score"])
+    return score_table(scores, teacher="teacher")
+
+
+def test_averages_per_type_and_over_tasks(table):
+    assert table.columns == ["STS", "WordSim", AVERAGE]
+    assert table.cells["static a", "STS"].value == pytest.approx(0.6)
+    assert table.cells["static a", AVERAGE].value == pytest.approx((0.5 + 0.7 + 0.2) / 3)
+
+
+def test_a_missing_score_is_counted_not_averaged(table):
+    cell = table.cells["static b", "STS"]
+    assert (cell.value, cell.n, cell.n_all) == (0.9, 1, 2)
+    assert cell.text == "90.00 (1/2)"
+
+
+def test_the_best_static_model_has_all_its_tasks_and_is_no_transformer(table):
+    assert table.best_static("STS") == "static a"  # b's higher average misses a task
+    assert table.best_static("WordSim") == "static b"
+
+
+def test_the_score_kept_is_over_the_tasks_that_both_have(table):
+    assert table.kept["teacher"] == 1
+    assert table.kept["static a"] == pytest.approx(1.4 / 2.0)
+    assert table.kept["static b"] == pytest.approx(1.2 / 1.2)
+
+
+def test_without_a_teacher_nothing_is_relative():
+    scores = pd.DataFrame(ROWS[:3], columns=["label", "kind", "task", "type", "main_score"])
+    table = score_table(scores, teacher=None)
+    assert math.isnan(table.kept["static a"])
+    assert "| - |" in to_markdown(table, signature="s")
+
+
+def test_a_type_without_any_score_is_a_dash():
+    scores = pd.DataFrame([("a", "static", "T", "STS", None)], columns=["label", "kind", "task", "type", "main_score"])
+    assert score_table(scores, teacher=None).cells["a", "STS"].text == "- (0/1)"
+
+
+def test_markdown_sets_the_best_static_in_bold_and_signs(table):
+    lines = to_markdown(table, signature="suite x; seed 42").splitlines()
+    assert lines[0] == "| Model | STS | WordSim | Avg | % of teacher |"
+    assert lines[2] == "| static a | **60.00 (2/2)** | 20.00 (1/1) | **46.67 (3/3)** | 70.0 |"
+    assert "**" not in lines[4]
+    assert lines[-1] == "suite x; seed 42"

@@ -1,0 +1,90 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from m2v_bench.assets import fetch
+from m2v_bench.baselines import Model
+from m2v_bench.inference.static_model import StaticModel
+
+TEST_DATA = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2] / "shared")).resolve()
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def hub_dir() -> Path:
+    """Real MTEB dataset repositories."""
+    if not (TEST_DATA / "hub").is_dir():
+        pytest.skip(f"no real data at {TEST_DATA}/hub (set M2V_BENCH_TEST_DATA)")
+    return TEST_DATA / "hub"
+
+
+@pytest.fixture(scope="session")
+def real_texts() -> list[str]:
+    """1,000 sentences of Wikipedia."""
+    if not (TEST_DATA / "speed").is_dir():
+        pytest.skip(f"no real texts at {TEST_DATA}/speed (set M2V_BENCH_TEST_DATA)")
+    import pandas as pd
+
+    return pd.read_parquet(TEST_DATA / "speed" / "wikisplit_sentences.parquet")["text"].head(1000).tolist()
+
+
+@pytest.fixture(scope="session")
+def teacher_folder() -> Path:
+    """The real all-MiniLM-L6-v2."""
+    return fetch(["all-MiniLM-L6-v2"])["all-MiniLM-L6-v2"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Cli:
+    """`python -m m2v_bench` as a process of its own, in an empty folder."""
+
+    def run(*words: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_bench(*words, cwd=cwd, **environment)
+
+    return run
+
+
+def run_bench(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "m2v_bench", *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tiny_static_model(
+    words: Sequence[str] = ("good", "bad", "cat", "dog"), dims: int = 8, seed: int = 0
+) -> StaticModel:
+    """A real static model over a handful of words."""
+    vocabulary = {token: row for row, token in enumerate(["[PAD]", "[UNK]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    table = np.random.default_rng(seed).normal(size=(len(vocabulary), dims)).astype(np.float32)
+    return StaticModel(table, tokenizer)
+
+
+def as_model(static: StaticModel, label: str, **fields: object) -> Model:
+    """A static model as a model under test."""
+    from m2v_bench.baselines.static import StaticEncoder
+
+    known: dict[str, object] = {
+        "name": f"test/{label}",
+        "revision": label,
+        "label": label,
+        "kind": "static",
+        "dims": static.dims,
+        "n_parameters": static.n_parameters,
+        "bytes_on_disk": 1,
+        "load": lambda: StaticEncoder(static),
+    }
+    return Model(**{**known, **fields})  # type: ignore[arg-type]

@@ -1,0 +1,170 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mteb
+import numpy as np
+import pytest
+
+from m2v_bench.baselines import Model
+from m2v_bench.evaluation.evaluate import Score, evaluate
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.tasks import load_suite
+from tests.conftest import as_model, tiny_static_model
+from tests.parity import SUBSETS, TEACHER, comparison
+
+
+def score(models: Sequence[Model], tasks: Sequence[Any], results: Path, **fields: Any) -> list[Score]:
+    seed = fields.pop("seed", 42)
+    hub_dir = fields.pop("hub_dir", None)
+    suite = load_suite(
+        benchmark=None, tasks=tasks, languages=["eng"], splits=["test"], hub_dir=hub_dir and str(hub_dir), seed=seed
+    )
+    encoders = {model.label: MtebEncoder(model, seed=seed) for model in models}
+    return evaluate(encoders, models, suite, results_dir=results, seed=seed, batch_size=32, **fields)
+
+
+def never_loaded() -> Any:
+    raise AssertionError("the model was loaded though its scores are known")
+
+
+@pytest.fixture(scope="module")
+def word_model() -> Model:
+    """Rows for the commonest words of the word similarity sets, so that scores differ from chance."""
+    words = ["old", "new", "smart", "intelligent", "hard", "difficult", "happy", "cheerful", "fast", "rapid"]
+    return as_model(tiny_static_model(words), "words")
+
+
+def test_the_teacher_scores_as_published(hub_dir: Path):
+    table = comparison(["STSBenchmark", "AmazonCounterfactualClassification"])
+    assert table["within"].all(), table
+    assert SUBSETS["AmazonCounterfactualClassification"] == ["en"]
+
+
+def test_scores_are_written_and_read_back_without_loading_the_model(word_model: Model, tmp_path: Path):
+    (first,) = score([word_model], ["SimLex999WordSim"], tmp_path)
+    known = as_model(tiny_static_model(), "words", load=never_loaded)
+    (second,) = score([known], ["SimLex999WordSim"], tmp_path)
+    assert (first.state, second.state) == ("scored", "read")
+    assert first.main_score == second.main_score
+
+
+def test_result_files_are_mtebs_own(word_model: Model, tmp_path: Path):
+    (written,) = score([word_model], ["SimLex999WordSim"], tmp_path)
+    found = mteb.ResultCache(tmp_path).load_results(models=["test/words"])
+    assert found.model_results[0].model_revision == "words"
+    assert found.model_results[0].task_results[0].get_score() == written.main_score
+
+
+def test_the_deprecated_reader_reads_them_too(hub_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = as_model(tiny_static_model(["a", "the", "man", "woman", "is"]), "m")
+    (written,) = score([model], ["STSBenchmark"], tmp_path, hub_dir=hub_dir)
+    monkeypatch.setenv("MTEB_CACHE", str(tmp_path))
+    with pytest.deprecated_call():
+        found = mteb.load_results(download_latest=False)
+    assert found.model_results[0].task_results[0].get_score() == written.main_score
+
+
+def test_models_that_differ_in_one_thing_share_no_score(tmp_path: Path):
+    static = tiny_static_model(["old", "new", "smart", "intelligent"])
+    score([as_model(static, "a", name="test/m", revision="1", variant={"dims": 8})], ["SimLex999WordSim"], tmp_path)
+    for fields in (
+        {"name": "test/other", "revision": "1", "variant": {"dims": 8}},
+        {"name": "test/m", "revision": "2", "variant": {"dims": 8}},
+        {"name": "test/m", "revision": "1", "variant": {"dims": 16}},
+    ):
+        (again,) = score([as_model(static, "a", **fields)], ["SimLex999WordSim"], tmp_path)
+        assert again.state == "scored", fields
+
+
+def test_another_seed_has_its_own_scores(word_model: Model, tmp_path: Path):
+    task = "Newsgroups20Clustering"
+    (usual,) = score([word_model], [task], tmp_path)
+    (other,) = score([word_model], [task], tmp_path, seed=7)
+    assert other.state == "scored"
+    assert usual.main_score != other.main_score
+
+
+def test_a_model_gets_the_same_score_alone_and_after_others(word_model: Model, tmp_path: Path):
+    task = "Newsgroups20Clustering"  # draws documents from the task's own random state
+    other = as_model(tiny_static_model(["old", "car", "good"], seed=1), "other")
+    (alone,) = score([word_model], [task], tmp_path / "alone")
+    after = score([other, word_model], [task], tmp_path / "after")
+    assert after[1].main_score == alone.main_score
+    assert after[0].main_score != alone.main_score
+
+
+class _FailsOnLongTexts:
+    def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
+        if max(map(len, texts)) > 200:
+            raise RuntimeError("too long\nfor me")
+        return tiny_static_model().encode(texts)
+
+
+def test_a_task_that_raises_is_a_record_and_the_others_go_on(word_model: Model, tmp_path: Path):
+    failing = as_model(tiny_static_model(), "failing", load=_FailsOnLongTexts)
+    scores = score([failing, word_model], ["ReutersR8Classification", "SimLex999WordSim"], tmp_path)
+    assert [(s.label, s.task, s.state) for s in scores] == [
+        ("failing", "ReutersR8Classification", "failed"),
+        ("words", "ReutersR8Classification", "scored"),
+        ("failing", "SimLex999WordSim", "scored"),
+        ("words", "SimLex999WordSim", "scored"),
+    ]
+    assert scores[0].main_score is None
+    assert scores[0].reason == "RuntimeError: too long"
+    with pytest.raises(RuntimeError, match="too long"):
+        score([failing], ["ReutersR8Classification"], tmp_path, debug=True)
+
+
+def test_missing_data_is_missing(word_model: Model, hub_dir: Path, tmp_path: Path):
+    (absent,) = score([word_model], ["STS13"], tmp_path, hub_dir=hub_dir)
+    assert (absent.state, absent.main_score) == ("missing", None)
+    assert "mteb/sts13-sts" in str(absent.reason)
+
+
+def test_data_that_cannot_be_read_fails_that_task_alone(word_model: Model, tmp_path: Path):
+    (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)
+    scores = score([word_model], ["STS12", "SimLex999WordSim"], tmp_path / "results", hub_dir=tmp_path / "hub")
+    assert [s.state for s in scores] == ["failed", "scored"]
+    assert "its data could not be loaded" in str(scores[0].reason)
+
+
+def test_each_text_is_encoded_once_per_call_and_comes_back_in_place():
+    seen: list[str] = []
+
+    class Recorder:
+        def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
+            seen.extend(texts)
+            return np.array([[float(len(text)), 1.0] for text in texts], dtype=np.float32)
+
+    encoder = MtebEncoder(as_model(tiny_static_model(), "m", load=Recorder), seed=42)
+    batches = [{"text": ["bb", "a"]}, {"text": ["bb", "ccc"]}]
+    got = encoder.encode(batches, task_metadata=mteb.get_task("STS12").metadata, hf_split="test", hf_subset="default")
+    assert seen == ["bb", "a", "ccc"]
+    assert got[:, 0].tolist() == [2, 1, 2, 3]
+
+
+def test_prompts_of_a_model_reach_it_by_prompt_type():
+    from mteb.types import PromptType
+
+    prompts: list[str | None] = []
+
+    class Recorder:
+        def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
+            prompts.append(prompt)
+            return np.ones((len(texts), 2), dtype=np.float32)
+
+    model = as_model(tiny_static_model(), "m", load=Recorder, prompts={"query": "query: ", "document": "passage: "})
+    for prompt_type in (PromptType.query, PromptType.document):
+        MtebEncoder(model, seed=42).encode(
+            [{"text": ["a"]}],
+            task_metadata=mteb.get_task("SciFact").metadata,
+            hf_split="test",
+            hf_subset="default",
+            prompt_type=prompt_type,
+        )
+    assert prompts == ["query: ", "passage: "]
+
+
+def test_the_published_name_of_the_teacher():
+    assert TEACHER == "sentence-transformers/all-MiniLM-L6-v2"

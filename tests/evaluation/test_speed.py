@@ -1,0 +1,53 @@
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.evaluation.speed import TEXTS_PER_TASK, measure, one_thread, suite_texts, texts_per_second
+from m2v_bench.tasks import load_suite
+from tests.conftest import as_model, tiny_static_model
+
+
+def suite(*tasks: str):
+    return load_suite(benchmark=None, tasks=tasks, languages=["eng"], splits=["test"], hub_dir=None, seed=42)
+
+
+def test_texts_come_from_every_task_and_are_the_same_every_time():
+    tasks = suite("ReutersR8Classification", "AutoFJRetrieval", "MENWordSim")
+    texts = suite_texts(tasks, seed=42)
+    assert len(texts) == 3 * TEXTS_PER_TASK
+    assert texts == suite_texts(tasks, seed=42)
+    assert texts != suite_texts(tasks, seed=43)
+
+
+def test_inside_one_thread_everything_uses_one_and_afterwards_as_before():
+    before = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    assert (torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")) == before
+
+
+def test_a_measurement_keeps_one_core_busy_at_most():
+    from m2v_bench.baselines.static import StaticEncoder
+
+    measured = texts_per_second(StaticEncoder(tiny_static_model()), ["good cat " * 200] * 2000)
+    assert measured["slowest"] <= measured["texts_per_second"] <= measured["fastest"]
+    assert measured["cores_busy"] < 1.3
+
+
+def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path):
+    model = as_model(tiny_static_model(), "m")
+
+    def run(*tasks: str):
+        encoders = {"m": MtebEncoder(model, seed=42)}
+        return measure([model], encoders, suite(*tasks), suite_name="s", results_dir=tmp_path, seed=42)
+
+    first = run("MENWordSim")
+    assert run("MENWordSim") == first
+    (file,) = tmp_path.glob("speed/test__m/m/*.json")
+    assert json.loads(file.read_text()) == first[0]
+    assert first[0]["threads"] == 1
+    assert run("SimLex999WordSim")[0]["texts_of"] != first[0]["texts_of"]

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from m2v_bench.config import check, conf_dir, register
+from m2v_bench.errors import BenchError
+
+FILES = [
+    f"{path.parent.name}={path.stem}" for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name != "sweep"
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def test_the_default_is_the_current_dialect_on_the_embedded_model(tmp_path: Path):
+    config = check(composed(f"results_dir={tmp_path}"))
+    assert config.base_model.name == "all-MiniLM-L6-v2"
+    assert (config.dialect.name, config.pca.dims, config.quantization.dtype) == ("m2v-0.7", 256, "float16")
+    assert (config.suite.name, config.tracking.uri) == ("starter", "sqlite:///mlflow.db")
+    assert config.baselines == ["teacher", "glove-6b-50d", "wordllama-256"]
+
+
+@pytest.mark.parametrize("choice", FILES)
+def test_every_file_of_every_group_composes(choice: str, tmp_path: Path):
+    check(composed(choice, f"results_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(conf_dir().glob("sweep/*.yaml"))])
+def test_every_sweep_composes_and_names_its_axis(name: str):
+    config = composed(f"+sweep={name}")
+    assert config.sweep.name == name
+    assert config.sweep.axis
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("pca.dims=0", r"pca\.dims=0"),
+        ("dialect.name=m2v-2", r"dialect\.name=m2v-2: unknown dialect"),
+        ("tracking.name=wandb", r"tracking\.name=wandb: unknown; allowed: mlflow, none"),
+        ("batch_size=0", r"batch_size=0: must be at least 1"),
+        ("seed=-1", r"seed=-1: must lie between"),
+        ("device=cuda:77", r"device=cuda:77: torch cannot use it here"),
+        ("results_dir=/proc/nowhere", r"results_dir=/proc/nowhere: cannot be written"),
+        ("+pca.dim=3", r"pca\.dim: no such setting\. Did you mean pca\.dims"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(override: str, message: str, tmp_path: Path):
+    overrides = [override] if override.startswith("results_dir") else [override, f"results_dir={tmp_path}"]
+    with pytest.raises(BenchError, match=message):
+        check(composed(*overrides))

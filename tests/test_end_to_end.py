@@ -1,0 +1,287 @@
+"""The commands a user types, as processes of their own, on the real model and the real data."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import matplotlib.image
+import mlflow
+import mteb
+import numpy as np
+import pytest
+
+from m2v_bench import StaticModel
+from tests.conftest import Cli, run_bench
+
+REPOSITORY = Path(__file__).parents[1]
+WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a user works."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def first_run(home: Path) -> subprocess.CompletedProcess[str]:
+    """`python -m m2v_bench` with no argument."""
+    return run_bench(cwd=home)
+
+
+def latest(home: Path, kind: str = "runs") -> Path:
+    return max((home / "results" / kind).iterdir())
+
+
+def client(home: Path) -> mlflow.MlflowClient:
+    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    return mlflow.MlflowClient()
+
+
+def runs(home: Path) -> list[mlflow.entities.Run]:
+    experiment = client(home).get_experiment_by_name("m2v_bench")
+    return list(client(home).search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
+
+
+def score_files(home: Path) -> dict[str, float]:
+    files = (home / "results" / "results").rglob("*.json")
+    return {str(path): path.stat().st_mtime for path in files if path.name != "model_meta.json"}
+
+
+def test_the_default_command_ends_well_and_shows_one_table(first_run: subprocess.CompletedProcess[str]):
+    assert first_run.returncode == 0, first_run.stderr
+    for expected in (
+        "distilled M2V all-MiniLM-L6-v2 256d sif: 29,525 tokens x 256, float16",
+        "│ M2V all-MiniLM-L6-v2 256d sif │",
+        "│ all-MiniLM-L6-v2              │",
+        "│ GloVe 6B 50d                  │",
+        "│ WordLlama 256                 │",
+        "(9/9)",
+        "% of teacher",
+        "texts/s",
+    ):
+        assert expected in first_run.stdout
+    assert "Traceback" not in first_run.stderr
+    assert "Warning" not in first_run.stderr
+
+
+def test_the_order_of_the_models_is_that_of_the_paper(first_run: subprocess.CompletedProcess[str], home: Path):
+    record = json.loads((latest(home) / "record.json").read_text())
+    average = {
+        label: np.mean([row["main_score"] for row in record["scores"] if row["label"] == label])
+        for label in {row["label"] for row in record["scores"]}
+    }
+    assert average["all-MiniLM-L6-v2"] > average["M2V all-MiniLM-L6-v2 256d sif"] > average["GloVe 6B 50d"]
+    speed = {row["label"]: row["texts_per_second"] for row in record["speed"]}
+    assert speed["M2V all-MiniLM-L6-v2 256d sif"] > 20 * speed["all-MiniLM-L6-v2"]
+
+
+def test_mteb_reads_every_score(first_run: subprocess.CompletedProcess[str], home: Path):
+    found = mteb.ResultCache(home / "results").load_results(load_experiments="match_name")
+    tasks = {result.model_name: {task.task_name for task in result.task_results} for result in found.model_results}
+    assert len(tasks) == 4
+    assert all(len(names) == 9 for names in tasks.values())
+    assert "sentence-transformers/all-MiniLM-L6-v2" in tasks
+    student = next(result for result in found.model_results if result.model_name.startswith("m2v_bench/"))
+    assert "pca_dims_256" in student.experiment_name
+    assert "weighting_sif" in student.experiment_name
+
+
+def test_the_figure_and_the_table_are_kept(first_run: subprocess.CompletedProcess[str], home: Path):
+    picture = matplotlib.image.imread(home / "results" / "figures" / "speed_vs_score.png")
+    assert picture.shape[1] > 800
+    assert "**" in (home / "results" / "tables" / "starter.md").read_text()
+
+
+def test_the_run_is_logged_with_everything(first_run: subprocess.CompletedProcess[str], home: Path):
+    (run,) = runs(home)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["pca.dims"] == "256"
+    assert run.data.params["suite.name"] == "starter"
+    assert {"task.AutoFJRetrieval", "type.Classification", "type.Avg", "seconds.evaluate", "texts_per_second"} <= set(
+        run.data.metrics
+    )
+    assert {"git_commit", "dialect", "suite", "version.mteb"} <= set(run.data.tags)
+    folders = {"", "tables", "figures"}
+    artifacts = {item.path for folder in folders for item in client(home).list_artifacts(run.info.run_id, folder)}
+    assert {"config.yaml", "record.json", "tables/table.md", "figures/speed_vs_score.png"} <= artifacts
+
+
+def test_the_logged_model_loads_and_encodes(first_run: subprocess.CompletedProcess[str], home: Path):
+    (run,) = runs(home)
+    (output,) = run.outputs.model_outputs
+    texts = ["Static models are fast.", ""]
+    embeddings = mlflow.pyfunc.load_model(f"models:/{output.model_id}").predict(texts)
+    saved = StaticModel.from_pretrained(latest(home) / "model")
+    np.testing.assert_array_equal(embeddings, saved.encode(texts))
+
+
+def test_a_second_run_scores_nothing_again(first_run: subprocess.CompletedProcess[str], home: Path):
+    before, table = score_files(home), (home / "results" / "tables" / "starter.md").read_text()
+    again = run_bench(cwd=home)
+    assert again.returncode == 0, again.stderr
+    assert score_files(home) == before
+    assert "forward pass read from the cache" in again.stdout
+    assert (home / "results" / "tables" / "starter.md").read_text() == table
+
+
+def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subprocess.CompletedProcess[str], home: Path):
+    before = score_files(home)
+    sweep = run_bench("+sweep=pca_dims", "pca.dims=32,256", cwd=home)
+    assert sweep.returncode == 0, sweep.stderr
+    new = set(score_files(home)) - set(before)
+    assert len(new) == 9  # one new variant; the other one and the baselines were known
+    assert all("pca32" in path for path in new)
+    assert sweep.stdout.count("forward pass read from the cache") == 2
+    assert "sweep pca_dims" in sweep.stdout
+    for name in ("figures/pca_dims.png", "tables/pca_dims.md", "tables/pca_dims.csv"):
+        assert (home / "results" / name).is_file()
+    parent = next(run for run in runs(home) if run.data.tags.get("kind") == "sweep")
+    children = [run for run in runs(home) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(run.data.params["pca.dims"] for run in children) == ["256", "32"]
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+
+
+def test_a_bad_job_of_a_sweep_is_told_and_the_others_go_on(bench: Cli, tmp_path: Path):
+    sweep = bench("-m", "pca.dims=16,1000", *WORDSIM, "baselines=[]", "tracking=none")
+    assert sweep.returncode == 1
+    assert "1 job(s) of the sweep failed" in sweep.stderr
+    assert "pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions" in sweep.stderr
+    assert "M2V all-MiniLM-L6-v2 16d sif" in sweep.stdout
+    assert "Traceback" not in sweep.stderr
+
+
+def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: Path):
+    (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)
+    words = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baselines=[]", "pca.dims=16"]
+    run = bench(*words)
+    assert run.returncode == 1
+    assert "1 of 2 scores failed" in run.stderr
+    assert "STS12, M2V all-MiniLM-L6-v2 16d sif: its data could not be loaded" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert re.search(r"M2V all-MiniLM-L6-v2 16d sif │\s+- \(0/1\)", run.stdout)
+    assert list((tmp_path / "results" / "results").rglob("SimLex999WordSim.json"))
+    (logged,) = runs(tmp_path)
+    assert logged.info.status == "FAILED"
+    shown = bench(*words, "debug=true", "tracking=none")
+    assert "Traceback" in shown.stderr
+
+
+def test_stock_tasks_from_a_folder(bench: Cli, hub_dir: Path, tmp_path: Path):
+    run = bench(
+        "suite=custom", "suite.tasks=[STSBenchmark,STS13]", f"hub_dir={hub_dir}", "baselines=[]", "tracking=none"
+    )
+    assert run.returncode == 0, run.stderr
+    assert "(1/2)" in run.stdout
+    assert "STS13 is missing" in run.stdout
+    (file,) = (tmp_path / "results" / "results").rglob("STSBenchmark.json")
+    assert 0.6 < json.loads(file.read_text())["scores"]["test"][0]["main_score"] < 0.8
+
+
+def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tmp_path: Path):
+    run = bench(
+        *WORDSIM,
+        "baselines=[]",
+        "tracking.uri=http://127.0.0.1:9",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+    )
+    assert run.returncode == 0, run.stderr
+    assert "not logged: tracking.uri=http://127.0.0.1:9" in run.stdout
+    assert (tmp_path / "results" / "figures" / "speed_vs_score.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pca.dimz=3"], "pca.dimz: no such setting. Did you mean pca.dims?"),
+        (["+pca.dimz=3"], "pca.dimz: no such setting. Did you mean pca.dims?"),
+        (["base_modell=x"], "base_modell: no such setting. Did you mean base_model"),
+        (["suite=startr"], "suite=startr: no such choice. Did you mean starter?; allowed: custom"),
+        (["+sweep=pca_dim"], "sweep=pca_dim: no such choice. Did you mean pca_dims?"),
+        (["sweep=pca_dims"], "write +sweep=pca_dims"),
+        (["pca.dims=64,128"], "For one job per value add -m:\n  python -m m2v_bench -m pca.dims=64,128"),
+        (["+sweep=pca_dims", "pca.dims=64,128", "pca.dimz=3"], "pca.dimz: no such setting"),
+        (["suite.tasks=[STS12"], "cannot read `suite.tasks=[STS12`"),
+        (["seed=abc"], "seed=abc: Value 'abc'"),
+        (["pca.dims=-3"], "pca.dims=-3: not a PCA size; allowed: none, auto"),
+        (["pca.dims=1000"], "pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions; allowed: 1 to 384"),
+        (["baselines=[bert]"], "baselines: unknown bert; allowed: teacher"),
+        (["base_model.name=/no/folder"], "base_model.name=/no/folder: "),
+        (["results_dir=/proc/nowhere"], "set results_dir=FOLDER"),
+        (["hub_dir=/nowhere"], "hub_dir=/nowhere: no such folder"),
+        (["suite=custom", "suite.tasks=[STSBenchmrk]"], "no task 'STSBenchmrk'. Did you mean STSBenchmark"),
+    ],
+)
+def test_bad_input_gets_one_message_and_a_failing_exit(bench: Cli, words: list[str], message: str):
+    run = bench("tracking=none", *words, HF_HUB_OFFLINE="1", M2V_BENCH_OFFLINE="")
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "Error executing job" not in run.stderr
+    assert len(run.stderr.strip().splitlines()) <= 4
+    assert "results" not in run.stdout
+
+
+def test_offline_with_a_cold_cache_lists_what_is_missing(bench: Cli, tmp_path: Path):
+    run = bench(M2V_BENCH_CACHE=str(tmp_path / "cold"), M2V_BENCH_OFFLINE="1")
+    assert run.returncode == 1
+    names = "all-MiniLM-L6-v2 glove-6b-50d wordllama-256 newsgroups-reuters autofj word-similarity"
+    assert f"m2v-bench fetch {names}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_help_shows_groups_and_settings(bench: Cli):
+    shown = bench("--help").stdout
+    assert "+sweep=pca_dims" in shown
+    for group in ("base_model: all-MiniLM-L6-v2", "weighting: dialect, none, sif, zipf_log", "sweep: pca_dims"):
+        assert group in shown
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, m2v_bench; print([m for m in ('torch', 'mteb', 'mlflow', 'transformers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_distill_and_the_model_come_from_the_package_by_name():
+    code = """
+import m2v_bench.distillation.distill
+from m2v_bench import StaticModel, distill
+from m2v_bench import distill as again
+assert callable(distill) and distill is again and StaticModel.__name__ == "StaticModel"
+try:
+    from m2v_bench import nothing
+except ImportError:
+    print("ok")
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "ok\n"
+
+
+def test_the_wheel_alone_works_from_any_folder(tmp_path: Path):
+    source = tmp_path / "source"
+    shutil.copytree(
+        REPOSITORY, source, ignore=shutil.ignore_patterns(".git", ".venv", "results", "mlruns", "mlflow.db*", ".*cache")
+    )
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    assert (installed / "m2v_bench" / "conf" / "suite" / "starter.yaml").is_file()
+    shutil.rmtree(source)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code = "import m2v_bench.config as c; print(c.conf_dir())"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == str(installed / "m2v_bench" / "conf")
+    words = [*WORDSIM, "baselines=[]", "tracking=none"]
+    ran = run_bench(*words, cwd=elsewhere, PYTHONPATH=str(installed))
+    assert ran.returncode == 0, ran.stderr
+    assert "M2V all-MiniLM-L6-v2 256d sif on custom" in ran.stdout
