@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity constraints clean help
+.PHONY: run test install lint ui parity bench-run readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,12 @@ lint: $(call stamp,lint)  ## ruff and mypy
 
 parity: $(call stamp,test)  ## the teacher's scores beside the published ones
 	$(PY) tests/parity.py
+
+bench-run:  ## time `make run` in a fresh clone with an empty cache
+	$(PYTHON) tests/bench_run.py
+
+readme:  ## put the numbers of the result files into the README
+	$(PYTHON) tests/quote.py
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db

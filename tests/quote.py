@@ -1,0 +1,35 @@
+"""Put into the README what the result files say.
+
+    python tests/quote.py
+
+A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON).
+"""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def shown(path: Path) -> str:
+    """What the README says of a result file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text.strip()
+    bench = json.loads(text)
+    here = bench["hardware"]
+    rows = [f"| {name} | {value:.2f} s |" for name, value in bench["seconds"].items()]
+    machine = f"`make bench-run` on {here['processor']}, {here['cores']} cores, {here['system']}:"
+    return "\n".join([machine, "", "| What | Time |", "|---|---:|", *rows])
+
+
+def render(readme: str) -> str:
+    """The README with every block made anew."""
+    return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(ROOT / block[1])}\n<!-- end -->", readme)
+
+
+if __name__ == "__main__":
+    target = ROOT / "README.md"
+    target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")
