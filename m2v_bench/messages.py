@@ -1,9 +1,9 @@
 """Hydra's and the system's errors, told in the terms of our settings."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -14,7 +14,7 @@ from hydra.errors import (
 from omegaconf.errors import OmegaConfBaseException
 
 from m2v_bench.config import Config, conf_dir
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, did_you_mean
 
 _HELP = "`python -m m2v_bench --help` lists all settings."
 
@@ -37,19 +37,14 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: P
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(error).splitlines()[0]
     if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
-        folder = _value(argv, "results_dir", "results")
-        return (
-            f"{error.strerror or error}{where}. Files of a run go to results_dir={folder}; "
-            "set results_dir=FOLDER to one that can be written and has room."
-        )
+        return _system(error, argv)
     return None
 
 
 def unknown_settings(names: Sequence[str]) -> str:
     """The message for settings that do not exist."""
     known = [*settings(), *groups()]
-    return "\n".join(f"{name}: no such setting.{_nearest(name, known)} {_HELP}" for name in names)
+    return "\n".join(f"{name}: no such setting.{did_you_mean(name, known)} {_HELP}" for name in names)
 
 
 def settings() -> list[str]:
@@ -72,11 +67,22 @@ def _fields(cls: type, prefix: str) -> list[str]:
     return names
 
 
+def _system(error: OSError, argv: Sequence[str]) -> str:
+    reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
+    folder = _value(argv, "results_dir", "results")
+    if error.filename and Path(folder).resolve() in [
+        Path(str(error.filename)).resolve(),
+        *Path(str(error.filename)).resolve().parents,
+    ]:
+        return f"results_dir={folder}: {reason}. Set results_dir=FOLDER to one that can be written and has room."
+    return f"{reason}. debug=true shows where."
+
+
 def _missing_file(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     options = [str(option) for option in error.options or []]
     allowed = f"; allowed: {', '.join(options)}" if options else ""
-    return f"{group}={name}: no such choice.{_nearest(name, options)}{allowed}"
+    return f"{group}={name}: no such choice.{did_you_mean(name, options)}{allowed}"
 
 
 def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
@@ -107,8 +113,3 @@ def _override_names(argv: Sequence[str]) -> list[str]:
 def _value(argv: Sequence[str], name: str, default: str) -> str:
     values = [word.partition("=")[2] for word in argv if word.partition("=")[0].lstrip("+~") == name]
     return values[-1] if values else default
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -74,8 +74,8 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         label=recipe.label,
         variant=recipe.variant,
     )
-    models = [student, *load_baselines(settings.baselines, recipe.base, device=settings.device)]
-    encoders = {model.label: MtebEncoder(model, seed=settings.seed) for model in models}
+    models = [student, *load_baselines(settings.baselines, recipe.base)]
+    encoders = {model.label: MtebEncoder(model, seed=settings.seed, device=settings.device) for model in models}
     results_dir = Path(settings.results_dir)
     with timer("evaluate"):
         scores = evaluate(
@@ -143,8 +143,9 @@ def _suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
 
 
 def _recipe(settings: Config) -> Recipe:
-    recipe = make_recipe(
+    return make_recipe(
         settings.base_model.name,
+        base_revision=settings.base_model.revision,
         dialect=settings.dialect.name,
         vocabulary=settings.vocabulary.source,
         remove=settings.vocabulary.remove,
@@ -154,21 +155,6 @@ def _recipe(settings: Config) -> Recipe:
         coefficient=settings.weighting.coefficient,
         dtype=settings.quantization.dtype,
     )
-    hidden = _hidden_size(recipe.base.path)
-    if isinstance(recipe.pca_dims, int) and hidden and recipe.pca_dims > hidden:
-        raise BenchError(
-            f"pca.dims={recipe.pca_dims}: {settings.base_model.name} has {hidden} dimensions; "
-            f"allowed: 1 to {hidden}, auto (all {hidden}, rotated), none, or a share of the variance such as 0.95"
-        )
-    return recipe
-
-
-def _hidden_size(path: Path) -> int | None:
-    import json
-
-    file = path / "config.json"
-    value = json.loads(file.read_text(encoding="utf-8")).get("hidden_size") if file.is_file() else None
-    return int(value) if value else None
 
 
 def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:

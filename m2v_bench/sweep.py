@@ -1,6 +1,7 @@
 """What happens around the jobs of a sweep: one MLflow run above them, one table and one plot after them."""
 
 import json
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,28 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Put the jobs' records together."""
+        try:
+            self._end(config)
+        except Exception as error:  # Hydra would only warn of it
+            failures.append(f"the sweep's table could not be made: {type(error).__name__}: {error}")
+            if config.debug:
+                traceback.print_exc()
+
+    def _end(self, config: DictConfig) -> None:
         sweep_dir = Path(config.hydra.sweep.dir)
         records = [json.loads(path.read_text()) for path in sorted(sweep_dir.glob("*/record.json"), key=_job_number)]
         errors = [path.read_text() for path in sorted(sweep_dir.glob("*/error.txt"), key=_job_number)]
         failures.extend(errors)
-        files = {}
-        if records:
-            files = report_sweep(records, Path(config.results_dir), name=_name(config), axis=config.sweep.axis)
-        tracking_config, run_id = _tracking(config), parent_run(sweep_dir)
-        if tracking_config is not None and run_id is not None:
-            from m2v_bench import tracking
+        files: dict[Path, str] = {}
+        try:
+            if records:
+                files = report_sweep(records, Path(config.results_dir), name=_name(config), axis=config.sweep.axis)
+        finally:
+            tracking_config, run_id = _tracking(config), parent_run(sweep_dir)
+            if tracking_config is not None and run_id is not None:
+                from m2v_bench import tracking
 
-            tracking.end_sweep(tracking_config, run_id, files=files, failed=len(errors))
+                tracking.end_sweep(tracking_config, run_id, files=files, failed=len(errors))
 
 
 def _name(config: DictConfig) -> str:

@@ -85,6 +85,6 @@ def as_model(static: StaticModel, label: str, **fields: object) -> Model:
         "dims": static.dims,
         "n_parameters": static.n_parameters,
         "bytes_on_disk": 1,
-        "load": lambda: StaticEncoder(static),
+        "load": lambda device: StaticEncoder(static),
     }
     return Model(**{**known, **fields})  # type: ignore[arg-type]

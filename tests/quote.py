@@ -1,15 +1,21 @@
-"""Put into the README what the result files say.
+"""Put into the README what runs wrote.
 
     python tests/quote.py
+
+Copies the files that the README shows from where runs write them to results/readme/, which alone is kept in the
+repository, so that somebody's own run changes nothing that the README says.
 
 A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON).
 """
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "results" / "readme"
+SOURCES = ("tables/starter.md", "tables/parity.md", "bench/run.json", "figures/speed_vs_score.png")
 BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -31,5 +37,9 @@ def render(readme: str) -> str:
 
 
 if __name__ == "__main__":
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for source in SOURCES:
+        if (ROOT / "results" / source).is_file():
+            shutil.copyfile(ROOT / "results" / source, KEPT / Path(source).name)
     target = ROOT / "README.md"
     target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

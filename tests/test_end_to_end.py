@@ -148,12 +148,23 @@ def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subproce
 
 
 def test_a_bad_job_of_a_sweep_is_told_and_the_others_go_on(bench: Cli, tmp_path: Path):
-    sweep = bench("-m", "pca.dims=16,1000", *WORDSIM, "baselines=[]", "tracking=none")
+    sweep = bench("-m", "pca.dims=16,1000,nan", *WORDSIM, "baselines=[]", "tracking=none")
     assert sweep.returncode == 1
-    assert "1 job(s) of the sweep failed" in sweep.stderr
+    assert "2 job(s) of the sweep failed" in sweep.stderr
+    assert "pca.dims=nan: not a PCA size" in sweep.stderr
     assert "pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions" in sweep.stderr
     assert "M2V all-MiniLM-L6-v2 16d sif" in sweep.stdout
     assert "Traceback" not in sweep.stderr
+
+
+def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(teacher_folder / name, tmp_path / "model" / name)
+    run = bench("base_model.name=model", *WORDSIM, "baselines=[]", "tracking=none")
+    assert run.returncode == 1
+    assert "tokenizer" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: Path):
@@ -188,7 +199,6 @@ def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tm
         *WORDSIM,
         "baselines=[]",
         "tracking.uri=http://127.0.0.1:9",
-        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
     )
     assert run.returncode == 0, run.stderr
     assert "not logged: tracking.uri=http://127.0.0.1:9" in run.stdout
@@ -212,7 +222,7 @@ def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tm
         (["pca.dims=1000"], "pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions; allowed: 1 to 384"),
         (["baselines=[bert]"], "baselines: unknown bert; allowed: teacher"),
         (["base_model.name=/no/folder"], "base_model.name=/no/folder: "),
-        (["results_dir=/proc/nowhere"], "set results_dir=FOLDER"),
+        (["results_dir=/proc/nowhere"], "Set results_dir=FOLDER"),
         (["hub_dir=/nowhere"], "hub_dir=/nowhere: no such folder"),
         (["suite=custom", "suite.tasks=[STSBenchmrk]"], "no task 'STSBenchmrk'. Did you mean STSBenchmark"),
     ],

@@ -85,7 +85,7 @@ def _place_label(figure: Any, axes: Any, row: Mapping[str, Any], taken: list[Any
 
 
 def score_lines(
-    points: Mapping[str, float],
+    series: Mapping[str, Mapping[str, float]],
     references: Mapping[str, float],
     path: Path,
     *,
@@ -95,44 +95,44 @@ def score_lines(
     """Score of the variants of a sweep against the swept setting, with reference models as level lines.
 
     Args:
-        points: average score (0 to 1) by value of the swept setting, in the order of the sweep.
+        series: per line of variants, the average score (0 to 1) by value of the swept setting, in order.
         references: average score of the teacher and the baselines, by label.
         path: the PNG to write.
         axis: name of the swept setting.
         caption: small print under the plot.
     """
+    names = list(dict.fromkeys(name for points in series.values() for name in points))
+    values = _numbers(names)
+    place: dict[str, float] = dict(zip(names, values if values is not None else range(len(names)), strict=True))
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(7.5, 4.8))
-        values = _numbers(points)
-        xs: Sequence[Any] = values if values is not None else list(points)
-        axes.plot(xs, [100 * y for y in points.values()], marker="o", color=_COLOURS[0], label="distilled")
-        for x, y in zip(xs, points.values(), strict=True):
-            axes.annotate(
-                f"{100 * y:.1f}",
-                (x, 100 * y),
-                xytext=(0, 6),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
+        for index, (label, points) in enumerate(series.items()):
+            xs, ys = [place[name] for name in points], [100 * y for y in points.values()]
+            axes.plot(
+                xs, ys, marker=_MARKERS[index % len(_MARKERS)], color=_COLOURS[index % len(_COLOURS)], label=label
             )
-        for index, (label, score) in enumerate(references.items(), start=1):
+            for x, y in zip(xs, ys, strict=True):
+                axes.annotate(f"{y:.1f}", (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
+        for index, (label, score) in enumerate(references.items(), start=len(series)):
             colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
             axes.axhline(100 * score, color=colour, linestyle=dash, label=label)
         if values is not None:
             axes.set_xscale("log", base=2)
-            axes.set_xticks(values, [str(name) for name in points])
-            axes.minorticks_off()
+        axes.set_xticks(list(place.values()), names)
+        axes.minorticks_off()
         axes.set_xlabel(axis)
         axes.set_ylabel("average score")
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
         _finish(figure, path, caption)
 
 
-def _numbers(points: Mapping[str, float]) -> list[float] | None:
+def _numbers(names: Sequence[str]) -> list[float] | None:
+    """The names as positive numbers, or None when one of them is none."""
     try:
-        return [float(value) for value in points]
+        values = [float(name) for name in names]
     except ValueError:
         return None
+    return values if min(values) > 0 else None
 
 
 def _finish(figure: Any, path: Path, caption: str) -> None:

@@ -14,24 +14,34 @@ Record = Mapping[str, Any]
 """What `run.run` writes to record.json."""
 
 
-def table_of(record: Record) -> ScoreTable:
-    """The table models x task types of one run."""
-    return score_table(pd.DataFrame(record["scores"]), teacher=record["teacher"])
-
-
 def report_run(record: Record, output_dir: Path) -> ScoreTable:
-    """Write scores.csv, table.md and speed_vs_score.png of a run to its folder."""
-    table = table_of(record)
-    pd.DataFrame(record["scores"]).to_csv(output_dir / "scores.csv", index=False)
+    """Write scores.csv, table.md and, where speed was measured, speed_vs_score.png of a run to its folder."""
+    rows = _rows(record)
+    table = score_table(rows)
+    rows.to_csv(output_dir / "scores.csv", index=False)
     markdown = to_markdown(table, signature=record["signature"])
     (output_dir / "table.md").write_text(markdown, encoding="utf-8")
     speeds = record["speed"]
-    if not speeds:
-        return table  # nothing to plot: the suite gave no text to measure speed on
-    points = [{**speed, "score": table.cells[speed["label"], AVERAGE].value} for speed in speeds]
-    machine = f"speed on one thread of {speeds[0]['hardware']['processor']}, {speeds[0]['texts']} texts of the suite"
-    speed_vs_score(points, output_dir / "speed_vs_score.png", caption=f"{record['signature']}\n{machine}")
+    if speeds and table.n_common:
+        points = [{**speed, "score": table.common[speed["label"]]} for speed in speeds]
+        machine = (
+            f"speed on one thread of {speeds[0]['hardware']['processor']}, {speeds[0]['texts']} texts of the suite"
+        )
+        caption = f"{record['signature']}{_plotted(table)}\n{machine}"
+        speed_vs_score(points, output_dir / "speed_vs_score.png", caption=caption)
     return table
+
+
+def _rows(record: Record) -> pd.DataFrame:
+    return pd.DataFrame(record["scores"]).assign(teacher=record["teacher"])
+
+
+def _plotted(table: ScoreTable) -> str:
+    """What a plot must say when it cannot be over all tasks."""
+    n_all = table.cells[table.labels[0], AVERAGE].n_all
+    return (
+        "" if table.n_common == n_all else f"; plotted over the {table.n_common} of {n_all} tasks that all models have"
+    )
 
 
 def show_run(record: Record, table: ScoreTable, output_dir: Path, results_dir: Path) -> None:
@@ -68,37 +78,56 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     Returns:
         The files written, each with the folder it belongs to.
     """
-    scores = pd.DataFrame([row for record in records for row in record["scores"]])
-    students = [record["label"] for record in records]
-    # the sweep's models in its order, then those they are compared with
-    scores = pd.concat([scores[scores["label"].isin(students)], scores[~scores["label"].isin(students)]])
-    scores = scores.drop_duplicates(["label", "task"])
-    table = score_table(scores, teacher=records[0]["teacher"])
+    changed = [key for key in records[0]["settings"] if len({str(each["settings"].get(key)) for each in records}) > 1]
+    rows, students = _sweep_rows(records, changed)
+    table = score_table(rows)
     signature = records[0]["signature"]
     print_table(table, title=f"sweep {name}", signature=signature)
-    markdown, rows = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
+    markdown, data = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
     markdown.parent.mkdir(parents=True, exist_ok=True)
     markdown.write_text(to_markdown(table, signature=signature), encoding="utf-8")
-    scores.drop(columns=["seconds", "state"]).to_csv(rows, index=False)
-    files = {markdown: "tables", rows: "tables"}
-    axis = axis or _only_difference(records)
-    if axis is not None:
+    rows.drop(columns=["seconds", "state"]).to_csv(data, index=False)
+    files = {markdown: "tables", data: "tables"}
+    axis = axis or (changed[0] if len(changed) == 1 else None)
+    if axis is not None and table.n_common:
+        series: dict[str, dict[str, float]] = {}
+        for record, label in zip(records, students, strict=True):
+            others = ", ".join(f"{key}={record['settings'][key]}" for key in changed if key != axis)
+            series.setdefault(others or "distilled", {})[str(record["settings"][axis])] = table.common[label]
+        references = {label: table.common[label] for label in table.labels if label not in students}
         figure = results_dir / "figures" / f"{name}.png"
-        score_lines(
-            {str(record["settings"][axis]): table.cells[record["label"], AVERAGE].value for record in records},
-            {label: table.cells[label, AVERAGE].value for label in table.labels if label not in students},
-            figure,
-            axis=axis,
-            caption=signature,
-        )
+        score_lines(series, references, figure, axis=axis, caption=f"{signature}{_plotted(table)}")
         files[figure] = "figures"
     for path in files:
         print(f"wrote {path}")
     return files
 
 
-def _only_difference(records: Sequence[Record]) -> str | None:
-    """The one setting that differs between the jobs, if it is one."""
-    settings = [record["settings"] for record in records]
-    changed = [key for key in settings[0] if len({str(each.get(key)) for each in settings}) > 1]
-    return changed[0] if len(changed) == 1 else None
+# Settings that give other scores to every model, and not only to the distilled one.
+_COMMON_SETTINGS = ("seed", "suite.", "hub_dir")
+
+
+def _sweep_rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of all jobs under labels that are unique, and the label of each job's distilled model.
+
+    The distilled models come first, in the order of the sweep, then those they are compared with.
+    """
+    parts, students = [], []
+    for record in records:
+        settings = record["settings"]
+        suffix = "".join(f" {key}={settings[key]}" for key in changed if key.startswith(_COMMON_SETTINGS))
+        rows = _rows(record)
+        rows["student"] = rows["label"] == record["label"]
+        rows["label"] += suffix
+        rows["teacher"] = None if record["teacher"] is None else record["teacher"] + suffix
+        parts.append(rows)
+        students.append((record["label"] + suffix, record["revision"]))
+    rows = pd.concat(parts)
+    # two base models may share their last name, and then their label
+    identities = rows.groupby("label")["revision"].nunique()
+    shared = set(identities.index[identities > 1])
+    taken = rows["label"].isin(shared)
+    rows.loc[taken, "label"] += " " + rows.loc[taken, "revision"].str[:6]
+    students_now = [f"{label} {revision[:6]}" if label in shared else label for label, revision in students]
+    rows = rows.sort_values("student", ascending=False, kind="stable").drop(columns="student")
+    return rows.drop_duplicates(["label", "task"]), students_now

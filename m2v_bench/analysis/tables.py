@@ -47,7 +47,9 @@ class ScoreTable:
         kinds: `static` or `transformer`, by label.
         columns: task types in the paper's order, then `Avg`, the mean over tasks.
         cells: by (label, column).
-        kept: by label, the average relative to the teacher's over the tasks that both have; NaN without a teacher.
+        kept: by label, the average relative to its teacher's over the tasks that both have; NaN without one.
+        common: by label, the average over the tasks that every model has, the only ones that a plot may compare.
+        n_common: how many tasks these are.
     """
 
     labels: list[str]
@@ -55,6 +57,8 @@ class ScoreTable:
     columns: list[str]
     cells: dict[tuple[str, str], Cell]
     kept: dict[str, float]
+    common: dict[str, float]
+    n_common: int
 
     def best_static(self, column: str) -> str | None:
         """The static model with the highest complete average in a column."""
@@ -66,20 +70,23 @@ class ScoreTable:
         return max(complete, key=lambda label: self.cells[label, column].value, default=None)
 
 
-def score_table(scores: pd.DataFrame, *, teacher: str | None) -> ScoreTable:
+def score_table(scores: pd.DataFrame) -> ScoreTable:
     """Average the scores per task type and over all tasks.
 
     A task without a score counts as missing: the average is over the n tasks that have one, and says n of N.
 
     Args:
-        scores: rows of `evaluation.evaluate.Score`: label, kind, task, type, main_score.
-        teacher: label of the model that `kept` is relative to.
+        scores: rows of `evaluation.evaluate.Score`, and `teacher`, the label of the model that the row's model
+            is measured against, or None.
     """
     labels = list(dict.fromkeys(scores["label"]))
     types = set(scores["type"])
     columns = [name for name in TYPE_LABELS if name in types] + sorted(types - set(TYPE_LABELS))
     wide = scores.pivot_table(index="label", columns="task", values="main_score", aggfunc="first", dropna=False)
     task_types = scores.drop_duplicates("task").set_index("task")["type"]
+
+    teachers = dict(scores.drop_duplicates("label").set_index("label")["teacher"])
+    complete = wide.astype(float).dropna(axis=1)
 
     def cell(label: str, tasks: Sequence[str]) -> Cell:
         values = wide.loc[label, list(tasks)].astype(float)
@@ -99,12 +106,14 @@ def score_table(scores: pd.DataFrame, *, teacher: str | None) -> ScoreTable:
         kinds=dict(scores.drop_duplicates("label").set_index("label")["kind"]),
         columns=[*columns, AVERAGE],
         cells=cells,
-        kept={label: _kept(wide, label, teacher) for label in labels},
+        kept={label: _kept(wide, label, teachers.get(label)) for label in labels},
+        common=dict(complete.mean(axis=1)),
+        n_common=complete.shape[1],
     )
 
 
-def _kept(wide: pd.DataFrame, label: str, teacher: str | None) -> float:
-    if teacher is None or teacher not in wide.index:
+def _kept(wide: pd.DataFrame, label: str, teacher: object) -> float:
+    if teacher not in wide.index:
         return float("nan")
     own, reference = wide.loc[label].astype(float), wide.loc[teacher].astype(float)
     both = own.notna() & reference.notna()
@@ -117,21 +126,24 @@ def to_markdown(table: ScoreTable, *, signature: str) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" + "---:|" * (len(header) - 1)]
     for label, texts, bold in _rows(table):
         shown = [f"**{text}**" if best else text for text, best in zip(texts, bold, strict=True)]
-        lines.append("| " + " | ".join([label, *shown]) + " |")
+        lines.append("| " + " | ".join([label.replace("|", "\\|"), *shown]) + " |")
     return "\n".join([*lines, "", signature, ""])
 
 
 def print_table(table: ScoreTable, *, title: str, signature: str) -> None:
     """Show the table on the terminal, best static model per column in bold."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    grid = Table(title=title, caption=signature, title_justify="left", caption_justify="left")
+    grid = Table(title=escape(title), caption=escape(signature), title_justify="left", caption_justify="left")
     grid.add_column("Model", no_wrap=True)
     for name in [*(TYPE_LABELS.get(name, name) for name in table.columns), KEPT]:
         grid.add_column(name, justify="right", no_wrap=True)
     for label, texts, bold in _rows(table):
-        grid.add_row(label, *(f"[bold]{text}[/bold]" if best else text for text, best in zip(texts, bold, strict=True)))
+        grid.add_row(
+            escape(label), *(f"[bold]{text}[/bold]" if best else text for text, best in zip(texts, bold, strict=True))
+        )
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # a log file has no width to fit into

@@ -12,10 +12,10 @@ from m2v_bench.errors import BenchError
 __all__ = ["BASELINES", "Encoder", "Model", "check_names", "load_baselines"]
 
 # name -> (the assets it needs, how it is made)
-BASELINES: dict[str, tuple[tuple[str, ...], Callable[[ModelFolder, str], Model]]] = {
-    "teacher": ((), lambda base, device: teacher(base, device=device)),
-    "glove-6b-50d": (("glove-6b-50d",), lambda base, device: glove("glove-6b-50d", "GloVe 6B 50d")),
-    "wordllama-256": (("wordllama-256",), lambda base, device: wordllama("wordllama-256", "WordLlama 256")),
+BASELINES: dict[str, tuple[tuple[str, ...], Callable[[ModelFolder], Model]]] = {
+    "teacher": ((), teacher),
+    "glove-6b-50d": (("glove-6b-50d",), lambda base: glove("glove-6b-50d", "GloVe 6B 50d")),
+    "wordllama-256": (("wordllama-256",), lambda base: wordllama("wordllama-256", "WordLlama 256")),
 }
 
 
@@ -31,6 +31,6 @@ def check_names(names: Iterable[str]) -> list[str]:
     return [asset for name in names for asset in BASELINES[name][0]]
 
 
-def load_baselines(names: Iterable[str], base: ModelFolder, *, device: str) -> list[Model]:
+def load_baselines(names: Iterable[str], base: ModelFolder) -> list[Model]:
     """The named baselines; `teacher` is the base model of the run."""
-    return [BASELINES[name][1](base, device) for name in dict.fromkeys(names)]
+    return [BASELINES[name][1](base) for name in dict.fromkeys(names)]

@@ -30,7 +30,8 @@ class Model:
         dims: dimensions of an embedding.
         n_parameters: numbers in the model.
         bytes_on_disk: size of the files that it is loaded from.
-        load: loads it; called at most once and only when something must be computed.
+        load: loads it onto a torch device; called only when something must be computed.
+        similarity: how two embeddings are compared.
         prompts: prompts by task name, task type or prompt type, as sentence-transformers keeps them.
         variant: the settings that make it one of several variants; empty for a baseline.
     """
@@ -42,6 +43,7 @@ class Model:
     dims: int
     n_parameters: int
     bytes_on_disk: int
-    load: Callable[[], Encoder]
+    load: Callable[[str], Encoder]
+    similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
     prompts: Mapping[str, str] = field(default_factory=dict)
     variant: Mapping[str, Any] = field(default_factory=dict)

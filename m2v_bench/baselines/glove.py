@@ -24,7 +24,7 @@ def glove(name: str, label: str) -> Model:
         dims=dims,
         n_parameters=rows * dims,
         bytes_on_disk=folder_bytes(folder),
-        load=lambda: _load(folder),
+        load=lambda device: _load(folder),
     )
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.assets import ModelFolder
+from m2v_bench.assets import MODEL_FILES, ModelFolder
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import folder_bytes
+from m2v_bench.distillation.forward import hidden_size
 from m2v_bench.errors import BenchError
 
 
@@ -26,10 +27,10 @@ class SentenceTransformerEncoder:
         )
 
 
-def teacher(base: ModelFolder, *, device: str) -> Model:
+def teacher(base: ModelFolder) -> Model:
     """The base model itself, as the transformer that its students are measured against."""
 
-    def load() -> SentenceTransformerEncoder:
+    def load(device: str) -> SentenceTransformerEncoder:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
 
@@ -37,22 +38,25 @@ def teacher(base: ModelFolder, *, device: str) -> Model:
         transformers_logging.disable_progress_bar()
         return SentenceTransformerEncoder(SentenceTransformer(str(base.path), device=device))
 
-    config = _json(base.path / "config.json")
-    weights = sorted(base.path.glob("*.safetensors"))
+    weights = sorted(base.path.rglob("*.safetensors"))
     if not weights:
         raise BenchError(
             f"base_model: {base.path} has no .safetensors weights; convert the model with transformers' save_pretrained"
         )
-    prompts = _json(base.path / "config_sentence_transformers.json").get("prompts") or {}
+    settings = _json(base.path / "config_sentence_transformers.json")
+    prompts = settings.get("prompts") or {}
+    # a dense layer after the transformer has the last word on the dimensions
+    dense = [_json(path).get("out_features") for path in sorted(base.path.glob("*_Dense/config.json"))]
     return Model(
         name=base.name,
         revision=base.revision,
         label=base.name.rsplit("/", 1)[-1],
         kind="transformer",
-        dims=int(config.get("hidden_size", 0)),
+        dims=dense[-1] if dense and dense[-1] else hidden_size(base.path),
         n_parameters=sum(_n_parameters(path) for path in weights),
-        bytes_on_disk=folder_bytes(base.path),
+        bytes_on_disk=folder_bytes(base.path, suffixes=MODEL_FILES),
         load=load,
+        similarity=settings.get("similarity_fn_name") or "cosine",
         prompts={name: text for name, text in prompts.items() if text},
     )
 
@@ -63,8 +67,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _n_parameters(path: Path) -> int:
     """Numbers of floating point in a safetensors file, counted from its header alone."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="np") as file:
-        slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 - not a dict
-        return sum(math.prod(part.get_shape()) for part in slices if part.get_dtype().startswith(("F", "BF")))
+    try:
+        with safe_open(path, framework="np") as file:
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 - not a dict
+            return sum(math.prod(part.get_shape()) for part in slices if part.get_dtype().startswith(("F", "BF")))
+    except SafetensorError as error:
+        raise BenchError(f"base_model: {path} is damaged ({error}); copy or fetch the model again") from error

@@ -36,7 +36,7 @@ def distilled(
         dims=model.dims,
         n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder),
-        load=lambda: StaticEncoder(model),
+        load=lambda device: StaticEncoder(model),
         variant=variant,
     )
 
@@ -53,7 +53,7 @@ def wordllama(name: str, label: str) -> Model:
     folder = fetch([name])[name]
     table = load_file(folder / "model.safetensors")["embedding.weight"]
 
-    def load() -> StaticEncoder:
+    def load(device: str) -> StaticEncoder:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return StaticEncoder(StaticModel(table, tokenizer, normalize=False), max_length=None)
 

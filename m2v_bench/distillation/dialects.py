@@ -10,18 +10,16 @@ class Dialect:
     """What a family of model2vec releases computes when nothing else is asked for.
 
     Attributes:
-        releases: the model2vec releases that compute this.
         pooling: name of the pooling of the token's sequence (`pooling.POOLINGS`).
         weighting: name of the token weighting (`weighting.WEIGHTINGS`).
     """
 
-    releases: str
     pooling: str
     weighting: str
 
 
 DIALECTS: dict[str, Dialect] = {
-    "m2v-0.7": Dialect(releases="0.7 - 0.10", pooling="mean", weighting="sif"),
+    "m2v-0.7": Dialect(pooling="mean", weighting="sif"),
 }
 
 

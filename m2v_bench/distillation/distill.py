@@ -107,7 +107,7 @@ def run_recipe(
     }
 
     def forward() -> dict[str, np.ndarray]:
-        model = load_transformer(recipe.base.path)
+        model = load_transformer(recipe.base.path, pooling=recipe.pooling)
         vectors = token_vectors(
             model,
             token_sequences,

@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from m2v_bench.distillation.pooling import POOLINGS
 from m2v_bench.errors import BenchError
 
 
-def load_transformer(path: Path) -> Any:
+def load_transformer(path: Path, *, pooling: str) -> Any:
     """The transformer in `path`, in evaluation mode and float32.
 
+    Args:
+        path: a folder that `transformers` can load.
+        pooling: a name in `POOLINGS`; `pooler` needs a pooler among the weights.
+
     Raises:
-        BenchError: when the folder holds no model that `transformers` can load.
+        BenchError: when there is no model, its files are damaged, or weights are missing; transformers would
+            go on with random ones.
     """
     from transformers import AutoModel
     from transformers.utils import logging as transformers_logging
@@ -23,9 +29,31 @@ def load_transformer(path: Path) -> Any:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        return AutoModel.from_pretrained(path, dtype="float32").eval()
-    except (OSError, ValueError) as error:
+        model, info = AutoModel.from_pretrained(path, dtype="float32", output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BenchError(f"base_model: no transformer can be loaded from {path}: {error}") from error
+    without_pooler = [name for name in info["missing_keys"] if "pooler" not in name]
+    if without_pooler:
+        raise BenchError(
+            f"base_model: {path} lacks weights of its transformer: {', '.join(sorted(without_pooler)[:3])}"
+        )
+    if info["missing_keys"] and pooling == "pooler":
+        raise BenchError(f"pooling.name=pooler: {path} has no weights of a pooler; allowed: mean, first, last")
+    return model.eval()
+
+
+def hidden_size(path: Path) -> int:
+    """Dimensions of the hidden states of the transformer in `path`, read from its configuration.
+
+    Raises:
+        BenchError: when there is no configuration that `transformers` knows.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return int(AutoConfig.from_pretrained(path).hidden_size)
+    except (OSError, ValueError, AttributeError) as error:
+        raise BenchError(f"base_model: {path} holds no transformer that can be distilled: {error}") from error
 
 
 def token_vectors(

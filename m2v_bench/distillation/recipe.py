@@ -7,6 +7,7 @@ from typing import Any
 from m2v_bench.assets import ModelFolder, resolve_model
 from m2v_bench.cache import content_hash
 from m2v_bench.distillation.dialects import get_dialect
+from m2v_bench.distillation.forward import hidden_size
 from m2v_bench.distillation.pooling import POOLINGS
 from m2v_bench.distillation.quantization import DTYPES
 from m2v_bench.distillation.reduction import PcaDims, parse_dims
@@ -95,6 +96,7 @@ class Recipe:
 def make_recipe(
     model: str,
     *,
+    base_revision: str | None = None,
     dialect: str = "m2v-0.7",
     vocabulary: str = "model",
     remove: str | None = UNUSED_TOKENS,
@@ -121,14 +123,22 @@ def make_recipe(
             raise BenchError(f"{setting}={value}: unknown; allowed: {', '.join(allowed)}")
     if not 0 < coefficient < 1:
         raise BenchError(f"weighting.coefficient={coefficient}: must lie between 0 and 1, e.g. 1e-4")
+    dims = parse_dims(pca_dims)
+    base = resolve_model(model, base_revision)
+    hidden = hidden_size(base.path)
+    if isinstance(dims, int) and dims > hidden:
+        raise BenchError(
+            f"pca.dims={dims}: {model} has {hidden} dimensions; allowed: 1 to {hidden}, "
+            f"auto (all {hidden}, rotated), none, or a share of the variance such as 0.95"
+        )
     return Recipe(
         dialect=dialect,
         vocabulary=vocabulary,
         remove=remove,
         pooling=pooling or preset.pooling,
-        pca_dims=parse_dims(pca_dims),
+        pca_dims=dims,
         weighting=weighting or preset.weighting,
         coefficient=float(coefficient),
         dtype=dtype,
-        base=resolve_model(model),
+        base=base,
     )

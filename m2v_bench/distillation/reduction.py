@@ -56,8 +56,8 @@ def parse_dims(value: object) -> PcaDims:
         raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}")
     if isinstance(value, float) and 0 < value < 1:
         return value
-    if value == int(value) and value >= 1:
-        return int(value)
+    if isinstance(value, int) and value >= 1:
+        return value
     raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}")
 
 

@@ -128,11 +128,22 @@ def _line(score: Score) -> str:
 
 
 def _cached(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> TaskResult | None:
-    """The complete result of an earlier run on the same data and by the same mteb, if there is one."""
-    result = cache.load_task_result(task.metadata.name, encoder.mteb_model_meta)
-    if result is None or not result.is_mergeable(task) or result.get_missing_evaluations(task):
+    """What an earlier run wrote, if it is complete and of the same dataset revision and mteb version.
+
+    A dataset in `hub_dir` counts as the revision that mteb pins, whatever its folder holds.
+    """
+    name, meta = task.metadata.name, encoder.mteb_model_meta
+    try:
+        result = cache.load_task_result(name, meta)
+    except ValueError:
+        log.warning("%s cannot be read and is made anew", cache.get_task_result_path(name, meta))
         return None
-    return result
+    if result is None or result.get_missing_evaluations(task):
+        return None
+    if not result.is_mergeable(task, criteria=["dataset_revision", "mteb_version"]):
+        return None
+    # the file may hold more splits and subsets than are asked for, and a score averages what it holds
+    return result.validate_and_filter_scores(task)
 
 
 def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]:
@@ -169,7 +180,7 @@ def _score(
         log.debug("task %s failed", task.metadata.name, exc_info=True)
         return None, _reason(error)
     # read back: a result file rounds, and a score must not depend on whether it was just made
-    return cache.load_task_result(task.metadata.name, encoder.mteb_model_meta), None
+    return _cached(cache, task, encoder), None
 
 
 def _reason(error: Exception) -> str:

@@ -33,7 +33,7 @@ def model_meta(model: Model, *, seed: int) -> ModelMeta:
         public_training_code=None,
         public_training_data=None,
         framework=["Sentence Transformers"] if model.kind == "transformer" else ["NumPy"],
-        similarity_fn_name=ScoringFunction.COSINE,
+        similarity_fn_name=ScoringFunction(model.similarity),
         use_instructions=bool(model.prompts),
         training_datasets=None,
         experiment_kwargs=variant or None,
@@ -43,8 +43,9 @@ def model_meta(model: Model, *, seed: int) -> ModelMeta:
 class MtebEncoder(AbsEncoder):
     """Gives mteb the embeddings of a `Model`, which is loaded when the first text comes."""
 
-    def __init__(self, model: Model, *, seed: int) -> None:
+    def __init__(self, model: Model, *, seed: int, device: str = "cpu") -> None:
         self._model = model
+        self.device = device
         self._encoder: Encoder | None = None
         self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)
         prompts, _ = self.validate_task_to_prompt_name(dict(model.prompts), raise_for_invalid_keys=False)
@@ -71,5 +72,5 @@ class MtebEncoder(AbsEncoder):
     def loaded(self) -> Encoder:
         """The loaded model."""
         if self._encoder is None:
-            self._encoder = self._model.load()
+            self._encoder = self._model.load(self.device)
         return self._encoder

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 from mteb.abstasks import AbsTask
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from tqdm.auto import tqdm
 
 from m2v_bench.baselines.encoder import Encoder, Model
 from m2v_bench.cache import content_hash, write_json
+from m2v_bench.environment import versions
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quiet import quiet
 from m2v_bench.tasks.suite import SuiteTask
@@ -32,16 +34,17 @@ log = logging.getLogger(__name__)
 
 
 def suite_texts(suite: Sequence[SuiteTask], *, seed: int) -> list[str]:
-    """Up to `TEXTS_PER_TASK` texts drawn from each task of the suite whose data can be loaded."""
+    """`TEXTS_PER_TASK` texts drawn from each task of the suite whose data can be loaded."""
     texts: list[str] = []
     for entry in suite:
         if entry.missing:
             continue
         try:
-            found = sorted(set(_texts(entry.load())))
-        except Exception:
-            continue  # the evaluation reports why
-        texts += random.Random(seed).sample(found, min(TEXTS_PER_TASK, len(found)))
+            columns = list(_text_columns(entry.load()))
+        except Exception as error:
+            log.warning("no texts of %s for the speed: %s", entry.name, error)
+            continue
+        texts += _draw(columns, random.Random(seed))
     return texts
 
 
@@ -53,6 +56,7 @@ def measure(
     suite_name: str,
     results_dir: Path,
     seed: int,
+    debug: bool = False,
 ) -> list[dict[str, Any]]:
     """Each model's speed record: read back where this machine measured it before, else measured.
 
@@ -60,49 +64,53 @@ def measure(
     core that was busy, the texts' number and mean length, parameters, bytes on disk, and the hardware.
     """
     here = hardware()
-    paths = {
-        model.label: results_dir
-        / "speed"
-        / model.name.replace("/", "__")
-        / model.revision
-        / f"{suite_name}-{content_hash(here)[:8]}.json"
-        for model in models
-    }
-    tasks = content_hash([_VERSION, seed, [(entry.name, entry.task.metadata.revision) for entry in suite]])
-    records: dict[str, dict[str, Any]] = {}
-    for model in models:
-        record = _read(paths[model.label])
-        if record.get("texts_of") == tasks:
-            records[model.label] = record
-    todo = [model for model in models if model.label not in records]
+    folders = {model.label: results_dir / "speed" / model.name.replace("/", "__") / model.revision for model in models}
+    file_name = f"{suite_name}-{content_hash(here)[:8]}.json"
+    key = content_hash([_VERSION, seed, versions(), [_identity(entry) for entry in suite]])
+    records = {model.label: _read(folders[model.label] / file_name) for model in models}
+    todo = [model for model in models if records[model.label].get("key") != key]
+    texts = []
     if todo:
         with quiet():
             texts = suite_texts(suite, seed=seed)
         if not texts:
             log.warning("speed is not measured: no task of the suite gives a text")
-            todo = []
-        for model in tqdm(todo, desc="measuring speed", unit="model", disable=None):
-            encoder = encoders[model.label].loaded()
-            record = {
-                "model": model.name,
-                "revision": model.revision,
-                "label": model.label,
-                "kind": model.kind,
-                "dims": model.dims,
-                "n_parameters": model.n_parameters,
-                "bytes_on_disk": model.bytes_on_disk,
-                **texts_per_second(encoder, texts),
-                "texts": len(texts),
-                "mean_characters": round(float(np.mean([len(text) for text in texts])), 1),
-                "texts_of": tasks,
-                "suite": suite_name,
-                "threads": 1,
-                "hardware": here,
-                "measured": datetime.now(tz=UTC).isoformat(timespec="seconds"),
-            }
-            write_json(paths[model.label], record)
-            records[model.label] = record
-    return list(records.values())
+            return []
+    for model in tqdm(todo, desc="measuring speed", unit="model", disable=None if todo else True):
+        try:
+            encoder = encoders[model.label].loaded() if encoders[model.label].device == "cpu" else model.load("cpu")
+            rates = texts_per_second(encoder, texts)
+        except Exception as error:
+            if debug:
+                raise
+            log.warning("no speed of %s: %s: %s", model.label, type(error).__name__, error)
+            records[model.label] = {}
+            continue
+        records[model.label] = {
+            "model": model.name,
+            "revision": model.revision,
+            "label": model.label,
+            "kind": model.kind,
+            "dims": model.dims,
+            "n_parameters": model.n_parameters,
+            "bytes_on_disk": model.bytes_on_disk,
+            **rates,
+            "texts": len(texts),
+            "mean_characters": round(float(np.mean([len(text) for text in texts])), 1),
+            "key": key,
+            "suite": suite_name,
+            "threads": 1,
+            "hardware": here,
+            "measured": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        }
+        write_json(folders[model.label] / file_name, records[model.label])
+    return [records[model.label] for model in models if records[model.label]]
+
+
+def _identity(entry: SuiteTask) -> list[Any]:
+    """What decides which texts a task gives."""
+    task = entry.task
+    return [entry.name, entry.missing is None, task.metadata.revision, list(task.eval_splits), list(task.hf_subsets)]
 
 
 def texts_per_second(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
@@ -170,18 +178,27 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _texts(task: AbsTask) -> Iterator[str]:
-    """Every text in the splits that a task is scored on."""
+def _text_columns(task: AbsTask) -> Iterator[Any]:
+    """Every column of texts, or of lists of texts, in the splits that a task is scored on."""
+    if isinstance(task, AbsTaskAggregate):
+        for part in task.metadata.tasks:
+            yield from _text_columns(part)
+        return
     data: Any = task.dataset or {}
     for splits in [data] if isinstance(data, DatasetDict) else data.values():
         for name, split in splits.items():
             if name in task.eval_splits:
-                parts = split.values() if isinstance(split, dict) else [split]
-                for part in parts:
-                    yield from _column_texts(part, set(task._get_content_columns()))
+                for part in split.values() if isinstance(split, dict) else [split]:
+                    known = getattr(part, "column_names", [])
+                    yield from (part[column] for column in sorted(task._get_content_columns()) if column in known)
 
 
-def _column_texts(part: Any, columns: set[str]) -> Iterator[str]:
-    for column in columns & set(getattr(part, "column_names", [])):
-        for value in part[column]:
-            yield from [value] if isinstance(value, str) else value
+def _draw(columns: Sequence[Any], rng: random.Random) -> list[str]:
+    """`TEXTS_PER_TASK` texts, by row number, so that a large corpus is not read for them."""
+    ends = np.cumsum([len(column) for column in columns])
+    texts = []
+    for row in rng.sample(range(int(ends[-1])), min(TEXTS_PER_TASK, int(ends[-1]))):
+        index = int(np.searchsorted(ends, row, side="right"))
+        value = columns[index][row - int(ends[index]) + len(columns[index])]
+        texts.append(value if isinstance(value, str) else rng.choice(value))
+    return texts

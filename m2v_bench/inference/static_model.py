@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from m2v_bench.cache import write_json
 from m2v_bench.errors import BenchError
 
 DEFAULT_MAX_LENGTH = 512
@@ -139,12 +140,12 @@ class StaticModel:
             "embedding_dtype": self.table.dtype.name,
             "normalize": self.normalize,
         }
-        _write_json(folder / "config.json", config)
+        write_json(folder / "config.json", config)
         modules = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
         if self.normalize:
             normalize = "sentence_transformers.models.Normalize"
             modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": normalize})
-        _write_json(folder / "modules.json", modules)
+        write_json(folder / "modules.json", modules)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "StaticModel":
@@ -183,10 +184,6 @@ def _batches(n: int, batch_size: int, show_progress: bool) -> Iterator[int]:
     from tqdm.auto import tqdm
 
     yield from tqdm(starts, desc="encoding", unit="batch")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=4) + "\n", encoding="utf-8")
 
 
 def _from_hub(name: str) -> Path:

@@ -18,6 +18,7 @@ from m2v_bench.assets import catalog, fetch
 from m2v_bench.cache import content_hash
 
 SAMPLE_SEED = 42
+_VERSION = 1  # raise it when a task reads its data in another way
 
 
 class _FromAsset(AbsTask):
@@ -44,7 +45,7 @@ def _metadata(asset: str, *, sizes: Mapping[str, int | list[str]], about: str, *
         # the revision changes with the data and with what is drawn from it, so that no old score is reused
         dataset={
             "path": f"registry/{pin.package}",
-            "revision": content_hash([pin.sha256, SAMPLE_SEED, sizes]),
+            "revision": content_hash([_VERSION, pin.sha256, SAMPLE_SEED, sizes]),
         },
         description=f"{about}{sample} From the package {pin.source}.",
         category=fields.pop("category", "t2c"),
@@ -133,8 +134,8 @@ class Newsgroups20Clustering(_FromAsset, AbsTaskClustering):
         name="Newsgroups20Clustering",
         type="Clustering",
         main_score="v_measure",
-        about="Clusters of whole posts against their newsgroup, 20 groups, mean of 10 draws of 512.",
-        sizes={"texts": n_texts},
+        about="Clusters of whole posts against their newsgroup, 20 groups.",
+        sizes={"texts": n_texts, "draws": n_clusters, "texts per draw": max_documents_per_cluster},
         domains=["Web", "Written"],
     )
 

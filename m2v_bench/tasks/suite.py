@@ -1,7 +1,6 @@
 """From the setting `suite` to mteb tasks, each ready to be loaded or known to be missing."""
 
 import copy
-import difflib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.tasks.hub import content_keyed_cache, localize
 from m2v_bench.tasks.starter import STARTER_TASKS
 
@@ -40,15 +39,22 @@ class SuiteTask:
         return getattr(self.task, "asset", None)
 
     def load(self) -> AbsTask:
-        """A copy of the task with its data loaded; a task made of several loads them when it is scored.
+        """A copy of the task with its data loaded.
 
         The copy goes when it is no longer used: mteb's own `unload_data` would undo `localize`.
         """
-        task = copy.copy(self.task)
-        if not isinstance(task, AbsTaskAggregate):
-            with content_keyed_cache(task):
-                task.load_data()
-        return task
+        return _loaded(self.task)
+
+
+def _loaded(task: AbsTask) -> AbsTask:
+    task = copy.copy(task)
+    if isinstance(task, AbsTaskAggregate):
+        parts = [_loaded(part) for part in task.metadata.tasks]
+        task.metadata = task.metadata.model_copy(update={"tasks": parts})
+    else:
+        with content_keyed_cache(task):
+            task.load_data()
+    return task
 
 
 def load_suite(
@@ -113,10 +119,11 @@ def _hub_folder(hub_dir: str | None) -> Path | None:
 
 def _benchmark_tasks(name: str) -> list[AbsTask]:
     try:
-        return list(mteb.get_benchmark(name).tasks)
+        # copies: mteb hands out the same objects every time, and ours are changed
+        return [copy.copy(task) for task in mteb.get_benchmark(name).tasks]
     except KeyError:
         names = [benchmark.name for benchmark in mteb.get_benchmarks()]
-        raise BenchError(f"suite.benchmark={name}: mteb has no such benchmark.{_nearest(name, names)}") from None
+        raise BenchError(f"suite.benchmark={name}: mteb has no such benchmark.{did_you_mean(name, names)}") from None
 
 
 def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequence[str]) -> AbsTask:
@@ -134,7 +141,7 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
         task = mteb.get_task(name, languages=kept, hf_subsets=subsets, eval_splits=own_splits)
     except KeyError:
         names = [*STARTER_TASKS, *(task.metadata.name for task in mteb.get_tasks(exclude_superseded=False))]
-        raise BenchError(f"suite.tasks: mteb has no task {name!r}.{_nearest(name, names)}") from None
+        raise BenchError(f"suite.tasks: mteb has no task {name!r}.{did_you_mean(name, names)}") from None
     except ValueError as error:
         raise BenchError(f"suite.tasks: {name}: {error}") from error
     if own_splits and (absent := set(own_splits) - set(task.metadata.eval_splits)):
@@ -145,11 +152,6 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     if own_splits is None and set(splits) & set(task.eval_splits):
         task.filter_eval_splits([split for split in task.eval_splits if split in splits])
     return task
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _seed(task: AbsTask, seed: int) -> None:

@@ -24,6 +24,11 @@ def test_the_same_numbers_give_the_same_bytes_and_others_do_not(tmp_path: Path):
 
 
 def test_a_sweep_is_drawn_along_numbers_and_along_names(tmp_path: Path):
-    for name, points in (("numbers", {"16": 0.3, "256": 0.5}), ("names", {"none": 0.3, "sif": 0.5})):
-        score_lines(points, {"teacher": 0.6}, tmp_path / f"{name}.png", axis="x", caption="c")
+    several = {"a": {"16": 0.3, "256": 0.5}, "b": {"16": 0.2, "64": 0.4}}
+    for name, series in (
+        ("numbers", several),
+        ("names", {"a": {"none": 0.3, "sif": 0.5}}),
+        ("zero", {"a": {"0": 0.1}}),
+    ):
+        score_lines(series, {"teacher": 0.6}, tmp_path / f"{name}.png", axis="x", caption="c")
         assert matplotlib.image.imread(tmp_path / f"{name}.png").shape[1] > 800

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from m2v_bench.analysis.tables import AVERAGE, score_table, to_markdown
+from m2v_bench.analysis.tables import AVERAGE, print_table, score_table, to_markdown
 
 ROWS = [
     ("static a", "static", "T1", "STS", 0.5),
@@ -18,10 +18,13 @@ ROWS = [
 ]
 
 
+def frame(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["label", "kind", "task", "type", "main_score"]).assign(teacher=None)
+
+
 @pytest.fixture
 def table():
-    scores = pd.DataFrame(ROWS, columns=["label", "kind", "task", "type", "main_score"])
-    return score_table(scores, teacher="teacher")
+    return score_table(frame(ROWS).assign(teacher="teacher"))
 
 
 def test_averages_per_type_and_over_tasks(table):
@@ -48,15 +51,35 @@ def test_the_score_kept_is_over_the_tasks_that_both_have(table):
 
 
 def test_without_a_teacher_nothing_is_relative():
-    scores = pd.DataFrame(ROWS[:3], columns=["label", "kind", "task", "type", "main_score"])
-    table = score_table(scores, teacher=None)
+    table = score_table(frame(ROWS[:3]))
     assert math.isnan(table.kept["static a"])
     assert "| - |" in to_markdown(table, signature="s")
 
 
 def test_a_type_without_any_score_is_a_dash():
-    scores = pd.DataFrame([("a", "static", "T", "STS", None)], columns=["label", "kind", "task", "type", "main_score"])
-    assert score_table(scores, teacher=None).cells["a", "STS"].text == "- (0/1)"
+    assert score_table(frame([("a", "static", "T", "STS", None)])).cells["a", "STS"].text == "- (0/1)"
+
+
+def test_plots_compare_over_the_tasks_that_all_models_have(table):
+    assert table.n_common == 2  # static b has no T2
+    assert table.common["static a"] == pytest.approx((0.5 + 0.2) / 2)
+    assert table.common["teacher"] == pytest.approx((0.8 + 0.4) / 2)
+
+
+def test_each_model_is_relative_to_its_own_teacher():
+    rows = [("s1", 0.3), ("t1", 0.6), ("s2", 0.4), ("t2", 0.5)]
+    scores = frame([(label, "static", "T", "STS", score) for label, score in rows])
+    table = score_table(scores.assign(teacher=["t1", "t1", "t2", "t2"]))
+    assert [table.kept[label] for label in ("s1", "t1", "s2", "t2")] == pytest.approx([0.5, 1, 0.8, 1])
+
+
+def test_labels_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]):
+    table = score_table(frame([("my [v2] [/a] | model", "static", "T", "STS", 0.5)]))
+    print_table(table, title="t [x]", signature="s [y]")
+    shown = capsys.readouterr().out
+    assert "my [v2] [/a] | model" in shown
+    assert "t [x]" in shown
+    assert "my [v2] [/a] \\| model" in to_markdown(table, signature="s")
 
 
 def test_markdown_sets_the_best_static_in_bold_and_signs(table):

@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.fixture(scope="module")
 def baselines() -> dict[str, Model]:
-    models = load_baselines(BASELINES, resolve_model("all-MiniLM-L6-v2"), device="cpu")
+    models = load_baselines(BASELINES, resolve_model("all-MiniLM-L6-v2"))
     return dict(zip(BASELINES, models, strict=True))
 
 
@@ -30,7 +30,7 @@ def test_names_revisions_and_sizes(baselines: dict[str, Model]):
 
 def test_wordllama_embeds_as_its_own_package_does(baselines: dict[str, Model]):
     golden = json.loads((GOLDEN / "wordllama.json").read_text(encoding="utf-8"))
-    ours = baselines["wordllama-256"].load().encode(golden["sentences"], batch_size=32)
+    ours = baselines["wordllama-256"].load("cpu").encode(golden["sentences"], batch_size=32)
     np.testing.assert_allclose(ours, golden["embeddings"], atol=1e-6)
 
 
@@ -41,7 +41,7 @@ def test_glove_averages_known_words_without_stop_words_and_punctuation(baselines
     assert words[:3] == ["the", ",", "."]
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     expected = (vectors[words.index("cats")] + vectors[words.index("chase")] + vectors[words.index("paris")]) / 3
-    got = baselines["glove-6b-50d"].load().encode(['the Cats chase "Paris".', "xqzzy"], batch_size=2)
+    got = baselines["glove-6b-50d"].load("cpu").encode(['the Cats chase "Paris".', "xqzzy"], batch_size=2)
     np.testing.assert_allclose(got[0], expected, atol=1e-6)
     assert (got[1] == 0).all()
 
@@ -50,7 +50,7 @@ def test_the_teacher_embeds_as_sentence_transformers_does(baselines: dict[str, M
     from sentence_transformers import SentenceTransformer
 
     texts = ["A cat.", "Two dogs run."]
-    ours = baselines["teacher"].load().encode(texts, batch_size=32)
+    ours = baselines["teacher"].load("cpu").encode(texts, batch_size=32)
     np.testing.assert_allclose(ours, SentenceTransformer(str(teacher_folder)).encode(texts), atol=1e-6)
 
 

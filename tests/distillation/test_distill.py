@@ -64,10 +64,10 @@ def test_without_pca_and_weighting_a_row_is_the_transformers_vector(teacher_fold
     model = distill("all-MiniLM-L6-v2", pca_dims=None, weighting="none", quantize_to="float32", show_progress=False)
     row = model.table[model.tokenizer.token_to_id("quantum")]
     base_id = 8559
-    assert load_transformer(teacher_folder).config.vocab_size == 30_522
-    alone = token_vectors(load_transformer(teacher_folder), [[101, base_id, 102]], pooling="mean", show_progress=False)[
-        0
-    ]
+    assert load_transformer(teacher_folder, pooling="mean").config.vocab_size == 30_522
+    alone = token_vectors(
+        load_transformer(teacher_folder, pooling="mean"), [[101, base_id, 102]], pooling="mean", show_progress=False
+    )[0]
     np.testing.assert_allclose(row, alone, atol=1e-5)
 
 
@@ -91,7 +91,9 @@ def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict
 
 def test_another_base_model_of_the_same_folder_name_has_another_revision(teacher_folder: Path, tmp_path: Path):
     folders = [tmp_path / "a" / "model", tmp_path / "b" / "model"]
-    for folder, text in zip(folders, ("{}", '{"hidden_size": 3}'), strict=True):
+    for folder, text in zip(
+        folders, ('{"model_type": "bert"}', '{"model_type": "bert", "vocab_size": 3}'), strict=True
+    ):
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(text)
     first, second = (make_recipe(str(folder)) for folder in folders)
@@ -114,6 +116,8 @@ def test_a_coefficient_that_is_not_used_does_not_change_the_revision():
         ({"dialect": "m2v-9"}, r"dialect\.name=m2v-9: unknown dialect; allowed: m2v-0\.7"),
         ({"dtype": "int4"}, r"quantization\.dtype=int4: unknown; allowed: float32, float16"),
         ({"coefficient": 1.0}, r"weighting\.coefficient=1\.0: must lie between 0 and 1"),
+        ({"pca_dims": 385}, r"pca\.dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed: 1 to 384, auto"),
+        ({"base_revision": "abc"}, r"base_model\.revision=abc: only a model from the hub has revisions"),
         ({"vocabulary": "webster"}, r"vocabulary\.source=webster: unknown; allowed: model"),
     ],
 )

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from m2v_bench.evaluation.evaluate import Score, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.tasks import load_suite
 from tests.conftest import as_model, tiny_static_model
-from tests.parity import SUBSETS, TEACHER, comparison
+from tests.parity import comparison
 
 
 def score(models: Sequence[Model], tasks: Sequence[Any], results: Path, **fields: Any) -> list[Score]:
@@ -24,7 +25,7 @@ def score(models: Sequence[Model], tasks: Sequence[Any], results: Path, **fields
     return evaluate(encoders, models, suite, results_dir=results, seed=seed, batch_size=32, **fields)
 
 
-def never_loaded() -> Any:
+def never_loaded(device: str) -> Any:
     raise AssertionError("the model was loaded though its scores are known")
 
 
@@ -38,7 +39,6 @@ def word_model() -> Model:
 def test_the_teacher_scores_as_published(hub_dir: Path):
     table = comparison(["STSBenchmark", "AmazonCounterfactualClassification"])
     assert table["within"].all(), table
-    assert SUBSETS["AmazonCounterfactualClassification"] == ["en"]
 
 
 def test_scores_are_written_and_read_back_without_loading_the_model(word_model: Model, tmp_path: Path):
@@ -102,7 +102,7 @@ class _FailsOnLongTexts:
 
 
 def test_a_task_that_raises_is_a_record_and_the_others_go_on(word_model: Model, tmp_path: Path):
-    failing = as_model(tiny_static_model(), "failing", load=_FailsOnLongTexts)
+    failing = as_model(tiny_static_model(), "failing", load=lambda device: _FailsOnLongTexts())
     scores = score([failing, word_model], ["ReutersR8Classification", "SimLex999WordSim"], tmp_path)
     assert [(s.label, s.task, s.state) for s in scores] == [
         ("failing", "ReutersR8Classification", "failed"),
@@ -137,7 +137,7 @@ def test_each_text_is_encoded_once_per_call_and_comes_back_in_place():
             seen.extend(texts)
             return np.array([[float(len(text)), 1.0] for text in texts], dtype=np.float32)
 
-    encoder = MtebEncoder(as_model(tiny_static_model(), "m", load=Recorder), seed=42)
+    encoder = MtebEncoder(as_model(tiny_static_model(), "m", load=lambda device: Recorder()), seed=42)
     batches = [{"text": ["bb", "a"]}, {"text": ["bb", "ccc"]}]
     got = encoder.encode(batches, task_metadata=mteb.get_task("STS12").metadata, hf_split="test", hf_subset="default")
     assert seen == ["bb", "a", "ccc"]
@@ -154,7 +154,9 @@ def test_prompts_of_a_model_reach_it_by_prompt_type():
             prompts.append(prompt)
             return np.ones((len(texts), 2), dtype=np.float32)
 
-    model = as_model(tiny_static_model(), "m", load=Recorder, prompts={"query": "query: ", "document": "passage: "})
+    model = as_model(
+        tiny_static_model(), "m", load=lambda device: Recorder(), prompts={"query": "query: ", "document": "passage: "}
+    )
     for prompt_type in (PromptType.query, PromptType.document):
         MtebEncoder(model, seed=42).encode(
             [{"text": ["a"]}],
@@ -166,5 +168,30 @@ def test_prompts_of_a_model_reach_it_by_prompt_type():
     assert prompts == ["query: ", "passage: "]
 
 
-def test_the_published_name_of_the_teacher():
-    assert TEACHER == "sentence-transformers/all-MiniLM-L6-v2"
+def test_a_file_that_holds_more_than_is_asked_for_gives_the_score_of_what_is_asked(hub_dir: Path, tmp_path: Path):
+    model = as_model(tiny_static_model(["a", "the", "man", "woman", "is"]), "m")
+    (asked,) = score([model], ["STS12"], tmp_path, hub_dir=hub_dir)
+    (file,) = tmp_path.rglob("STS12.json")
+    held = json.loads(file.read_text())
+    extra = [{**entry, "main_score": 0.99, "cosine_spearman": 0.99} for entry in held["scores"]["test"]]
+    held["scores"]["train"] = extra
+    file.write_text(json.dumps(held))
+    (again,) = score([model], ["STS12"], tmp_path, hub_dir=hub_dir)
+    assert (again.state, again.main_score) == ("read", asked.main_score)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda text: text[: len(text) // 2], lambda text: text.replace(mteb.__version__, "2.0.0")]
+)
+def test_a_torn_file_and_one_of_another_mteb_are_made_anew(word_model: Model, tmp_path: Path, spoil: Any):
+    (first,) = score([word_model], ["SimLex999WordSim"], tmp_path)
+    (file,) = tmp_path.rglob("SimLex999WordSim.json")
+    file.write_text(spoil(file.read_text()))
+    (again,) = score([word_model], ["SimLex999WordSim"], tmp_path)
+    assert (again.state, again.main_score) == ("scored", first.main_score)
+
+
+def test_a_model_is_compared_as_it_says():
+    model = as_model(tiny_static_model(), "m", similarity="dot")
+    similarity = MtebEncoder(model, seed=42).similarity(np.array([[2.0, 0.0]]), np.array([[3.0, 4.0]]))
+    assert float(similarity) == 6.0

@@ -50,4 +50,29 @@ def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path
     (file,) = tmp_path.glob("speed/test__m/m/*.json")
     assert json.loads(file.read_text()) == first[0]
     assert first[0]["threads"] == 1
-    assert run("SimLex999WordSim")[0]["texts_of"] != first[0]["texts_of"]
+    assert run("SimLex999WordSim")[0]["key"] != first[0]["key"]
+
+
+def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: Path):
+    def fail(device: str):
+        raise RuntimeError("no")
+
+    models = [as_model(tiny_static_model(), "broken", load=fail), as_model(tiny_static_model(), "fine")]
+    encoders = {model.label: MtebEncoder(model, seed=42) for model in models}
+    records = measure(models, encoders, suite("MENWordSim"), suite_name="s", results_dir=tmp_path, seed=42)
+    assert [record["label"] for record in records] == ["fine"]
+
+
+def test_speed_is_measured_on_the_cpu_whatever_the_device_of_the_run(tmp_path: Path):
+    devices: list[str] = []
+
+    def load(device: str):
+        from m2v_bench.baselines.static import StaticEncoder
+
+        devices.append(device)
+        return StaticEncoder(tiny_static_model())
+
+    model = as_model(tiny_static_model(), "m", load=load)
+    encoders = {"m": MtebEncoder(model, seed=42, device="cuda")}
+    measure([model], encoders, suite("MENWordSim"), suite_name="s", results_dir=tmp_path, seed=42)
+    assert devices == ["cpu"]

@@ -118,3 +118,10 @@ def test_a_changed_folder_gives_its_new_rows(hub_dir: Path, tmp_path: Path):
     pd.read_parquet(file).head(10).to_parquet(file)
     assert before > 10
     assert len(suite("STS12", hub_dir=tmp_path)[0].load().dataset["test"]) == 10
+
+
+def test_a_benchmark_asked_for_again_is_as_it_was(hub_dir: Path):
+    suite(benchmark="MTEB(eng, v1)", hub_dir=hub_dir, seed=7)
+    again = {entry.name: entry.task for entry in suite(benchmark="MTEB(eng, v1)")}
+    assert again["STS12"].metadata.dataset["path"] == "mteb/sts12-sts"
+    assert again["STS12"].seed == 42

@@ -1,0 +1,56 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from m2v_bench.analysis.report import report_sweep
+
+
+def record(label: str, revision: str, score: float, teacher: float, **settings: Any) -> dict[str, Any]:
+    def row(label: str, revision: str, kind: str, main_score: float) -> dict[str, Any]:
+        fields = {"model": f"m/{label}", "task": "T", "type": "STS", "state": "scored", "reason": None, "seconds": 1.0}
+        return {**fields, "label": label, "revision": revision, "kind": kind, "main_score": main_score}
+
+    return {
+        "label": label,
+        "revision": revision,
+        "teacher": "teacher",
+        "signature": "s",
+        "settings": {"pca.dims": 16, "weighting.name": "sif", "seed": 42, **settings},
+        "scores": [row(label, revision, "static", score), row("teacher", "t", "transformer", teacher)],
+    }
+
+
+def scores(results_dir: Path) -> dict[str, float]:
+    rows = pd.read_csv(results_dir / "tables" / "x.csv")
+    return dict(zip(rows["label"], rows["main_score"], strict=True))
+
+
+def test_jobs_that_differ_only_in_the_seed_are_told_apart(tmp_path: Path):
+    jobs = [record("a", "r", 0.5, 0.6, seed=1), record("a", "r", 0.7, 0.8, seed=2)]
+    report_sweep(jobs, tmp_path, name="x", axis=None)
+    assert scores(tmp_path) == {"a seed=1": 0.5, "a seed=2": 0.7, "teacher seed=1": 0.6, "teacher seed=2": 0.8}
+    table = (tmp_path / "tables" / "x.md").read_text()
+    assert f"{100 * 0.5 / 0.6:.1f}" in table
+    assert f"{100 * 0.7 / 0.8:.1f}" in table
+
+
+def test_models_of_the_same_label_and_another_revision_are_told_apart(tmp_path: Path):
+    jobs = [record("a", "r1", 0.5, 0.6, **{"base_model.name": "x/a"}), record("a", "r2", 0.7, 0.6)]
+    jobs[1]["settings"]["base_model.name"] = "y/a"
+    report_sweep(jobs, tmp_path, name="x", axis=None)
+    assert scores(tmp_path) == {"a r1": 0.5, "a r2": 0.7, "teacher": 0.6}
+
+
+def test_a_second_swept_setting_is_a_line_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "m2v_bench.analysis.report.score_lines", lambda series, references, path, **_: drawn.update(series)
+    )
+    jobs = [
+        record(f"{dims} {name}", f"{dims}{name}", score, 0.9, **{"pca.dims": dims, "weighting.name": name})
+        for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.2), ("sif", 16, 0.3), ("sif", 32, 0.4))
+    ]
+    report_sweep(jobs, tmp_path, name="x", axis="pca.dims")
+    assert drawn == {"weighting.name=none": {"16": 0.1, "32": 0.2}, "weighting.name=sif": {"16": 0.3, "32": 0.4}}
