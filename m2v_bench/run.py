@@ -98,6 +98,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
             suite_name=settings.suite.name,
             results_dir=results_dir,
             seed=settings.seed,
+            debug=settings.debug,
         )
     record = {
         "name": recipe.name,

@@ -139,7 +139,7 @@ def print_table(table: ScoreTable, *, title: str, signature: str) -> None:
     grid = Table(title=escape(title), caption=escape(signature), title_justify="left", caption_justify="left")
     grid.add_column("Model", no_wrap=True)
     for name in [*(TYPE_LABELS.get(name, name) for name in table.columns), KEPT]:
-        grid.add_column(name, justify="right", no_wrap=True)
+        grid.add_column(name, justify="right")  # wraps between score and n/N on a narrow terminal
     for label, texts, bold in _rows(table):
         grid.add_row(
             escape(label), *(f"[bold]{text}[/bold]" if best else text for text, best in zip(texts, bold, strict=True))

@@ -127,8 +127,8 @@ def _line(score: Score) -> str:
     return f"{score.task:<38} {score.label:<34} {got}"
 
 
-def _cached(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> TaskResult | None:
-    """What an earlier run wrote, if it is complete and of the same dataset revision and mteb version.
+def _existing(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> TaskResult | None:
+    """What an earlier run wrote, if it can be read and is of the same dataset revision and mteb version.
 
     A dataset in `hub_dir` counts as the revision that mteb pins, whatever its folder holds.
     """
@@ -138,12 +138,16 @@ def _cached(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> Tas
     except ValueError:
         log.warning("%s cannot be read and is made anew", cache.get_task_result_path(name, meta))
         return None
+    same = result is not None and result.is_mergeable(task, criteria=["dataset_revision", "mteb_version"])
+    return result if same else None
+
+
+def _cached(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> TaskResult | None:
+    """What an earlier run wrote of the splits and subsets that are asked for, if it is all of them."""
+    result = _existing(cache, task, encoder)
     if result is None or result.get_missing_evaluations(task):
         return None
-    if not result.is_mergeable(task, criteria=["dataset_revision", "mteb_version"]):
-        return None
-    # the file may hold more splits and subsets than are asked for, and a score averages what it holds
-    return result.validate_and_filter_scores(task)
+    return result.validate_and_filter_scores(task)  # a score averages what the result holds
 
 
 def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]:
@@ -164,13 +168,15 @@ def _score(
     task = copy.copy(task)
     task.rng_state, task.np_rng = copy.deepcopy((task.rng_state, task.np_rng))
     _seed_everything(seed)
+    # splits and subsets that an earlier run has scored are kept; those of other data or another mteb are not
+    strategy = "always" if _existing(cache, task, encoder) is None else "only-missing"
     try:
-        mteb.evaluate(
+        results = mteb.evaluate(
             encoder,
             task,
             cache=cache,
             co2_tracker=False,
-            overwrite_strategy="always",
+            overwrite_strategy=strategy,
             encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
             show_progress_bar=False,
         )
@@ -180,7 +186,7 @@ def _score(
         log.debug("task %s failed", task.metadata.name, exc_info=True)
         return None, _reason(error)
     # read back: a result file rounds, and a score must not depend on whether it was just made
-    return _cached(cache, task, encoder), None
+    return _cached(cache, task, encoder) or results.task_results[0], None
 
 
 def _reason(error: Exception) -> str:

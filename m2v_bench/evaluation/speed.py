@@ -104,7 +104,7 @@ def measure(
             "measured": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         }
         write_json(folders[model.label] / file_name, records[model.label])
-    return [records[model.label] for model in models if records[model.label]]
+    return [{**records[model.label], "label": model.label} for model in models if records[model.label]]
 
 
 def _identity(entry: SuiteTask) -> list[Any]:

@@ -195,3 +195,13 @@ def test_a_model_is_compared_as_it_says():
     model = as_model(tiny_static_model(), "m", similarity="dot")
     similarity = MtebEncoder(model, seed=42).similarity(np.array([[2.0, 0.0]]), np.array([[3.0, 4.0]]))
     assert float(similarity) == 6.0
+
+
+def test_splits_scored_before_are_kept(hub_dir: Path, tmp_path: Path):
+    model = as_model(tiny_static_model(["a", "the", "man", "woman", "is"]), "m")
+    task = {"name": "AmazonCounterfactualClassification", "subsets": ["en"]}
+    (validation,) = score([model], [{**task, "splits": ["validation"]}], tmp_path, hub_dir=hub_dir)
+    (test,) = score([model], [{**task, "splits": ["test"]}], tmp_path, hub_dir=hub_dir)
+    (again,) = score([model], [{**task, "splits": ["validation"]}], tmp_path, hub_dir=hub_dir)
+    assert [s.state for s in (validation, test, again)] == ["scored", "scored", "read"]
+    assert validation.main_score == again.main_score != test.main_score
