@@ -163,7 +163,7 @@ def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, t
         shutil.copyfile(teacher_folder / name, tmp_path / "model" / name)
     run = bench("base_model.name=model", *WORDSIM, "baselines=[]", "tracking=none")
     assert run.returncode == 1
-    assert "tokenizer" in run.stderr
+    assert "has no tokenizer; copy the model's tokenizer.json" in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -144,11 +144,16 @@ def load_tokenizer(path: Path) -> "Tokenizer":
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(path, use_fast=True).backend_tokenizer
+        loaded = AutoTokenizer.from_pretrained(path, use_fast=True)
+        tokenizer = loaded.backend_tokenizer
     except (OSError, ValueError, AttributeError) as error:
         raise BenchError(
             f"base_model: {path} has no tokenizer that the `tokenizers` package can run: {error}"
         ) from error
+    # without tokenizer files transformers makes one of special tokens alone
+    if set(tokenizer.get_vocab()) <= set(loaded.all_special_tokens):
+        raise BenchError(f"base_model: {path} has no tokenizer; copy the model's tokenizer.json beside its weights")
+    return tokenizer
 
 
 def _reduce(vectors: np.ndarray, recipe: Recipe, forward_key: dict[str, Any]) -> np.ndarray:
