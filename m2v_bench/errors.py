@@ -12,5 +12,5 @@ class BenchError(Exception):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean X?` when a known name is near, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""

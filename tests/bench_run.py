@@ -2,11 +2,13 @@
 
     python tests/bench_run.py
 
-Prints the times and keeps them in results/bench/run.json. Package downloads are timed apart from the rest.
+Prints the times and keeps them in results/bench/run.json, and the run's table and figure in results/. Package
+downloads are timed apart from the rest.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,6 +44,10 @@ def main() -> None:
         times["import m2v_bench (process, best of 5)"] = min(imports)
         times["empty python process (best of 5)"] = min(bare)
         code = "import json; from m2v_bench.evaluation.speed import hardware; print(json.dumps(hardware()))"
+        for name in ("tables/starter.md", "figures/speed_vs_score.png"):
+            kept = REPOSITORY / "results" / name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(clone / "results" / name, kept)
         here = subprocess.run([python, "-c", code], cwd=clone, check=True, capture_output=True, text=True).stdout
     for name, value in times.items():
         print(f"{value:8.2f} s  {name}")
