@@ -76,6 +76,7 @@ def _place_label(figure: Any, axes: Any, row: Mapping[str, Any], taken: list[Any
             ha=horizontal,
             va=vertical,
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
         box = label.get_window_extent(figure.canvas.get_renderer())
         if not any(box.overlaps(other) for other in taken) or (x, y) == places[-1][:2]:

@@ -48,6 +48,10 @@ def show_run(record: Record, table: ScoreTable, output_dir: Path, results_dir: P
     """Print a run's table and speeds, and make its table and figure the latest ones in `results_dir`."""
     suite = record["settings"]["suite.name"]
     print_table(table, title=f"{record['label']} on {suite}", signature=record["signature"])
+    for speed in record["speed"][:1]:
+        print(
+            f"speed on one CPU thread, {speed['texts']} texts of {speed['mean_characters']:.0f} characters on average:"
+        )
     for speed in record["speed"]:
         print(
             f"{speed['label']:<34} {speed['texts_per_second']:>10,.0f} texts/s  "

@@ -88,14 +88,16 @@ def evaluate(
     ):
         for entry in suite:
             todo = [model for model in models if known.get((entry.name, model.label), 0) is None]
-            if todo:
-                bar.set_postfix_str(entry.name)
             loaded, failure = _load(entry, debug=debug) if todo else (None, None)
             for model in models:
                 result = known.get((entry.name, model.label))
                 state, reason = ("missing", entry.missing) if entry.missing else ("read", None)
                 if model in todo:
+                    bar.set_postfix_str(f"{entry.name}, {model.label}")
                     state, reason = "scored", failure
+                    if loaded is not None and bar.disable and model.kind == "transformer":
+                        # without a bar, minutes would pass in silence
+                        print(f"{entry.name:<38} {model.label:<34} ...", flush=True)
                     if loaded is not None:
                         result, reason = _score(
                             loaded, encoders[model.label], cache, seed=seed, batch_size=batch_size, debug=debug

@@ -6,19 +6,21 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the notices and bars of mteb and datasets out of ours; errors still come as exceptions."""
+    """Keep the notices of mteb, sentence-transformers and datasets out of our output; errors still come."""
     import datasets
 
     were_disabled = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
-    logger = logging.getLogger("mteb")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("mteb", "sentence_transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if not were_disabled:
             datasets.enable_progress_bars()

@@ -78,8 +78,9 @@ def measure(
             return []
     for model in tqdm(todo, desc="measuring speed", unit="model", disable=None if todo else True):
         try:
-            encoder = encoders[model.label].loaded() if encoders[model.label].device == "cpu" else model.load("cpu")
-            rates = texts_per_second(encoder, texts)
+            with quiet():
+                ours = encoders[model.label]
+                rates = texts_per_second(ours.loaded() if ours.device == "cpu" else model.load("cpu"), texts)
         except Exception as error:
             if debug:
                 raise

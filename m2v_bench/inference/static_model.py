@@ -121,14 +121,14 @@ class StaticModel:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to `folder`, in the file format of model2vec and sentence-transformers."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"embeddings": self.table, "weights": self.weights, "mapping": self.mapping}
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in tensors.items() if array is not None},
-            folder / "model.safetensors",
+        # written by us, as safetensors' own writer lets nobody else read the file
+        (folder / "model.safetensors").write_bytes(
+            save({name: np.ascontiguousarray(array) for name, array in tensors.items() if array is not None})
         )
         self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
         config = {
