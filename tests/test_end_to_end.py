@@ -77,8 +77,9 @@ def test_the_order_of_the_models_is_that_of_the_paper(first_run: subprocess.Comp
         for label in {row["label"] for row in record["scores"]}
     }
     assert average["all-MiniLM-L6-v2"] > average["M2V all-MiniLM-L6-v2 256d sif"] > average["GloVe 6B 50d"]
-    speed = {row["label"]: row["texts_per_second"] for row in record["speed"]}
-    assert speed["M2V all-MiniLM-L6-v2 256d sif"] > 20 * speed["all-MiniLM-L6-v2"]
+    speed = {row["label"]: row for row in record["speed"]}
+    assert set(speed) == set(average)
+    assert all(row["texts_per_second"] > 0 and row["cores_busy"] < 1.3 for row in speed.values())
 
 
 def test_mteb_reads_every_score(first_run: subprocess.CompletedProcess[str], home: Path):
