@@ -70,10 +70,7 @@ def _fields(cls: type, prefix: str) -> list[str]:
 def _system(error: OSError, argv: Sequence[str]) -> str:
     reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
     folder = _value(argv, "results_dir", "results")
-    if error.filename and Path(folder).resolve() in [
-        Path(str(error.filename)).resolve(),
-        *Path(str(error.filename)).resolve().parents,
-    ]:
+    if error.filename and Path(str(error.filename)).resolve().is_relative_to(Path(folder).resolve()):
         return f"results_dir={folder}: {reason}. Set results_dir=FOLDER to one that can be written and has room."
     return f"{reason}. debug=true shows where."
 
