@@ -96,30 +96,50 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 
 
 def cached_arrays(
-    stage: str, key: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]]
+    stage: str, key: Mapping[str, Any], compute: Callable[[Path], dict[str, np.ndarray]]
 ) -> tuple[dict[str, np.ndarray], bool]:
     """The arrays of a stage: read back when the same `key` was computed before, else computed and kept.
 
     Args:
         stage: name of the stage, a folder in the cache.
         key: everything that changes the arrays, and nothing else (never a batch size or a device).
-        compute: makes the arrays, by name.
+        compute: makes the arrays, by name; is given a folder for what it has finished, which stays when it is
+            interrupted and goes when it ends well.
 
     Returns:
         The arrays (memory-mapped, read-only) and whether they came from the cache.
     """
     folder = cache_dir() / stage / content_hash(dict(key))
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
     hit = folder.is_dir()
     if not hit:
         with locked(folder):
             hit = folder.is_dir()  # another process may have computed it while this one waited
             if not hit:
-                arrays = compute()
+                arrays = compute(unfinished)
                 with new_folder(folder) as new:
                     for name, array in arrays.items():
                         np.save(new / f"{name}.npy", array)
                     (new / "key.json").write_text(json.dumps(dict(key), indent=2, sort_keys=True))
+                shutil.rmtree(unfinished, ignore_errors=True)
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}, hit
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write `array` as a .npy file that appears whole or not at all.
+
+    Raises:
+        BenchError: when the disk is full or cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with _cache_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                np.save(file, array)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

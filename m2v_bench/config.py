@@ -25,17 +25,24 @@ class BaseModelConfig:
 
 @dataclass
 class VocabularyConfig:
-    """Where the tokens come from; tokens whose beginning matches `remove` are dropped."""
+    """Where the tokens come from: `model`, `glove`, `glove_subword`, or `file:PATH`, one word per line.
+
+    `subwords` keeps the base model's own beside the words (null: but for glove); `size` cuts the list of words;
+    tokens whose beginning matches `remove` are dropped.
+    """
 
     source: str = MISSING
+    subwords: bool | None = None
+    size: int | None = None
     remove: str | None = None
 
 
 @dataclass
 class DialectConfig:
-    """Which releases of Model2Vec to compute as."""
+    """Which releases of Model2Vec to compute as; `sequence` (template, swapped) is the dialect's when null."""
 
     name: str = MISSING
+    sequence: str | None = None
 
 
 @dataclass
@@ -47,24 +54,35 @@ class PoolingConfig:
 
 @dataclass
 class PcaConfig:
-    """`none`, `auto` (rotate only), a number of dimensions, or a share of the variance."""
+    """`none`, `auto` (rotate only), a number of dimensions, or a share of the variance.
+
+    `solver` (full, sklearn) is the dialect's when null.
+    """
 
     dims: Any = 256
+    solver: str | None = None
 
 
 @dataclass
 class WeightingConfig:
-    """Weighting of the token rows, null means as the dialect says; `coefficient` is SIF's a."""
+    """Weighting of the token rows, null means as the dialect says; `coefficient` is SIF's a.
+
+    Weightings that count tokens do so in `corpus`: a .txt file with one document a line, or texts in `column` of
+    a .csv, .tsv, .jsonl or .parquet file, or of a dataset (a folder, or a name on the hub; NAME:SPLIT).
+    """
 
     name: str | None = None
     coefficient: float = 1e-4
+    corpus: str | None = None
+    column: str = "text"
 
 
 @dataclass
 class QuantizationConfig:
-    """Number type of the stored rows."""
+    """Number type of the stored rows, and how many rows k-means leaves (null: a row per token)."""
 
     dtype: str = "float16"
+    vocabulary: int | None = None
 
 
 @dataclass
@@ -114,11 +132,13 @@ class Config:
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    embeddings: str = "output"
+    precision: str = "fp32"
     baselines: list[str] = MISSING
     hub_dir: str | None = None
     results_dir: str = MISSING
     seed: int = 42
-    device: str = "cpu"
+    device: str = "auto"
     batch_size: int = 32
     debug: bool = False
 
@@ -181,14 +201,14 @@ def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
 
 
 def _check_device(device: str) -> None:
-    if device == "cpu":
+    if device in ("cpu", "auto"):
         return
     import torch
 
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise BenchError(f"device={device}: torch cannot use it here ({error}); allowed: cpu") from error
+        raise BenchError(f"device={device}: torch cannot use it here ({error}); allowed: auto, cpu") from error
 
 
 def _check_writable(results_dir: str) -> None:

@@ -16,7 +16,7 @@ from m2v_bench.baselines import check_names, load_baselines
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import write_json
 from m2v_bench.config import Config, check, flat_settings
-from m2v_bench.distillation.distill import Distillation, run_recipe
+from m2v_bench.distillation.distill import Distillation, pick_device, run_recipe
 from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.environment import git_commit, versions
 from m2v_bench.errors import BenchError
@@ -55,6 +55,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         BenchError: for bad input, and after everything else is done when tasks failed.
     """
     settings = check(config)
+    device = pick_device(settings.device)
     timer = Timer()
     with timer("prepare"):
         suite = _suite(settings)
@@ -62,7 +63,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         fetch([*wanted, *check_names(settings.baselines), *_suite_assets(suite)])
         recipe = _recipe(settings)
     with timer("distil"):
-        distillation = run_recipe(recipe, device=settings.device)
+        distillation = run_recipe(recipe, device=device)
         model_folder = output_dir / "model"
         distillation.model.save_pretrained(model_folder)
     _say_distilled(recipe, distillation)
@@ -75,7 +76,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         variant=recipe.variant,
     )
     models = [student, *load_baselines(settings.baselines, recipe.base)]
-    encoders = {model.label: MtebEncoder(model, seed=settings.seed, device=settings.device) for model in models}
+    encoders = {model.label: MtebEncoder(model, seed=settings.seed, device=device) for model in models}
     results_dir = Path(settings.results_dir)
     with timer("evaluate"):
         scores = evaluate(
@@ -148,13 +149,23 @@ def _recipe(settings: Config) -> Recipe:
         settings.base_model.name,
         base_revision=settings.base_model.revision,
         dialect=settings.dialect.name,
+        sequence=settings.dialect.sequence,
         vocabulary=settings.vocabulary.source,
+        subwords=settings.vocabulary.subwords,
+        vocabulary_size=settings.vocabulary.size,
         remove=settings.vocabulary.remove,
+        embeddings=settings.embeddings,
         pooling=settings.pooling.name,
+        precision=settings.precision,
         pca_dims=settings.pca.dims,
+        solver=settings.pca.solver,
         weighting=settings.weighting.name,
         coefficient=settings.weighting.coefficient,
+        corpus=settings.weighting.corpus,
+        column=settings.weighting.column,
         dtype=settings.quantization.dtype,
+        clusters=settings.quantization.vocabulary,
+        seed=settings.seed,
     )
 
 
@@ -164,7 +175,7 @@ def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
     print(
         f"distilled {recipe.label}: {len(model.table):,} tokens x {model.dims}, {recipe.dtype}, "
         f"{model.table.nbytes / 1e6:.0f} MB, in {sum(distillation.seconds.values()):.1f} s ({source}; "
-        f"{distillation.n_removed} tokens removed)",
+        f"{distillation.words or 'nothing removed'})",
         flush=True,
     )
 

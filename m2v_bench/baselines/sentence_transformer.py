@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.assets import MODEL_FILES, ModelFolder
+from m2v_bench.assets import MODEL_FILES
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import folder_bytes
-from m2v_bench.distillation.forward import hidden_size
+from m2v_bench.distillation.base import BaseModel
 from m2v_bench.errors import BenchError
 
 
@@ -27,7 +27,7 @@ class SentenceTransformerEncoder:
         )
 
 
-def teacher(base: ModelFolder) -> Model:
+def teacher(base: BaseModel) -> Model:
     """The base model itself, as the transformer that its students are measured against."""
 
     def load(device: str) -> SentenceTransformerEncoder:
@@ -36,25 +36,25 @@ def teacher(base: ModelFolder) -> Model:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        return SentenceTransformerEncoder(SentenceTransformer(str(base.path), device=device))
+        return SentenceTransformerEncoder(SentenceTransformer(str(base.folder), device=device))
 
-    weights = sorted(base.path.rglob("*.safetensors"))
+    weights = sorted(base.folder.rglob("*.safetensors"))
     if not weights:
         raise BenchError(
-            f"base_model: {base.path} has no .safetensors weights; convert the model with transformers' save_pretrained"
+            f"base_model: {base.folder} has no .safetensors weights; write them with transformers' save_pretrained"
         )
-    settings = _json(base.path / "config_sentence_transformers.json")
+    settings = _json(base.folder / "config_sentence_transformers.json")
     prompts = settings.get("prompts") or {}
     # a dense layer after the transformer has the last word on the dimensions
-    dense = [_json(path).get("out_features") for path in sorted(base.path.glob("*_Dense/config.json"))]
+    dense = [_json(path).get("out_features") for path in sorted(base.folder.glob("*_Dense/config.json"))]
     return Model(
         name=base.name,
         revision=base.revision,
         label=base.name.rsplit("/", 1)[-1],
         kind="transformer",
-        dims=dense[-1] if dense and dense[-1] else hidden_size(base.path),
+        dims=dense[-1] if dense and dense[-1] else base.hidden_size,
         n_parameters=sum(_n_parameters(path) for path in weights),
-        bytes_on_disk=folder_bytes(base.path, suffixes=MODEL_FILES),
+        bytes_on_disk=folder_bytes(base.folder, suffixes=MODEL_FILES),
         load=load,
         similarity=settings.get("similarity_fn_name") or "cosine",
         prompts={name: text for name, text in prompts.items() if text},

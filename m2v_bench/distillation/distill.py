@@ -1,15 +1,16 @@
 """From a sentence transformer to a static model."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from m2v_bench.cache import cached_arrays, content_hash
-from m2v_bench.distillation.forward import load_transformer, token_vectors
-from m2v_bench.distillation.quantization import quantize
+from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
+from m2v_bench.distillation.quantization import quantize, quantize_vocabulary
 from m2v_bench.distillation.recipe import (
     FORWARD_VERSION,
     ROTATION_VERSION,
@@ -18,14 +19,12 @@ from m2v_bench.distillation.recipe import (
     Recipe,
     make_recipe,
 )
-from m2v_bench.distillation.reduction import n_components, rotate
-from m2v_bench.distillation.tokenizer import Vocabulary, model_vocabulary, sequences, special_token_template
-from m2v_bench.distillation.weighting import WEIGHTINGS
+from m2v_bench.distillation.reduction import n_components, rotate, sklearn_scores
+from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
+from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
+from m2v_bench.distillation.words import WordReport
 from m2v_bench.errors import BenchError
 from m2v_bench.inference.static_model import StaticModel
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -36,134 +35,221 @@ class Distillation:
         model: the static model.
         seconds: wall time per stage.
         forward_cached: whether the forward pass was read from the cache.
-        n_removed: tokens that the `remove` pattern took out.
+        words: what became of the vocabulary's words.
     """
 
     model: StaticModel
     seconds: dict[str, float]
     forward_cached: bool
-    n_removed: int
+    words: WordReport
 
 
 def distill(
-    model: str,
+    model: Any,
     *,
+    tokenizer: Any = None,
+    vocabulary: str | Sequence[str] | None = None,
+    subwords: bool | None = None,
+    vocabulary_size: int | None = None,
+    remove: str | None = UNUSED_TOKENS,
     dialect: str = "m2v-0.7",
+    sequence: str | None = None,
+    embeddings: str = "output",
+    pooling: str | None = None,
     pca_dims: int | float | str | None = 256,
+    pca_solver: str | None = None,
     weighting: str | None = None,
     sif_coefficient: float = SIF_COEFFICIENT,
-    pooling: str | None = None,
-    remove: str | None = UNUSED_TOKENS,
+    corpus: str | None = None,
     quantize_to: str = "float16",
-    batch_size: int = 512,
-    device: str = "cpu",
+    vocabulary_quantization: int | None = None,
+    precision: str = "fp32",
+    seed: int = 42,
+    device: str = "auto",
     show_progress: bool = True,
 ) -> StaticModel:
     """Distil a static model from a sentence transformer.
 
+    None means "as the dialect says" wherever the dialect says something.
+
     Args:
-        model: a name in the asset catalog (`all-MiniLM-L6-v2`), a model on the hub, or a folder.
-        dialect: which releases of Model2Vec to compute as; None below means "as the dialect says".
-        pca_dims: `none` or None, `auto` (rotate only), a number of dimensions, or a share of the variance.
-        weighting: `none`, `zipf_log` or `sif`.
-        sif_coefficient: SIF's `a`.
-        pooling: `mean`, `first`, `last` or `pooler`.
+        model: a name in the asset catalog (`all-MiniLM-L6-v2`), a model on the hub, a folder, or a loaded
+            `transformers` model, which needs `tokenizer`.
+        tokenizer: the tokenizer of a loaded model.
+        vocabulary: None or `model` for the model's own subwords, `glove`, `glove_subword`, `file:PATH`, or words,
+            most frequent first.
+        subwords: whether the model's own subwords stay beside the words; True but for `glove`.
+        vocabulary_size: how many words to take from the top of the list; None takes all.
         remove: regular expression of tokens to drop.
-        quantize_to: `float32` or `float16`.
-        batch_size: sequences per batch of the forward pass.
-        device: torch device of the forward pass.
-        show_progress: show a progress bar on the forward pass.
+        dialect: which releases of Model2Vec to compute as (`dialects.DIALECTS`).
+        sequence: `template` or `swapped`: the order of the special tokens around a token.
+        embeddings: `output` of a forward pass, or the `input` embedding matrix.
+        pooling: `token`, `mean`, `first`, `last` or `pooler`.
+        pca_dims: `none` or None, `auto` (rotate only), a number of dimensions, or a share of the variance.
+        pca_solver: `full` (exact), or `sklearn` (what scikit-learn picks for the shape).
+        weighting: a name in `weighting.WEIGHTINGS`.
+        sif_coefficient: SIF's `a`.
+        corpus: where weightings that look at frequencies count them (see `corpus.Corpus`).
+        quantize_to: `float32`, `float16` or `int8`.
+        vocabulary_quantization: rows that k-means leaves, shared between the tokens; None for a row per token.
+        precision: `fp32` or `bf16`, of the products in the forward pass.
+        seed: of k-means and of randomized PCA.
+        device: torch device of the forward pass; `auto` takes a GPU when there is one.
+        show_progress: show progress bars.
 
     Raises:
         BenchError: naming the setting that is wrong and what is allowed.
     """
     recipe = make_recipe(
         model,
+        tokenizer=tokenizer,
         dialect=dialect,
+        sequence=sequence,
+        vocabulary="model" if vocabulary is None else vocabulary,
+        subwords=subwords,
+        vocabulary_size=vocabulary_size,
         remove=remove,
+        embeddings=embeddings,
         pooling=pooling,
+        precision=precision,
         pca_dims=pca_dims,
+        solver=pca_solver,
         weighting=weighting,
         coefficient=sif_coefficient,
+        corpus=corpus,
         dtype=quantize_to,
+        clusters=vocabulary_quantization,
+        seed=seed,
     )
-    return run_recipe(recipe, batch_size=batch_size, device=device, show_progress=show_progress).model
+    return run_recipe(recipe, device=device, show_progress=show_progress).model
 
 
-def run_recipe(
-    recipe: Recipe, *, batch_size: int = 512, device: str = "cpu", show_progress: bool = True
-) -> Distillation:
-    """Compute the static model of a recipe; forward pass and rotation come from the cache when they can."""
+def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = True) -> Distillation:
+    """Compute the static model of a recipe; what was computed before comes from the cache.
+
+    Args:
+        recipe: what to compute.
+        device: torch device of the forward pass; `auto` takes a GPU when there is one.
+        show_progress: show progress bars.
+
+    Raises:
+        BenchError: for a vocabulary or a device that cannot be used.
+    """
     started = time.perf_counter()
-    tokenizer = load_tokenizer(recipe.base.path)
-    vocabulary = model_vocabulary(tokenizer, recipe.remove)
-    prefix, suffix = special_token_template(tokenizer)
-    token_sequences = sequences(vocabulary.base_ids, prefix, suffix)
-    forward_key = {
-        "version": FORWARD_VERSION,
-        "base_revision": recipe.base.revision,
-        "sequences": content_hash(token_sequences),
-        "pooling": recipe.pooling,
-    }
-
-    def forward() -> dict[str, np.ndarray]:
-        model = load_transformer(recipe.base.path, pooling=recipe.pooling)
-        vectors = token_vectors(
-            model,
-            token_sequences,
-            pooling=recipe.pooling,
-            batch_size=batch_size,
-            device=device,
-            show_progress=show_progress,
-        )
-        return {"vectors": vectors}
-
-    arrays, forward_cached = cached_arrays("forward", forward_key, forward)
-    vectors = arrays["vectors"]
+    vocabulary = build_vocabulary(
+        recipe.base.tokenizer,
+        recipe.words,
+        remove=recipe.remove,
+        surgery=recipe.preset.surgery,
+        sequence=recipe.sequence,
+    )
+    _check_size(recipe, vocabulary)
+    vectors, vectors_key, cached = _vectors(recipe, vocabulary, device, show_progress)
     forward_done = time.perf_counter()
 
-    rows = _reduce(vectors, recipe, forward_key)
-    weights = WEIGHTINGS[recipe.weighting](len(rows), recipe.coefficient)
-    table = quantize(rows * weights[:, None], recipe.dtype)
-    model = StaticModel(table, vocabulary.tokenizer, normalize=True, config=_config(recipe, vocabulary))
+    tokens = Tokens(len(vectors))
+    if recipe.corpus is not None:
+        tokens = recipe.corpus.count(vocabulary.tokenizer, len(vectors), show_progress=show_progress)
+    weights = WEIGHTINGS[recipe.weighting](tokens, recipe.coefficient)
+    mapping = None
+    if recipe.clusters is not None:
+        vectors, mapping, vectors_key = _shared_rows(vectors, recipe, vectors_key)
+    rows = _reduce(vectors, recipe, vectors_key)
+    if mapping is None:
+        rows = rows * weights.astype(np.float32)[:, None]
+    model = StaticModel(
+        quantize(np.asarray(rows, dtype=np.float32), recipe.dtype),
+        vocabulary.tokenizer,
+        normalize=recipe.preset.normalize,
+        config=_config(recipe, vocabulary),
+        weights=None if mapping is None else weights,
+        mapping=mapping,
+    )
     done = time.perf_counter()
     return Distillation(
         model=model,
         seconds={"forward": forward_done - started, "assemble": done - forward_done},
-        forward_cached=forward_cached,
-        n_removed=vocabulary.n_removed,
+        forward_cached=cached,
+        words=vocabulary.report,
     )
 
 
-def load_tokenizer(path: Path) -> "Tokenizer":
-    """The `tokenizers` tokenizer of the model in `path`.
-
-    Raises:
-        BenchError: when there is none, or only a slow one.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        loaded = AutoTokenizer.from_pretrained(path, use_fast=True)
-        tokenizer = loaded.backend_tokenizer
-    except (OSError, ValueError, AttributeError) as error:
+def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
+    n_words = len(vocabulary.tokens) - vocabulary.n_subwords
+    if recipe.words and not recipe.words.subwords and isinstance(recipe.pca_dims, int) and recipe.pca_dims > n_words:
         raise BenchError(
-            f"base_model: {path} has no tokenizer that the `tokenizers` package can run: {error}"
-        ) from error
-    # without tokenizer files transformers makes one of special tokens alone
-    if set(tokenizer.get_vocab()) <= set(loaded.all_special_tokens):
-        raise BenchError(f"base_model: {path} has no tokenizer; copy the model's tokenizer.json beside its weights")
-    return tokenizer
+            f"pca.dims={recipe.pca_dims}: only {n_words} words are left of {recipe.words.source} "
+            f"({vocabulary.report}); fewer words than dimensions cannot be decomposed. Set pca.dims=none"
+        )
+    if recipe.clusters is not None and recipe.clusters > len(vocabulary.tokens):
+        raise BenchError(
+            f"quantization.vocabulary={recipe.clusters}: there are only {len(vocabulary.tokens)} tokens to share rows"
+        )
 
 
-def _reduce(vectors: np.ndarray, recipe: Recipe, forward_key: dict[str, Any]) -> np.ndarray:
-    if recipe.pca_dims == "none":
-        return vectors
-    if not isinstance(recipe.pca_dims, float | str) and recipe.pca_dims >= len(vectors):
-        return vectors  # as model2vec does: fewer tokens than components cannot be decomposed
-    key = {"version": ROTATION_VERSION, "forward": forward_key}
-    rotated, _ = cached_arrays("rotation", key, lambda: rotate(vectors))
-    return rotated["scores"][:, : n_components(recipe.pca_dims, rotated["variance"])]
+def _vectors(
+    recipe: Recipe, vocabulary: Vocabulary, device: str, show_progress: bool
+) -> tuple[np.ndarray, dict[str, Any], bool]:
+    """The tokens' vectors, float32 (tokens, hidden), the key they are cached under, and whether they were."""
+    key: dict[str, Any] = {
+        "version": FORWARD_VERSION,
+        "base_revision": recipe.base.revision,
+        "sequences": content_hash([vocabulary.sequences, vocabulary.n_subwords, vocabulary.own.indices(1_000)]),
+        "embeddings": recipe.embeddings,
+    }
+    how = Pass(recipe.pooling, recipe.word_pooling, recipe.preset.masks_padding, recipe.precision, pick_device(device))
+    if recipe.embeddings == "output":
+        check_precision(how.precision, how.device)
+        key |= {name: value for name, value in asdict(how).items() if name != "device"}
+
+    def compute(unfinished: Path) -> dict[str, np.ndarray]:
+        model = recipe.base.transformer(recipe.pooling)
+        if recipe.embeddings == "input":
+            return {"vectors": input_vectors(model, vocabulary)}
+        return {"vectors": forward_pass(model, vocabulary, how, shards=unfinished, show_progress=show_progress)}
+
+    arrays, cached = cached_arrays("forward", key, compute)
+    return arrays["vectors"], key, cached
+
+
+def pick_device(device: str) -> str:
+    """`device`, or for `auto` a CUDA device when there is one, else the CPU."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _shared_rows(
+    vectors: np.ndarray, recipe: Recipe, key: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    assert recipe.clusters is not None
+    n_clusters = recipe.clusters
+    shared_key = {"version": ROTATION_VERSION, "vectors": key, "clusters": n_clusters, "seed": recipe.seed}
+
+    def compute(_: Path) -> dict[str, np.ndarray]:
+        centres, mapping = quantize_vocabulary(np.asarray(vectors), n_clusters, recipe.seed)
+        return {"centres": centres, "mapping": mapping}
+
+    shared, _ = cached_arrays("clusters", shared_key, compute)
+    return shared["centres"], np.array(shared["mapping"]), shared_key
+
+
+def _reduce(vectors: np.ndarray, recipe: Recipe, vectors_key: dict[str, Any]) -> np.ndarray:
+    dims = recipe.pca_dims
+    if dims == "none" or (isinstance(dims, int) and dims >= len(vectors)):
+        return vectors  # as model2vec does: fewer rows than components cannot be decomposed
+    key = {"version": ROTATION_VERSION, "vectors": vectors_key}
+    if recipe.solver == "sklearn" and isinstance(dims, int):
+        n = min(dims, vectors.shape[1])
+        key |= {"solver": "sklearn", "dims": n, "seed": recipe.seed}
+        cut, _ = cached_arrays(
+            "rotation", key, lambda _: {"scores": sklearn_scores(np.asarray(vectors), n, recipe.seed)}
+        )
+        return cut["scores"]
+    rotated, _ = cached_arrays("rotation", key, lambda _: rotate(vectors))
+    return rotated["scores"][:, : n_components(dims, rotated["variance"])]
 
 
 def _config(recipe: Recipe, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -171,11 +257,12 @@ def _config(recipe: Recipe, vocabulary: Vocabulary) -> dict[str, Any]:
         "tokenizer_name": recipe.base.name,
         "base_model_name": recipe.base.name,
         "apply_pca": None if recipe.pca_dims == "none" else recipe.pca_dims,
-        "sif_coefficient": recipe.coefficient if recipe.weighting == "sif" else None,
+        "sif_coefficient": recipe.variant.get("sif_coefficient"),
         "pooling": recipe.pooling,
         "dialect": recipe.dialect,
         "weighting": recipe.weighting,
         "vocabulary": recipe.vocabulary,
         "revision": recipe.revision,
-        "tokens_removed": vocabulary.n_removed,
+        "tokens_removed": vocabulary.report.removed,
+        "recipe": recipe.variant,
     }

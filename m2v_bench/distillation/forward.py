@@ -1,100 +1,161 @@
-"""One forward pass over the vocabulary: token sequences -> one vector per token."""
+"""One forward pass over the vocabulary: token sequences -> one vector per token, written in shards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
-from m2v_bench.distillation.pooling import POOLINGS
+from m2v_bench.cache import save_array
+from m2v_bench.distillation.pooling import POOLINGS, States
 from m2v_bench.errors import BenchError
 
+if TYPE_CHECKING:
+    from m2v_bench.distillation.vocabulary import Vocabulary
 
-def load_transformer(path: Path, *, pooling: str) -> Any:
-    """The transformer in `path`, in evaluation mode and float32.
+PRECISIONS = ("fp32", "bf16")
+SHARD_ROWS = 16_384
+# Measured on two cores with a 384-dimensional model; larger batches gain nothing, longer sequences get fewer rows.
+_POSITIONS_PER_BATCH = 3_072
 
-    Args:
-        path: a folder that `transformers` can load.
-        pooling: a name in `POOLINGS`; `pooler` needs a pooler among the weights.
+
+@dataclass(frozen=True)
+class Pass:
+    """How sequences go through the transformer.
+
+    Attributes:
+        pooling: pooling of the subwords' sequences, a name in `POOLINGS`.
+        word_pooling: pooling of the words' sequences.
+        masks_padding: leave the padding token out of attention and mean.
+        precision: `fp32`, or `bf16` for products rounded to 8 bits of mantissa.
+        device: torch device.
+    """
+
+    pooling: str = "mean"
+    word_pooling: str = "mean"
+    masks_padding: bool = False
+    precision: str = "fp32"
+    device: str = "cpu"
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Refuse what this machine would only emulate.
 
     Raises:
-        BenchError: when there is no model, its files are damaged, or weights are missing; transformers would
-            go on with random ones.
+        BenchError: for an unknown precision, or bf16 on a processor that does not multiply it.
     """
-    from transformers import AutoModel
-    from transformers.utils import logging as transformers_logging
+    if precision not in PRECISIONS:
+        raise BenchError(f"precision={precision}: unknown; allowed: {', '.join(PRECISIONS)}")
+    if precision == "bf16" and device == "cpu":
+        import torch
 
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        model, info = AutoModel.from_pretrained(path, dtype="float32", output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BenchError(f"base_model: no transformer can be loaded from {path}: {error}") from error
-    without_pooler = [name for name in info["missing_keys"] if "pooler" not in name]
-    if without_pooler:
-        raise BenchError(
-            f"base_model: {path} lacks weights of its transformer: {', '.join(sorted(without_pooler)[:3])}"
-        )
-    if info["missing_keys"] and pooling == "pooler":
-        raise BenchError(f"pooling.name=pooler: {path} has no weights of a pooler; allowed: mean, first, last")
-    return model.eval()
+        if not any(on for name, on in torch.cpu.get_capabilities().items() if "bf16" in name):
+            raise BenchError("precision=bf16: this processor has no bf16 instructions and would be slower; use fp32")
 
 
-def hidden_size(path: Path) -> int:
-    """Dimensions of the hidden states of the transformer in `path`, read from its configuration.
-
-    Raises:
-        BenchError: when there is no configuration that `transformers` knows.
-    """
-    from transformers import AutoConfig
-
-    try:
-        return int(AutoConfig.from_pretrained(path).hidden_size)
-    except (OSError, ValueError, AttributeError) as error:
-        raise BenchError(f"base_model: {path} holds no transformer that can be distilled: {error}") from error
-
-
-def token_vectors(
-    model: Any,
-    token_sequences: Sequence[Sequence[int]],
-    *,
-    pooling: str,
-    batch_size: int = 512,
-    device: str = "cpu",
-    show_progress: bool = True,
+def forward_pass(
+    model: Any, vocabulary: "Vocabulary", how: Pass, *, shards: Path, show_progress: bool = True
 ) -> np.ndarray:
     """Pass every sequence once through the transformer and pool its hidden states.
 
-    Sequences of equal length share a batch, so that nothing is padded and no attention mask is needed.
+    Sequences of equal length share a batch, so that nothing is padded. Rows go by length into shards of fixed
+    size; a shard is a file that appears whole, and one that is there is not computed again. As batches never
+    cross a shard, a pass that was interrupted gives the same bits as one that was not.
 
     Args:
-        model: a transformer as `load_transformer` returns it.
-        token_sequences: token ids of the base model, special tokens included.
-        pooling: a name in `POOLINGS`.
-        batch_size: sequences per batch; does not change the result beyond rounding.
-        device: torch device.
+        model: a transformer in evaluation mode.
+        vocabulary: its sequences are fed; an empty one gives a row of zeros.
+        how: poolings, precision and device.
+        shards: folder of the shards; the caller removes it when it has what it needs.
         show_progress: show a progress bar.
 
     Returns:
-        float32 array of shape (sequences, hidden); what is not a number is 0.
+        float32 array of shape (tokens, hidden); what is not a number is 0.
     """
+    model = model.to(how.device)
+    hidden = int(model.config.hidden_size)
+    order = _by_length(vocabulary)
+    vectors = np.zeros((len(vocabulary.sequences), hidden), dtype=np.float32)
+    parts = [order[start : start + SHARD_ROWS] for start in range(0, len(order), SHARD_ROWS)]
+    with tqdm(total=len(order), desc="forward pass", unit="token", disable=not show_progress) as bar:
+        for number, rows in enumerate(parts):
+            file = shards / f"{number:05d}.npy"
+            if file.is_file():
+                vectors[rows] = np.load(file)
+                bar.update(len(rows))
+                bar.initial = bar.n  # time left is judged by what is computed now
+                continue
+            part = _shard(model, vocabulary, how, rows, bar)
+            if len(parts) > 1:
+                save_array(file, part)
+            vectors[rows] = part
+    return np.nan_to_num(vectors, copy=False)
+
+
+def input_vectors(model: Any, vocabulary: "Vocabulary") -> np.ndarray:
+    """The rows of the transformer's input embedding matrix: the ablation without a forward pass.
+
+    Returns:
+        float32 array of shape (tokens, hidden); a word is the mean of its pieces, an empty sequence zero.
+    """
+    matrix = model.get_input_embeddings().weight.detach().float().cpu().numpy()
+    pieces = [sequence[vocabulary.own] for sequence in vocabulary.sequences]
+    vectors = np.zeros((len(pieces), matrix.shape[1]), dtype=np.float32)
+    for row, ids in enumerate(pieces):
+        if ids:
+            vectors[row] = matrix[list(ids)].mean(axis=0)
+    return vectors
+
+
+def _by_length(vocabulary: "Vocabulary") -> np.ndarray:
+    """The rows that are fed, subwords first, short sequences first."""
+    lengths = np.array([len(sequence) for sequence in vocabulary.sequences])
+    is_word = np.arange(len(lengths)) >= vocabulary.n_subwords
+    order = np.lexsort((lengths, is_word))
+    return order[lengths[order] > 0]
+
+
+def _shard(model: Any, vocabulary: "Vocabulary", how: Pass, rows: np.ndarray, bar: Any) -> np.ndarray:
     import torch
 
-    model = model.to(device)
-    pool = POOLINGS[pooling]
-    lengths = np.array([len(sequence) for sequence in token_sequences])
-    vectors = np.empty((len(token_sequences), model.config.hidden_size), dtype=np.float32)
-    bar = tqdm(total=len(vectors), desc="forward pass", unit="token", disable=not show_progress)
-    with bar, torch.inference_mode():
-        for length in np.unique(lengths):
-            (rows,) = np.nonzero(lengths == length)
-            for start in range(0, len(rows), batch_size):
-                batch = rows[start : start + batch_size]
-                ids = torch.tensor([list(token_sequences[row]) for row in batch], device=device)
-                output = model(input_ids=ids)
-                pooled = pool(output.last_hidden_state, getattr(output, "pooler_output", None))
-                vectors[batch] = pooled.float().cpu().numpy()
-                bar.update(len(batch))
-    return np.nan_to_num(vectors, copy=False)
+    vectors = np.empty((len(rows), int(model.config.hidden_size)), dtype=np.float32)
+    done = 0
+    with torch.inference_mode(), _autocast(how.precision, how.device):
+        for batch in _batches(rows, vocabulary):
+            ids = torch.tensor([vocabulary.sequences[row] for row in batch], device=how.device)
+            mask = ids != vocabulary.padding_id if how.masks_padding and vocabulary.padding_id is not None else None
+            if mask is not None and bool(mask.all()):
+                mask = None
+            output = model(input_ids=ids) if mask is None else model(input_ids=ids, attention_mask=mask.long())
+            states = States(
+                hidden=output.last_hidden_state.float(),
+                pooler=getattr(output, "pooler_output", None),
+                own=vocabulary.own,
+                mask=mask,
+            )
+            pool = POOLINGS[how.word_pooling if batch[0] >= vocabulary.n_subwords else how.pooling]
+            vectors[done : done + len(batch)] = pool(states).float().cpu().numpy()
+            done += len(batch)
+            bar.update(len(batch))
+    return vectors
+
+
+def _autocast(precision: str, device: str) -> AbstractContextManager[Any]:
+    import torch
+
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+
+
+def _batches(rows: np.ndarray, vocabulary: "Vocabulary") -> Iterator[Sequence[int]]:
+    """Runs of rows of one length and one kind."""
+    lengths = np.array([len(vocabulary.sequences[row]) for row in rows])
+    kinds = lengths * 2 + (rows >= vocabulary.n_subwords)
+    for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(kinds)) + 1):
+        size = max(1, _POSITIONS_PER_BATCH // int(lengths[run[0]]))
+        for start in range(0, len(run), size):
+            yield rows[run[start : start + size]].tolist()

@@ -1,10 +1,10 @@
 """From the hidden states of a token's sequence to one vector.
 
-A pooling is a function of the transformer's output for sequences of equal length: last hidden states
-(batch, positions, hidden) and the pooler output (batch, hidden) or None -> (batch, hidden).
+A pooling is a function of what the transformer gives for sequences of equal length -> (batch, hidden).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from m2v_bench.errors import BenchError
@@ -12,29 +12,59 @@ from m2v_bench.errors import BenchError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pooling = Callable[["Tensor", "Tensor | None"], "Tensor"]
+
+@dataclass(frozen=True)
+class States:
+    """What the transformer gives for a batch.
+
+    Attributes:
+        hidden: last hidden states (batch, positions, hidden).
+        pooler: pooler output (batch, hidden), or None.
+        own: the positions of the token's own pieces, between the special tokens of the template.
+        mask: 1 for the positions attended to, 0 for the others (batch, positions); None when all are.
+    """
+
+    hidden: "Tensor"
+    pooler: "Tensor | None"
+    own: slice
+    mask: "Tensor | None" = None
 
 
-def mean(hidden: "Tensor", pooler: "Tensor | None") -> "Tensor":
-    """The mean over all positions, special tokens included (Model2Vec since 0.3.8)."""
-    return hidden.mean(dim=1)
+def token(states: States) -> "Tensor":
+    """The mean over the token's own pieces, without special tokens (Model2Vec until 0.3.7)."""
+    own = states.hidden[:, states.own]
+    return own.mean(dim=1) if own.shape[1] else own.sum(dim=1)  # nothing but special tokens: zeros
 
 
-def first(hidden: "Tensor", pooler: "Tensor | None") -> "Tensor":
+def mean(states: States) -> "Tensor":
+    """The mean over all positions attended to, special tokens included (Model2Vec since 0.3.8)."""
+    if states.mask is None:
+        return states.hidden.mean(dim=1)
+    weights = states.mask[:, :, None].to(states.hidden.dtype)
+    return (states.hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def first(states: States) -> "Tensor":
     """The first position: [CLS] in BERT-like models."""
-    return hidden[:, 0]
+    return states.hidden[:, 0]
 
 
-def last(hidden: "Tensor", pooler: "Tensor | None") -> "Tensor":
+def last(states: States) -> "Tensor":
     """The last position: [SEP] or the end-of-sequence token."""
-    return hidden[:, -1]
+    return states.hidden[:, -1]
 
 
-def pooler(hidden: "Tensor", pooler: "Tensor | None") -> "Tensor":
+def pooler(states: States) -> "Tensor":
     """The model's own pooler output, a learned projection of [CLS]."""
-    if pooler is None:
-        raise BenchError("pooling.name=pooler: this base model has no pooler output; allowed: mean, first, last")
-    return pooler
+    if states.pooler is None:
+        raise BenchError("pooling.name=pooler: this base model has no pooler output; allowed: token, mean, first, last")
+    return states.pooler
 
 
-POOLINGS: dict[str, Pooling] = {"mean": mean, "first": first, "last": last, "pooler": pooler}
+POOLINGS: dict[str, Callable[[States], "Tensor"]] = {
+    "token": token,
+    "mean": mean,
+    "first": first,
+    "last": last,
+    "pooler": pooler,
+}

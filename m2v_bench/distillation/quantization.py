@@ -1,10 +1,34 @@
-"""The number type in which a static model's rows are stored."""
+"""Smaller tables: number types of fewer bits, and fewer rows than tokens."""
 
 import numpy as np
 
-DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
+DTYPES: dict[str, type[np.number]] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 
 
 def quantize(rows: np.ndarray, dtype: str) -> np.ndarray:
-    """`rows` (tokens, dims) rounded to the number type called `dtype`."""
-    return rows.astype(DTYPES[dtype])
+    """`rows` (tokens, dims) in the number type called `dtype`.
+
+    int8 divides by the largest absolute value / 127 and rounds, as model2vec does. The factor is not kept: it is
+    the same for every row, so it cancels when an embedding is normalized or compared by cosine.
+    """
+    if dtype != "int8":
+        return rows.astype(DTYPES[dtype], copy=False)
+    scale = max(float(np.abs(rows).max(initial=0)), float(np.finfo(np.float32).tiny)) / 127
+    return np.rint(rows / scale).astype(np.int8)
+
+
+def quantize_vocabulary(rows: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share rows between tokens: k-means as model2vec does it (random initial centres, scikit-learn's Lloyd).
+
+    Args:
+        rows: float32 of shape (tokens, dims), before PCA and weighting.
+        n_clusters: rows to keep.
+        seed: of the initial centres; model2vec has 42.
+
+    Returns:
+        The centres, float32 (n_clusters, dims), and each token's centre, int64 (tokens,).
+    """
+    from sklearn.cluster import KMeans
+
+    kmeans = KMeans(n_clusters=n_clusters, random_state=seed, init="random").fit(rows)
+    return kmeans.cluster_centers_.astype(np.float32), kmeans.predict(rows).astype(np.int64)

@@ -1,26 +1,31 @@
 """What a static model is made of: every setting that decides its numbers, checked and named."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from m2v_bench.assets import ModelFolder, resolve_model
 from m2v_bench.cache import content_hash
-from m2v_bench.distillation.dialects import get_dialect
-from m2v_bench.distillation.forward import hidden_size
+from m2v_bench.distillation.base import BaseModel, find_base
+from m2v_bench.distillation.corpus import Corpus
+from m2v_bench.distillation.dialects import SEQUENCES, Dialect, get_dialect
+from m2v_bench.distillation.forward import PRECISIONS
 from m2v_bench.distillation.pooling import POOLINGS
 from m2v_bench.distillation.quantization import DTYPES
-from m2v_bench.distillation.reduction import PcaDims, parse_dims
+from m2v_bench.distillation.reduction import SOLVERS, PcaDims, parse_dims
+from m2v_bench.distillation.vocabulary import compile_remove
 from m2v_bench.distillation.weighting import WEIGHTINGS
+from m2v_bench.distillation.words import Words, load_words
 from m2v_bench.errors import BenchError
 
 UNUSED_TOKENS = r"\[unused\d+\]"
 SIF_COEFFICIENT = 1e-4
+EMBEDDINGS = ("output", "input")
 
 # Raise a stage's number when its code gives other numbers for the same input.
-FORWARD_VERSION = 1
-ROTATION_VERSION = 1
-_ASSEMBLY_VERSION = 1
+FORWARD_VERSION = 2
+ROTATION_VERSION = 2
+_ASSEMBLY_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -30,29 +35,77 @@ class Recipe:
     Attributes:
         base: the sentence transformer.
         dialect: which releases' defaults stand behind what is not set here (`dialects.DIALECTS`).
-        vocabulary: where the tokens come from; `model` is the base model's own subwords.
+        words: words to add or to take alone; None for the base model's own subwords.
         remove: regular expression of tokens to drop, matched at their beginning; None drops none.
-        pooling: a name in `POOLINGS`.
+        embeddings: `output` of a forward pass, or the `input` embedding matrix.
+        sequence: a name in `dialects.SEQUENCES`.
+        pooling: a name in `POOLINGS`, for subwords.
+        word_pooling: a name in `POOLINGS`, for words.
+        precision: a name in `forward.PRECISIONS`.
         pca_dims: see `reduction.parse_dims`.
+        solver: a name in `reduction.SOLVERS`.
         weighting: a name in `WEIGHTINGS`.
         coefficient: SIF's `a`; other weightings do not look at it.
+        corpus: where frequencies are counted; None for weightings that do not look at it.
         dtype: a name in `DTYPES`.
+        clusters: rows that k-means leaves, shared between tokens; None for a row per token.
+        seed: of k-means and of randomized PCA.
     """
 
-    base: ModelFolder
+    base: BaseModel
     dialect: str
-    vocabulary: str
+    words: Words | None
     remove: str | None
+    embeddings: str
+    sequence: str
     pooling: str
+    word_pooling: str
+    precision: str
     pca_dims: PcaDims
+    solver: str
     weighting: str
     coefficient: float
+    corpus: Corpus | None
     dtype: str
+    clusters: int | None
+    seed: int
+
+    @property
+    def preset(self) -> Dialect:
+        """What the dialect says."""
+        return get_dialect(self.dialect)
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """The vocabulary's name: `model`, `glove`, `glove_subword`, ..., with its size where it was cut."""
+        return "model" if self.words is None else self.words.source + "_subword" * self.words.subwords
+
+    @cached_property
+    def _unusual(self) -> dict[str, Any]:
+        """What differs from the dialect's and the product's defaults, by the name of its setting."""
+        preset = self.preset
+        word_pooling = self.word_pooling != preset.word_pooling and self.words is not None
+        given: dict[str, tuple[Any, bool]] = {
+            "words": (len(self.words.words) if self.words else None, self.words is not None),
+            "words_revision": (self.words.revision if self.words else None, self.words is not None),
+            "remove": (str(self.remove), self.remove != UNUSED_TOKENS),
+            "embeddings": (self.embeddings, self.embeddings != "output"),
+            "sequence": (self.sequence, self.sequence != preset.sequence),
+            "word_pooling": (self.word_pooling, word_pooling),
+            "precision": (self.precision, self.precision != "fp32"),
+            "solver": (self.solver, self.solver != preset.solver),
+            "sif_coefficient": (self.coefficient, WEIGHTINGS[self.weighting].uses_coefficient),
+            "corpus": (self.corpus.name if self.corpus else None, self.corpus is not None),
+            "corpus_revision": (self.corpus.revision if self.corpus else None, self.corpus is not None),
+            "vocabulary_quantization": (self.clusters, self.clusters is not None),
+            "seed": (self.seed, self.clusters is not None or self.solver == "sklearn"),
+        }
+        return {name: value for name, (value, counts) in given.items() if counts}
 
     @cached_property
     def variant(self) -> dict[str, Any]:
         """The recipe as plain values, as the result files keep it."""
-        variant: dict[str, Any] = {
+        return {
             "base_model": self.base.name.rsplit("/", 1)[-1],
             "dialect": self.dialect,
             "vocabulary": self.vocabulary,
@@ -60,12 +113,8 @@ class Recipe:
             "pca_dims": self.pca_dims,
             "weighting": self.weighting,
             "dtype": self.dtype,
+            **self._unusual,
         }
-        if self.weighting == "sif":
-            variant["sif_coefficient"] = self.coefficient
-        if self.remove != UNUSED_TOKENS:
-            variant["remove"] = str(self.remove)
-        return variant
 
     @cached_property
     def revision(self) -> str:
@@ -76,13 +125,23 @@ class Recipe:
     @property
     def label(self) -> str:
         """What tables and plots call the model."""
-        preset = get_dialect(self.dialect)
+        unusual = self._unusual
         size = {"none": "no PCA", "auto": "rotated"}.get(str(self.pca_dims), f"{self.pca_dims}d")
-        parts = ["M2V", self.variant["base_model"], size, self.weighting]
+        parts = ["M2V", self.variant["base_model"]]
         # what most models share is left out, so that the label stays short
-        parts += [f"a={self.coefficient:g}"] * (self.weighting == "sif" and self.coefficient != SIF_COEFFICIENT)
-        parts += [self.pooling] * (self.pooling != preset.pooling)
+        parts += [self.dialect] * (self.dialect != "m2v-0.7")
+        if self.words is not None:
+            parts += [f"{self.vocabulary} {len(self.words.words):,}"]
+        parts += ["input"] * (self.embeddings == "input")
+        parts += [size, self.weighting]
+        parts += [f"a={self.coefficient:g}"] * ("sif_coefficient" in unusual and self.coefficient != SIF_COEFFICIENT)
+        parts += [f"on {unusual['corpus']}"] * ("corpus" in unusual)
+        parts += [self.pooling] * (self.pooling != self.preset.pooling)
+        parts += [f"words {self.word_pooling}"] * ("word_pooling" in unusual and self.word_pooling != self.pooling)
+        parts += [str(unusual[name]) for name in ("sequence", "precision", "solver") if name in unusual]
         parts += [self.dtype] * (self.dtype != "float16")
+        parts += [f"{self.clusters} rows"] * (self.clusters is not None)
+        parts += [f"seed {self.seed}"] * ("seed" in unusual and self.seed != 42)
         parts += [f"without {self.remove}"] * (self.remove != UNUSED_TOKENS)
         return " ".join(parts)
 
@@ -94,17 +153,28 @@ class Recipe:
 
 
 def make_recipe(
-    model: str,
+    model: Any,
     *,
+    tokenizer: Any = None,
     base_revision: str | None = None,
     dialect: str = "m2v-0.7",
-    vocabulary: str = "model",
+    sequence: str | None = None,
+    vocabulary: str | Sequence[str] = "model",
+    subwords: bool | None = None,
+    vocabulary_size: int | None = None,
     remove: str | None = UNUSED_TOKENS,
+    embeddings: str = "output",
     pooling: str | None = None,
+    precision: str = "fp32",
     pca_dims: object = 256,
+    solver: str | None = None,
     weighting: str | None = None,
     coefficient: float = SIF_COEFFICIENT,
+    corpus: str | None = None,
+    column: str = "text",
     dtype: str = "float16",
+    clusters: int | None = None,
+    seed: int = 42,
 ) -> Recipe:
     """Check every setting, fill in what the dialect says, and find the base model.
 
@@ -112,10 +182,14 @@ def make_recipe(
         BenchError: naming the setting that is wrong and what is allowed.
     """
     preset = get_dialect(dialect)
+    weighting = weighting or preset.weighting
     chosen = {
-        "vocabulary.source": (vocabulary, ("model",)),
+        "dialect.sequence": (sequence or preset.sequence, SEQUENCES),
+        "embeddings": (embeddings, EMBEDDINGS),
         "pooling.name": (pooling or preset.pooling, tuple(POOLINGS)),
-        "weighting.name": (weighting or preset.weighting, tuple(WEIGHTINGS)),
+        "precision": (precision, PRECISIONS),
+        "pca.solver": (solver or preset.solver, SOLVERS),
+        "weighting.name": (weighting, tuple(WEIGHTINGS)),
         "quantization.dtype": (dtype, tuple(DTYPES)),
     }
     for setting, (value, allowed) in chosen.items():
@@ -123,22 +197,45 @@ def make_recipe(
             raise BenchError(f"{setting}={value}: unknown; allowed: {', '.join(allowed)}")
     if not 0 < coefficient < 1:
         raise BenchError(f"weighting.coefficient={coefficient}: must lie between 0 and 1, e.g. 1e-4")
+    if clusters is not None and clusters < 1:
+        raise BenchError(f"quantization.vocabulary={clusters}: must be at least 1, or null for a row per token")
+    compile_remove(remove)
     dims = parse_dims(pca_dims)
-    base = resolve_model(model, base_revision)
-    hidden = hidden_size(base.path)
+    counted = WEIGHTINGS[weighting].uses_corpus
+    if counted and corpus is None:
+        raise BenchError(
+            f"weighting.name={weighting} counts tokens: set weighting.corpus to a .txt file with one document a line, "
+            "a .csv, .jsonl or .parquet file (weighting.column=text), or a dataset"
+        )
+    words = load_words(vocabulary, subwords=subwords, size=vocabulary_size)
+    if isinstance(dims, int) and words is not None and not words.subwords and dims > len(words.words):
+        raise BenchError(
+            f"pca.dims={dims}: vocabulary {words.source} has only {len(words.words)} words; "
+            "fewer words than dimensions cannot be decomposed. Set pca.dims=none or give more words"
+        )
+    base = find_base(model, tokenizer, revision=base_revision)
+    hidden = base.hidden_size
     if isinstance(dims, int) and dims > hidden:
         raise BenchError(
-            f"pca.dims={dims}: {model} has {hidden} dimensions; allowed: 1 to {hidden}, "
+            f"pca.dims={dims}: {base.name} has {hidden} dimensions; allowed: 1 to {hidden}, "
             f"auto (all {hidden}, rotated), none, or a share of the variance such as 0.95"
         )
     return Recipe(
-        dialect=dialect,
-        vocabulary=vocabulary,
-        remove=remove,
-        pooling=pooling or preset.pooling,
-        pca_dims=dims,
-        weighting=weighting or preset.weighting,
-        coefficient=float(coefficient),
-        dtype=dtype,
         base=base,
+        dialect=dialect,
+        words=words,
+        remove=remove,
+        embeddings=embeddings,
+        sequence=sequence or preset.sequence,
+        pooling=pooling or preset.pooling,
+        word_pooling=pooling or preset.word_pooling,
+        precision=precision,
+        pca_dims=dims,
+        solver=solver or preset.solver,
+        weighting=weighting,
+        coefficient=float(coefficient),
+        corpus=Corpus(corpus, column) if counted and corpus is not None else None,
+        dtype=dtype,
+        clusters=clusters,
+        seed=seed,
     )

@@ -7,14 +7,16 @@ from m2v_bench.errors import BenchError
 PcaDims = int | float | str
 """`none`, `auto` (rotate only), a number of components, or a share of the variance between 0 and 1."""
 
-_CHUNK = 65_536  # rows; keeps the float64 copy small however large the vocabulary is
+SOLVERS = ("full", "sklearn")
+
+_CHUNK = 8_192  # rows; keeps the float64 copy small however large the vocabulary is
 
 
 def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Centre `vectors` and rotate them onto all their principal components.
 
     The covariance is accumulated in float64 and decomposed by `eigh`; each component's sign is fixed so that
-    its score of largest size is positive, hence the result is repeatable and every PCA size is a cut of it.
+    its score of largest absolute value is positive, hence the result is repeatable and every PCA size is a cut of it.
 
     Args:
         vectors: float32 array of shape (tokens, dims).
@@ -33,9 +35,25 @@ def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
     scores = np.empty((n_tokens, n_dims), dtype=np.float32)
     for start in range(0, n_tokens, _CHUNK):
         scores[start : start + _CHUNK] = (vectors[start : start + _CHUNK] - mean) @ components
-    largest = np.abs(scores).argmax(axis=0)
-    scores *= np.where(scores[largest, np.arange(n_dims)] < 0, -1, 1).astype(np.float32)
-    return {"scores": scores, "variance": np.clip(eigenvalues[::-1], 0, None)}
+    return {"scores": _fix_signs(scores), "variance": np.clip(eigenvalues[::-1], 0, None)}
+
+
+def sklearn_scores(vectors: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """The first `n` component scores by the solver that scikit-learn picks for the shape (Model2Vec until 0.3.7).
+
+    It is exact for many tokens of few dimensions and randomized, hence seeded, for few tokens or many dimensions.
+
+    Returns:
+        float32 array of shape (tokens, n), signs fixed as in `rotate`.
+    """
+    from sklearn.decomposition import PCA
+
+    return _fix_signs(PCA(n_components=n, random_state=seed).fit_transform(vectors).astype(np.float32))
+
+
+def _fix_signs(scores: np.ndarray) -> np.ndarray:
+    scores *= np.where(-scores.min(axis=0) > scores.max(axis=0), -1, 1).astype(np.float32)
+    return scores
 
 
 def parse_dims(value: object) -> PcaDims:

@@ -1,101 +1,104 @@
-"""Surgery on a tokenizer's JSON: drop tokens, number the rest anew, keep everything else as it is."""
+"""The base model's tokenizer: its kind, its special tokens, and the template in which it puts a text."""
 
 import json
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from m2v_bench.errors import BenchError
 
+KINDS = ("WordPiece", "BPE", "Unigram")
+
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """The rows of a static model.
+class BaseTokenizer:
+    """The tokenizer of a base model.
 
     Attributes:
-        tokens: the tokens, row by row.
-        base_ids: each token's id in the base model's tokenizer.
-        tokenizer: splits a text into these tokens; its ids are row numbers.
-        n_removed: how many tokens the `remove` pattern took out.
+        tokenizer: never pads; cuts at the model's longest input.
+        unknown: the unknown token, or None.
+        padding: the padding token, or None.
     """
 
-    tokens: tuple[str, ...]
-    base_ids: tuple[int, ...]
     tokenizer: Tokenizer
-    n_removed: int
+    unknown: str | None
+    padding: str | None
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The tokenizer as its JSON file holds it; a fresh copy is `json.loads(tokenizer.to_str())`."""
+        return json.loads(self.tokenizer.to_str())
+
+    @property
+    def kind(self) -> str:
+        """`WordPiece`, `BPE` or `Unigram`."""
+        return self.data["model"]["type"]
+
+    @cached_property
+    def tokens(self) -> list[tuple[str, int]]:
+        """Every token and its id, special ones included, by rising id."""
+        return sorted(self.tokenizer.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+
+    @cached_property
+    def template(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer puts before and after a text, e.g. ([101], [102]) for [CLS] and [SEP]."""
+        encoding = self.tokenizer.encode("a")
+        inner = [position for position, special in enumerate(encoding.special_tokens_mask) if not special]
+        if not inner:
+            return list(encoding.ids), []
+        return encoding.ids[: inner[0]], encoding.ids[inner[-1] + 1 :]
 
 
-def model_vocabulary(base: Tokenizer, remove: str | None) -> Vocabulary:
-    """The base model's own subwords, in its own order, as rows of a static model.
-
-    Special tokens other than the unknown and the padding token are dropped, as a static model adds none
-    (Model2Vec since 0.7).
+def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
+    """What the surgery needs of a `transformers` tokenizer.
 
     Args:
-        base: the base model's tokenizer; WordPiece.
-        remove: tokens whose beginning matches this regular expression are dropped; None drops none.
+        source: a tokenizer of `transformers`.
+        where: what error messages call it.
 
     Raises:
-        BenchError: for another kind of tokenizer, a pattern that is none, or one that removes everything.
+        BenchError: for a slow tokenizer, one of special tokens alone, or one of a kind that is not known.
     """
-    data: dict[str, Any] = json.loads(base.to_str())
-    kind = data["model"].get("type")
-    if kind != "WordPiece":
-        raise BenchError(
-            f"vocabulary.source=model: the base model's tokenizer is of the kind {kind}; only WordPiece "
-            "(BERT-like models) can be distilled so far. Choose another base_model."
-        )
-    try:
-        pattern = re.compile(remove) if remove else None
-    except re.error as error:
-        raise BenchError(f"vocabulary.remove={remove!r} is not a regular expression: {error}") from error
-
-    unknown = data["model"]["unk_token"]
-    padding = (data.get("padding") or {}).get("pad_token", "[PAD]")
-    kept_special = {unknown, padding}
-    special = {token["content"] for token in data["added_tokens"]} - kept_special
-    by_id = sorted(data["model"]["vocab"].items(), key=lambda item: item[1])
-    candidates = [(token, base_id) for token, base_id in by_id if token not in special]
-    kept = [
-        (token, base_id)
-        for token, base_id in candidates
-        if token in kept_special or not (pattern and pattern.match(token))
-    ]
-    if all(token in kept_special for token, _ in kept):
-        raise BenchError(f"vocabulary.remove={remove!r} removes every token; choose a narrower pattern")
-
-    rows = {token: row for row, (token, _) in enumerate(kept)}
-    data["model"]["vocab"] = rows
-    data["added_tokens"] = [
-        {**token, "id": rows[token["content"]]} for token in data["added_tokens"] if token["content"] in rows
-    ]
-    data["post_processor"] = None
-    data["padding"] = None
-    data["truncation"] = None
-    return Vocabulary(
-        tokens=tuple(rows),
-        base_ids=tuple(base_id for _, base_id in kept),
-        tokenizer=Tokenizer.from_str(json.dumps(data)),
-        n_removed=len(candidates) - len(kept),
+    backend = getattr(source, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise BenchError(f"base_model: {where} has no tokenizer that the `tokenizers` package can run")
+    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer.no_padding()  # some models' files pad every text to a fixed length
+    tokenizer.no_truncation()
+    if source.model_max_length < 1_000_000:  # what transformers says for "no limit" is far above
+        tokenizer.enable_truncation(source.model_max_length)
+    # without tokenizer files transformers makes one of special tokens alone
+    if set(tokenizer.get_vocab()) <= set(source.all_special_tokens):
+        raise BenchError(f"base_model: {where} has no tokenizer; copy the model's tokenizer.json beside its weights")
+    known = tokenizer.get_vocab()
+    base = BaseTokenizer(
+        tokenizer=tokenizer,
+        unknown=source.unk_token if source.unk_token in known else None,
+        padding=source.pad_token if source.pad_token in known else None,
     )
+    if base.kind not in KINDS:
+        raise BenchError(
+            f"base_model: the tokenizer of {where} is of the kind {base.kind}; "
+            f"only {', '.join(KINDS)} can be distilled. Choose another base_model."
+        )
+    return base
 
 
-def special_token_template(base: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before and after a text, e.g. ([101], [102]) for [CLS] and [SEP]."""
-    plain = Tokenizer.from_str(base.to_str())
-    plain.no_padding()  # some models' files pad every text to a fixed length
-    plain.no_truncation()
-    encoding = plain.encode("a")
-    mask = encoding.special_tokens_mask
-    inner = [position for position, special in enumerate(mask) if not special]
-    if not inner:
-        return list(encoding.ids), []
-    return encoding.ids[: inner[0]], encoding.ids[inner[-1] + 1 :]
+def load_tokenizer(path: Path) -> BaseTokenizer:
+    """The tokenizer of the model in `path`.
 
+    Raises:
+        BenchError: as `read_tokenizer`, or when there is none.
+    """
+    from transformers import AutoTokenizer
 
-def sequences(base_ids: Sequence[int], prefix: Sequence[int], suffix: Sequence[int]) -> list[list[int]]:
-    """Each token in the template, as fed to the transformer."""
-    return [[*prefix, base_id, *suffix] for base_id in base_ids]
+    try:
+        source = AutoTokenizer.from_pretrained(path, use_fast=True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise BenchError(
+            f"base_model: {path} has no tokenizer that the `tokenizers` package can run: {error}"
+        ) from error
+    return read_tokenizer(source, str(path))

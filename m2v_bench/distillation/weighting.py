@@ -1,33 +1,96 @@
 """Token weights, by which a token's row is multiplied after PCA.
 
-A weighting is a pure function (number of tokens, coefficient) -> weights, float64 of shape (tokens,). Tokens
-are in frequency order, so a token's index stands in for its frequency (Zipf's law).
+A weighting is a pure function (tokens, coefficient) -> weights, float64 of shape (tokens,), made known by the
+decorator under its own name.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-Weighting = Callable[[int, float], np.ndarray]
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a weighting may look at. Tokens are in frequency order, so a token's index is its rank (Zipf's law).
+
+    Attributes:
+        n: how many there are.
+        counts: int64 (tokens,), occurrences in the corpus; empty without one.
+        documents: int64 (tokens,), documents of the corpus that hold the token; empty without one.
+        n_documents: documents in the corpus.
+    """
+
+    n: int
+    counts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    documents: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    n_documents: int = 0
 
 
-def none(n_tokens: int, coefficient: float) -> np.ndarray:
+@dataclass(frozen=True)
+class Weighting:
+    """A weighting and what it looks at: the coefficient, the corpus."""
+
+    function: Callable[[Tokens, float], np.ndarray]
+    uses_coefficient: bool
+    uses_corpus: bool
+
+    def __call__(self, tokens: Tokens, coefficient: float) -> np.ndarray:
+        """The weights, float64 of shape (tokens,)."""
+        return self.function(tokens, coefficient)
+
+
+WEIGHTINGS: dict[str, Weighting] = {}
+
+_Function = Callable[[Tokens, float], np.ndarray]
+
+
+def weighting(*, coefficient: bool = False, corpus: bool = False) -> Callable[[_Function], _Function]:
+    """Register a function as the weighting of its name.
+
+    Args:
+        coefficient: it looks at `weighting.coefficient`.
+        corpus: it looks at counts, hence needs `weighting.corpus`.
+    """
+
+    def register(function: _Function) -> _Function:
+        WEIGHTINGS[function.__name__] = Weighting(function, coefficient, corpus)
+        return function
+
+    return register
+
+
+@weighting()
+def none(tokens: Tokens, coefficient: float) -> np.ndarray:
     """Weight one for every token."""
-    return np.ones(n_tokens)
+    return np.ones(tokens.n)
 
 
-def zipf_log(n_tokens: int, coefficient: float) -> np.ndarray:
+@weighting()
+def zipf_log(tokens: Tokens, coefficient: float) -> np.ndarray:
     """log(rank), ranks from 1: the weight of Model2Vec 0.1 (2024-09); the first token gets weight 0."""
-    return np.log(np.arange(1, n_tokens + 1))
+    return np.log(np.arange(1, tokens.n + 1))
 
 
-def sif(n_tokens: int, coefficient: float) -> np.ndarray:
+@weighting(coefficient=True)
+def sif(tokens: Tokens, coefficient: float) -> np.ndarray:
     """Smooth inverse frequency a / (a + p) (Arora et al., 2017), p by Zipf's law with ranks from 2.
 
     Model2Vec uses it since 0.3.9, with a = 1e-4.
     """
-    frequency = 1 / np.arange(2, n_tokens + 2)
+    frequency = 1 / np.arange(2, tokens.n + 2)
     return coefficient / (coefficient + frequency / frequency.sum())
 
 
-WEIGHTINGS: dict[str, Weighting] = {"none": none, "zipf_log": zipf_log, "sif": sif}
+@weighting(coefficient=True, corpus=True)
+def sif_counts(tokens: Tokens, coefficient: float) -> np.ndarray:
+    """Smooth inverse frequency a / (a + p) (Arora et al., 2017), p counted in a corpus; unseen tokens get 1."""
+    return coefficient / (coefficient + tokens.counts / max(int(tokens.counts.sum()), 1))
+
+
+@weighting(corpus=True)
+def idf(tokens: Tokens, coefficient: float) -> np.ndarray:
+    """log((1 + N) / (1 + n)) + 1 for a token in n of N documents: the smooth inverse document frequency of
+    scikit-learn's `TfidfTransformer` (after Sparck Jones, 1972).
+    """
+    return np.log((1 + tokens.n_documents) / (1 + tokens.documents)) + 1

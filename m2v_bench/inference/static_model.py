@@ -1,29 +1,33 @@
 """Static embedding models: a table of token rows; a text is the mean of its tokens' rows."""
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.cache import write_json
 from m2v_bench.errors import BenchError
+from m2v_bench.inference import files
+from m2v_bench.inference.card import model_card
 
 DEFAULT_MAX_LENGTH = 512
-_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+MaxLength = int | None | Literal["model"]
 
 
 class StaticModel:
     """A static embedding model in the file format of model2vec.
 
     Attributes:
-        table: rows of the tokens, shape (rows, dims), as stored (float32 or float16).
+        table: rows of the tokens, shape (rows, dims), as stored (float32, float16 or int8).
         tokenizer: splits texts into tokens; its ids are row numbers (or indices into `mapping`).
         weights: one factor per token, or None when the rows carry it.
         mapping: each token's row, or None when token i has row i.
         normalize: whether `encode` divides by the L2 norm.
+        max_length: tokens of a text beyond it are cut by `encode`; None cuts nothing.
         config: what the model was made with, as kept in `config.json`.
     """
 
@@ -33,6 +37,7 @@ class StaticModel:
         tokenizer: Tokenizer,
         *,
         normalize: bool = True,
+        max_length: int | None = DEFAULT_MAX_LENGTH,
         config: dict[str, Any] | None = None,
         weights: np.ndarray | None = None,
         mapping: np.ndarray | None = None,
@@ -41,6 +46,7 @@ class StaticModel:
         self.weights = weights
         self.mapping = mapping
         self.normalize = normalize
+        self.max_length = max_length
         self.config = dict(config or {})
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
@@ -54,7 +60,6 @@ class StaticModel:
         model = json.loads(self.tokenizer.to_str())["model"]
         unknown = model.get("unk_token")
         self._unknown_id = vocabulary.get(unknown) if unknown is not None else model.get("unk_id")
-        self._rows32 = self.table.astype(np.float32, copy=False)
 
     @property
     def dims(self) -> int:
@@ -66,11 +71,23 @@ class StaticModel:
         """Numbers in the table, token weights included."""
         return int(self.table.size + (0 if self.weights is None else self.weights.size))
 
-    def tokenize(self, texts: Sequence[str], *, max_length: int | None = DEFAULT_MAX_LENGTH) -> list[list[int]]:
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens by rising id."""
+        vocabulary = self.tokenizer.get_vocab()
+        return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
+
+    @cached_property
+    def _rows32(self) -> np.ndarray:
+        return self.table.astype(np.float32, copy=False)
+
+    def tokenize(self, texts: Sequence[str], *, max_length: MaxLength = "model") -> list[list[int]]:
         """Token ids per text; unknown tokens are dropped, after the cut to `max_length` tokens.
 
         Characters beyond `max_length` times the median token length are cut first, as model2vec does.
         """
+        if max_length == "model":
+            max_length = self.max_length
         if max_length is not None:
             texts = [text[: max_length * self._median_token_length] for text in texts]
         encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -81,7 +98,7 @@ class StaticModel:
         self,
         texts: str | Sequence[str],
         *,
-        max_length: int | None = DEFAULT_MAX_LENGTH,
+        max_length: MaxLength = "model",
         batch_size: int = 1024,
         show_progress: bool = False,
     ) -> np.ndarray:
@@ -89,7 +106,7 @@ class StaticModel:
 
         Args:
             texts: one text or several.
-            max_length: tokens beyond it are cut; None cuts nothing.
+            max_length: tokens beyond it are cut; None cuts nothing, `model` is what the model says.
             batch_size: texts tokenized at a time; does not change the result.
             show_progress: show a progress bar.
 
@@ -107,72 +124,120 @@ class StaticModel:
             embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-32
         return embeddings
 
+    def encode_as_sequence(
+        self,
+        texts: str | Sequence[str],
+        *,
+        max_length: MaxLength = None,
+        batch_size: int = 1024,
+        show_progress: bool = False,
+    ) -> np.ndarray | list[np.ndarray]:
+        """The rows of each text's tokens, in their order, weighted but not averaged.
+
+        Args:
+            texts: one text or several.
+            max_length: tokens beyond it are cut; nothing by default, `model` is what the model says.
+            batch_size: texts tokenized at a time; does not change the result.
+            show_progress: show a progress bar.
+
+        Returns:
+            Per text a float32 array of shape (known tokens, dims); one such array for a single string.
+        """
+        if isinstance(texts, str):
+            return self.encode_as_sequence([texts], max_length=max_length)[0]
+        sequences: list[np.ndarray] = []
+        for start in _batches(len(texts), batch_size, show_progress):
+            for ids in self.tokenize(texts[start : start + batch_size], max_length=max_length):
+                rows = self.table[ids if self.mapping is None else self.mapping[ids]].astype(np.float32)
+                sequences.append(rows if self.weights is None else rows * self._factors(ids)[:, None])
+        return sequences
+
+    def _factors(self, ids: Any) -> np.ndarray:
+        return np.ones(len(ids), np.float32) if self.weights is None else self.weights[ids].astype(np.float32)
+
     def _pool(self, batch: list[list[int]]) -> np.ndarray:
         # Rows are summed as a product with a sparse (texts x tokens) matrix: one pass in C, nothing gathered.
         from scipy.sparse import csr_array
 
         lengths = np.array([len(ids) for ids in batch])
         ids = np.fromiter((i for ids in batch for i in ids), dtype=np.int64, count=lengths.sum())
-        factors = np.ones(len(ids), np.float32) if self.weights is None else self.weights[ids].astype(np.float32)
         rows = ids if self.mapping is None else self.mapping[ids]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        sums = csr_array((factors, rows, offsets), shape=(len(batch), len(self.table))) @ self._rows32
+        sums = csr_array((self._factors(ids), rows, offsets), shape=(len(batch), len(self.table))) @ self._rows32
         return sums / np.maximum(lengths, 1)[:, None].astype(np.float32)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model to `folder`, in the file format of model2vec and sentence-transformers."""
-        from safetensors.numpy import save
+    def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
+        """Write the model and its card to `folder`, in the file format of model2vec and sentence-transformers.
 
+        Args:
+            folder: where to write; made when it is not there.
+            name: what the card calls the model; the folder's name when None.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {"embeddings": self.table, "weights": self.weights, "mapping": self.mapping}
-        # written by us, as safetensors' own writer lets nobody else read the file
-        (folder / "model.safetensors").write_bytes(
-            save({name: np.ascontiguousarray(array) for name, array in tensors.items() if array is not None})
-        )
-        self.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
         config = {
             **self.config,
             "model_type": "model2vec",
             "architectures": ["StaticModel"],
             "hidden_dim": self.dims,
             "seq_length": 1_000_000,  # what model2vec writes: a mean has no longest input
+            "max_length": self.max_length,
             "embedding_dtype": self.table.dtype.name,
+            "vocabulary_quantization": None if self.mapping is None else len(self.table),
             "normalize": self.normalize,
         }
-        write_json(folder / "config.json", config)
-        modules = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
-        if self.normalize:
-            normalize = "sentence_transformers.models.Normalize"
-            modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": normalize})
-        write_json(folder / "modules.json", modules)
+        card = model_card(name or folder.resolve().name, config, shape=(len(self.table), self.dims))
+        files.write(folder, files.Files(self.table, self.tokenizer, config, self.weights, self.mapping), card)
 
-    @classmethod
-    def from_pretrained(cls, path: str | Path) -> "StaticModel":
-        """Load a model that `save_pretrained` or model2vec wrote: a folder, or a name on the model hub.
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the model and its card to the model hub.
+
+        Args:
+            repo_id: `organisation/name`; made when it is not there.
+            private: whether a repository that is made is private.
+            token: access token; the one that the hub's own login keeps when None.
+
+        Returns:
+            The address of the commit.
 
         Raises:
-            BenchError: when there is no such model or a file of it is missing.
+            BenchError: when the hub refuses or cannot be reached.
         """
-        from safetensors.numpy import load_file
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, name=repo_id)
+            return files.push(Path(folder), repo_id, private=private, token=token)
 
-        folder = Path(path)
-        if not folder.is_dir():
-            folder = _from_hub(str(path))
-        missing = [name for name in _FILES if not (folder / name).is_file()]
-        if missing:
-            raise BenchError(f"{folder} is not a static model: {', '.join(missing)} missing")
-        tensors = load_file(folder / "model.safetensors")
-        if "embeddings" not in tensors:
-            raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor 'embeddings'")
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        dimensionality: int | None = None,
+        normalize: bool | None = None,
+        token: str | None = None,
+    ) -> "StaticModel":
+        """Load a model that this class, model2vec or a StaticEmbedding of sentence-transformers wrote.
+
+        Args:
+            path: a folder, or a name on the model hub.
+            dimensionality: keep so many of the first dimensions; with PCA they are the principal ones.
+            normalize: whether `encode` divides by the norm; as the files say when None.
+            token: access token of a private model on the hub.
+
+        Raises:
+            BenchError: when there is no such model, a file of it is missing, or it has fewer dimensions.
+        """
+        found = files.read(path, token=token)
+        dims = found.table.shape[1]
+        if dimensionality is not None and not 1 <= dimensionality <= dims:
+            raise BenchError(f"dimensionality={dimensionality}: {path} has {dims} dimensions; allowed: 1 to {dims}")
         return cls(
-            tensors["embeddings"],
-            Tokenizer.from_file(str(folder / "tokenizer.json")),
-            normalize=bool(config.get("normalize", False)),
-            config=config,
-            weights=tensors.get("weights"),
-            mapping=tensors.get("mapping"),
+            found.table[:, :dimensionality],
+            found.tokenizer,
+            normalize=bool(found.config.get("normalize", False)) if normalize is None else normalize,
+            max_length=found.config.get("max_length", DEFAULT_MAX_LENGTH),
+            config=found.config,
+            weights=found.weights,
+            mapping=found.mapping,
         )
 
 
@@ -184,13 +249,3 @@ def _batches(n: int, batch_size: int, show_progress: bool) -> Iterator[int]:
     from tqdm.auto import tqdm
 
     yield from tqdm(starts, desc="encoding", unit="batch")
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
-    except Exception as error:
-        # the hub client raises many kinds of errors; to the user they are one
-        raise BenchError(f"{name} is neither a folder nor a model that the hub gives: {error}") from error

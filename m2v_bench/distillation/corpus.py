@@ -1,0 +1,114 @@
+"""Token frequencies counted in a corpus that the user names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from tqdm.auto import tqdm
+
+from m2v_bench.cache import cached_arrays, content_hash, file_sha256, folder_hash
+from m2v_bench.distillation.weighting import Tokens
+from m2v_bench.errors import BenchError
+
+_COUNTS_VERSION = 1
+_BATCH = 1_000
+_READERS = {".txt": "text", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+
+
+class Corpus:
+    """A file or dataset whose texts are the documents.
+
+    Args:
+        name: a file (`.txt` with one document a line, `.csv`, `.tsv`, `.jsonl`, `.parquet`), a folder that
+            `datasets` can load, or a dataset on the hub; `NAME:SPLIT` chooses a split, else `train` or the only one.
+        column: the column of the texts.
+
+    Raises:
+        BenchError: when there is no such file and no such dataset.
+    """
+
+    def __init__(self, name: str, column: str = "text") -> None:
+        self.name, self.column = name, column
+        self._path, self._split = _locate(name)
+
+    @property
+    def revision(self) -> str:
+        """A hash of what is read; for a dataset on the hub, of its name."""
+        if self._path.is_file():
+            content = file_sha256(self._path)
+        else:
+            content = folder_hash(self._path) if self._path.is_dir() else str(self._path)
+        return content_hash([content, self._split, self.column])
+
+    def count(self, tokenizer: Tokenizer, n_tokens: int, *, show_progress: bool) -> Tokens:
+        """Count every token of `tokenizer` in the corpus; the counts are kept in the cache."""
+        key = {"version": _COUNTS_VERSION, "corpus": self.revision, "tokenizer": content_hash(tokenizer.to_str())}
+
+        def count(_: Path) -> dict[str, np.ndarray]:
+            counts = np.zeros(n_tokens, np.int64)
+            documents = np.zeros(n_tokens, np.int64)
+            n_documents = 0
+            for texts in self._batches(show_progress):
+                for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+                    ids, times = np.unique(np.array(encoding.ids, dtype=np.int64), return_counts=True)
+                    counts[ids] += times
+                    documents[ids] += 1
+                n_documents += len(texts)
+            if not n_documents:
+                raise BenchError(f"weighting.corpus={self.name}: there is no text in it")
+            return {"counts": counts, "documents": documents, "n_documents": np.array(n_documents)}
+
+        found, _ = cached_arrays("counts", key, count)
+        return Tokens(n_tokens, found["counts"], found["documents"], int(found["n_documents"]))
+
+    def _batches(self, show_progress: bool) -> Iterator[list[str]]:
+        rows = self._rows()
+        if self.column not in rows.column_names:
+            raise BenchError(
+                f"weighting.column={self.column}: {self.name} has no such column; it has {', '.join(rows.column_names)}"
+            )
+        texts = rows.select_columns([self.column])
+        starts = range(0, len(texts), _BATCH)
+        for start in tqdm(starts, desc="counting tokens", unit="thousand texts", disable=not show_progress):
+            yield [str(text) for text in texts[start : start + _BATCH][self.column] if text]
+
+    def _rows(self) -> Any:
+        import datasets
+
+        datasets.disable_progress_bars()
+        try:
+            if self._path.is_file():
+                kind = _READERS[self._path.suffix]
+                options = {"delimiter": "\t"} if self._path.suffix == ".tsv" else {}
+                return datasets.load_dataset(kind, data_files=str(self._path), split="train", **options)
+            found = datasets.load_dataset(str(self._path))
+        except Exception as error:
+            # `datasets` raises many kinds of errors for what is not one; to the user they are one
+            raise BenchError(
+                f"weighting.corpus={self.name}: cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+            ) from error
+        split = self._split or ("train" if "train" in found else next(iter(found)))
+        if split not in found:
+            raise BenchError(f"weighting.corpus={self.name}: no split {split}; it has {', '.join(found)}")
+        return found[split]
+
+
+def _locate(name: str) -> tuple[Path, str | None]:
+    path = Path(name).expanduser()
+    split = None
+    if not path.exists() and ":" in name:
+        before, _, split = name.rpartition(":")
+        path = Path(before).expanduser()
+    if path.is_file() and path.suffix not in _READERS:
+        raise BenchError(
+            f"weighting.corpus={name}: files that end in {path.suffix or 'nothing'} are not read; "
+            f"allowed: {', '.join(_READERS)}"
+        )
+    if not path.exists() and (path.is_absolute() or path.suffix in _READERS or len(path.parts) != 2):
+        raise BenchError(
+            f"weighting.corpus={name}: no such file or folder; name a .txt file with one document a line, a .csv, "
+            ".jsonl or .parquet file, or a dataset on the hub (org/name)"
+        )
+    return path, split

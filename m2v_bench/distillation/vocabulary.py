@@ -1,0 +1,109 @@
+"""The rows of a static model: its tokens, its tokenizer, and the sequence of each token for the base model."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from m2v_bench.distillation.surgery import Row, Rows, extended, pruned
+from m2v_bench.distillation.tokenizer import BaseTokenizer
+from m2v_bench.distillation.unigram import unigram
+from m2v_bench.distillation.words import WordReport, Words
+from m2v_bench.errors import BenchError
+
+SURGERIES: dict[str, Callable[[BaseTokenizer, Words | None, re.Pattern[str] | None], Rows]] = {
+    "extended": extended,
+    "unigram": unigram,
+    "pruned": pruned,
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The rows of a static model.
+
+    Attributes:
+        tokens: the tokens, row by row.
+        tokenizer: splits a text into these tokens; its ids are row numbers.
+        sequences: per row the ids fed to the base model; empty for a row of zeros.
+        n_subwords: rows from here on are words.
+        own: positions of a sequence that are the token's own, between the special tokens of the template.
+        padding_id: the base model's id of its padding token, or None.
+        report: what became of the words.
+    """
+
+    tokens: tuple[str, ...]
+    tokenizer: Tokenizer
+    sequences: tuple[tuple[int, ...], ...]
+    n_subwords: int
+    own: slice
+    padding_id: int | None
+    report: WordReport
+
+
+def compile_remove(remove: str | None) -> re.Pattern[str] | None:
+    """The pattern of tokens to drop.
+
+    Raises:
+        BenchError: when it is not a regular expression.
+    """
+    try:
+        return re.compile(remove) if remove else None
+    except re.error as error:
+        raise BenchError(f"vocabulary.remove={remove!r} is not a regular expression: {error}") from error
+
+
+def build_vocabulary(
+    base: BaseTokenizer, words: Words | None, *, remove: str | None, surgery: str, sequence: str
+) -> Vocabulary:
+    """The rows of a static model distilled from a model with the tokenizer `base`.
+
+    Args:
+        base: the base model's tokenizer.
+        words: words to add, or to take alone; None for the base model's own subwords.
+        remove: tokens whose beginning matches this regular expression are dropped; None drops none.
+        surgery: a name in `SURGERIES`.
+        sequence: a name in `dialects.SEQUENCES`.
+
+    Raises:
+        BenchError: for a pattern that is none or removes everything, or words that leave nothing.
+    """
+    made = SURGERIES[surgery](base, words, compile_remove(remove))
+    if words is not None and not made.report.added:
+        raise BenchError(f"vocabulary.source={words.source}: no word is left to add ({made.report})")
+    prefix, suffix = base.template
+    if sequence == "swapped":  # as the releases did it: the outermost ids change places
+        ends = base.tokenizer.encode("A").ids
+        before, after = [ends[-1]], [ends[0]]
+    else:
+        before, after = prefix, suffix
+    subwords = _sequences(base, made.rows[: made.n_subwords], before, after)
+    new = _sequences(base, made.rows[made.n_subwords :], prefix, suffix)
+    known = dict(base.tokens)
+    unknown_id = known.get(base.unknown or "")
+    made.report.unsplittable = sum(unknown_id in sequence for sequence in new) if unknown_id is not None else 0
+    return Vocabulary(
+        tokens=tuple(token for token, _ in made.rows),
+        tokenizer=Tokenizer.from_str(json.dumps(made.data)),
+        sequences=(*subwords, *new),
+        n_subwords=made.n_subwords,
+        own=slice(len(before), -len(after) or None),
+        padding_id=known.get(base.padding or ""),
+        report=made.report,
+    )
+
+
+def _sequences(base: BaseTokenizer, rows: list[Row], before: list[int], after: list[int]) -> list[tuple[int, ...]]:
+    texts = [origin for _, origin in rows if isinstance(origin, str)]
+    encoded = iter(base.tokenizer.encode_batch_fast(texts))
+    sequences: list[tuple[int, ...]] = []
+    for _, origin in rows:
+        if origin is None:
+            sequences.append(())
+        elif isinstance(origin, int):
+            sequences.append((*before, origin, *after))
+        else:
+            sequences.append(tuple(next(encoded).ids))
+    return sequences

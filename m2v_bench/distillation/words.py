@@ -1,0 +1,117 @@
+"""Word vocabularies: where words come from, and what became of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from m2v_bench.assets import fetch
+from m2v_bench.cache import content_hash
+from m2v_bench.errors import BenchError
+
+GLOVE_ASSET = "glove-6b-50d"
+_ALLOWED = "allowed: model, glove, glove_subword, file:PATH (one word per line, most frequent first)"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words to be rows of a static model, most frequent first, as their source gives them.
+
+    Attributes:
+        source: what names and tables call the list.
+        words: the words.
+        subwords: whether the base model's own subwords stay beside them; else whole words only.
+    """
+
+    source: str
+    words: tuple[str, ...]
+    subwords: bool
+
+    @property
+    def revision(self) -> str:
+        """A hash of the words in their order."""
+        return content_hash(self.words)
+
+
+@dataclass
+class WordReport:
+    """What became of a word list.
+
+    Attributes:
+        given: words in the list, after the cut to `vocabulary.size`.
+        empty: nothing was left of them after the base tokenizer's normalization.
+        duplicate: they came before, or are subwords of the base model.
+        removed: words and subwords that `vocabulary.remove` took out.
+        multiword: split by the base tokenizer, hence matched as they are in a text.
+        unsplittable: the base tokenizer has no pieces for them, so their vector is that of the unknown token.
+        added: rows made of words.
+    """
+
+    given: int = 0
+    empty: int = 0
+    duplicate: int = 0
+    removed: int = 0
+    multiword: int = 0
+    unsplittable: int = 0
+    added: int = 0
+
+    def __str__(self) -> str:
+        """What is not zero, in words."""
+        counts = {name: count for name, count in asdict(self).items() if count and name not in ("given", "added")}
+        listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        if not self.given:
+            return listed
+        return f"{self.added:,} of {self.given:,} words added" + (f"; {listed}" if listed else "")
+
+
+def load_words(vocabulary: str | Sequence[str], *, subwords: bool | None, size: int | None) -> Words | None:
+    """The words that `vocabulary` names; None for `model`, the base model's own subwords.
+
+    Args:
+        vocabulary: `model`, `glove` (the 400,000 words of GloVe 6B), `glove_subword` (these beside the base
+            model's subwords), `file:PATH`, or the words themselves.
+        subwords: whether the base model's subwords stay; None leaves them out for `glove` alone.
+        size: how many words to take from the top of the list; None takes all.
+
+    Raises:
+        BenchError: for a source that is not known or a file that cannot be read.
+    """
+    if size is not None and size < 1:
+        raise BenchError(f"vocabulary.size={size}: must be at least 1, or null for all words")
+    if isinstance(vocabulary, str) and vocabulary == "model":
+        if size is not None or subwords is False:
+            setting = f"vocabulary.size={size}" if size is not None else "vocabulary.subwords=false"
+            raise BenchError(f"{setting}: only words can be cut or stand alone, not the base model's own vocabulary")
+        return None
+    if not isinstance(vocabulary, str):
+        source, words = "words", tuple(vocabulary)
+        if not words:
+            raise BenchError("vocabulary: the list of words is empty")
+    elif vocabulary in ("glove", "glove_subword"):
+        folder = fetch([GLOVE_ASSET])[GLOVE_ASSET]
+        source, words = "glove", _first((folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1], size)
+        subwords = vocabulary == "glove_subword" if subwords is None else subwords
+    elif vocabulary.startswith("file:"):
+        path = Path(vocabulary.removeprefix("file:")).expanduser()
+        source, words = path.stem, _read(path)
+    else:
+        raise BenchError(f"vocabulary.source={vocabulary}: unknown; {_ALLOWED}")
+    return Words(source, _first(words, size), subwords=subwords is not False)
+
+
+def _first(words: Iterable[str], size: int | None) -> tuple[str, ...]:
+    return tuple(words)[:size]
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    setting = f"vocabulary.source=file:{path}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BenchError(
+            f"{setting}: not UTF-8 (byte {error.start}); convert it: iconv -f LATIN1 -t UTF-8 FILE"
+        ) from error
+    except OSError as error:
+        raise BenchError(f"{setting}: cannot be read ({error.strerror}); one word per line is expected") from error
+    if not text.strip():
+        raise BenchError(f"{setting}: the file is empty; one word per line is expected, most frequent first")
+    return tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))

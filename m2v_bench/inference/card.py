@@ -1,0 +1,69 @@
+"""The model card: what a static model was made of, how to use it and how to cite it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_CITATION = """@software{minishlab2024model2vec,
+  author = {Stephan Tulkens and Thomas van Dongen},
+  title  = {Model2Vec: Fast State-of-the-Art Static Embeddings},
+  year   = {2024},
+  doi    = {10.5281/zenodo.17270888}
+}"""
+
+
+def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) -> str:
+    """A README.md with the metadata that model hubs and model2vec read.
+
+    Args:
+        name: the model's name.
+        config: what `config.json` holds.
+        shape: rows and dimensions of the table.
+    """
+    from m2v_bench import __version__
+
+    base = config.get("base_model_name")
+    recipe: Mapping[str, Any] = config.get("recipe") or {}
+    metadata = {
+        "base_model": base,
+        "library_name": "model2vec",
+        "model_name": name,
+        "tags": ["embeddings", "static-embeddings", "sentence-transformers"],
+    }
+    # a JSON value is a YAML value
+    front = "\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items() if value)
+    made = f"distilled from {base} by m2v_bench {__version__}" if base else f"saved by m2v_bench {__version__}"
+    rows = "\n".join(f"| {key} | {value} |" for key, value in recipe.items())
+    settings = f"## How it was made\n\n| Setting | Value |\n|---|---|\n{rows}\n\n" if rows else ""
+    revision = f" Revision {config['revision']} stands for all of it." if config.get("revision") else ""
+    return f"""---
+{front}
+---
+
+# {name}
+
+A static embedding model, {made}: {shape[0]:,} rows of {shape[1]} dimensions ({config["embedding_dtype"]}). The \
+embedding of a text is the mean of its tokens' rows{", divided by its norm" if config["normalize"] else ""}.{revision}
+
+{settings}## How to use it
+
+```python
+from m2v_bench import StaticModel  # or: from model2vec import StaticModel
+
+embeddings = StaticModel.from_pretrained("{name}").encode(["a text", "another"])
+```
+
+sentence-transformers loads it too, but keeps unknown tokens in the mean{_ignored(config)}.
+
+## How to cite
+
+The method is Model2Vec's{f", as its releases {recipe['dialect']} compute it" if "dialect" in recipe else ""}:
+
+```bibtex
+{_CITATION}
+```
+{f"{chr(10)}Please cite the base model, {base}, as well.{chr(10)}" if base else ""}"""
+
+
+def _ignored(config: Mapping[str, Any]) -> str:
+    return ", and knows no token weights and shared rows" if config.get("vocabulary_quantization") else ""

@@ -1,0 +1,143 @@
+"""The files of a static model: model2vec's format, written and read; the layouts of sentence-transformers, read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from m2v_bench.cache import write_json
+from m2v_bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a static model consists of on disk.
+
+    Attributes:
+        table: rows (rows, dims), in the number type of the file.
+        tokenizer: splits texts into tokens.
+        config: what `config.json` says.
+        weights: one factor per token, or None.
+        mapping: each token's row, or None.
+    """
+
+    table: np.ndarray
+    tokenizer: Tokenizer
+    config: dict[str, Any]
+    weights: np.ndarray | None = None
+    mapping: np.ndarray | None = None
+
+
+# (config, tensors, tokenizer, name of the table): model2vec, sentence-transformers, StaticEmbedding in a module folder
+_LAYOUTS = (
+    ("config.json", "model.safetensors", "tokenizer.json", "embeddings"),
+    ("config_sentence_transformers.json", "model.safetensors", "tokenizer.json", "embedding.weight"),
+    (
+        "config_sentence_transformers.json",
+        "0_StaticEmbedding/model.safetensors",
+        "0_StaticEmbedding/tokenizer.json",
+        "embedding.weight",
+    ),
+)
+_NORMALIZE = "sentence_transformers.models.Normalize"
+
+
+def read(path: str | Path, *, token: str | None = None) -> Files:
+    """Read a model from a folder, or from the model hub.
+
+    Args:
+        path: a folder, or a name on the hub.
+        token: access token of a private model on the hub.
+
+    Raises:
+        BenchError: when there is no such model or a file of it is missing.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(path)
+    if not folder.is_dir():
+        folder = _from_hub(str(path), token)
+    found = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout[:3])]
+    if not found:
+        missing = [name for name in _LAYOUTS[0][:3] if not (folder / name).is_file()]
+        raise BenchError(f"{folder} is not a static model: {', '.join(missing)} missing")
+    # a folder may answer to two layouts; the name of the table decides
+    try:
+        tensors = [load_file(folder / layout[1]) for layout in found]
+    except SafetensorError as error:
+        raise BenchError(f"{folder} is damaged: {error}; copy or make the model again") from error
+    for (config, _, tokenizer, table), arrays in zip(found, tensors, strict=True):
+        if table in arrays:
+            settings = json.loads((folder / config).read_text(encoding="utf-8"))
+            if "normalize" not in settings:  # sentence-transformers says so by a module
+                settings["normalize"] = _has_normalize_module(folder)
+            return Files(
+                arrays[table],
+                Tokenizer.from_file(str(folder / tokenizer)),
+                settings,
+                arrays.get("weights"),
+                arrays.get("mapping"),
+            )
+    names = " or ".join(dict.fromkeys(repr(layout[3]) for layout in found))
+    raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor {names}")
+
+
+def write(folder: Path, files: Files, card: str) -> None:
+    """Write `files` and the model card to `folder`, so that model2vec and sentence-transformers load them."""
+    from safetensors.numpy import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {"embeddings": files.table, "weights": files.weights, "mapping": files.mapping}
+    # written by us, as safetensors' own writer lets nobody else read the file
+    (folder / "model.safetensors").write_bytes(
+        save({name: np.ascontiguousarray(array) for name, array in tensors.items() if array is not None})
+    )
+    files.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    write_json(folder / "config.json", files.config)
+    modules = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
+    if files.config["normalize"]:
+        modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": _NORMALIZE})
+    write_json(folder / "modules.json", modules)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def push(folder: Path, repo_id: str, *, private: bool, token: str | None) -> str:
+    """Upload `folder` to the model hub, making the repository when there is none.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        BenchError: when the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    try:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add static model").commit_url)
+    except Exception as error:
+        # the hub client raises many kinds of errors; to the user they are one
+        raise BenchError(f"{repo_id} could not be pushed to the model hub: {error}") from error
+
+
+def _has_normalize_module(folder: Path) -> bool:
+    modules = folder / "modules.json"
+    return modules.is_file() and any(
+        str(module.get("type", "")).endswith("Normalize") for module in json.loads(modules.read_text(encoding="utf-8"))
+    )
+
+
+def _from_hub(name: str, token: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, token=token))
+    except Exception as error:
+        # the hub client raises many kinds of errors; to the user they are one
+        raise BenchError(f"{name} is neither a folder nor a model that the hub gives: {error}") from error
