@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m2v_bench.cache import cached_arrays, content_hash, folder_hash, new_folder
+from m2v_bench.cache import cached_arrays, content_hash, folder_hash, new_folder, save_array
 from m2v_bench.errors import BenchError
 
 
@@ -17,7 +17,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_arrays_are_computed_once_per_key():
     calls = []
 
-    def compute() -> dict[str, np.ndarray]:
+    def compute(unfinished: Path) -> dict[str, np.ndarray]:
         calls.append(1)
         return {"x": np.arange(3), "y": np.eye(2)}
 
@@ -33,9 +33,9 @@ def test_arrays_are_computed_once_per_key():
 
 def test_a_computation_that_fails_leaves_nothing_behind(own_cache: Path):
     with pytest.raises(ZeroDivisionError):
-        cached_arrays("stage", {"a": 1}, lambda: {"x": np.array(1 // 0)})
+        cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.array(1 // 0)})
     assert not [path for path in own_cache.rglob("*") if path.suffix != ".lock" and path.is_file()]
-    _, hit = cached_arrays("stage", {"a": 1}, lambda: {"x": np.ones(1)})
+    _, hit = cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.ones(1)})
     assert not hit
 
 
@@ -49,7 +49,7 @@ def _write_line_and_wait(log: str) -> dict[str, np.ndarray]:
 
 
 def _worker(log: str) -> None:
-    cached_arrays("stage", {"a": 1}, lambda: _write_line_and_wait(log))
+    cached_arrays("stage", {"a": 1}, lambda unfinished: _write_line_and_wait(log))
 
 
 def test_processes_that_need_the_same_arrays_compute_them_once(tmp_path: Path):
@@ -95,4 +95,16 @@ def test_a_cache_that_cannot_be_written_names_its_setting(tmp_path: Path, monkey
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(BenchError, match="Set M2V_BENCH_CACHE to a folder that can be written"):
-        cached_arrays("stage", {}, lambda: {"x": np.ones(1)})
+        cached_arrays("stage", {}, lambda unfinished: {"x": np.ones(1)})
+
+
+def test_what_was_finished_before_an_interruption_is_found_again_and_goes_in_the_end(own_cache: Path):
+    def stop_after_a_part(unfinished: Path) -> dict[str, np.ndarray]:
+        save_array(unfinished / "part.npy", np.arange(3))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_arrays("stage", {"a": 1}, stop_after_a_part)
+    arrays, _ = cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.load(unfinished / "part.npy")})
+    assert arrays["x"].tolist() == [0, 1, 2]
+    assert not list(own_cache.rglob("part.npy"))

@@ -7,10 +7,9 @@ import pytest
 from onnx import GraphProto, helper, numpy_helper
 
 from m2v_bench import distill
-from m2v_bench.assets import ModelFolder, resolve_model
 from m2v_bench.baselines.sentence_transformer import teacher
-from m2v_bench.distillation.distill import load_tokenizer
-from m2v_bench.distillation.forward import load_transformer
+from m2v_bench.distillation.base import BaseModel, find_base
+from m2v_bench.distillation.tokenizer import load_tokenizer
 from m2v_bench.errors import BenchError
 from m2v_bench.onnx_bert import bert_weights, convert
 
@@ -20,20 +19,20 @@ PUBLIC_NAMES = {L3: "sentence-transformers/paraphrase-MiniLM-L3-v2", BGE: "m2v_b
 
 
 @pytest.fixture(scope="module", params=[L3, BGE])
-def base(request: pytest.FixtureRequest) -> tuple[str, ModelFolder]:
+def base(request: pytest.FixtureRequest) -> tuple[str, BaseModel]:
     """A base model that a registry carries as an ONNX file, by catalog name."""
-    return request.param, resolve_model(request.param)
+    return request.param, find_base(request.param)
 
 
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sum(one * other, axis=-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(other, axis=-1)
 
 
-def test_all_weights_are_there_and_none_is_of_no_use(base: tuple[str, ModelFolder]):
+def test_all_weights_are_there_and_none_is_of_no_use(base: tuple[str, BaseModel]):
     from transformers import AutoModel
 
     name, folder = base
-    model, info = AutoModel.from_pretrained(folder.path, output_loading_info=True)
+    model, info = AutoModel.from_pretrained(folder.folder, output_loading_info=True)
     assert {key for key in info["missing_keys"] if not key.startswith("pooler.")} == set()
     assert not info["unexpected_keys"]
     assert (model.config.num_hidden_layers, model.config.hidden_size, model.config.num_attention_heads) == (
@@ -42,10 +41,10 @@ def test_all_weights_are_there_and_none_is_of_no_use(base: tuple[str, ModelFolde
         12,
     )
     assert str(model.dtype) == "torch.float32"
-    assert not list(folder.path.glob("*.onnx"))
+    assert not list(folder.folder.glob("*.onnx"))
 
 
-def test_embeddings_are_those_of_the_onnx_graph(base: tuple[str, ModelFolder]):
+def test_embeddings_are_those_of_the_onnx_graph(base: tuple[str, BaseModel]):
     name, folder = base
     assert folder.name == PUBLIC_NAMES[name]
     model = teacher(folder)
@@ -65,9 +64,9 @@ def test_embeddings_are_those_of_the_onnx_graph(base: tuple[str, ModelFolder]):
     assert cosines(ours[2], ours[3]) > unlike
 
 
-def test_it_is_distilled_like_any_other(base: tuple[str, ModelFolder], teacher_folder: Path):
+def test_it_is_distilled_like_any_other(base: tuple[str, BaseModel], teacher_folder: Path):
     name, folder = base
-    assert load_tokenizer(folder.path).get_vocab() == load_tokenizer(teacher_folder).get_vocab()
+    assert folder.tokenizer.tokens == load_tokenizer(teacher_folder).tokens
     model = distill(name, pca_dims=256, show_progress=False)
     assert model.table.shape == (29_525, 256)  # as many tokens as of all-MiniLM-L6-v2
     assert model.config["base_model_name"] == PUBLIC_NAMES[name]
@@ -113,7 +112,7 @@ def test_integers_become_the_numbers_they_stand_for(tmp_path: Path):
 
 def test_a_converted_folder_is_complete_but_for_the_tokenizer(tmp_path: Path):
     convert(save(tiny_graph(), tmp_path), tmp_path, heads=2, pooling="cls", max_seq_length=5, normalize=True)
-    model = load_transformer(tmp_path, pooling="first")  # raises when a weight is missing
+    model = BaseModel("m", "r", tmp_path).transformer()  # raises when a weight is missing
     assert (model.config.vocab_size, model.config.max_position_embeddings, model.config.num_attention_heads) == (
         6,
         6,

@@ -1,6 +1,7 @@
 """Token frequencies counted in a corpus that the user names."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class Corpus:
         self._path, self._split = _locate(name)
 
     @property
+    def label(self) -> str:
+        """What names and tables call it."""
+        return self._path.name + (f":{self._split}" if self._split else "")
+
+    @cached_property
     def revision(self) -> str:
         """A hash of what is read; for a dataset on the hub, of its name."""
         if self._path.is_file():
@@ -75,6 +81,8 @@ class Corpus:
             yield [str(text) for text in texts[start : start + _BATCH][self.column] if text]
 
     def _rows(self) -> Any:
+        if self._path.is_file() and not self._path.stat().st_size:
+            raise BenchError(f"weighting.corpus={self.name}: there is no text in it")
         import datasets
 
         datasets.disable_progress_bars()
@@ -86,9 +94,8 @@ class Corpus:
             found = datasets.load_dataset(str(self._path))
         except Exception as error:
             # `datasets` raises many kinds of errors for what is not one; to the user they are one
-            raise BenchError(
-                f"weighting.corpus={self.name}: cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-            ) from error
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise BenchError(f"weighting.corpus={self.name}: cannot be read: {reason}") from error
         split = self._split or ("train" if "train" in found else next(iter(found)))
         if split not in found:
             raise BenchError(f"weighting.corpus={self.name}: no split {split}; it has {', '.join(found)}")

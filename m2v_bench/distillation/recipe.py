@@ -80,27 +80,34 @@ class Recipe:
         """The vocabulary's name: `model`, `glove`, `glove_subword`, ..., with its size where it was cut."""
         return "model" if self.words is None else self.words.source + "_subword" * self.words.subwords
 
+    def _is_counted(self, setting: str) -> bool:
+        """Whether a number of the model depends on a setting that some models do not look at."""
+        return {
+            "coefficient": WEIGHTINGS[self.weighting].uses_coefficient,
+            "word_pooling": self.words is not None and self.word_pooling != self.preset.word_pooling,
+            "seed": self.clusters is not None or self.solver == "sklearn",
+        }[setting]
+
     @cached_property
     def _unusual(self) -> dict[str, Any]:
         """What differs from the dialect's and the product's defaults, by the name of its setting."""
-        preset = self.preset
-        word_pooling = self.word_pooling != preset.word_pooling and self.words is not None
+        preset, words, corpus = self.preset, self.words, self.corpus
         given: dict[str, tuple[Any, bool]] = {
-            "words": (len(self.words.words) if self.words else None, self.words is not None),
-            "words_revision": (self.words.revision if self.words else None, self.words is not None),
+            "words": (words and len(words.words), words is not None),
+            "words_revision": (words and words.revision, words is not None),
             "remove": (str(self.remove), self.remove != UNUSED_TOKENS),
             "embeddings": (self.embeddings, self.embeddings != "output"),
             "sequence": (self.sequence, self.sequence != preset.sequence),
-            "word_pooling": (self.word_pooling, word_pooling),
+            "word_pooling": (self.word_pooling, self._is_counted("word_pooling")),
             "precision": (self.precision, self.precision != "fp32"),
             "solver": (self.solver, self.solver != preset.solver),
-            "sif_coefficient": (self.coefficient, WEIGHTINGS[self.weighting].uses_coefficient),
-            "corpus": (self.corpus.name if self.corpus else None, self.corpus is not None),
-            "corpus_revision": (self.corpus.revision if self.corpus else None, self.corpus is not None),
+            "sif_coefficient": (self.coefficient, self._is_counted("coefficient")),
+            "corpus": (corpus and corpus.label, corpus is not None),
+            "corpus_revision": (corpus and corpus.revision, corpus is not None),
             "vocabulary_quantization": (self.clusters, self.clusters is not None),
-            "seed": (self.seed, self.clusters is not None or self.solver == "sklearn"),
+            "seed": (self.seed, self._is_counted("seed")),
         }
-        return {name: value for name, (value, counts) in given.items() if counts}
+        return {name: value for name, (value, differs) in given.items() if differs}
 
     @cached_property
     def variant(self) -> dict[str, Any]:
@@ -125,25 +132,29 @@ class Recipe:
     @property
     def label(self) -> str:
         """What tables and plots call the model."""
-        unusual = self._unusual
-        size = {"none": "no PCA", "auto": "rotated"}.get(str(self.pca_dims), f"{self.pca_dims}d")
-        parts = ["M2V", self.variant["base_model"]]
+        preset, words = self.preset, self.words
         # what most models share is left out, so that the label stays short
-        parts += [self.dialect] * (self.dialect != "m2v-0.7")
-        if self.words is not None:
-            parts += [f"{self.vocabulary} {len(self.words.words):,}"]
-        parts += ["input"] * (self.embeddings == "input")
-        parts += [size, self.weighting]
-        parts += [f"a={self.coefficient:g}"] * ("sif_coefficient" in unusual and self.coefficient != SIF_COEFFICIENT)
-        parts += [f"on {unusual['corpus']}"] * ("corpus" in unusual)
-        parts += [self.pooling] * (self.pooling != self.preset.pooling)
-        parts += [f"words {self.word_pooling}"] * ("word_pooling" in unusual and self.word_pooling != self.pooling)
-        parts += [str(unusual[name]) for name in ("sequence", "precision", "solver") if name in unusual]
-        parts += [self.dtype] * (self.dtype != "float16")
-        parts += [f"{self.clusters} rows"] * (self.clusters is not None)
-        parts += [f"seed {self.seed}"] * ("seed" in unusual and self.seed != 42)
-        parts += [f"without {self.remove}"] * (self.remove != UNUSED_TOKENS)
-        return " ".join(parts)
+        parts = {
+            "M2V": True,
+            self.variant["base_model"]: True,
+            self.dialect: self.dialect != "m2v-0.7",
+            f"{self.vocabulary} {len(words.words) if words else 0:,}": words is not None,
+            "input": self.embeddings == "input",
+            {"none": "no PCA", "auto": "rotated"}.get(str(self.pca_dims), f"{self.pca_dims}d"): True,
+            f"{self.solver} PCA": self.solver != preset.solver,
+            self.weighting: True,
+            f"a={self.coefficient:g}": self._is_counted("coefficient") and self.coefficient != SIF_COEFFICIENT,
+            f"on {self.corpus.label if self.corpus else None}": self.corpus is not None,
+            self.pooling: self.pooling != preset.pooling,
+            f"words {self.word_pooling}": self._is_counted("word_pooling") and self.word_pooling != self.pooling,
+            self.sequence: self.sequence != preset.sequence,
+            self.precision: self.precision != "fp32",
+            self.dtype: self.dtype != "float16",
+            f"{self.clusters} rows": self.clusters is not None,
+            f"seed {self.seed}": self._is_counted("seed") and self.seed != 42,
+            f"without {self.remove}": self.remove != UNUSED_TOKENS,
+        }
+        return " ".join(part for part, shown in parts.items() if shown)
 
     @property
     def name(self) -> str:

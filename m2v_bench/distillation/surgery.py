@@ -157,12 +157,12 @@ def _split(
 ) -> tuple[dict[str, str], list[str]]:
     """Words that the tokenizer leaves whole, as {piece: normalized word}, and those that it splits."""
     tokenizer = Tokenizer.from_str(json.dumps(data))
+    normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer  # made anew at every access
     report.given = len(words.words)
     pieces: dict[str, str] = {}
     multiword: dict[str, None] = {}
     for word in words.words:
-        normal = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
-        splitter = tokenizer.pre_tokenizer
+        normal = normalizer.normalize_str(word) if normalizer else word
         split = [piece for piece, _ in splitter.pre_tokenize_str(normal)] if splitter and normal else [normal]
         if not split or not normal:
             report.empty += 1

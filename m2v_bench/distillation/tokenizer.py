@@ -21,11 +21,13 @@ class BaseTokenizer:
         tokenizer: never pads; cuts at the model's longest input.
         unknown: the unknown token, or None.
         padding: the padding token, or None.
+        padded: whether its file pads every text to a fixed length, as it was last used in training.
     """
 
     tokenizer: Tokenizer
     unknown: str | None
     padding: str | None
+    padded: bool
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
     if not isinstance(backend, Tokenizer):
         raise BenchError(f"base_model: {where} has no tokenizer that the `tokenizers` package can run")
     tokenizer = Tokenizer.from_str(backend.to_str())
-    tokenizer.no_padding()  # some models' files pad every text to a fixed length
+    tokenizer.no_padding()  # padding is no part of a token's sequence
     tokenizer.no_truncation()
     if source.model_max_length < 1_000_000:  # what transformers says for "no limit" is far above
         tokenizer.enable_truncation(source.model_max_length)
@@ -78,6 +80,7 @@ def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
         tokenizer=tokenizer,
         unknown=source.unk_token if source.unk_token in known else None,
         padding=source.pad_token if source.pad_token in known else None,
+        padded=bool((backend.padding or {}).get("length")),
     )
     if base.kind not in KINDS:
         raise BenchError(

@@ -54,16 +54,17 @@ def unigram(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | 
     report = WordReport()
     kept = {token for token in (base.unknown, base.padding) if token is not None}
     marks = _Marks.of(base.tokenizer)
-    normalizer = _spaced_punctuation(base.tokenizer)
+    normalizer = _spaced_punctuation(base)
+    splitter = base.tokenizer.pre_tokenizer  # made anew at every access
     rows: list[Row] = []
     forms: set[str] = set()
     for token, base_id in subwords(base, kept, special_tokens(base) - kept, remove, report):
-        if token in kept or not _is_unreachable(token, marks, base.tokenizer):
+        if token in kept or not _is_unreachable(token, marks, splitter):
             rows.append((token if token in kept else marks.normal(token), base_id))
             forms.add(token)
     n_subwords = len(rows)
     if words is not None:
-        new = _words(base.tokenizer, words, normalizer, forms, report)
+        new = _words(splitter, words, normalizer, forms, report)
         left = [(form, text) for form, text in new if not (remove and remove.match(str(text)))]
         report.removed += len(new) - len(left)
         rows += left
@@ -73,9 +74,8 @@ def unigram(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | 
     return Rows(rows, n_subwords, _tokenizer(base, [token for token, _ in rows], normalizer, names), report)
 
 
-def _is_unreachable(token: str, marks: _Marks, tokenizer: Tokenizer) -> bool:
+def _is_unreachable(token: str, marks: _Marks, splitter: pre_tokenizers.PreTokenizer | None) -> bool:
     """Whether the base tokenizer splits what the token stands for, so that no text leads to it."""
-    splitter = tokenizer.pre_tokenizer
     if splitter is None or marks.word == "Ġ":
         return False
     inside = marks.is_subword(token)
@@ -84,7 +84,11 @@ def _is_unreachable(token: str, marks: _Marks, tokenizer: Tokenizer) -> bool:
 
 
 def _words(
-    tokenizer: Tokenizer, words: Words, normalizer: normalizers.Normalizer, forms: set[str], report: WordReport
+    splitter: pre_tokenizers.PreTokenizer | None,
+    words: Words,
+    normalizer: normalizers.Normalizer,
+    forms: set[str],
+    report: WordReport,
 ) -> list[Row]:
     report.given = len(words.words)
     rows: dict[str, str] = {}
@@ -94,7 +98,7 @@ def _words(
         if not text:
             report.empty += 1
             continue
-        split = _joined(text, tokenizer.pre_tokenizer)
+        split = _joined(text, splitter)
         if split in seen:
             report.duplicate += 1
             continue
@@ -121,15 +125,19 @@ def _joined(text: str, splitter: pre_tokenizers.PreTokenizer | None) -> str:
     return joined
 
 
-def _spaced_punctuation(tokenizer: Tokenizer) -> normalizers.Normalizer:
-    """The base normalizer, then spaces around punctuation (after it only, where a first word has no own sign)."""
-    parts = tokenizer.encode("a, ,", add_special_tokens=False).tokens
-    around = len(parts) == 3 and parts[1] == parts[2] == ","
+def _spaced_punctuation(base: BaseTokenizer) -> normalizers.Normalizer:
+    """The base normalizer, then spaces around punctuation, or after it only.
+
+    The releases tell the two by encoding "a, ,": after it only, where a first word has a sign of its own, and also
+    where the tokenizer's file pads every text, as the padding is counted.
+    """
+    parts = base.tokenizer.encode("a, ,", add_special_tokens=False).tokens
+    around = len(parts) == 3 and parts[1] == parts[2] == "," and not base.padded
     steps: list[normalizers.Normalizer] = [
         normalizers.Replace(char, f" {char} " if around else f"{char} ") for char in punctuation
     ]
     steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    return normalizers.Sequence([tokenizer.normalizer, *steps] if tokenizer.normalizer else steps)
+    return normalizers.Sequence([base.tokenizer.normalizer, *steps] if base.tokenizer.normalizer else steps)
 
 
 def _tokenizer(

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m2v_bench.assets import fetch, resolve_model
+from m2v_bench.assets import fetch
 from m2v_bench.baselines import BASELINES, check_names, load_baselines
 from m2v_bench.baselines.encoder import Model
+from m2v_bench.distillation.base import find_base
 from m2v_bench.errors import BenchError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -14,7 +15,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.fixture(scope="module")
 def baselines() -> dict[str, Model]:
-    models = load_baselines(BASELINES, resolve_model("all-MiniLM-L6-v2"))
+    models = load_baselines(BASELINES, find_base("all-MiniLM-L6-v2"))
     return dict(zip(BASELINES, models, strict=True))
 
 

@@ -1,5 +1,4 @@
-import hashlib
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,14 @@ import pytest
 
 from m2v_bench import StaticModel, distill
 from m2v_bench.cache import cache_dir
+from m2v_bench.distillation.base import find_base
+from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.distillation.distill import run_recipe
 from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.errors import BenchError
+from tests.golden.tiny_models import build_bpe
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "m2v-0.7.json").read_text(encoding="utf-8"))
+Distil = Callable[..., StaticModel]
 
 
 @pytest.fixture(scope="module")
@@ -20,22 +22,22 @@ def ours(teacher_folder: Path) -> StaticModel:
     return distill("all-MiniLM-L6-v2", pca_dims=256, quantize_to="float32", show_progress=False)
 
 
-def test_tokens_are_those_of_model2vec(ours: StaticModel):
-    vocabulary = ours.tokenizer.get_vocab()
-    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
-    assert len(tokens) == GOLDEN["n_tokens"]
-    assert hashlib.sha256("\n".join(tokens).encode()).hexdigest() == GOLDEN["tokens_sha256"]
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real model of 400 tokens and 32 dimensions."""
+    folder = tmp_path_factory.mktemp("tiny") / "roberta"
+    build_bpe(folder)
+    return folder
 
 
-def test_rows_are_those_of_model2vec(ours: StaticModel):
-    for token, row in GOLDEN["rows"].items():
-        own = ours.table[ours.tokenizer.token_to_id(token)]
-        np.testing.assert_allclose(own, row, atol=1e-4 * np.abs(row).max())
+@pytest.fixture(scope="module")
+def tiny(tiny_folder: Path) -> Distil:
+    def run(**settings: Any) -> StaticModel:
+        return distill(
+            str(tiny_folder), **{"pca_dims": 16, "quantize_to": "float32", "show_progress": False, **settings}
+        )
 
-
-def test_embeddings_are_those_of_model2vec(ours: StaticModel):
-    np.testing.assert_allclose(ours.encode(GOLDEN["sentences"]), GOLDEN["embeddings"], atol=1e-5)
-    np.testing.assert_allclose(ours.encode("word " * 20_000), GOLDEN["long"], atol=1e-5)
+    return run
 
 
 def test_distilling_twice_gives_the_same_bits_also_without_the_cache(
@@ -58,17 +60,67 @@ def test_one_decomposition_serves_all_sizes(ours: StaticModel):
     assert (rotated.table[:, :256] == ours.table).all()
 
 
-def test_without_pca_and_weighting_a_row_is_the_transformers_vector(teacher_folder: Path):
-    from m2v_bench.distillation.forward import load_transformer, token_vectors
+def test_a_share_of_the_variance_keeps_as_few_components_as_hold_it(tiny: Distil):
+    rotated = tiny(pca_dims="auto", weighting="none").table.astype(np.float64)
+    shares = np.cumsum(rotated.var(axis=0)) / rotated.var(axis=0).sum()
+    kept = tiny(pca_dims=0.9).dims
+    assert shares[kept - 2] < 0.9 <= shares[kept - 1]
 
-    model = distill("all-MiniLM-L6-v2", pca_dims=None, weighting="none", quantize_to="float32", show_progress=False)
-    row = model.table[model.tokenizer.token_to_id("quantum")]
-    base_id = 8559
-    assert load_transformer(teacher_folder, pooling="mean").config.vocab_size == 30_522
-    alone = token_vectors(
-        load_transformer(teacher_folder, pooling="mean"), [[101, base_id, 102]], pooling="mean", show_progress=False
-    )[0]
-    np.testing.assert_allclose(row, alone, atol=1e-5)
+
+def test_the_dialects_solver_of_scikit_learn_agrees_where_it_is_exact(tiny: Distil):
+    full, theirs = (tiny(pca_solver=solver).table for solver in ("full", "sklearn"))
+    np.testing.assert_allclose(full, theirs, atol=1e-3 * np.abs(full).max())  # theirs is float32 throughout
+    assert tiny(dialect="m2v-0.1").config["recipe"]["seed"] == 42
+
+
+def test_the_input_embeddings_are_an_ablation_without_forward_pass(tiny: Distil, tiny_folder: Path):
+    from transformers import AutoModel
+
+    model = tiny(embeddings="input", pca_dims=None, weighting="none")
+    assert model.config["recipe"]["embeddings"] == "input"
+    matrix = AutoModel.from_pretrained(tiny_folder).get_input_embeddings().weight.detach().numpy()
+    known = dict(find_base(str(tiny_folder)).tokenizer.tokens)
+    np.testing.assert_array_equal(model.table, matrix[[known[token] for token in model.tokens]])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_part_of_a_dialect_can_be_overridden(tiny: Distil, dialect: str):
+    preset = DIALECTS[dialect]
+    other = {
+        "sequence": "template" if preset.sequence == "swapped" else "swapped",
+        "pooling": "last",
+        "weighting": "none",
+    }
+    default = tiny(dialect=dialect)
+    for setting, value in other.items():
+        changed = tiny(dialect=dialect, **{setting: value})
+        assert changed.tokens == default.tokens
+        assert np.abs(changed.table - default.table).max() > 1e-3
+        assert changed.config["revision"] != default.config["revision"]
+    assert default.normalize == preset.normalize
+
+
+def test_counted_weights_multiply_the_rows(tiny: Distil, tmp_path: Path):
+    (tmp_path / "corpus.txt").write_text("the the the the water\nthe water of the house\n")
+    plain = tiny(weighting="none")
+    weighted = tiny(weighting="sif_counts", sif_coefficient=0.5, corpus=str(tmp_path / "corpus.txt"))
+    ratio = weighted.table[:, 0] / plain.table[:, 0]
+    counts = np.bincount(
+        [i for text in (tmp_path / "corpus.txt").read_text().splitlines() for i in plain.tokenizer.encode(text).ids],
+        minlength=len(plain.tokens),
+    )
+    np.testing.assert_allclose(ratio, 0.5 / (0.5 + counts / counts.sum()), rtol=1e-5)
+    assert tiny(weighting="idf", corpus=str(tmp_path / "corpus.txt")).config["weighting"] == "idf"
+
+
+def test_shared_rows_come_with_weights_and_mapping(tiny: Distil, tmp_path: Path):
+    model = tiny(vocabulary_quantization=40)
+    assert model.weights is not None
+    assert model.mapping is not None
+    assert (model.table.shape, model.mapping.shape, model.weights.shape) == ((40, 16), (400 - 3,), (400 - 3,))
+    model.save_pretrained(tmp_path)
+    texts = ["the water of the house", "a teacher"]
+    assert (StaticModel.from_pretrained(tmp_path).encode(texts) == model.encode(texts)).all()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +132,17 @@ def test_without_pca_and_weighting_a_row_is_the_transformers_vector(teacher_fold
         {"coefficient": 1e-3},
         {"pooling": "first"},
         {"dtype": "float32"},
+        {"dtype": "int8"},
         {"remove": None},
+        {"dialect": "m2v-0.5"},
+        {"sequence": "swapped"},
+        {"embeddings": "input"},
+        {"precision": "bf16"},
+        {"solver": "sklearn"},
+        {"clusters": 1000},
+        {"vocabulary": "glove"},
+        {"vocabulary": "glove_subword"},
+        {"vocabulary": "glove", "vocabulary_size": 5000},
     ],
 )
 def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict[str, Any]):
@@ -89,7 +151,7 @@ def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict
     assert changed.label != default.label
 
 
-def test_another_base_model_of_the_same_folder_name_has_another_revision(teacher_folder: Path, tmp_path: Path):
+def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_path: Path):
     folders = [tmp_path / "a" / "model", tmp_path / "b" / "model"]
     for folder, text in zip(
         folders, ('{"model_type": "bert"}', '{"model_type": "bert", "vocab_size": 3}'), strict=True
@@ -101,29 +163,53 @@ def test_another_base_model_of_the_same_folder_name_has_another_revision(teacher
     assert first.revision != second.revision
 
 
-def test_a_coefficient_that_is_not_used_does_not_change_the_revision():
-    assert (
-        make_recipe("all-MiniLM-L6-v2", weighting="none", coefficient=1e-3).revision
-        == make_recipe("all-MiniLM-L6-v2", weighting="none").revision
-    )
+@pytest.mark.parametrize(
+    ("setting", "change"),
+    [({"weighting": "none"}, {"coefficient": 1e-3}), ({}, {"seed": 1}), ({"weighting": "none"}, {"column": "body"})],
+)
+def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[str, Any], change: dict[str, Any]):
+    before, after = (make_recipe("all-MiniLM-L6-v2", **setting, **more) for more in ({}, change))
+    assert before.revision == after.revision
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weighting": "tfidf"}, r"weighting\.name=tfidf: unknown; allowed: none, zipf_log, sif"),
-        ({"pooling": "max"}, r"pooling\.name=max: unknown; allowed: mean, first, last, pooler"),
-        ({"dialect": "m2v-9"}, r"dialect\.name=m2v-9: unknown dialect; allowed: m2v-0\.7"),
-        ({"dtype": "int4"}, r"quantization\.dtype=int4: unknown; allowed: float32, float16"),
+        ({"weighting": "tfidf"}, r"weighting\.name=tfidf: unknown; allowed: none, zipf_log, sif, sif_counts, idf"),
+        ({"weighting": "idf"}, r"weighting\.name=idf counts tokens: set weighting\.corpus to"),
+        ({"pooling": "max"}, r"pooling\.name=max: unknown; allowed: token, mean, first, last, pooler"),
+        ({"dialect": "m2v-9"}, r"dialect\.name=m2v-9: unknown dialect; allowed: m2v-0\.1, m2v-0\.3\.8"),
+        ({"sequence": "upside"}, r"dialect\.sequence=upside: unknown; allowed: template, swapped"),
+        ({"embeddings": "middle"}, r"embeddings=middle: unknown; allowed: output, input"),
+        ({"precision": "fp8"}, r"precision=fp8: unknown; allowed: fp32, bf16"),
+        ({"solver": "magic"}, r"pca\.solver=magic: unknown; allowed: full, sklearn"),
+        ({"dtype": "int4"}, r"quantization\.dtype=int4: unknown; allowed: float32, float16, int8"),
+        ({"clusters": 0}, r"quantization\.vocabulary=0: must be at least 1"),
         ({"coefficient": 1.0}, r"weighting\.coefficient=1\.0: must lie between 0 and 1"),
-        ({"pca_dims": 385}, r"pca\.dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed: 1 to 384, auto"),
+        ({"remove": "("}, r"vocabulary\.remove='\(' is not a regular expression"),
+        ({"pca_dims": 385}, r"pca\.dims=385: sentence-transformers/all-MiniLM-L6-v2 has 384 dimensions; allowed"),
         ({"base_revision": "abc"}, r"base_model\.revision=abc: only a model from the hub has revisions"),
-        ({"vocabulary": "webster"}, r"vocabulary\.source=webster: unknown; allowed: model"),
+        ({"vocabulary": "webster"}, r"vocabulary\.source=webster: unknown; allowed: model, glove"),
+        ({"vocabulary": "glove", "vocabulary_size": 100}, r"pca\.dims=256: vocabulary glove has only 100 words"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_is_allowed(settings: dict[str, Any], message: str):
     with pytest.raises(BenchError, match=message):
         make_recipe("all-MiniLM-L6-v2", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"vocabulary": ["a", "A"] * 20, "subwords": False}, r"pca\.dims=16: only 2 words are left of words"),
+        ({"vocabulary_quantization": 500}, r"quantization\.vocabulary=500: there are only 397 tokens"),
+    ],
+)
+def test_what_only_the_vocabulary_tells_is_told_before_the_forward_pass(
+    tiny: Distil, settings: dict[str, Any], message: str
+):
+    with pytest.raises(BenchError, match=message):
+        tiny(**settings)
 
 
 def test_the_second_distillation_reads_the_forward_pass():

@@ -1,92 +1,211 @@
+import resource
 import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from transformers import AutoModel
 
-from m2v_bench.distillation.forward import hidden_size, load_transformer, token_vectors
-from m2v_bench.distillation.pooling import POOLINGS, pooler
+from m2v_bench.distillation import forward
+from m2v_bench.distillation.base import BaseModel, find_base
+from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
+from m2v_bench.distillation.pooling import POOLINGS, States
+from m2v_bench.distillation.vocabulary import Vocabulary
+from m2v_bench.distillation.words import WordReport
 from m2v_bench.errors import BenchError
 
-SEQUENCES = [[101, 1996, 102], [101, 7592, 2088, 102], [101, 2003, 102], [101, 102], [101, 9999, 102]]
+SEQUENCES = [[101, 1996, 102], [101, 7592, 2088, 102], [101, 2003, 102], [101, 102], [101, 0, 102], [101, 9999, 102]]
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_batches_of_equal_length_give_what_a_padded_masked_batch_gives(teacher_folder: Path, pooling: str):
-    ours = token_vectors(
-        load_transformer(teacher_folder, pooling=pooling), SEQUENCES, pooling=pooling, batch_size=2, show_progress=False
+def as_vocabulary(sequences: Sequence[Sequence[int]], n_subwords: int | None = None) -> Vocabulary:
+    return Vocabulary(
+        tokens=(),
+        tokenizer=Tokenizer(models.BPE()),
+        sequences=tuple(tuple(sequence) for sequence in sequences),
+        n_subwords=len(sequences) if n_subwords is None else n_subwords,
+        own=slice(1, -1),
+        padding_id=0,
+        report=WordReport(),
     )
-    reference = AutoModel.from_pretrained(teacher_folder).eval()
+
+
+def passed(base: BaseModel, sequences: Sequence[Sequence[int]], folder: Path, **how: Any) -> np.ndarray:
+    n_subwords = how.pop("n_subwords", None)
+    model = base.transformer(how.get("pooling", "mean"))
+    return forward_pass(
+        model, as_vocabulary(sequences, n_subwords), Pass(**how), shards=folder / "shards", show_progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def base(teacher_folder: Path) -> BaseModel:
+    return find_base(str(teacher_folder))
+
+
+def padded_masked_batch(folder: Path, masked_id: int | None = None) -> dict[str, np.ndarray]:
+    reference = AutoModel.from_pretrained(folder).eval()
     ids = torch.zeros(len(SEQUENCES), 4, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, sequence in enumerate(SEQUENCES):
         ids[row, : len(sequence)] = torch.tensor(sequence)
         mask[row, : len(sequence)] = 1
+    if masked_id is not None:
+        mask[ids == masked_id] = 0
     with torch.inference_mode():
         output = reference(input_ids=ids, attention_mask=mask)
-    hidden, lengths = output.last_hidden_state, mask.sum(dim=1)
-    expected = {
-        "mean": (hidden * mask[:, :, None]).sum(dim=1) / lengths[:, None],
+    hidden, lengths = output.last_hidden_state, torch.tensor([len(sequence) for sequence in SEQUENCES])
+    own = [hidden[row, 1 : length - 1] for row, length in enumerate(lengths)]
+    vectors = {
+        "token": torch.stack([states.mean(dim=0) if len(states) else states.sum(dim=0) for states in own]),
+        "mean": (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1)[:, None],
         "first": hidden[:, 0],
         "last": hidden[torch.arange(len(SEQUENCES)), lengths - 1],
         "pooler": output.pooler_output,
-    }[pooling]
+    }
+    return {name: tensor.numpy() for name, tensor in vectors.items()}
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_batches_of_equal_length_give_what_a_padded_masked_batch_gives(base: BaseModel, tmp_path: Path, pooling: str):
+    ours = passed(base, SEQUENCES, tmp_path, pooling=pooling)
     assert ours.dtype == np.float32
-    np.testing.assert_allclose(ours, expected.numpy(), atol=2e-5)
+    np.testing.assert_allclose(ours, padded_masked_batch(base.folder)[pooling], atol=2e-5)
 
 
-def test_batch_size_does_not_change_the_vectors(teacher_folder: Path):
-    model = load_transformer(teacher_folder, pooling="mean")
-    one, all_ = (token_vectors(model, SEQUENCES, pooling="mean", batch_size=n, show_progress=False) for n in (1, 8))
-    np.testing.assert_allclose(one, all_, atol=1e-5)
+def test_the_padding_token_is_masked_in_its_own_sequence_too(base: BaseModel, tmp_path: Path):
+    ours = passed(base, SEQUENCES, tmp_path, masks_padding=True)
+    np.testing.assert_allclose(ours, padded_masked_batch(base.folder, masked_id=0)["mean"], atol=2e-5)
+    assert np.abs(ours - passed(base, SEQUENCES, tmp_path / "unmasked"))[4].max() > 0.01
 
 
-def test_a_model_without_pooler_output_is_told():
-    with pytest.raises(BenchError, match=r"pooling\.name=pooler: this base model has no pooler output"):
-        pooler(torch.zeros(1, 2, 3), None)
+def test_words_have_a_pooling_of_their_own(base: BaseModel, tmp_path: Path):
+    ours = passed(base, SEQUENCES, tmp_path, pooling="mean", word_pooling="token", n_subwords=3)
+    reference = padded_masked_batch(base.folder)
+    np.testing.assert_allclose(ours[:3], reference["mean"][:3], atol=2e-5)
+    np.testing.assert_allclose(ours[3:], reference["token"][3:], atol=2e-5)
 
 
-def test_a_folder_without_a_transformer_is_told(tmp_path: Path):
-    with pytest.raises(BenchError, match="no transformer can be loaded"):
-        load_transformer(tmp_path, pooling="mean")
+def test_an_empty_sequence_is_a_row_of_zeros(base: BaseModel, tmp_path: Path):
+    ours = passed(base, [[101, 1996, 102], [], [101, 2003, 102]], tmp_path)
+    assert (ours[1] == 0).all()
+    assert np.abs(ours[[0, 2]]).min(axis=1).all()
+
+
+def test_input_vectors_are_rows_of_the_embedding_matrix(base: BaseModel):
+    matrix = base.transformer().get_input_embeddings().weight.detach().numpy()
+    ours = input_vectors(base.transformer(), as_vocabulary([*SEQUENCES, []]))
+    np.testing.assert_array_equal(ours[0], matrix[1996])
+    np.testing.assert_allclose(ours[1], (matrix[7592] + matrix[2088]) / 2, atol=1e-7)
+    assert (ours[[3, 6]] == 0).all()
+
+
+def test_bf16_is_near_fp32(base: BaseModel, tmp_path: Path):
+    try:
+        check_precision("bf16", "cpu")
+    except BenchError as error:
+        pytest.skip(str(error))
+    full, rounded = (passed(base, SEQUENCES, tmp_path / name, precision=name) for name in ("fp32", "bf16"))
+    cosine = (full * rounded).sum(axis=1) / np.linalg.norm(full, axis=1) / np.linalg.norm(rounded, axis=1)
+    assert 0.999 < cosine.min() < 1
+
+
+def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
+    with pytest.raises(BenchError, match="precision=bf16: this processor has no bf16 instructions"):
+        check_precision("bf16", "cpu")
+
+
+def test_what_is_finished_is_not_computed_again(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forward, "SHARD_ROWS", 2)
+    whole = passed(base, SEQUENCES, tmp_path)
+    files = sorted((tmp_path / "shards").glob("*.npy"))
+    assert len(files) == 3
+    times = [file.stat().st_mtime_ns for file in files]
+    files[1].unlink()
+    assert passed(base, SEQUENCES, tmp_path).tobytes() == whole.tobytes()
+    after = [file.stat().st_mtime_ns for file in files]
+    assert [old == new for old, new in zip(times, after, strict=True)] == [True, False, True]
+
+
+# 600 words of the real model in shards of 64, in a process of its own that can be killed
+_PROCESS = """
+    import sys
+    from m2v_bench import distill
+    from m2v_bench.distillation import forward
+    forward.SHARD_ROWS = 64
+    model = distill("all-MiniLM-L6-v2", vocabulary="glove", vocabulary_size=600, pca_dims="none", weighting="none",
+                    quantize_to="float32", show_progress=False)
+    model.save_pretrained(sys.argv[1])
+"""
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def copy_without(teacher_folder: Path, tmp_path: Path):
-    from safetensors.numpy import load_file, save_file
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    from m2v_bench.assets import fetch
 
-    def make(part: str) -> Path:
-        folder = tmp_path / "copy"
-        shutil.copytree(teacher_folder, folder)
-        weights = load_file(folder / "model.safetensors")
-        save_file({name: w for name, w in weights.items() if part not in name}, folder / "model.safetensors")
-        return folder
+    folder = fetch(["all-MiniLM-L6-v2", "glove-6b-50d"])["glove-6b-50d"].parent
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "assets").symlink_to(folder)
+    monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "cache"))
 
-    return make
+    def start(out: Path, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", textwrap.dedent(_PROCESS), str(out)]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
 
-
-def test_pooler_weights_that_are_not_there_are_not_made_up(copy_without):
-    folder = copy_without("pooler")
-    assert load_transformer(folder, pooling="mean")
-    with pytest.raises(BenchError, match="has no weights of a pooler; allowed: mean, first, last"):
-        load_transformer(folder, pooling="pooler")
+    return start
 
 
-def test_missing_weights_are_told(copy_without):
-    with pytest.raises(BenchError, match=r"lacks weights of its transformer: encoder\.layer\.3"):
-        load_transformer(copy_without("encoder.layer.3.output.dense"), pooling="mean")
+def test_a_pass_that_is_killed_goes_on_and_gives_the_same_file(start: Start, tmp_path: Path):
+    def shards() -> set[Path]:
+        return set((tmp_path / "cache" / "forward").glob("*.unfinished/*.npy"))
+
+    process = start(tmp_path / "killed")
+    try:
+        deadline = time.monotonic() + 120
+        while len(shards()) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    finished = {file: file.stat().st_mtime_ns for file in shards()}
+    assert 2 <= len(finished) < 10
+    assert not (tmp_path / "killed").exists()
+
+    again = start(tmp_path / "resumed")
+    assert (again.communicate()[1], again.returncode) == ("", 0)
+    assert not shards()
+    shutil.rmtree(tmp_path / "cache" / "forward")
+    undisturbed = start(tmp_path / "undisturbed")
+    assert (undisturbed.communicate()[1], undisturbed.returncode) == ("", 0)
+    resumed, whole = (tmp_path / name / "model.safetensors" for name in ("resumed", "undisturbed"))
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
-def test_damaged_weights_are_told(teacher_folder: Path, tmp_path: Path):
-    shutil.copytree(teacher_folder, tmp_path / "copy")
-    with (tmp_path / "copy" / "model.safetensors").open("r+b") as file:
-        file.truncate(10_000_000)
-    with pytest.raises(BenchError, match="no transformer can be loaded"):
-        load_transformer(tmp_path / "copy", pooling="mean")
+def test_a_disk_that_fills_up_keeps_the_finished_shards(start: Start, tmp_path: Path):
+    def no_file_above_150_kb() -> None:  # a shard is 98 kB, the whole 920 kB
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    process = start(tmp_path / "out", preexec_fn=no_file_above_150_kb)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "cannot write to the cache folder" in errors
+    assert "Set M2V_BENCH_CACHE to a folder that can be written and has room" in errors
+    assert len(list((tmp_path / "cache" / "forward").glob("*.unfinished/*.npy"))) == 10
+    assert start(tmp_path / "out").wait() == 0
 
 
-def test_the_hidden_size_is_found_under_any_name(tmp_path: Path):
-    (tmp_path / "config.json").write_text('{"model_type": "distilbert", "dim": 48, "n_heads": 4}')
-    assert hidden_size(tmp_path) == 48
+def test_a_model_without_a_pooler_output_is_told():
+    states = States(torch.zeros(1, 2, 3), None, slice(1, -1))
+    with pytest.raises(BenchError, match=r"pooling\.name=pooler: this base model has no pooler output"):
+        POOLINGS["pooler"](states)

@@ -1,26 +1,104 @@
-import numpy as np
+from pathlib import Path
 
-from m2v_bench.distillation.weighting import WEIGHTINGS, none, sif, zipf_log
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from m2v_bench.distillation.corpus import Corpus
+from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
+from m2v_bench.errors import BenchError
+from tests.conftest import tiny_static_model
+
+COUNTED = Tokens(3, counts=np.array([6, 3, 0]), documents=np.array([4, 2, 0]), n_documents=4)
 
 
 def test_zipf_log_is_the_logarithm_of_the_rank_and_zero_for_the_first():
-    np.testing.assert_allclose(zipf_log(4, 0.5), [0, np.log(2), np.log(3), np.log(4)])
+    np.testing.assert_allclose(WEIGHTINGS["zipf_log"](Tokens(4), 0.5), [0, np.log(2), np.log(3), np.log(4)])
 
 
 def test_sif_on_three_tokens_by_hand():
     # 1/2, 1/3, 1/4 normalised are 6/13, 4/13, 3/13
-    np.testing.assert_allclose(sif(3, 0.1), [0.1 / (0.1 + p / 13) for p in (6, 4, 3)])
+    np.testing.assert_allclose(WEIGHTINGS["sif"](Tokens(3), 0.1), [0.1 / (0.1 + p / 13) for p in (6, 4, 3)])
 
 
 def test_sif_rises_with_rank_and_with_the_coefficient():
-    weights = sif(1000, 1e-4)
+    weights = WEIGHTINGS["sif"](Tokens(1000), 1e-4)
     assert (np.diff(weights) > 0).all()
-    assert (sif(1000, 1e-3) > weights).all()
+    assert (WEIGHTINGS["sif"](Tokens(1000), 1e-3) > weights).all()
+
+
+def test_sif_counts_on_three_tokens_by_hand():
+    np.testing.assert_allclose(WEIGHTINGS["sif_counts"](COUNTED, 0.1), [0.1 / (0.1 + 2 / 3), 0.1 / (0.1 + 1 / 3), 1])
+
+
+def test_idf_is_that_of_scikit_learn():
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    documents = np.array([[3, 1, 0], [1, 0, 0], [1, 2, 0], [1, 0, 0]])
+    np.testing.assert_allclose(WEIGHTINGS["idf"](COUNTED, 0), TfidfTransformer().fit(documents).idf_)
 
 
 def test_every_weighting_gives_one_finite_factor_per_token():
     for weighting in WEIGHTINGS.values():
-        weights = weighting(50, 1e-4)
-        assert weights.shape == (50,)
+        weights = weighting(COUNTED, 1e-4)
+        assert weights.shape == (3,)
         assert np.isfinite(weights).all()
-    assert (none(50, 1e-4) == 1).all()
+    assert (WEIGHTINGS["none"](Tokens(50), 1e-4) == 1).all()
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    return tiny_static_model().tokenizer  # [PAD] [UNK] good bad cat dog
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+
+DOCUMENTS = ["Good cat, bad cat.", "cat", "zebra dog"]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".jsonl", ".parquet"])
+def test_tokens_of_a_file_are_counted(tokenizer: Tokenizer, tmp_path: Path, suffix: str):
+    import pandas as pd
+
+    file = tmp_path / f"corpus{suffix}"
+    table = pd.DataFrame({"text": DOCUMENTS, "label": [1, 2, 3]})
+    if suffix == ".txt":
+        file.write_text("\n".join([*DOCUMENTS, ""]))
+    elif suffix in (".csv", ".tsv"):
+        table.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
+    elif suffix == ".jsonl":
+        table.to_json(file, orient="records", lines=True)
+    else:
+        table.to_parquet(file)
+    tokens = Corpus(str(file)).count(tokenizer, 6, show_progress=False)
+    assert tokens.counts[2:].tolist() == [1, 1, 3, 1]
+    assert tokens.documents[2:].tolist() == [1, 1, 2, 1]
+    assert tokens.n_documents == 3
+
+
+def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
+    folder = hub_dir / "mteb" / "stsbenchmark-sts"
+    tokens = Corpus(f"{folder}:test", column="sentence1").count(tokenizer, 6, show_progress=False)
+    assert tokens.n_documents == 1_379
+    assert tokens.counts[4] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "message"),
+    [
+        ("missing.txt", "text", r"weighting\.corpus=missing\.txt: no such file or folder"),
+        ("corpus.pdf", "text", r"files that end in \.pdf are not read; allowed: \.txt"),
+        ("empty.txt", "text", "there is no text in it"),
+        ("corpus.csv", "body", r"weighting\.column=body: corpus\.csv has no such column; it has text"),
+        ("broken.parquet", "text", r"weighting\.corpus=broken\.parquet: cannot be read"),
+    ],
+)
+@pytest.mark.usefixtures("in_tmp_path")
+def test_what_is_no_corpus_is_told(tokenizer: Tokenizer, name: str, column: str, message: str):
+    for file, content in {"corpus.pdf": "x", "empty.txt": "", "corpus.csv": "text\na", "broken.parquet": "x"}.items():
+        Path(file).write_text(content)
+    with pytest.raises(BenchError, match=message):
+        Corpus(name, column).count(tokenizer, 6, show_progress=False)

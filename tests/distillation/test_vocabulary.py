@@ -1,0 +1,134 @@
+"""What the goldens do not show: counts, order, and the choices where no release has an answer."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from m2v_bench.distillation.recipe import UNUSED_TOKENS
+from m2v_bench.distillation.tokenizer import BaseTokenizer, load_tokenizer
+from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
+from m2v_bench.distillation.words import Words
+from m2v_bench.errors import BenchError
+from tests.golden.tiny_models import build_bpe, build_unigram
+
+
+@pytest.fixture(scope="module")
+def base(teacher_folder: Path) -> BaseTokenizer:
+    return load_tokenizer(teacher_folder)
+
+
+@pytest.fixture(scope="module", params=["wordpiece", "bpe", "unigram"])
+def any_base(
+    request: pytest.FixtureRequest, base: BaseTokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> BaseTokenizer:
+    if request.param == "wordpiece":
+        return base
+    folder = tmp_path_factory.mktemp(request.param)
+    (build_bpe if request.param == "bpe" else build_unigram)(folder)
+    return load_tokenizer(folder)
+
+
+def build(base: BaseTokenizer, words: Words | None = None, **settings: str) -> Vocabulary:
+    return build_vocabulary(
+        base, words, **{"remove": UNUSED_TOKENS, "surgery": "pruned", "sequence": "template", **settings}
+    )
+
+
+def whole(*words: str) -> Words:
+    return Words("test", words, subwords=False)
+
+
+def beside(*words: str) -> Words:
+    return Words("test", words, subwords=True)
+
+
+def test_unused_and_special_tokens_go_the_rest_stays_in_order(base: BaseTokenizer):
+    vocabulary = build(base)
+    assert len(vocabulary.tokens) == 29_525
+    assert vocabulary.report.removed == 994
+    assert not any(re.match(UNUSED_TOKENS, token) for token in vocabulary.tokens)
+    assert not {"[CLS]", "[SEP]", "[MASK]"} & set(vocabulary.tokens)
+    ids = [sequence[1] for sequence in vocabulary.sequences]
+    assert ids == sorted(ids)
+    assert [base.tokenizer.id_to_token(i) for i in ids] == list(vocabulary.tokens)
+    assert vocabulary.tokenizer.get_vocab() == {token: row for row, token in enumerate(vocabulary.tokens)}
+
+
+def test_texts_split_as_before(any_base: BaseTokenizer, real_texts: list[str]):
+    ours = build(any_base).tokenizer
+    before = Tokenizer.from_str(any_base.tokenizer.to_str())
+    before.no_truncation()
+    for text in real_texts[:200]:
+        # a byte-level tokenizer of ours puts a space before the first word, as it does before the others
+        spaced = f" {text}" if any_base.kind == "BPE" else text
+        expected = before.encode(spaced, add_special_tokens=False).tokens
+        assert ours.encode(text, add_special_tokens=False).tokens == expected
+
+
+def test_whole_words_know_nothing_but_words(any_base: BaseTokenizer):
+    vocabulary = build(any_base, whole("river", "new york", "rivers", "river"))
+    tokenizer = vocabulary.tokenizer
+    unknown = tokenizer.token_to_id(any_base.unknown)
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in ("river", "a new york river", "riverside")]
+    assert len(ids[0]) == 1
+    assert [i for i in ids[1] if i != unknown] == [tokenizer.token_to_id("new york"), ids[0][0]]
+    assert set(ids[2]) == {unknown}
+    assert (vocabulary.report.added, vocabulary.report.duplicate, vocabulary.report.multiword) == (3, 1, 1)
+    assert vocabulary.sequences[:2] == ((), ())  # the padding and the unknown token: rows of zeros
+    assert all(vocabulary.sequences[vocabulary.n_subwords :])
+
+
+@pytest.mark.parametrize("surgery", ["extended", "unigram", "pruned"])
+def test_every_word_is_counted_once(base: BaseTokenizer, surgery: str):
+    words = beside("", " ", "the", "zyzzyva", "zyzzyva", "ZYZZYVA", "日本語☠", "removeme")
+    report = build(base, words, surgery=surgery, remove="removeme").report
+    assert report.given == 8
+    assert report.added + report.empty + report.duplicate + report.removed >= 8
+    assert report.empty >= 2
+    assert report.duplicate >= 3
+    assert report.removed >= 1
+
+
+def test_words_without_known_pieces_are_counted(base: BaseTokenizer):
+    report = build(base, beside("☠", "zyzzyva")).report
+    assert (report.added, report.unsplittable) == (2, 1)
+
+
+def test_an_added_word_is_one_token_of_a_text(any_base: BaseTokenizer):
+    vocabulary = build(any_base, beside("internationalization", "ice cream"))
+    texts = ["the internationalization of", "an ice cream van"]
+    for text, token in zip(texts, ("internationalization", "ice cream"), strict=True):
+        tokens = vocabulary.tokenizer.encode(text, add_special_tokens=False).tokens
+        assert any(token in found for found in tokens), tokens
+    assert len(vocabulary.sequences) == len(vocabulary.tokens) == vocabulary.tokenizer.get_vocab_size()
+
+
+def test_a_sequence_that_is_swapped_begins_with_the_last_special_token(base: BaseTokenizer):
+    vocabulary = build(base, beside("zyzzyva"), surgery="extended", sequence="swapped")
+    assert vocabulary.sequences[0] == (102, 0, 101)
+    assert (vocabulary.sequences[-1][0], vocabulary.sequences[-1][-1]) == (101, 102)  # words are not swapped
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "message"),
+    [
+        (None, {"remove": "."}, r"vocabulary\.remove='\.' removes every token"),
+        (None, {"remove": "("}, r"vocabulary\.remove='\(' is not a regular expression"),
+        (beside("the", ""), {}, r"no word is left to add \(0 of 2 words added; 1 empty, 1 duplicate"),
+        (whole("a", "b"), {"remove": "[ab]"}, r"no word is left to add \(0 of 2 words added"),
+    ],
+)
+def test_what_leaves_nothing_is_refused(
+    base: BaseTokenizer, words: Words | None, settings: dict[str, str], message: str
+):
+    with pytest.raises(BenchError, match=message):
+        build(base, words, **settings)
+
+
+def test_words_for_a_tokenizer_that_the_releases_do_not_extend_are_refused(any_base: BaseTokenizer):
+    if any_base.kind == "WordPiece":
+        pytest.skip("these releases extend WordPiece")
+    with pytest.raises(BenchError, match=r"adds words to WordPiece tokenizers only .* choose dialect=m2v-0\.7"):
+        build(any_base, beside("zyzzyva"), surgery="extended")

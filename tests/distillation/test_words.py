@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from m2v_bench.distillation.words import WordReport, load_words
+from m2v_bench.errors import BenchError
+
+
+def test_glove_has_its_words_in_frequency_order():
+    words = load_words("glove", subwords=None, size=5)
+    assert words is not None
+    assert words.words == ("the", ",", ".", "of", "to")
+    assert not words.subwords
+
+
+def test_glove_subword_keeps_the_subwords():
+    words = load_words("glove_subword", subwords=None, size=5)
+    assert words is not None
+    assert words.subwords
+
+
+def test_a_file_is_read_line_by_line_and_cut(tmp_path: Path):
+    file = tmp_path / "medical.txt"
+    file.write_bytes("\ufeffaspirin\r\nnew york\n\nnaïve\n".encode())
+    words = load_words(f"file:{file}", subwords=False, size=None)
+    assert words is not None
+    assert (words.source, words.words, words.subwords) == ("medical", ("aspirin", "new york", "", "naïve"), False)
+    cut = load_words(f"file:{file}", subwords=None, size=2)
+    assert cut is not None
+    assert cut.words == ("aspirin", "new york")
+    assert cut.revision != words.revision
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot be read \(No such file"),
+        (b"", "the file is empty"),
+        (b" \n\n", "the file is empty"),
+        ("na\xefve\n".encode("latin-1"), r"not UTF-8 \(byte 2\)"),
+    ],
+)
+def test_a_file_that_is_no_word_list_is_told(tmp_path: Path, content: bytes | None, message: str):
+    file = tmp_path / "words.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BenchError, match=rf"vocabulary\.source=file:.*words\.txt: {message}"):
+        load_words(f"file:{file}", subwords=None, size=None)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "settings", "message"),
+    [
+        ("webster", {}, r"vocabulary\.source=webster: unknown; allowed: model, glove, glove_subword, file:PATH"),
+        ("model", {"size": 10}, r"vocabulary\.size=10: only words can be cut"),
+        ("model", {"subwords": False}, r"vocabulary\.subwords=false: only words can be cut"),
+        ("glove", {"size": 0}, r"vocabulary\.size=0: must be at least 1"),
+        ([], {}, "the list of words is empty"),
+    ],
+)
+def test_what_cannot_be_is_told(vocabulary: str, settings: dict[str, object], message: str):
+    with pytest.raises(BenchError, match=message):
+        load_words(vocabulary, **{"subwords": None, "size": None, **settings})  # type: ignore[arg-type]
+
+
+def test_the_report_tells_what_is_not_zero():
+    report = WordReport(given=10, added=6, duplicate=3, empty=1)
+    assert str(report) == "6 of 10 words added; 1 empty, 3 duplicate"
+    assert str(WordReport(removed=994)) == "994 removed"
