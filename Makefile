@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity bench-run readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ lint: $(call stamp,lint)  ## ruff and mypy
 
 parity: $(call stamp,test)  ## the teacher's scores beside the published ones
 	$(PY) tests/parity.py
+
+golden: $(call stamp,test)  ## write tests/golden anew with the releases of model2vec that defined the dialects
+	$(PY) -m tests.golden.make_golden $(ARGS)
 
 bench-run:  ## time `make run` in a fresh clone with an empty cache
 	$(PYTHON) tests/bench_run.py

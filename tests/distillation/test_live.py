@@ -1,0 +1,66 @@
+"""Every dialect beside the release of model2vec that defined it, run here and now: whole tables, every text.
+
+Needs the environments that `make golden` makes, hence is skipped where nobody made them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.distillation.test_golden import ROW_TOLERANCE
+from tests.golden.cases import ODD_TEXTS, RELEASES, Case, Release, spelled
+from tests.golden.compare import (
+    ProgramRule,
+    component_signs,
+    cosine_distances,
+    our_model,
+    rows_of,
+    tokens_of,
+)
+from tests.golden.make_golden import environment, run_worker, tokenizer_lengths
+
+COSINE_TOLERANCE = 1e-5
+
+CASES = [
+    pytest.param(
+        release,
+        case,
+        id=f"{release.dialect}-{case.name}",
+        marks=pytest.mark.skipif(not environment(release.version).exists(), reason="make golden makes them"),
+    )
+    for release in RELEASES
+    for case in release.cases
+]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live")
+
+
+@pytest.mark.parametrize(("release", "case"), CASES)
+def test_table_and_embeddings(release: Release, case: Case, scratch: Path, real_texts: list[str]):
+    theirs: dict[str, Any] = run_worker(release, (case,), real_texts, scratch)[case.name]
+    info = theirs["info"]
+    if "error" in info:
+        pytest.skip(f"the program refuses: {info['error']}")
+    ours = our_model(release.dialect, case, scratch)
+    assert tokens_of(ours) == info["tokens"]
+    assert ours.table.shape == theirs["table"].shape
+
+    if "mapping" in theirs:
+        assert ours.weights is not None
+        np.testing.assert_array_equal(ours.mapping, theirs["mapping"])
+        np.testing.assert_allclose(ours.weights, theirs["weights"], rtol=1e-6)
+    signs = np.ones(ours.dims) if case.pca_dims is None else component_signs(ours.table, theirs["table"])
+    differences = np.abs(ours.table * signs - theirs["table"]).max(axis=1)
+    largest = np.abs(theirs["table"]).max(axis=1)
+    assert (differences <= ROW_TOLERANCE[release.dialect] * largest + 1e-7).all()
+    assert rows_of(ours, range(len(info["tokens"]))).shape[0] == len(info["tokens"])
+
+    rule = ProgramRule.of({**info, **tokenizer_lengths(info["tokenizer"])})
+    texts = [*(spelled(text) for text in ODD_TEXTS), *real_texts]
+    embeddings = rule.encode(ours, texts) * signs
+    assert cosine_distances(embeddings, np.vstack([theirs["odd"], theirs["real"]])).max() < COSINE_TOLERANCE

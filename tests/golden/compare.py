@@ -1,0 +1,113 @@
+"""Our implementation beside what a release of model2vec gave."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from m2v_bench import StaticModel, distill
+from tests.golden.cases import MINILM, Case, base_folder, words
+
+MAX_LENGTH = 512
+
+
+def our_model(dialect: str, case: Case, scratch: Path) -> StaticModel:
+    """What we make of a case; a tiny base model is built below `scratch`."""
+    settings: dict[str, Any] = {**case.options}
+    if "sif_coefficient" in settings and settings["sif_coefficient"] is None:
+        settings = {**settings, "weighting": "none"}
+        del settings["sif_coefficient"]
+    if case.words is not None:
+        settings["vocabulary"] = words(case.words)
+    if not case.subwords:
+        settings["subwords"] = False
+    base = MINILM if case.base == MINILM else str(base_folder(case.base, scratch))
+    return distill(
+        base, dialect=dialect, pca_dims=case.pca_dims, quantize_to="float32", show_progress=False, **settings
+    )
+
+
+def tokens_of(model: StaticModel) -> list[str]:
+    """The tokens in row order."""
+    vocabulary = model.tokenizer.get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def rows_of(model: StaticModel, ids: Sequence[int]) -> np.ndarray:
+    """The rows of tokens, before their weights."""
+    return model.table[list(ids) if model.mapping is None else model.mapping[list(ids)]]
+
+
+def component_signs(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """By what each of our components is to be multiplied: a principal component's sign is arbitrary."""
+    return np.where((ours.astype(np.float64) * theirs).sum(axis=0) < 0, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ProgramRule:
+    """How a release turns a text into tokens where that differs from what we do.
+
+    Up to 0.6 unknown tokens are dropped before the cut to 512 tokens, and only when the tokenizer's model has an
+    `unk_token`: Unigram's has none, so they are kept. Where the base model's tokenizer file says that every text is
+    cut or filled up to a fixed length (all-MiniLM-L6-v2: 128), 0.6 obeys, and so do the older ones for whole words:
+    padding tokens are averaged in.
+    0.10 cuts first and fills nothing up, as we do, but its Unigram tokenizers keep the base model's `unk_id` although
+    tokens below it were dropped: unknown characters get the id of another token, which is dropped in their stead.
+
+    Attributes:
+        unknown_id: the id that the program drops; None drops none.
+        median_token_length: characters beyond 512 times this many are cut.
+        truncation: the length to which the tokenizer itself cuts, before anything is dropped.
+        padding: the length to which the tokenizer fills up, and the id with which it does.
+        normalize: whether embeddings have length one.
+    """
+
+    unknown_id: int | None
+    median_token_length: int
+    truncation: int | None
+    padding: tuple[int, int] | None
+    normalize: bool
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "ProgramRule":
+        """The rule behind a case's golden values."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def tokenize(self, model: StaticModel, texts: Sequence[str]) -> list[list[int]]:
+        """Our tokens of `texts`, chosen by the program's rule."""
+        data = json.loads(model.tokenizer.to_str())
+        if data["model"]["type"] == "Unigram" and self.unknown_id is not None:
+            data["model"]["unk_id"] = self.unknown_id
+        tokenizer = Tokenizer.from_str(json.dumps(data))
+        cut = [text[: MAX_LENGTH * self.median_token_length] for text in texts]
+        length, filler = self.padding or (0, 0)
+        found = []
+        for encoding in tokenizer.encode_batch_fast(cut, add_special_tokens=False):
+            ids = encoding.ids[: self.truncation]
+            ids += [filler] * (length - len(ids))
+            found.append([i for i in ids if i != self.unknown_id][:MAX_LENGTH])
+        return found
+
+    def encode(self, model: StaticModel, texts: Sequence[str]) -> np.ndarray:
+        """The mean of our rows over the program's choice of tokens."""
+        embeddings = np.zeros((len(texts), model.dims))
+        for number, ids in enumerate(self.tokenize(model, texts)):
+            if ids:
+                factors = np.ones(len(ids)) if model.weights is None else model.weights[ids]
+                embeddings[number] = (rows_of(model, ids) * factors[:, None]).mean(axis=0, dtype=np.float64)
+        if self.normalize:
+            embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-32
+        return embeddings
+
+
+def cosine_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 - cosine, row by row; 0 for two zero vectors."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines = (a * b).sum(axis=1) / np.where(norms == 0, 1, norms)
+    both_zero = ~(a.any(axis=1) | b.any(axis=1))
+    return np.where(both_zero, 0.0, 1 - cosines)

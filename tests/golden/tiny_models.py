@@ -1,0 +1,140 @@
+"""Tiny encoders with a byte-level BPE and a Unigram tokenizer: every kind of tokenizer at the cost of seconds.
+
+Both are repeatable: the tokenizers are made from a generated English text, the weights drawn from a fixed seed.
+"""
+
+import json
+import math
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+VOCABULARY_SIZE = 400
+HIDDEN = 32
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+MASK = "<mask>"
+
+_NOUNS = """teacher engineer neighbour student river team cat village letter model embedding history word language
+water mountain winter station market garden window computer memory question answer science machine number picture
+paper story island bridge forest kitchen doctor painter train ticket city music"""
+_VERBS = """reads builds watches remembers follows describes writes measures compares forgets carries paints answers
+translates computes understands collects repairs borrows admires"""
+_ADJECTIVES = "old young quiet small unknown static static new long famous careful green heavy wooden modern naïve"
+_PLACES = "in New York,near the café,by the sea,at the station,under the mountains,during the winter,by e-mail,today"
+
+
+def build_bpe(folder: Path) -> Path:
+    """A RoBERTa-like model with a byte-level BPE tokenizer, in `folder`."""
+    from transformers import RobertaConfig, RobertaModel
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE - 1,
+        special_tokens=SPECIAL,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_text(), trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    data = json.loads(tokenizer.to_str())
+    data["model"]["vocab"][MASK] = len(data["model"]["vocab"])
+    return _save(folder, data, RobertaModel, RobertaConfig)
+
+
+def build_unigram(folder: Path) -> Path:
+    """An XLM-R-like model with a Unigram tokenizer, in `folder`."""
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    tokenizer = Tokenizer(models.Unigram([*((token, 0.0) for token in SPECIAL), *_pieces(), (MASK, 0.0)], unk_id=3))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(SPECIAL)
+    data = json.loads(tokenizer.to_str())
+    return _save(folder, data, XLMRobertaModel, XLMRobertaConfig)
+
+
+def _pieces() -> list[tuple[str, float]]:
+    # The pieces that cover most of the text, scored by how often they occur. The trainer of `tokenizers` gives
+    # other pieces on every run, as it goes through a hash table.
+    counts: Counter[str] = Counter()
+    for word, count in Counter(f"▁{word}" for line in _text() for word in line.split()).items():
+        for start, stop in combinations(range(len(word) + 1), 2):
+            counts[word[start:stop]] += count
+    singles = [piece for piece in counts if len(piece) == 1]
+    longer = sorted(
+        (piece for piece in counts if len(piece) > 1), key=lambda piece: (-counts[piece] * len(piece), piece)
+    )
+    chosen = [*singles, *longer[: VOCABULARY_SIZE - len(singles) - len(SPECIAL) - 1]]
+    total = sum(counts[piece] for piece in chosen)
+    chosen.sort(key=lambda piece: (-counts[piece], piece))
+    return [(piece, round(math.log(counts[piece] / total), 6)) for piece in chosen]
+
+
+def _text() -> list[str]:
+    rng = np.random.default_rng(0)
+
+    def one(words: str, separator: str | None = None) -> str:
+        return str(rng.choice(words.split(separator)))
+
+    lines = []
+    for number in range(1500):
+        article = "a" if number % 3 else "the"
+        subject, thing = (f"{article} {one(_ADJECTIVES)} {one(_NOUNS)}", f"the {one(_NOUNS)}s")
+        line = f"{subject} {one(_VERBS)} {thing} {one(_PLACES, ',')}"
+        lines.append(line[0].upper() + line[1:] + ".!?,"[number % 4])
+    return lines
+
+
+def _save(folder: Path, data: dict[str, Any], model_class: Any, config_class: Any) -> Path:
+    import torch
+
+    vocabulary = data["model"]["vocab"]
+    special = {token["content"] for token in data["added_tokens"]}
+    assert special == set(SPECIAL)
+    data["added_tokens"].append({**data["added_tokens"][0], "id": len(vocabulary) - 1, "content": MASK, "lstrip": True})
+    config = config_class(
+        vocab_size=len(vocabulary),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=130,
+        type_vocab_size=1,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
+    model = model_class(config)
+    rng = np.random.default_rng(1)
+    with torch.no_grad():
+        for name, weight in sorted(model.named_parameters()):
+            values = rng.normal(scale=0.3, size=tuple(weight.shape))
+            offset = 1.0 if "LayerNorm.weight" in name else 0.0
+            weight.copy_(torch.from_numpy(values + offset))
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
+    settings = {
+        # the plain class: every version of transformers then takes tokenizer.json as it is
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+        "mask_token": MASK,
+        "model_max_length": 128,
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    return folder
