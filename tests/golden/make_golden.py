@@ -97,7 +97,7 @@ def summary(case: Case, found: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in asdict(case).items() if name != "name"}
     info = found["info"]
     if "error" in info:
-        return {**settings, "error": info["error"]}
+        return {**settings, "error": info["error"].split(".")[0]}  # its first sentence; what follows is advice
     tokens, table = info["tokens"], found["table"]
     n_real = len(found["real"]) if case.base == MINILM else N_REAL_TINY
     mapping = found.get("mapping")
