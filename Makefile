@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ golden: $(call stamp,test)  ## write tests/golden anew with the releases of mode
 
 bench-run:  ## time `make run` in a fresh clone with an empty cache
 	$(PYTHON) tests/bench_run.py
+
+bench-distill: $(call stamp,test)  ## time and memory of a distillation beside model2vec 0.10 (after make golden)
+	$(PY) -m tests.bench_distill $(ARGS)
 
 readme:  ## put the numbers of the result files into the README
 	$(PYTHON) tests/quote.py

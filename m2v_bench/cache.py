@@ -1,5 +1,6 @@
 """Where things that can be made again are kept, and how they are written: once, whole or not at all."""
 
+import functools
 import hashlib
 import json
 import os
@@ -29,7 +30,13 @@ def content_hash(value: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hex digits."""
+    """The SHA-256 of a file's bytes, as 64 hex digits; read once per process while size and time stay the same."""
+    stat = path.stat()
+    return _file_sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _file_sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

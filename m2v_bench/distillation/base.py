@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_bench.assets import resolve_model
-from m2v_bench.cache import content_hash
+from m2v_bench.cache import content_hash, file_sha256, folder_hash
 from m2v_bench.distillation.tokenizer import BaseTokenizer, load_tokenizer, read_tokenizer
 from m2v_bench.errors import BenchError
 
@@ -38,6 +38,15 @@ class BaseModel:
         if self.path is None:
             raise BenchError(f"model: {self.name} was handed over loaded; name its folder instead")
         return self.path
+
+    @cached_property
+    def weights_revision(self) -> str:
+        """A hash of what defines the transformer alone, without its tokenizer."""
+        if self.path is None:
+            return self.revision
+        return content_hash(
+            [folder_hash(self.path, suffixes=(".safetensors",)), file_sha256(self.path / "config.json")]
+        )
 
     @cached_property
     def tokenizer(self) -> BaseTokenizer:

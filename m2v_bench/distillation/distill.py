@@ -193,7 +193,7 @@ def _vectors(
     """The tokens' vectors, float32 (tokens, hidden), the key they are cached under, and whether they were."""
     key: dict[str, Any] = {
         "version": FORWARD_VERSION,
-        "base_revision": recipe.base.revision,
+        "weights": recipe.base.weights_revision,
         "sequences": content_hash([vocabulary.sequences, vocabulary.n_subwords, vocabulary.own.indices(1_000)]),
         "embeddings": recipe.embeddings,
     }
