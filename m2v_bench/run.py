@@ -18,6 +18,7 @@ from m2v_bench.cache import write_json
 from m2v_bench.config import Config, check, flat_settings
 from m2v_bench.distillation.distill import Distillation, pick_device, run_recipe
 from m2v_bench.distillation.recipe import Recipe, make_recipe
+from m2v_bench.distillation.words import GLOVE_ASSET
 from m2v_bench.environment import git_commit, versions
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, evaluate
@@ -60,6 +61,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
     with timer("prepare"):
         suite = _suite(settings)
         wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
+        wanted += [GLOVE_ASSET] if settings.vocabulary.source.startswith("glove") else []
         fetch([*wanted, *check_names(settings.baselines), *_suite_assets(suite)])
         recipe = _recipe(settings)
     with timer("distil"):

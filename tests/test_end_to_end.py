@@ -195,6 +195,19 @@ def test_stock_tasks_from_a_folder(bench: Cli, hub_dir: Path, tmp_path: Path):
     assert 0.6 < json.loads(file.read_text())["scores"]["test"][0]["main_score"] < 0.8
 
 
+def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Path):
+    (tmp_path / "words.txt").write_text("the\nzyzzyva\nice cream\nice cream\n\nquokka\n")
+    (tmp_path / "texts.txt").write_text("the quokka\nthe ice cream of the quokka\n")
+    words = ["vocabulary.source=file:words.txt", "weighting=idf", "weighting.corpus=texts.txt", "dialect=m2v-0.5"]
+    run = bench(*WORDSIM, *words, "baselines=[]", "tracking=none")
+    assert run.returncode == 0, run.stderr
+    assert "distilled M2V all-MiniLM-L6-v2 m2v-0.5 words_subword 6 256d idf on texts.txt: 29,52" in run.stdout
+    assert "3 of 6 words added; 1 empty, 2 duplicate, 994 removed, 1 multiword" in run.stdout
+    model = StaticModel.from_pretrained(latest(tmp_path) / "model")
+    assert len(model.tokenize(["ice cream"])[0]) == 1
+    assert "| weighting | idf |" in (latest(tmp_path) / "model" / "README.md").read_text()
+
+
 def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tmp_path: Path):
     run = bench(
         *WORDSIM,
@@ -221,6 +234,8 @@ def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tm
         (["seed=abc"], "seed=abc: Value 'abc'"),
         (["pca.dims=-3"], "pca.dims=-3: not a PCA size; allowed: none, auto"),
         (["pca.dims=1000"], "pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions; allowed: 1 to 384"),
+        (["vocabulary.source=file:none.txt"], "vocabulary.source=file:none.txt: cannot be read (No such file"),
+        (["weighting=idf"], "weighting.name=idf counts tokens: set weighting.corpus to"),
         (["baselines=[bert]"], "baselines: unknown bert; allowed: teacher"),
         (["base_model.name=/no/folder"], "base_model.name=/no/folder: "),
         (["results_dir=/proc/nowhere"], "Set results_dir=FOLDER"),

@@ -97,7 +97,9 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
         series: dict[str, dict[str, float]] = {}
         for record, label in zip(records, students, strict=True):
             others = ", ".join(f"{key}={record['settings'][key]}" for key in changed if key != axis)
-            series.setdefault(others or "distilled", {})[str(record["settings"][axis])] = table.common[label]
+            # a base model is called what its results are called
+            value = record["variant"]["base_model"] if axis == "base_model.name" else record["settings"][axis]
+            series.setdefault(others or "distilled", {})[str(value)] = table.common[label]
         references = {label: table.common[label] for label in table.labels if label not in students}
         figure = results_dir / "figures" / f"{name}.png"
         score_lines(series, references, figure, axis=axis, caption=f"{signature}{_plotted(table)}")

@@ -136,13 +136,7 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
         BenchError: for a vocabulary or a device that cannot be used.
     """
     started = time.perf_counter()
-    vocabulary = build_vocabulary(
-        recipe.base.tokenizer,
-        recipe.words,
-        remove=recipe.remove,
-        surgery=recipe.preset.surgery,
-        sequence=recipe.sequence,
-    )
+    vocabulary = _vocabulary(recipe)
     _check_size(recipe, vocabulary)
     vectors, vectors_key, cached = _vectors(recipe, vocabulary, device, show_progress)
     forward_done = time.perf_counter()
@@ -174,6 +168,25 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
     )
 
 
+_last_vocabulary: dict[str, Vocabulary] = {}
+
+
+def _vocabulary(recipe: Recipe) -> Vocabulary:
+    """The recipe's vocabulary; the last one is kept, as the variants of a sweep mostly share theirs."""
+    revisions = [recipe.base.revision, recipe.words and [recipe.words.revision, recipe.words.subwords]]
+    key = content_hash([*revisions, recipe.remove, recipe.preset.surgery, recipe.sequence])
+    if key not in _last_vocabulary:
+        _last_vocabulary.clear()
+        _last_vocabulary[key] = build_vocabulary(
+            recipe.base.tokenizer,
+            recipe.words,
+            remove=recipe.remove,
+            surgery=recipe.preset.surgery,
+            sequence=recipe.sequence,
+        )
+    return _last_vocabulary[key]
+
+
 def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
     n_words = len(vocabulary.tokens) - vocabulary.n_subwords
     if recipe.words and not recipe.words.subwords and isinstance(recipe.pca_dims, int) and recipe.pca_dims > n_words:
@@ -194,7 +207,7 @@ def _vectors(
     key: dict[str, Any] = {
         "version": FORWARD_VERSION,
         "weights": recipe.base.weights_revision,
-        "sequences": content_hash([vocabulary.sequences, vocabulary.n_subwords, vocabulary.own.indices(1_000)]),
+        "sequences": vocabulary.revision,
         "embeddings": recipe.embeddings,
     }
     how = Pass(recipe.pooling, recipe.word_pooling, recipe.preset.masks_padding, recipe.precision, pick_device(device))

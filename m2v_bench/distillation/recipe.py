@@ -228,7 +228,7 @@ def make_recipe(
     hidden = base.hidden_size
     if isinstance(dims, int) and dims > hidden:
         raise BenchError(
-            f"pca.dims={dims}: {base.name} has {hidden} dimensions; allowed: 1 to {hidden}, "
+            f"pca.dims={dims}: {base.name.rsplit('/', 1)[-1]} has {hidden} dimensions; allowed: 1 to {hidden}, "
             f"auto (all {hidden}, rotated), none, or a share of the variance such as 0.95"
         )
     return Recipe(

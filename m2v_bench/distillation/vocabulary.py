@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from tokenizers import Tokenizer
 
+from m2v_bench.cache import content_hash
 from m2v_bench.distillation.surgery import Row, Rows, extended, pruned
 from m2v_bench.distillation.tokenizer import BaseTokenizer
 from m2v_bench.distillation.unigram import unigram
@@ -41,6 +43,11 @@ class Vocabulary:
     own: slice
     padding_id: int | None
     report: WordReport
+
+    @cached_property
+    def revision(self) -> str:
+        """A hash of what is fed to the base model."""
+        return content_hash([self.sequences, self.n_subwords, self.own.start, self.own.stop, self.padding_id])
 
 
 def compile_remove(remove: str | None) -> re.Pattern[str] | None:

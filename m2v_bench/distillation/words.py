@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from m2v_bench.assets import fetch
@@ -26,7 +27,7 @@ class Words:
     words: tuple[str, ...]
     subwords: bool
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """A hash of the words in their order."""
         return content_hash(self.words)

@@ -187,7 +187,7 @@ def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[s
         ({"clusters": 0}, r"quantization\.vocabulary=0: must be at least 1"),
         ({"coefficient": 1.0}, r"weighting\.coefficient=1\.0: must lie between 0 and 1"),
         ({"remove": "("}, r"vocabulary\.remove='\(' is not a regular expression"),
-        ({"pca_dims": 385}, r"pca\.dims=385: sentence-transformers/all-MiniLM-L6-v2 has 384 dimensions; allowed"),
+        ({"pca_dims": 385}, r"pca\.dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed"),
         ({"base_revision": "abc"}, r"base_model\.revision=abc: only a model from the hub has revisions"),
         ({"vocabulary": "webster"}, r"vocabulary\.source=webster: unknown; allowed: model, glove"),
         ({"vocabulary": "glove", "vocabulary_size": 100}, r"pca\.dims=256: vocabulary glove has only 100 words"),

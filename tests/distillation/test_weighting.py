@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from m2v_bench.distillation.corpus import Corpus
-from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
+from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens, weighting
 from m2v_bench.errors import BenchError
 from tests.conftest import tiny_static_model
 
@@ -39,8 +40,8 @@ def test_idf_is_that_of_scikit_learn():
 
 
 def test_every_weighting_gives_one_finite_factor_per_token():
-    for weighting in WEIGHTINGS.values():
-        weights = weighting(COUNTED, 1e-4)
+    for registered in WEIGHTINGS.values():
+        weights = registered(COUNTED, 1e-4)
         assert weights.shape == (3,)
         assert np.isfinite(weights).all()
     assert (WEIGHTINGS["none"](Tokens(50), 1e-4) == 1).all()
@@ -102,3 +103,15 @@ def test_what_is_no_corpus_is_told(tokenizer: Tokenizer, name: str, column: str,
         Path(file).write_text(content)
     with pytest.raises(BenchError, match=message):
         Corpus(name, column).count(tokenizer, 6, show_progress=False)
+
+
+def test_the_weighting_of_the_guide_works():
+    guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert code
+    exec(code[1], {"weighting": weighting, "Tokens": Tokens, "np": np})
+    try:
+        np.testing.assert_allclose(WEIGHTINGS["inverse_rank"](Tokens(3), 1.0), [1 / 2, 2 / 3, 3 / 4])
+        assert WEIGHTINGS["inverse_rank"].uses_coefficient
+    finally:
+        del WEIGHTINGS["inverse_rank"]

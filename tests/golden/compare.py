@@ -10,9 +10,19 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel, distill
-from tests.golden.cases import MINILM, Case, base_folder, words
+from tests.golden.cases import MINILM, UNPADDED, Case, base_folder, words
 
 MAX_LENGTH = 512
+
+
+def row_tolerance(dialect: str, case: Case) -> float:
+    """How far a row may be off, as a share of its norm.
+
+    Up to 0.6 the programs decompose in float32, where neighbouring components of MiniLM turn into each other: run
+    with another number of threads, 0.3.8 differs from itself by 1e-3 in a few places. Without PCA nothing turns.
+    """
+    turns = dialect != "m2v-0.7" and case.base in (MINILM, UNPADDED) and case.pca_dims is not None
+    return 2e-4 if turns else 1e-4
 
 
 def our_model(dialect: str, case: Case, scratch: Path) -> StaticModel:

@@ -1,12 +1,10 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel
-from m2v_bench.errors import BenchError
 from tests.conftest import tiny_static_model
 
 
@@ -55,39 +53,36 @@ def test_weights_and_mapping_are_applied_per_token():
     np.testing.assert_allclose(shared.encode("good dog"), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_saving_and_loading_changes_nothing(tmp_path: Path, dtype: type):
-    tiny = tiny_static_model()
-    model = StaticModel(tiny.table.astype(dtype), tiny.tokenizer, config={"dialect": "m2v-0.7"})
-    model.save_pretrained(tmp_path / "model")
-    loaded = StaticModel.from_pretrained(tmp_path / "model")
-    assert loaded.table.dtype == dtype
-    assert loaded.config["dialect"] == "m2v-0.7"
-    assert loaded.config["model_type"] == "model2vec"
-    texts = ["cat dog", "", "good bad zebra"]
-    assert (loaded.encode(texts) == model.encode(texts)).all()
-
-
-def test_weights_and_mapping_survive_saving(tmp_path: Path):
-    full = tiny_static_model()
-    model = StaticModel(full.table[:2], full.tokenizer, weights=np.arange(6.0), mapping=np.array([0, 1] * 3))
-    model.save_pretrained(tmp_path)
-    assert (StaticModel.from_pretrained(tmp_path).encode("cat dog") == model.encode("cat dog")).all()
-
-
-def test_sentence_transformers_loads_a_saved_model(tmp_path: Path):
-    from sentence_transformers import SentenceTransformer
-
+def test_a_sequence_holds_the_rows_of_the_known_tokens_in_order():
     model = tiny_static_model()
-    model.save_pretrained(tmp_path)
-    theirs = SentenceTransformer(str(tmp_path)).encode(["good dog"])
-    np.testing.assert_allclose(theirs, model.encode(["good dog"]), atol=1e-6)
+    sequences = model.encode_as_sequence(["good zebra cat", "", "zebra"])
+    assert [rows.shape for rows in sequences] == [(2, 8), (0, 8), (0, 8)]
+    np.testing.assert_array_equal(sequences[0], model.table[[2, 4]])
+    np.testing.assert_array_equal(model.encode_as_sequence("cat"), model.table[[4]])
+    assert len(model.encode_as_sequence("cat " * 600)) == 600
+    # 512 tokens of the median length, 3, are 1,536 characters
+    assert len(model.encode_as_sequence("cat " * 600, max_length="model")) == 384
 
 
-def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path):
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(BenchError, match=r"model\.safetensors, tokenizer\.json missing"):
-        StaticModel.from_pretrained(tmp_path)
+def test_a_sequence_is_weighted_and_mapped():
+    full = tiny_static_model()
+    shared = StaticModel(full.table[:3], full.tokenizer, weights=np.arange(6.0), mapping=np.array([0, 1, 0, 1, 2, 2]))
+    rows = shared.encode_as_sequence("good dog")
+    np.testing.assert_allclose(rows, np.stack([2 * full.table[0], 5 * full.table[2]]))
+    mean = rows.mean(axis=0)
+    np.testing.assert_allclose(shared.encode("good dog"), mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_the_models_own_longest_input_counts_unless_another_is_given():
+    tiny = tiny_static_model()
+    model = StaticModel(tiny.table, tiny.tokenizer, max_length=2)
+    assert (model.encode("cat dog good") == model.encode("cat dog")).all()
+    assert (model.encode("cat dog good", max_length=None) != model.encode("cat dog")).any()
+
+
+def test_a_long_list_shows_its_progress(capsys: pytest.CaptureFixture[str]):
+    tiny_static_model().encode(["cat"] * 10, batch_size=5, show_progress=True)
+    assert "encoding: 100%" in capsys.readouterr().err
 
 
 def test_a_table_of_the_wrong_length_is_refused():

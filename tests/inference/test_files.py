@@ -1,0 +1,171 @@
+"""A static model on disk and on the hub, and the layouts of others."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from m2v_bench import StaticModel
+from m2v_bench.errors import BenchError
+from tests.conftest import tiny_static_model
+from tests.golden.make_golden import environment
+from tests.hub_server import hub_server
+
+TEXTS = ["good dog", "", "a bad cat zebra", "zebra"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_saving_and_loading_changes_nothing(tmp_path: Path, dtype: type):
+    tiny = tiny_static_model()
+    model = StaticModel((tiny.table * 20).astype(dtype), tiny.tokenizer, config={"dialect": "m2v-0.7"}, max_length=7)
+    model.save_pretrained(tmp_path / "model")
+    loaded = StaticModel.from_pretrained(tmp_path / "model")
+    assert loaded.table.dtype == dtype
+    assert (loaded.config["dialect"], loaded.config["model_type"]) == ("m2v-0.7", "model2vec")
+    assert (loaded.max_length, loaded.normalize) == (7, True)
+    assert (loaded.encode(TEXTS) == model.encode(TEXTS)).all()
+
+
+def shared_rows() -> StaticModel:
+    full = tiny_static_model()
+    return StaticModel(
+        full.table[:2], full.tokenizer, weights=np.arange(6.0), mapping=np.array([0, 1] * 3), normalize=False
+    )
+
+
+def test_weights_and_mapping_survive_saving(tmp_path: Path):
+    model = shared_rows()
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["vocabulary_quantization"] == 2
+    assert (StaticModel.from_pretrained(tmp_path).encode(TEXTS) == model.encode(TEXTS)).all()
+
+
+def test_fewer_dimensions_are_the_first_ones(tmp_path: Path):
+    tiny_static_model().save_pretrained(tmp_path)
+    whole, cut = (StaticModel.from_pretrained(tmp_path, dimensionality=dims, normalize=False) for dims in (None, 3))
+    assert (cut.encode(TEXTS) == whole.encode(TEXTS)[:, :3]).all()
+    with pytest.raises(BenchError, match=r"dimensionality=9: .* has 8 dimensions; allowed: 1 to 8"):
+        StaticModel.from_pretrained(tmp_path, dimensionality=9)
+
+
+def test_the_card_says_what_the_model_is_and_how_to_cite(tmp_path: Path):
+    from huggingface_hub import ModelCard
+
+    config = {"base_model_name": "org/teacher", "revision": "abc", "recipe": {"dialect": "m2v-0.7", "weighting": "sif"}}
+    StaticModel(tiny_static_model().table, tiny_static_model().tokenizer, config=config).save_pretrained(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert (card.data.base_model, card.data.library_name) == ("org/teacher", "model2vec")
+    for words in ("distilled from org/teacher", "| weighting | sif |", "@software{minishlab2024model2vec", "m2v-0.7"):
+        assert words in card.text
+
+
+def test_sentence_transformers_keeps_the_unknown_token(tmp_path: Path):
+    from sentence_transformers import SentenceTransformer
+
+    model = tiny_static_model()
+    model.save_pretrained(tmp_path)
+    theirs = SentenceTransformer(str(tmp_path)).encode(["good dog", "good zebra"])
+    np.testing.assert_allclose(theirs[0], model.encode("good dog"), atol=1e-6)
+    with_unknown = model.table[[2, 1]].mean(axis=0)
+    np.testing.assert_allclose(theirs[1], with_unknown / np.linalg.norm(with_unknown), atol=1e-6)
+    assert np.abs(theirs[1] - model.encode("good zebra")).max() > 0.01
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_static_embedding_of_sentence_transformers_is_read(tmp_path: Path, nested: bool):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+
+    tiny = tiny_static_model()
+    modules = [StaticEmbedding(tiny.tokenizer, embedding_weights=tiny.table), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path))
+    if nested and not (tmp_path / "0_StaticEmbedding").is_dir():
+        (tmp_path / "0_StaticEmbedding").mkdir()
+        for name in ("model.safetensors", "tokenizer.json"):
+            (tmp_path / name).rename(tmp_path / "0_StaticEmbedding" / name)
+    loaded = StaticModel.from_pretrained(tmp_path)
+    assert loaded.normalize
+    np.testing.assert_allclose(loaded.encode(TEXTS), tiny.encode(TEXTS), atol=1e-6)
+
+
+@pytest.mark.skipif(not environment("0.10.0").exists(), reason="make golden makes the environment of model2vec")
+@pytest.mark.parametrize("kind", ["plain", "shared"])
+def test_model2vec_loads_ours_and_we_load_its(tmp_path: Path, kind: str):
+    model = tiny_static_model() if kind == "plain" else shared_rows()
+    model.save_pretrained(tmp_path / "ours")
+    code = (
+        "import sys, json; from model2vec import StaticModel\n"
+        "model = StaticModel.from_pretrained(sys.argv[1]); model.save_pretrained(sys.argv[2])\n"
+        "print(json.dumps(model.encode(json.loads(sys.argv[3])).tolist()))"
+    )
+    words = [str(tmp_path / "ours"), str(tmp_path / "theirs"), json.dumps(TEXTS)]
+    done = subprocess.run([environment("0.10.0"), "-c", code, *words], check=True, capture_output=True, text=True)
+    np.testing.assert_allclose(json.loads(done.stdout), model.encode(TEXTS), atol=1e-6)
+    back = StaticModel.from_pretrained(tmp_path / "theirs")
+    assert (back.encode(TEXTS) == model.encode(TEXTS)).all()
+    assert (back.weights is None, back.mapping is None) == (kind == "plain", kind == "plain")
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(tmp_path: Path):
+    with hub_server() as (address, repositories):
+        model = tiny_static_model()
+        model.save_pretrained(tmp_path / "model")
+        code = (
+            "import sys, numpy as np; from m2v_bench import StaticModel\n"
+            "print(StaticModel.from_pretrained(sys.argv[1]).push_to_hub('people/model', token='secret'))\n"
+            "np.save(sys.argv[2], StaticModel.from_pretrained('people/model').encode(['good dog', 'cat']))"
+        )
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        command = [sys.executable, "-c", code, str(tmp_path / "model"), str(tmp_path / "out.npy")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "/people/model/commit/" in done.stdout
+        assert sorted(repositories["people/model"]) == [
+            "README.md",
+            "config.json",
+            "model.safetensors",
+            "modules.json",
+            "tokenizer.json",
+        ]
+        assert b"# people/model" in repositories["people/model"]["README.md"]
+    assert (np.load(tmp_path / "out.npy") == model.encode(["good dog", "cat"])).all()
+
+
+def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path):
+    code = (
+        "import sys; from m2v_bench import StaticModel\nfrom m2v_bench.errors import BenchError\n"
+        "try: StaticModel.from_pretrained(sys.argv[1]).push_to_hub('people/model')\n"
+        "except BenchError as error: print(error)"
+    )
+    tiny_static_model().save_pretrained(tmp_path / "model")
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-c", code, str(tmp_path / "model")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "people/model could not be pushed to the model hub: " in done.stdout
+
+
+def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BenchError, match=r"model\.safetensors, tokenizer\.json missing"):
+        StaticModel.from_pretrained(tmp_path)
+
+
+def test_a_table_of_another_name_is_told(tmp_path: Path):
+    tiny_static_model().save_pretrained(tmp_path)
+    save_file({"rows": load_file(tmp_path / "model.safetensors")["embeddings"]}, tmp_path / "model.safetensors")
+    with pytest.raises(BenchError, match=r"has no tensor 'embeddings'"):
+        StaticModel.from_pretrained(tmp_path)
+
+
+def test_damaged_files_are_told(tmp_path: Path):
+    tiny_static_model().save_pretrained(tmp_path)
+    with (tmp_path / "model.safetensors").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(BenchError, match="is damaged"):
+        StaticModel.from_pretrained(tmp_path)
