@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         "speed": speeds,
         "seconds": {**timer.seconds, **distillation.seconds},
         "forward_cached": distillation.forward_cached,
+        "vocabulary_report": asdict(distillation.words),
         "versions": versions(),
         "git_commit": git_commit(),
         "teacher": recipe.base.name.rsplit("/", 1)[-1] if "teacher" in settings.baselines else None,

@@ -53,7 +53,7 @@ seconds = []
 for dims in (16, 32, 64, 128, 256, 384):
     for weighting, a in (("none", 1e-4), ("zipf_log", 1e-4), ("sif", 1e-4), ("sif", 1e-3)):
         started = time.perf_counter()
-        distill("all-MiniLM-L6-v2", pca_dims=dims, weighting=weighting, sif_coefficient=a, device="cpu")
+        distill("all-MiniLM-L6-v2", pca_dims=dims, weighting=weighting, sif_coefficient=a, show_progress=False)
         seconds.append(time.perf_counter() - started)
 report(seconds=seconds)
 """
@@ -67,17 +67,11 @@ report(seconds=time.perf_counter() - started, words=str(done.words))
 _PEAK = """
 from torch.utils.flop_counter import FlopCounterMode
 from m2v_bench.distillation.base import find_base
-def rate(dtype):
-    a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-    best = 0
-    for _ in range(12):
-        started = time.perf_counter()
-        a @ b
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - started) / 1e9)
-    return best
+from m2v_bench.distillation.forward import product_rate
 with FlopCounterMode(display=False) as counter, torch.inference_mode():
     find_base("all-MiniLM-L6-v2").transformer()(input_ids=torch.full((512, 3), 2003))
-report(fp32=rate(torch.float32), bf16=rate(torch.bfloat16), gflop_per_token=counter.get_total_flops() / 512 / 1e9)
+rates = {name: product_rate(dtype, size=2048) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+report(**rates, gflop_per_token=counter.get_total_flops() / 512 / 1e9)
 """
 _COSINE = """
 import numpy as np

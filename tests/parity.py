@@ -17,7 +17,7 @@ from pathlib import Path
 import mteb
 import pandas as pd
 
-from m2v_bench.assets import resolve_model
+from m2v_bench.distillation.base import find_base
 from m2v_bench.baselines import load_baselines
 from m2v_bench.evaluation.evaluate import evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
@@ -60,7 +60,7 @@ def teacher_scores(tasks: Sequence[str], results_dir: Path) -> dict[str, float]:
         hub_dir=str(test_data() / "hub"),
         seed=42,
     )
-    models = load_baselines(["teacher"], resolve_model("all-MiniLM-L6-v2"))
+    models = load_baselines(["teacher"], find_base("all-MiniLM-L6-v2"))
     encoders = {model.label: MtebEncoder(model, seed=42) for model in models}
     evaluate(encoders, models, suite, results_dir=results_dir, seed=42, batch_size=32, debug=True)
     found = mteb.ResultCache(results_dir).load_results(models=[TEACHER], tasks=list(tasks))

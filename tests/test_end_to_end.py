@@ -264,7 +264,11 @@ def test_offline_with_a_cold_cache_lists_what_is_missing(bench: Cli, tmp_path: P
 def test_help_shows_groups_and_settings(bench: Cli):
     shown = bench("--help").stdout
     assert "+sweep=pca_dims" in shown
-    groups = ("base_model: all-MiniLM-L6-v2", "weighting: dialect, none, sif, zipf_log", "sweep: base_model, pca_dims")
+    groups = (
+        "base_model: all-MiniLM-L6-v2",
+        "weighting: dialect, idf, none, sif, sif_counts, zipf_log",
+        "sweep: base_model, pca_dims",
+    )
     for group in groups:
         assert group in shown
 

@@ -94,12 +94,12 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     files = {markdown: "tables", data: "tables"}
     axis = axis or (changed[0] if len(changed) == 1 else None)
     if axis is not None and table.n_common:
+        names = _names(records, axis)
         series: dict[str, dict[str, float]] = {}
         for record, label in zip(records, students, strict=True):
             others = ", ".join(f"{key}={record['settings'][key]}" for key in changed if key != axis)
-            # a base model is called what its results are called
-            value = record["variant"]["base_model"] if axis == "base_model.name" else record["settings"][axis]
-            series.setdefault(others or "distilled", {})[str(value)] = table.common[label]
+            value = record["settings"][axis]
+            series.setdefault(others or "distilled", {})[names.get(value, str(value))] = table.common[label]
         references = {label: table.common[label] for label in table.labels if label not in students}
         figure = results_dir / "figures" / f"{name}.png"
         score_lines(series, references, figure, axis=axis, caption=f"{signature}{_plotted(table)}")
@@ -107,6 +107,12 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     for path in files:
         print(f"wrote {path}")
     return files
+
+
+def _names(records: Sequence[Record], axis: str) -> dict[Any, str]:
+    """What the axis calls a value: a base model as its results are called, where that tells all of them apart."""
+    names = {each["settings"][axis]: each["variant"]["base_model"] for each in records if axis == "base_model.name"}
+    return names if len(set(names.values())) == len(names) else {}
 
 
 # Settings that give other scores to every model, and not only to the distilled one.

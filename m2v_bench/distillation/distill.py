@@ -276,6 +276,6 @@ def _config(recipe: Recipe, vocabulary: Vocabulary) -> dict[str, Any]:
         "weighting": recipe.weighting,
         "vocabulary": recipe.vocabulary,
         "revision": recipe.revision,
-        "tokens_removed": vocabulary.report.removed,
+        "vocabulary_report": asdict(vocabulary.report),
         "recipe": recipe.variant,
     }

@@ -1,5 +1,7 @@
 """One forward pass over the vocabulary: token sequences -> one vector per token, written in shards."""
 
+import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -42,18 +44,45 @@ class Pass:
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Refuse what this machine would only emulate.
+    """Refuse a precision that this machine would only emulate, and warn of one that it multiplies slower.
 
     Raises:
-        BenchError: for an unknown precision, or bf16 on a processor that does not multiply it.
+        BenchError: for an unknown precision, or bf16 on a processor that has no instructions for it.
     """
     if precision not in PRECISIONS:
         raise BenchError(f"precision={precision}: unknown; allowed: {', '.join(PRECISIONS)}")
-    if precision == "bf16" and device == "cpu":
-        import torch
+    if precision == "fp32" or device != "cpu":
+        return
+    import torch
 
-        if not any(on for name, on in torch.cpu.get_capabilities().items() if "bf16" in name):
-            raise BenchError("precision=bf16: this processor has no bf16 instructions and would be slower; use fp32")
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch cannot tell
+    if not any(on for name, on in capabilities.items() if "bf16" in name):
+        raise BenchError("precision=bf16: torch finds no bf16 instructions in this processor; use fp32")
+    # without matrix tiles (AMX) some processors multiply bf16 slower than fp32
+    gain = product_rate(torch.bfloat16) / product_rate(torch.float32)
+    if gain < 1:
+        warnings.warn(
+            f"precision=bf16: this processor multiplies bf16 at {gain:.2f} times its rate for fp32", stacklevel=2
+        )
+
+
+def product_rate(dtype: Any, *, size: int = 1024, repeats: int = 8) -> float:
+    """The best rate of a square matrix product on this processor, in GFLOP/s.
+
+    Args:
+        dtype: of torch.
+        size: rows and columns of the matrices.
+        repeats: products timed; the fastest counts.
+    """
+    import torch
+
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(repeats + 1):  # the first one warms up
+        started = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / min(seconds[1:]) / 1e9
 
 
 def forward_pass(

@@ -5,6 +5,7 @@ A surgery makes the tokenizer of a static model from that of its base model, and
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,11 @@ def extended(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] |
     """
     report = WordReport()
     special = special_tokens(base)
-    rows: list[Row] = list(subwords(base, special, set(), remove, report))
-    seen = {token for token, _ in base.tokens}
+    rows: list[Row]
+    if words is not None and not words.subwords:
+        rows, seen = [(token, None) for token, _ in base.tokens if token in special], set()
+    else:
+        rows, seen = list(subwords(base, special, set(), remove, report)), {token for token, _ in base.tokens}
     if words is None:
         return Rows(rows, len(rows), _with_rows(base, [token for token, _ in rows]), report)
     if base.kind != "WordPiece":
@@ -56,9 +60,6 @@ def extended(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] |
             f"vocabulary.source={words.source}: until 0.4.1, Model2Vec adds words to WordPiece tokenizers only and "
             f"the base model's is {base.kind}; choose dialect=m2v-0.7 or m2v-0.5, or vocabulary=model"
         )
-    if not words.subwords:
-        rows = [(token, None) for token, _ in base.tokens if token in special]
-        seen = set()
     n_subwords = len(rows)
     report.given = len(words.words)
     encodings = base.tokenizer.encode_batch(list(words.words), add_special_tokens=False)
@@ -84,53 +85,49 @@ def pruned(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | N
     its token has, which for byte-level BPE begins with the sign of a space.
     """
     report = WordReport()
-    special = special_tokens(base)
+    if words is not None and not words.subwords:
+        return _whole_words(base, words, remove, report)
     kept = {token for token in (base.unknown, base.padding) if token is not None}
-    rows: list[Row] = list(subwords(base, kept, special - kept, remove, report))
+    rows = subwords(base, kept, special_tokens(base) - kept, remove, report)
+    tokens = [token for token, _ in rows]
     if words is None:
-        return Rows(rows, len(rows), _with_prefix_space(_with_rows(base, [token for token, _ in rows])), report)
+        return Rows(list(rows), len(rows), _with_prefix_space(_with_rows(base, tokens)), report)
 
-    data = _with_prefix_space(_with_rows(base, [token for token, _ in rows]))
-    pieces, multiword = _split(data, words, remove, report)
-    if not words.subwords:
-        return _whole_words(base, data, pieces, multiword, report)
     known = dict(base.tokens)
-    tokens = [token for token, _ in rows if token not in multiword]
+    pieces, multiword = _split(base, words, remove, report)
+    tokens = [token for token in tokens if token not in multiword]
     n_subwords = len(tokens)
-    tokens += [piece for piece in pieces if not _is_duplicate(piece in known, report)]
-    data = _with_prefix_space(_with_rows(base, [*tokens, *multiword]))
+    new = [piece for piece in pieces if piece not in known]
+    report.duplicate += len(pieces) - len(new)
+    merges = None
     if base.kind == "BPE":
-        merges = Merges(data["model"]["merges"])
-        tokens = merges.extend(tokens[:n_subwords], tokens[n_subwords:])
-        data = _with_prefix_space(_with_rows(base, [*tokens, *multiword], merges.pairs))
+        merges = Merges(_with_rows(base, tokens)["model"]["merges"])
+        tokens = merges.extend(tokens, new)
+    else:
+        tokens += new
     tokens += multiword
+    data = _with_prefix_space(_with_rows(base, tokens, merges.pairs if merges else None))
     _match_as_they_are(data, multiword, tokens)
     report.added = len(tokens) - n_subwords
     return Rows([(token, known.get(token, token)) for token in tokens], n_subwords, data, report)
 
 
-def _is_duplicate(known: bool, report: WordReport) -> bool:
-    report.duplicate += known
-    return known
-
-
-def _whole_words(
-    base: BaseTokenizer, data: dict[str, Any], pieces: dict[str, str], multiword: list[str], report: WordReport
-) -> Rows:
+def _whole_words(base: BaseTokenizer, words: Words, remove: re.Pattern[str] | None, report: WordReport) -> Rows:
     """Words alone: a word-level tokenizer behind the base model's normalization and splitting."""
+    pieces, multiword = _split(base, words, remove, report)
     unknown = base.unknown or "[UNK]"
-    special = [token for token in (base.padding, unknown) if token is not None]
-    rows: list[Row] = [(token, None) for token in dict.fromkeys(special)]
-    n_subwords = len(rows)
+    special = dict.fromkeys(token for token in (base.padding, unknown) if token is not None)
+    rows: list[Row] = [(token, None) for token in special]
     rows += [(piece, word) for piece, word in pieces.items() if piece not in special]
     rows += [(word, word) for word in multiword]
     tokens = [token for token, _ in rows]
+    data = _with_prefix_space(json.loads(base.tokenizer.to_str()))
     data["model"] = {"type": "WordLevel", "vocab": {t: i for i, t in enumerate(tokens)}, "unk_token": unknown}
     data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in special]
     _renumber(data, tokens)
     _match_as_they_are(data, multiword, tokens)
-    report.added = len(rows) - n_subwords
-    return Rows(rows, n_subwords, data, report)
+    report.added = len(rows) - len(special)
+    return Rows(rows, len(special), data, report)
 
 
 def special_tokens(base: BaseTokenizer) -> set[str]:
@@ -153,10 +150,10 @@ def subwords(
 
 
 def _split(
-    data: dict[str, Any], words: Words, remove: re.Pattern[str] | None, report: WordReport
-) -> tuple[dict[str, str], list[str]]:
+    base: BaseTokenizer, words: Words, remove: re.Pattern[str] | None, report: WordReport
+) -> tuple[dict[str, str], dict[str, None]]:
     """Words that the tokenizer leaves whole, as {piece: normalized word}, and those that it splits."""
-    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer = Tokenizer.from_str(json.dumps(_with_prefix_space(json.loads(base.tokenizer.to_str()))))
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer  # made anew at every access
     report.given = len(words.words)
     pieces: dict[str, str] = {}
@@ -177,7 +174,7 @@ def _split(
         else:
             pieces[split[0]] = normal
     report.multiword = len(multiword)
-    return pieces, list(multiword)
+    return pieces, multiword
 
 
 def _with_rows(base: BaseTokenizer, tokens: list[str], merges: list[list[str]] | None = None) -> dict[str, Any]:
@@ -221,7 +218,7 @@ def _with_prefix_space(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _match_as_they_are(data: dict[str, Any], texts: list[str], tokens: list[str]) -> None:
+def _match_as_they_are(data: dict[str, Any], texts: Iterable[str], tokens: list[str]) -> None:
     rows = {token: row for row, token in enumerate(tokens)}
     flags = {"single_word": False, "lstrip": True, "rstrip": True, "normalized": True, "special": False}
     data["added_tokens"] += [{"id": rows[text], "content": text, **flags} for text in texts]

@@ -17,6 +17,7 @@ def record(label: str, revision: str, score: float, teacher: float, **settings: 
         "revision": revision,
         "teacher": "teacher",
         "signature": "s",
+        "variant": {"base_model": settings.get("base_model.name", "a").rsplit("/", 1)[-1]},
         "settings": {"pca.dims": 16, "weighting.name": "sif", "seed": 42, **settings},
         "scores": [row(label, revision, "static", score), row("teacher", "t", "transformer", teacher)],
     }
@@ -54,3 +55,15 @@ def test_a_second_swept_setting_is_a_line_of_its_own(tmp_path: Path, monkeypatch
     ]
     report_sweep(jobs, tmp_path, name="x", axis="pca.dims")
     assert drawn == {"weighting.name=none": {"16": 0.1, "32": 0.2}, "weighting.name=sif": {"16": 0.3, "32": 0.4}}
+
+
+@pytest.mark.parametrize(("second", "ticks"), [("y/b-int8", {"a", "b-int8-derived"}), ("y/a", {"x/a", "y/a"})])
+def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, ticks: set[str]
+):
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr("m2v_bench.analysis.report.score_lines", lambda series, *_, **__: drawn.update(series))
+    jobs = [record(name, name, 0.5, 0.6, **{"base_model.name": name}) for name in ("x/a", second)]
+    jobs[1]["variant"]["base_model"] = jobs[1]["variant"]["base_model"].replace("int8", "int8-derived")
+    report_sweep(jobs, tmp_path, name="x", axis="base_model.name")
+    assert set(drawn["distilled"]) == ticks

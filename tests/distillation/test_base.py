@@ -1,14 +1,18 @@
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from transformers import AutoModel, AutoTokenizer
 
-from m2v_bench import distill
+from m2v_bench import StaticModel, distill
 from m2v_bench.distillation.base import BaseModel, find_base
 from m2v_bench.errors import BenchError
 from tests.golden.tiny_models import build_bpe
+from tests.hub_server import hub_server
 
 
 def in_folder(folder: Path) -> BaseModel:
@@ -81,3 +85,24 @@ def test_a_loaded_model_without_its_tokenizer_is_told(tmp_path: Path):
     build_bpe(tmp_path / "tiny")
     with pytest.raises(BenchError, match=r"a loaded transformers model together with tokenizer=\.\.\. is needed"):
         distill(AutoModel.from_pretrained(tmp_path / "tiny"))
+
+
+def test_a_model_of_the_hub_is_distilled_by_its_name(tmp_path: Path):
+    build_bpe(tmp_path / "tiny")
+    code = (
+        "import sys; from m2v_bench import distill\n"
+        "distill('people/tiny', pca_dims=16, show_progress=False).save_pretrained(sys.argv[1])"
+    )
+    with hub_server() as (address, repositories):
+        files = [file for file in (tmp_path / "tiny").rglob("*") if file.is_file()]
+        repositories["people/tiny"] = {
+            file.relative_to(tmp_path / "tiny").as_posix(): file.read_bytes() for file in files
+        }
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        command = [sys.executable, "-c", code, str(tmp_path / "out")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    model = StaticModel.from_pretrained(tmp_path / "out")
+    assert model.config["base_model_name"] == "people/tiny"
+    assert model.dims == 16

@@ -109,18 +109,29 @@ def test_input_vectors_are_rows_of_the_embedding_matrix(base: BaseModel):
 
 
 def test_bf16_is_near_fp32(base: BaseModel, tmp_path: Path):
-    try:
-        check_precision("bf16", "cpu")
-    except BenchError as error:
-        pytest.skip(str(error))
     full, rounded = (passed(base, SEQUENCES, tmp_path / name, precision=name) for name in ("fp32", "bf16"))
     cosine = (full * rounded).sum(axis=1) / np.linalg.norm(full, axis=1) / np.linalg.norm(rounded, axis=1)
     assert 0.999 < cosine.min() < 1
 
 
+@pytest.mark.parametrize("rates", [(100.0, 200.0), (200.0, 100.0)])
+def test_a_precision_that_is_slower_here_is_warned_of(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(forward, "product_rate", lambda dtype: rates[dtype == torch.float32])
+    if rates[0] > rates[1]:
+        check_precision("bf16", "cpu")
+        return
+    with pytest.warns(UserWarning, match=r"multiplies bf16 at 0\.50 times its rate for fp32"):
+        check_precision("bf16", "cpu")
+
+
+def test_the_rate_of_a_product_is_measured():
+    assert forward.product_rate(torch.float32, size=64, repeats=2) > 0
+
+
 def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
-    with pytest.raises(BenchError, match="precision=bf16: this processor has no bf16 instructions"):
+    with pytest.raises(BenchError, match="precision=bf16: torch finds no bf16 instructions"):
         check_precision("bf16", "cpu")
 
 
