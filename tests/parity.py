@@ -17,8 +17,8 @@ from pathlib import Path
 import mteb
 import pandas as pd
 
-from m2v_bench.distillation.base import find_base
 from m2v_bench.baselines import load_baselines
+from m2v_bench.distillation.base import find_base
 from m2v_bench.evaluation.evaluate import evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.tasks import load_suite
