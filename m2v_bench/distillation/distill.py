@@ -1,5 +1,6 @@
 """From a sentence transformer to a static model."""
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from m2v_bench.distillation.recipe import (
     make_recipe,
 )
 from m2v_bench.distillation.reduction import n_components, rotate, sklearn_scores
-from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
+from m2v_bench.distillation.vocabulary import Part, Vocabulary, build_vocabulary
 from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
 from m2v_bench.distillation.words import WordReport
 from m2v_bench.errors import BenchError
@@ -202,27 +203,47 @@ def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
 
 def _vectors(
     recipe: Recipe, vocabulary: Vocabulary, device: str, show_progress: bool
-) -> tuple[np.ndarray, dict[str, Any], bool]:
-    """The tokens' vectors, float32 (tokens, hidden), the key they are cached under, and whether they were."""
-    key: dict[str, Any] = {
-        "version": FORWARD_VERSION,
-        "weights": recipe.base.weights_revision,
-        "sequences": vocabulary.revision,
-        "embeddings": recipe.embeddings,
-    }
-    how = Pass(recipe.pooling, recipe.word_pooling, recipe.preset.masks_padding, recipe.precision, pick_device(device))
-    if recipe.embeddings == "output":
-        check_precision(how.precision, how.device)
-        key |= {name: value for name, value in asdict(how).items() if name != "device"}
+) -> tuple[np.ndarray, list[dict[str, Any]], bool]:
+    """The tokens' vectors, float32 (tokens, hidden), the keys of their parts, and whether all came from the cache.
 
-    def compute(unfinished: Path) -> dict[str, np.ndarray]:
-        model = recipe.base.transformer(recipe.pooling)
-        if recipe.embeddings == "input":
-            return {"vectors": input_vectors(model, vocabulary)}
-        return {"vectors": forward_pass(model, vocabulary, how, shards=unfinished, show_progress=show_progress)}
+    Subwords and words are parts of their own in the cache, so that a word list beside the subwords costs no second
+    pass over these.
+    """
+    load = functools.cache(lambda: recipe.base.transformer(recipe.pooling))
+    chosen = pick_device(device)
+    keys, found, hits = [], [], []
+    for part in vocabulary.parts:
+        how = Pass(
+            pooling=recipe.word_pooling if part.are_words else recipe.pooling,
+            affixes=vocabulary.affixes,
+            masked_id=vocabulary.padding_id if recipe.preset.masks_padding else None,
+            precision=recipe.precision,
+            device=chosen,
+        )
+        settings = {name: value for name, value in asdict(how).items() if name != "device"}
+        keys.append(
+            {
+                "version": FORWARD_VERSION,
+                "weights": recipe.base.weights_revision,
+                "sequences": part.revision,
+                **({"embeddings": "input"} if recipe.embeddings == "input" else settings),
+            }
+        )
 
-    arrays, cached = cached_arrays("forward", key, compute)
-    return arrays["vectors"], key, cached
+        def compute(unfinished: Path, part: Part = part, how: Pass = how) -> dict[str, np.ndarray]:
+            if recipe.embeddings == "input":
+                return {"vectors": input_vectors(load(), part.sequences, how)}
+            check_precision(how.precision, how.device)
+            vectors = forward_pass(load(), part.sequences, how, shards=unfinished, show_progress=show_progress)
+            return {"vectors": vectors}
+
+        if not any(part.sequences):  # nothing but rows of zeros
+            found.append(np.zeros((len(part.sequences), recipe.base.hidden_size), np.float32))
+            continue
+        arrays, hit = cached_arrays("forward", keys[-1], compute)
+        found.append(arrays["vectors"])
+        hits.append(hit)
+    return found[0] if len(found) == 1 else np.concatenate(found), keys, all(hits)
 
 
 def pick_device(device: str) -> str:
@@ -234,9 +255,7 @@ def pick_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _shared_rows(
-    vectors: np.ndarray, recipe: Recipe, key: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _shared_rows(vectors: np.ndarray, recipe: Recipe, key: Any) -> tuple[np.ndarray, np.ndarray, Any]:
     assert recipe.clusters is not None
     n_clusters = recipe.clusters
     shared_key = {"version": ROTATION_VERSION, "vectors": key, "clusters": n_clusters, "seed": recipe.seed}
@@ -249,7 +268,7 @@ def _shared_rows(
     return shared["centres"], np.array(shared["mapping"]), shared_key
 
 
-def _reduce(vectors: np.ndarray, recipe: Recipe, vectors_key: dict[str, Any]) -> np.ndarray:
+def _reduce(vectors: np.ndarray, recipe: Recipe, vectors_key: Any) -> np.ndarray:
     dims = recipe.pca_dims
     if dims == "none" or (isinstance(dims, int) and dims >= len(vectors)):
         return vectors  # as model2vec does: fewer rows than components cannot be decomposed

@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -17,8 +18,7 @@ from m2v_bench.cache import save_array
 from m2v_bench.distillation.pooling import POOLINGS, States
 from m2v_bench.errors import BenchError
 
-if TYPE_CHECKING:
-    from m2v_bench.distillation.vocabulary import Vocabulary
+Sequences = Sequence[tuple[int, ...]]
 
 PRECISIONS = ("fp32", "bf16")
 SHARD_ROWS = 16_384
@@ -31,18 +31,24 @@ class Pass:
     """How sequences go through the transformer.
 
     Attributes:
-        pooling: pooling of the subwords' sequences, a name in `POOLINGS`.
-        word_pooling: pooling of the words' sequences.
-        masks_padding: leave the padding token out of attention and mean.
+        pooling: a name in `POOLINGS`.
+        affixes: how many special tokens stand before and after a token's own pieces.
+        masked_id: an id to leave out of attention and mean, or None.
         precision: `fp32`, or `bf16` for products rounded to 8 bits of mantissa.
         device: torch device.
     """
 
     pooling: str = "mean"
-    word_pooling: str = "mean"
-    masks_padding: bool = False
+    affixes: tuple[int, int] = (1, 1)
+    masked_id: int | None = None
     precision: str = "fp32"
     device: str = "cpu"
+
+    @property
+    def own(self) -> slice:
+        """The positions of a token's own pieces."""
+        before, after = self.affixes
+        return slice(before, -after or None)
 
 
 def check_precision(precision: str, device: str) -> None:
@@ -88,7 +94,7 @@ def product_rate(dtype: Any, *, size: int = 1024, repeats: int = 8) -> float:
 
 
 def forward_pass(
-    model: Any, vocabulary: "Vocabulary", how: Pass, *, shards: Path, show_progress: bool = True
+    model: Any, sequences: Sequences, how: Pass, *, shards: Path, show_progress: bool = True
 ) -> np.ndarray:
     """Pass every sequence once through the transformer and pool its hidden states.
 
@@ -98,19 +104,20 @@ def forward_pass(
 
     Args:
         model: a transformer in evaluation mode.
-        vocabulary: its sequences are fed; an empty one gives a row of zeros.
-        how: poolings, precision and device.
+        sequences: token ids of the base model, special tokens included; an empty one gives a row of zeros.
+        how: pooling, precision and device.
         shards: folder of the shards; the caller removes it when it has what it needs.
         show_progress: show a progress bar.
 
     Returns:
-        float32 array of shape (tokens, hidden); what is not a number is 0.
+        float32 array of shape (sequences, hidden); what is not a number is 0.
     """
     _keep_freed_memory()
     model = model.to(how.device)
-    hidden = int(model.config.hidden_size)
-    order = _by_length(vocabulary)
-    vectors = np.zeros((len(vocabulary.sequences), hidden), dtype=np.float32)
+    lengths = np.array([len(sequence) for sequence in sequences])
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    vectors = np.zeros((len(sequences), int(model.config.hidden_size)), dtype=np.float32)
     parts = [order[start : start + SHARD_ROWS] for start in range(0, len(order), SHARD_ROWS)]
     with tqdm(total=len(order), desc="forward pass", unit="token", disable=not show_progress) as bar:
         for number, rows in enumerate(parts):
@@ -120,24 +127,23 @@ def forward_pass(
                 bar.update(len(rows))
                 bar.initial = bar.n  # time left is judged by what is computed now
                 continue
-            part = _shard(model, vocabulary, how, rows, bar)
+            part = _shard(model, [sequences[row] for row in rows], how, bar)
             if len(parts) > 1:
                 save_array(file, part)
             vectors[rows] = part
     return np.nan_to_num(vectors, copy=False)
 
 
-def input_vectors(model: Any, vocabulary: "Vocabulary") -> np.ndarray:
+def input_vectors(model: Any, sequences: Sequences, how: Pass) -> np.ndarray:
     """The rows of the transformer's input embedding matrix: the ablation without a forward pass.
 
     Returns:
-        float32 array of shape (tokens, hidden); a word is the mean of its pieces, an empty sequence zero.
+        float32 array of shape (sequences, hidden); a word is the mean of its pieces, an empty sequence zero.
     """
     matrix = model.get_input_embeddings().weight.detach().float().cpu().numpy()
-    pieces = [sequence[vocabulary.own] for sequence in vocabulary.sequences]
-    vectors = np.zeros((len(pieces), matrix.shape[1]), dtype=np.float32)
-    for row, ids in enumerate(pieces):
-        if ids:
+    vectors = np.zeros((len(sequences), matrix.shape[1]), dtype=np.float32)
+    for row, sequence in enumerate(sequences):
+        if ids := sequence[how.own]:
             vectors[row] = matrix[list(ids)].mean(axis=0)
     return vectors
 
@@ -157,52 +163,39 @@ def _keep_freed_memory() -> None:
         mallopt(mmap_threshold, 32 << 20)
 
 
-def _by_length(vocabulary: "Vocabulary") -> np.ndarray:
-    """The rows that are fed, subwords first, short sequences first."""
-    lengths = np.array([len(sequence) for sequence in vocabulary.sequences])
-    is_word = np.arange(len(lengths)) >= vocabulary.n_subwords
-    order = np.lexsort((lengths, is_word))
-    return order[lengths[order] > 0]
-
-
-def _shard(model: Any, vocabulary: "Vocabulary", how: Pass, rows: np.ndarray, bar: Any) -> np.ndarray:
+def _shard(model: Any, sequences: Sequences, how: Pass, bar: Any) -> np.ndarray:
+    """Vectors of sequences that are sorted by length, float32 (sequences, hidden)."""
     import torch
 
-    vectors = np.empty((len(rows), int(model.config.hidden_size)), dtype=np.float32)
-    done = 0
-    with torch.inference_mode(), _autocast(how.precision, how.device):
-        for batch in _batches(rows, vocabulary):
-            ids = torch.tensor([vocabulary.sequences[row] for row in batch], device=how.device)
-            mask = ids != vocabulary.padding_id if how.masks_padding and vocabulary.padding_id is not None else None
-            if mask is not None and bool(mask.all()):
-                mask = None
-            output = model(input_ids=ids) if mask is None else model(input_ids=ids, attention_mask=mask.long())
-            states = States(
-                hidden=output.last_hidden_state.float(),
-                pooler=getattr(output, "pooler_output", None),
-                own=vocabulary.own,
-                mask=mask,
-            )
-            pool = POOLINGS[how.word_pooling if batch[0] >= vocabulary.n_subwords else how.pooling]
-            vectors[done : done + len(batch)] = pool(states).float().cpu().numpy()
-            done += len(batch)
-            bar.update(len(batch))
+    vectors = np.empty((len(sequences), int(model.config.hidden_size)), dtype=np.float32)
+    with torch.inference_mode(), _autocast(how):
+        for start, end in _batches([len(sequence) for sequence in sequences]):
+            ids = torch.tensor(sequences[start:end], device=how.device)
+            mask = None if how.masked_id is None else ids != how.masked_id
+            if mask is None or bool(mask.all()):
+                output, mask = model(input_ids=ids), None
+            else:
+                output = model(input_ids=ids, attention_mask=mask.long())
+            pooler = getattr(output, "pooler_output", None)
+            states = States(hidden=output.last_hidden_state.float(), pooler=pooler, own=how.own, mask=mask)
+            vectors[start:end] = POOLINGS[how.pooling](states).float().cpu().numpy()
+            bar.update(end - start)
     return vectors
 
 
-def _autocast(precision: str, device: str) -> AbstractContextManager[Any]:
+def _autocast(how: Pass) -> AbstractContextManager[Any]:
     import torch
 
-    if precision == "fp32":
+    if how.precision == "fp32":
         return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+    return torch.autocast(torch.device(how.device).type, dtype=torch.bfloat16)
 
 
-def _batches(rows: np.ndarray, vocabulary: "Vocabulary") -> Iterator[Sequence[int]]:
-    """Runs of rows of one length and one kind."""
-    lengths = np.array([len(vocabulary.sequences[row]) for row in rows])
-    kinds = lengths * 2 + (rows >= vocabulary.n_subwords)
-    for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(kinds)) + 1):
-        size = max(1, _POSITIONS_PER_BATCH // int(lengths[run[0]]))
-        for start in range(0, len(run), size):
-            yield rows[run[start : start + size]].tolist()
+def _batches(lengths: list[int]) -> Iterator[tuple[int, int]]:
+    """Start and end of runs of one length."""
+    start = 0
+    for length, run in groupby(lengths):
+        stop = start + len(list(run))
+        size = max(1, _POSITIONS_PER_BATCH // length)
+        yield from ((first, min(first + size, stop)) for first in range(start, stop, size))
+        start = stop

@@ -239,7 +239,7 @@ def make_recipe(
         embeddings=embeddings,
         sequence=sequence or preset.sequence,
         pooling=pooling or preset.pooling,
-        word_pooling=pooling or preset.word_pooling,
+        word_pooling=pooling or (preset.pooling if words is None else preset.word_pooling),
         precision=precision,
         pca_dims=dims,
         solver=solver or preset.solver,

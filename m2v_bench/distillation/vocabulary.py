@@ -31,7 +31,7 @@ class Vocabulary:
         tokenizer: splits a text into these tokens; its ids are row numbers.
         sequences: per row the ids fed to the base model; empty for a row of zeros.
         n_subwords: rows from here on are words.
-        own: positions of a sequence that are the token's own, between the special tokens of the template.
+        affixes: how many special tokens the template puts before and after a token.
         padding_id: the base model's id of its padding token, or None.
         report: what became of the words.
     """
@@ -40,14 +40,30 @@ class Vocabulary:
     tokenizer: Tokenizer
     sequences: tuple[tuple[int, ...], ...]
     n_subwords: int
-    own: slice
+    affixes: tuple[int, int]
     padding_id: int | None
     report: WordReport
 
     @cached_property
-    def revision(self) -> str:
-        """A hash of what is fed to the base model."""
-        return content_hash([self.sequences, self.n_subwords, self.own.start, self.own.stop, self.padding_id])
+    def parts(self) -> tuple["Part", ...]:
+        """The sequences of the subwords and of the words, as far as there are any."""
+        cuts = (self.sequences[: self.n_subwords], False), (self.sequences[self.n_subwords :], True)
+        return tuple(Part(sequences, are_words, content_hash(sequences)) for sequences, are_words in cuts if sequences)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Sequences that go through the base model in one pass.
+
+    Attributes:
+        sequences: the ids of each row.
+        are_words: whether the rows are words.
+        revision: a hash of the sequences.
+    """
+
+    sequences: tuple[tuple[int, ...], ...]
+    are_words: bool
+    revision: str
 
 
 def compile_remove(remove: str | None) -> re.Pattern[str] | None:
@@ -96,7 +112,7 @@ def build_vocabulary(
         tokenizer=Tokenizer.from_str(json.dumps(made.data)),
         sequences=(*subwords, *new),
         n_subwords=made.n_subwords,
-        own=slice(len(before), -len(after) or None),
+        affixes=(len(before), len(after)),
         padding_id=known.get(base.padding or ""),
         report=made.report,
     )

@@ -212,6 +212,18 @@ def test_what_only_the_vocabulary_tells_is_told_before_the_forward_pass(
         tiny(**settings)
 
 
+def test_words_beside_the_subwords_cost_no_second_pass_over_these(
+    tiny: Distil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path))
+    alone = tiny(pca_dims=None, weighting="none")
+    (first,) = (tmp_path / "forward").glob("*/vectors.npy")
+    beside = tiny(pca_dims=None, weighting="none", vocabulary=["zyzzyva", "quokka"])
+    (second,) = set((tmp_path / "forward").glob("*/vectors.npy")) - {first}
+    assert len(np.load(second)) == len(beside.tokens) - len(alone.tokens) > 0
+    np.testing.assert_array_equal(beside.table[: len(alone.table)], alone.table)
+
+
 def test_the_second_distillation_reads_the_forward_pass():
     recipe = make_recipe("all-MiniLM-L6-v2", weighting="none")
     run_recipe(recipe, show_progress=False)

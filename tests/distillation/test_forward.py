@@ -12,38 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models
 from transformers import AutoModel
 
 from m2v_bench.distillation import forward
 from m2v_bench.distillation.base import BaseModel, find_base
 from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
 from m2v_bench.distillation.pooling import POOLINGS, States
-from m2v_bench.distillation.vocabulary import Vocabulary
-from m2v_bench.distillation.words import WordReport
 from m2v_bench.errors import BenchError
 
-SEQUENCES = [[101, 1996, 102], [101, 7592, 2088, 102], [101, 2003, 102], [101, 102], [101, 0, 102], [101, 9999, 102]]
+SEQUENCES = [(101, 1996, 102), (101, 7592, 2088, 102), (101, 2003, 102), (101, 102), (101, 0, 102), (101, 9999, 102)]
 
 
-def as_vocabulary(sequences: Sequence[Sequence[int]], n_subwords: int | None = None) -> Vocabulary:
-    return Vocabulary(
-        tokens=(),
-        tokenizer=Tokenizer(models.BPE()),
-        sequences=tuple(tuple(sequence) for sequence in sequences),
-        n_subwords=len(sequences) if n_subwords is None else n_subwords,
-        own=slice(1, -1),
-        padding_id=0,
-        report=WordReport(),
-    )
-
-
-def passed(base: BaseModel, sequences: Sequence[Sequence[int]], folder: Path, **how: Any) -> np.ndarray:
-    n_subwords = how.pop("n_subwords", None)
+def passed(base: BaseModel, sequences: Sequence[tuple[int, ...]], folder: Path, **how: Any) -> np.ndarray:
     model = base.transformer(how.get("pooling", "mean"))
-    return forward_pass(
-        model, as_vocabulary(sequences, n_subwords), Pass(**how), shards=folder / "shards", show_progress=False
-    )
+    return forward_pass(model, sequences, Pass(**how), shards=folder / "shards", show_progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -82,27 +64,20 @@ def test_batches_of_equal_length_give_what_a_padded_masked_batch_gives(base: Bas
 
 
 def test_the_padding_token_is_masked_in_its_own_sequence_too(base: BaseModel, tmp_path: Path):
-    ours = passed(base, SEQUENCES, tmp_path, masks_padding=True)
+    ours = passed(base, SEQUENCES, tmp_path, masked_id=0)
     np.testing.assert_allclose(ours, padded_masked_batch(base.folder, masked_id=0)["mean"], atol=2e-5)
     assert np.abs(ours - passed(base, SEQUENCES, tmp_path / "unmasked"))[4].max() > 0.01
 
 
-def test_words_have_a_pooling_of_their_own(base: BaseModel, tmp_path: Path):
-    ours = passed(base, SEQUENCES, tmp_path, pooling="mean", word_pooling="token", n_subwords=3)
-    reference = padded_masked_batch(base.folder)
-    np.testing.assert_allclose(ours[:3], reference["mean"][:3], atol=2e-5)
-    np.testing.assert_allclose(ours[3:], reference["token"][3:], atol=2e-5)
-
-
 def test_an_empty_sequence_is_a_row_of_zeros(base: BaseModel, tmp_path: Path):
-    ours = passed(base, [[101, 1996, 102], [], [101, 2003, 102]], tmp_path)
+    ours = passed(base, [(101, 1996, 102), (), (101, 2003, 102)], tmp_path)
     assert (ours[1] == 0).all()
     assert np.abs(ours[[0, 2]]).min(axis=1).all()
 
 
 def test_input_vectors_are_rows_of_the_embedding_matrix(base: BaseModel):
     matrix = base.transformer().get_input_embeddings().weight.detach().numpy()
-    ours = input_vectors(base.transformer(), as_vocabulary([*SEQUENCES, []]))
+    ours = input_vectors(base.transformer(), [*SEQUENCES, ()], Pass())
     np.testing.assert_array_equal(ours[0], matrix[1996])
     np.testing.assert_allclose(ours[1], (matrix[7592] + matrix[2088]) / 2, atol=1e-7)
     assert (ours[[3, 6]] == 0).all()
