@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.cache import cache_dir, file_sha256, folder_hash, locked, new_folder
+from m2v_bench.cache import cache_dir, content_hash, file_sha256, folder_hash, locked, new_folder
 from m2v_bench.errors import BenchError
 
 # What defines a model: documentation and repository files do not change what it computes.
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
+_PREPARED = 1  # raise it when a function of `_PREPARE` gives other files
 _MANIFEST = ".manifest.json"  # hidden: not part of what the asset is
 
 
@@ -48,8 +49,10 @@ class Asset:
 
     @property
     def folder(self) -> Path:
-        """Where the asset is kept; the name carries the pin, so a new pin never meets old files."""
-        return cache_dir() / "assets" / f"{self.name}-{self.sha256[:8]}"
+        """Where the asset is kept; the name carries the pin and how it is prepared, so new never meets old files."""
+        made = [self.sha256, dict(self.members), dict(self.borrowed), self.prepare, dict(self.options), _PREPARED]
+        key = self.sha256 if self.prepare is None else content_hash(made)
+        return cache_dir() / "assets" / f"{self.name}-{key[:8]}"
 
     @property
     def source(self) -> str:

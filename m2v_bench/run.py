@@ -178,7 +178,7 @@ def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
     print(
         f"distilled {recipe.label}: {len(model.table):,} tokens x {model.dims}, {recipe.dtype}, "
         f"{model.table.nbytes / 1e6:.0f} MB, in {sum(distillation.seconds.values()):.1f} s ({source}; "
-        f"{distillation.words or 'nothing removed'})",
+        f"{str(distillation.words) or 'nothing removed'})",
         flush=True,
     )
 

@@ -219,40 +219,6 @@ def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tm
     assert (tmp_path / "results" / "figures" / "speed_vs_score.png").is_file()
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["pca.dimz=3"], "pca.dimz: no such setting. Did you mean pca.dims?"),
-        (["+pca.dimz=3"], "pca.dimz: no such setting. Did you mean pca.dims?"),
-        (["base_modell=x"], "base_modell: no such setting. Did you mean base_model"),
-        (["suite=startr"], "suite=startr: no such choice. Did you mean starter?; allowed: custom"),
-        (["+sweep=pca_dim"], "sweep=pca_dim: no such choice. Did you mean pca_dims?"),
-        (["sweep=pca_dims"], "write +sweep=pca_dims"),
-        (["pca.dims=64,128"], "For one job per value add -m:\n  python -m m2v_bench -m pca.dims=64,128"),
-        (["+sweep=pca_dims", "pca.dims=64,128", "pca.dimz=3"], "pca.dimz: no such setting"),
-        (["suite.tasks=[STS12"], "cannot read `suite.tasks=[STS12`"),
-        (["seed=abc"], "seed=abc: Value 'abc'"),
-        (["pca.dims=-3"], "pca.dims=-3: not a PCA size; allowed: none, auto"),
-        (["pca.dims=1000"], "pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions; allowed: 1 to 384"),
-        (["vocabulary.source=file:none.txt"], "vocabulary.source=file:none.txt: cannot be read (No such file"),
-        (["weighting=idf"], "weighting.name=idf counts tokens: set weighting.corpus to"),
-        (["baselines=[bert]"], "baselines: unknown bert; allowed: teacher"),
-        (["base_model.name=/no/folder"], "base_model.name=/no/folder: "),
-        (["results_dir=/proc/nowhere"], "Set results_dir=FOLDER"),
-        (["hub_dir=/nowhere"], "hub_dir=/nowhere: no such folder"),
-        (["suite=custom", "suite.tasks=[STSBenchmrk]"], "no task 'STSBenchmrk'. Did you mean STSBenchmark"),
-    ],
-)
-def test_bad_input_gets_one_message_and_a_failing_exit(bench: Cli, words: list[str], message: str):
-    run = bench("tracking=none", *words, HF_HUB_OFFLINE="1", M2V_BENCH_OFFLINE="")
-    assert run.returncode == 1
-    assert message in run.stderr
-    assert "Traceback" not in run.stderr
-    assert "Error executing job" not in run.stderr
-    assert len(run.stderr.strip().splitlines()) <= 4
-    assert "results" not in run.stdout
-
-
 def test_offline_with_a_cold_cache_lists_what_is_missing(bench: Cli, tmp_path: Path):
     run = bench(M2V_BENCH_CACHE=str(tmp_path / "cold"), M2V_BENCH_OFFLINE="1")
     assert run.returncode == 1

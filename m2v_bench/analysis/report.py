@@ -1,5 +1,6 @@
 """What a run or a sweep leaves for people: table, figure and rows, made from their records."""
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,12 +95,13 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     files = {markdown: "tables", data: "tables"}
     axis = axis or (changed[0] if len(changed) == 1 else None)
     if axis is not None and table.n_common:
-        names = _names(records, axis)
+        names = functools.cache(functools.partial(_names, records))
         series: dict[str, dict[str, float]] = {}
         for record, label in zip(records, students, strict=True):
-            others = ", ".join(f"{key}={record['settings'][key]}" for key in changed if key != axis)
-            value = record["settings"][axis]
-            series.setdefault(others or "distilled", {})[names.get(value, str(value))] = table.common[label]
+            others = ", ".join(f"{key}={names(key)[str(record['settings'][key])]}" for key in changed if key != axis)
+            series.setdefault(others or "distilled", {})[names(axis)[str(record["settings"][axis])]] = table.common[
+                label
+            ]
         references = {label: table.common[label] for label in table.labels if label not in students}
         figure = results_dir / "figures" / f"{name}.png"
         score_lines(series, references, figure, axis=axis, caption=f"{signature}{_plotted(table)}")
@@ -109,10 +111,13 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     return files
 
 
-def _names(records: Sequence[Record], axis: str) -> dict[Any, str]:
-    """What the axis calls a value: a base model as its results are called, where that tells all of them apart."""
-    names = {each["settings"][axis]: each["variant"]["base_model"] for each in records if axis == "base_model.name"}
-    return names if len(set(names.values())) == len(names) else {}
+def _names(records: Sequence[Record], setting: str) -> dict[str, str]:
+    """What the plot calls a setting's values: base models as their results are called, where that tells them apart."""
+    values = [str(each["settings"][setting]) for each in records]
+    names = {value: each["variant"]["base_model"] for value, each in zip(values, records, strict=True)}
+    if setting == "base_model.name" and len(set(names.values())) == len(names):
+        return names
+    return {value: value for value in values}
 
 
 # Settings that give other scores to every model, and not only to the distilled one.

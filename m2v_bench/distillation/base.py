@@ -1,5 +1,6 @@
 """The base model: a sentence transformer in a folder, or one that the caller has loaded."""
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,7 +101,7 @@ class BaseModel:
                 on with random ones.
         """
         if self.loaded is not None:
-            return self.loaded[0].eval()
+            return copy.deepcopy(self.loaded[0]).float().eval()  # the caller's stays as it is
         return _load(self.folder, pooling)
 
 
@@ -117,25 +118,28 @@ def find_base(model: Any, tokenizer: Any = None, *, revision: str | None = None)
     """
     if isinstance(model, str | Path):
         folder = resolve_model(str(model), revision)
+        if not any(folder.path.glob("*.safetensors")):
+            raise BenchError(
+                f"base_model.name={model}: {folder.path} has no .safetensors weights; load the model with transformers "
+                "and write them with its save_pretrained"
+            )
         return BaseModel(folder.name, folder.revision, folder.path)
-    if tokenizer is None or not hasattr(model, "state_dict"):
+    if tokenizer is None or not hasattr(model, "state_dict") or not hasattr(model, "config"):
         raise BenchError(
             "model: a name, a folder, or a loaded transformers model together with tokenizer=... is needed, "
             f"not {type(model).__name__}{'' if tokenizer is not None else ' without a tokenizer'}"
         )
+    import torch
+
     name = Path(getattr(model, "name_or_path", "") or "model").name
-    digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
+    read = read_tokenizer(tokenizer, name)
+    digest = hashlib.sha256(read.tokenizer.to_str().encode())
+    digest.update(f"{read.unknown} {read.padding} {read.padded}".encode())
     digest.update(model.config.to_json_string().encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(_bytes()).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return BaseModel(f"loaded/{name}", content_hash(digest.hexdigest()), None, (model, tokenizer))
-
-
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8
 
 
 def _load(path: Path, pooling: str) -> Any:
@@ -146,7 +150,7 @@ def _load(path: Path, pooling: str) -> Any:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        model, info = AutoModel.from_pretrained(path, dtype="float32", output_loading_info=True)
+        model, info = AutoModel.from_pretrained(path, dtype="float32", use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BenchError(f"base_model: no transformer can be loaded from {path}: {error}") from error
     without_pooler = [name for name in info["missing_keys"] if "pooler" not in name]

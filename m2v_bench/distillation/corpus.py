@@ -9,11 +9,12 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
-from m2v_bench.cache import cached_arrays, content_hash, file_sha256, folder_hash
+from m2v_bench.assets import is_offline
+from m2v_bench.cache import cache_dir, cached_arrays, content_hash, file_sha256, folder_hash
 from m2v_bench.distillation.weighting import Tokens
 from m2v_bench.errors import BenchError
 
-_COUNTS_VERSION = 1
+COUNTS_VERSION = 1
 _BATCH = 1_000
 _READERS = {".txt": "text", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -22,7 +23,7 @@ class Corpus:
     """A file or dataset whose texts are the documents.
 
     Args:
-        name: a file (`.txt` with one document a line, `.csv`, `.tsv`, `.jsonl`, `.parquet`), a folder that
+        name: a file (`.txt` with one document a line, `.csv`, `.tsv`, `.json`, `.jsonl`, `.parquet`), a folder that
             `datasets` can load, or a dataset on the hub; `NAME:SPLIT` chooses a split, else `train` or the only one.
         column: the column of the texts.
 
@@ -41,16 +42,18 @@ class Corpus:
 
     @cached_property
     def revision(self) -> str:
-        """A hash of what is read; for a dataset on the hub, of its name."""
+        """A hash of what is read."""
         if self._path.is_file():
             content = file_sha256(self._path)
+        elif self._path.is_dir():
+            content = folder_hash(self._path)
         else:
-            content = folder_hash(self._path) if self._path.is_dir() else str(self._path)
+            content = self._rows._fingerprint  # of what the hub gave
         return content_hash([content, self._split, self.column])
 
     def count(self, tokenizer: Tokenizer, n_tokens: int, *, show_progress: bool) -> Tokens:
         """Count every token of `tokenizer` in the corpus; the counts are kept in the cache."""
-        key = {"version": _COUNTS_VERSION, "corpus": self.revision, "tokenizer": content_hash(tokenizer.to_str())}
+        key = {"version": COUNTS_VERSION, "corpus": self.revision, "tokenizer": content_hash(tokenizer.to_str())}
 
         def count(_: Path) -> dict[str, np.ndarray]:
             counts = np.zeros(n_tokens, np.int64)
@@ -70,7 +73,7 @@ class Corpus:
         return Tokens(n_tokens, found["counts"], found["documents"], int(found["n_documents"]))
 
     def _batches(self, show_progress: bool) -> Iterator[list[str]]:
-        rows = self._rows()
+        rows = self._rows
         if self.column not in rows.column_names:
             raise BenchError(
                 f"weighting.column={self.column}: {self.name} has no such column; it has {', '.join(rows.column_names)}"
@@ -80,18 +83,24 @@ class Corpus:
         for start in tqdm(starts, desc="counting tokens", unit="thousand texts", disable=not show_progress):
             yield [str(text) for text in texts[start : start + _BATCH][self.column] if text]
 
+    @cached_property
     def _rows(self) -> Any:
         if self._path.is_file() and not self._path.stat().st_size:
             raise BenchError(f"weighting.corpus={self.name}: there is no text in it")
         import datasets
 
         datasets.disable_progress_bars()
+        options: dict[str, Any] = {}
+        if self._path.exists():  # what `datasets` makes of a path would be read again after the file has changed
+            options["cache_dir"] = str(cache_dir() / "datasets" / self.revision)
+        elif is_offline("HF_HUB_OFFLINE"):
+            raise BenchError(f"weighting.corpus={self.name}: no such file, and downloads are switched off")
         try:
             if self._path.is_file():
                 kind = _READERS[self._path.suffix]
-                options = {"delimiter": "\t"} if self._path.suffix == ".tsv" else {}
+                options |= {"delimiter": "\t"} if self._path.suffix == ".tsv" else {}
                 return datasets.load_dataset(kind, data_files=str(self._path), split="train", **options)
-            found = datasets.load_dataset(str(self._path))
+            found = datasets.load_dataset(str(self._path), **options)
         except Exception as error:
             # `datasets` raises many kinds of errors for what is not one; to the user they are one
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
@@ -108,6 +117,8 @@ def _locate(name: str) -> tuple[Path, str | None]:
     if not path.exists() and ":" in name:
         before, _, split = name.rpartition(":")
         path = Path(before).expanduser()
+    if path.is_file() and split is not None:
+        raise BenchError(f"weighting.corpus={name}: a file has no splits; name it alone: {path}")
     if path.is_file() and path.suffix not in _READERS:
         raise BenchError(
             f"weighting.corpus={name}: files that end in {path.suffix or 'nothing'} are not read; "

@@ -48,6 +48,7 @@ class Distillation:
 def distill(
     model: Any,
     *,
+    revision: str | None = None,
     tokenizer: Any = None,
     vocabulary: str | Sequence[str] | None = None,
     subwords: bool | None = None,
@@ -62,6 +63,7 @@ def distill(
     weighting: str | None = None,
     sif_coefficient: float = SIF_COEFFICIENT,
     corpus: str | None = None,
+    column: str = "text",
     quantize_to: str = "float16",
     vocabulary_quantization: int | None = None,
     precision: str = "fp32",
@@ -76,6 +78,7 @@ def distill(
     Args:
         model: a name in the asset catalog (`all-MiniLM-L6-v2`), a model on the hub, a folder, or a loaded
             `transformers` model, which needs `tokenizer`.
+        revision: the commit to take from the hub; the newest when None.
         tokenizer: the tokenizer of a loaded model.
         vocabulary: None or `model` for the model's own subwords, `glove`, `glove_subword`, `file:PATH`, or words,
             most frequent first.
@@ -91,6 +94,7 @@ def distill(
         weighting: a name in `weighting.WEIGHTINGS`.
         sif_coefficient: SIF's `a`.
         corpus: where weightings that look at frequencies count them (see `corpus.Corpus`).
+        column: the corpus's column of texts.
         quantize_to: `float32`, `float16` or `int8`.
         vocabulary_quantization: rows that k-means leaves, shared between the tokens; None for a row per token.
         precision: `fp32` or `bf16`, of the products in the forward pass.
@@ -104,6 +108,7 @@ def distill(
     recipe = make_recipe(
         model,
         tokenizer=tokenizer,
+        base_revision=revision,
         dialect=dialect,
         sequence=sequence,
         vocabulary="model" if vocabulary is None else vocabulary,
@@ -118,6 +123,7 @@ def distill(
         weighting=weighting,
         coefficient=sif_coefficient,
         corpus=corpus,
+        column=column,
         dtype=quantize_to,
         clusters=vocabulary_quantization,
         seed=seed,
@@ -176,16 +182,18 @@ def _vocabulary(recipe: Recipe) -> Vocabulary:
     """The recipe's vocabulary; the last one is kept, as the variants of a sweep mostly share theirs."""
     revisions = [recipe.base.revision, recipe.words and [recipe.words.revision, recipe.words.subwords]]
     key = content_hash([*revisions, recipe.remove, recipe.preset.surgery, recipe.sequence])
-    if key not in _last_vocabulary:
-        _last_vocabulary.clear()
-        _last_vocabulary[key] = build_vocabulary(
+    vocabulary = _last_vocabulary.get(key)
+    if vocabulary is None:
+        vocabulary = build_vocabulary(
             recipe.base.tokenizer,
             recipe.words,
             remove=recipe.remove,
             surgery=recipe.preset.surgery,
             sequence=recipe.sequence,
         )
-    return _last_vocabulary[key]
+        _last_vocabulary.clear()
+        _last_vocabulary[key] = vocabulary
+    return vocabulary
 
 
 def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
@@ -199,6 +207,12 @@ def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
         raise BenchError(
             f"quantization.vocabulary={recipe.clusters}: there are only {len(vocabulary.tokens)} tokens to share rows"
         )
+    n_rows = recipe.clusters or len(vocabulary.tokens)
+    if isinstance(recipe.pca_dims, int) and recipe.pca_dims >= n_rows:
+        raise BenchError(
+            f"pca.dims={recipe.pca_dims}: there are only {n_rows} rows, and fewer rows than components cannot be "
+            f"decomposed; allowed: 1 to {n_rows - 1}, or none"
+        )
 
 
 def _vectors(
@@ -209,7 +223,14 @@ def _vectors(
     Subwords and words are parts of their own in the cache, so that a word list beside the subwords costs no second
     pass over these.
     """
-    load = functools.cache(lambda: recipe.base.transformer(recipe.pooling))
+    is_input = recipe.embeddings == "input"
+
+    @functools.cache
+    def load() -> Any:
+        if not is_input:
+            check_precision(recipe.precision, chosen)
+        return recipe.base.transformer("mean" if is_input else recipe.pooling)
+
     chosen = pick_device(device)
     keys, found, hits = [], [], []
     for part in vocabulary.parts:
@@ -226,14 +247,13 @@ def _vectors(
                 "version": FORWARD_VERSION,
                 "weights": recipe.base.weights_revision,
                 "sequences": part.revision,
-                **({"embeddings": "input"} if recipe.embeddings == "input" else settings),
+                **({"embeddings": "input"} if is_input else settings),
             }
         )
 
         def compute(unfinished: Path, part: Part = part, how: Pass = how) -> dict[str, np.ndarray]:
-            if recipe.embeddings == "input":
+            if is_input:
                 return {"vectors": input_vectors(load(), part.sequences, how)}
-            check_precision(how.precision, how.device)
             vectors = forward_pass(load(), part.sequences, how, shards=unfinished, show_progress=show_progress)
             return {"vectors": vectors}
 
@@ -270,14 +290,13 @@ def _shared_rows(vectors: np.ndarray, recipe: Recipe, key: Any) -> tuple[np.ndar
 
 def _reduce(vectors: np.ndarray, recipe: Recipe, vectors_key: Any) -> np.ndarray:
     dims = recipe.pca_dims
-    if dims == "none" or (isinstance(dims, int) and dims >= len(vectors)):
-        return vectors  # as model2vec does: fewer rows than components cannot be decomposed
+    if dims == "none":
+        return vectors
     key = {"version": ROTATION_VERSION, "vectors": vectors_key}
     if recipe.solver == "sklearn" and isinstance(dims, int):
-        n = min(dims, vectors.shape[1])
-        key |= {"solver": "sklearn", "dims": n, "seed": recipe.seed}
+        key |= {"solver": "sklearn", "dims": dims, "seed": recipe.seed}
         cut, _ = cached_arrays(
-            "rotation", key, lambda _: {"scores": sklearn_scores(np.asarray(vectors), n, recipe.seed)}
+            "rotation", key, lambda _: {"scores": sklearn_scores(np.asarray(vectors), dims, recipe.seed)}
         )
         return cut["scores"]
     rotated, _ = cached_arrays("rotation", key, lambda _: rotate(vectors))

@@ -112,8 +112,11 @@ def forward_pass(
     Returns:
         float32 array of shape (sequences, hidden); what is not a number is 0.
     """
+    import torch
+
     _keep_freed_memory()
     model = model.to(how.device)
+    kind = torch.device(how.device).type  # another kind of device would give other bits
     lengths = np.array([len(sequence) for sequence in sequences])
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -121,9 +124,10 @@ def forward_pass(
     parts = [order[start : start + SHARD_ROWS] for start in range(0, len(order), SHARD_ROWS)]
     with tqdm(total=len(order), desc="forward pass", unit="token", disable=not show_progress) as bar:
         for number, rows in enumerate(parts):
-            file = shards / f"{number:05d}.npy"
-            if file.is_file():
-                vectors[rows] = np.load(file)
+            file = shards / f"{SHARD_ROWS}-{_POSITIONS_PER_BATCH}-{kind}-{number:05d}.npy"
+            finished = _read_shard(file, len(rows))
+            if finished is not None:
+                vectors[rows] = finished
                 bar.update(len(rows))
                 bar.initial = bar.n  # time left is judged by what is computed now
                 continue
@@ -132,6 +136,15 @@ def forward_pass(
                 save_array(file, part)
             vectors[rows] = part
     return np.nan_to_num(vectors, copy=False)
+
+
+def _read_shard(file: Path, n_rows: int) -> np.ndarray | None:
+    """A finished shard; None when it is not there or damaged, as a power cut may leave it."""
+    try:
+        shard = np.load(file)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return shard if len(shard) == n_rows else None
 
 
 def input_vectors(model: Any, sequences: Sequences, how: Pass) -> np.ndarray:

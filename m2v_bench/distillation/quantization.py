@@ -8,8 +8,9 @@ DTYPES: dict[str, type[np.number]] = {"float32": np.float32, "float16": np.float
 def quantize(rows: np.ndarray, dtype: str) -> np.ndarray:
     """`rows` (tokens, dims) in the number type called `dtype`.
 
-    int8 divides by the largest absolute value / 127 and rounds, as model2vec does. The factor is not kept: it is
-    the same for every row, so it cancels when an embedding is normalized or compared by cosine.
+    int8 divides by the largest absolute value / 127 and rounds; model2vec does so in float16, hence may round to the
+    neighbour. The factor is not kept: it is the same for every row, so it cancels when an embedding is normalized or
+    compared by cosine, and scales the embeddings of models that do not normalize.
     """
     if dtype != "int8":
         return rows.astype(DTYPES[dtype], copy=False)
@@ -29,6 +30,8 @@ def quantize_vocabulary(rows: np.ndarray, n_clusters: int, seed: int) -> tuple[n
         The centres, float32 (n_clusters, dims), and each token's centre, int64 (tokens,).
     """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-    kmeans = KMeans(n_clusters=n_clusters, random_state=seed, init="random").fit(rows)
+    with threadpool_limits(limits=1):  # several threads add up their parts in the order in which they end
+        kmeans = KMeans(n_clusters=n_clusters, random_state=seed, init="random").fit(rows)
     return kmeans.cluster_centers_.astype(np.float32), kmeans.predict(rows).astype(np.int64)

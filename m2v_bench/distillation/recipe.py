@@ -7,7 +7,7 @@ from typing import Any
 
 from m2v_bench.cache import content_hash
 from m2v_bench.distillation.base import BaseModel, find_base
-from m2v_bench.distillation.corpus import Corpus
+from m2v_bench.distillation.corpus import COUNTS_VERSION, Corpus
 from m2v_bench.distillation.dialects import SEQUENCES, Dialect, get_dialect
 from m2v_bench.distillation.forward import PRECISIONS
 from m2v_bench.distillation.pooling import POOLINGS
@@ -80,32 +80,27 @@ class Recipe:
         """The vocabulary's name: `model`, `glove`, `glove_subword`, ..., with its size where it was cut."""
         return "model" if self.words is None else self.words.source + "_subword" * self.words.subwords
 
-    def _is_counted(self, setting: str) -> bool:
-        """Whether a number of the model depends on a setting that some models do not look at."""
-        return {
-            "coefficient": WEIGHTINGS[self.weighting].uses_coefficient,
-            "word_pooling": self.words is not None and self.word_pooling != self.preset.word_pooling,
-            "seed": self.clusters is not None or self.solver == "sklearn",
-        }[setting]
-
     @cached_property
     def _unusual(self) -> dict[str, Any]:
         """What differs from the dialect's and the product's defaults, by the name of its setting."""
         preset, words, corpus = self.preset, self.words, self.corpus
+        fed = self.embeddings == "output"  # else no sequence goes through the transformer
+        solved = isinstance(self.pca_dims, int)  # a rotation, and what is cut from it, is exact
+        drawn = self.clusters is not None or (solved and self.solver == "sklearn")
         given: dict[str, tuple[Any, bool]] = {
             "words": (words and len(words.words), words is not None),
             "words_revision": (words and words.revision, words is not None),
             "remove": (str(self.remove), self.remove != UNUSED_TOKENS),
             "embeddings": (self.embeddings, self.embeddings != "output"),
-            "sequence": (self.sequence, self.sequence != preset.sequence),
-            "word_pooling": (self.word_pooling, self._is_counted("word_pooling")),
-            "precision": (self.precision, self.precision != "fp32"),
-            "solver": (self.solver, self.solver != preset.solver),
-            "sif_coefficient": (self.coefficient, self._is_counted("coefficient")),
+            "sequence": (self.sequence, fed and self.sequence != preset.sequence),
+            "word_pooling": (self.word_pooling, fed and words is not None and self.word_pooling != preset.word_pooling),
+            "precision": (self.precision, fed and self.precision != "fp32"),
+            "solver": (self.solver, solved and self.solver != preset.solver),
+            "sif_coefficient": (self.coefficient, WEIGHTINGS[self.weighting].uses_coefficient),
             "corpus": (corpus and corpus.label, corpus is not None),
             "corpus_revision": (corpus and corpus.revision, corpus is not None),
             "vocabulary_quantization": (self.clusters, self.clusters is not None),
-            "seed": (self.seed, self._is_counted("seed")),
+            "seed": (self.seed, drawn),
         }
         return {name: value for name, (value, differs) in given.items() if differs}
 
@@ -116,7 +111,7 @@ class Recipe:
             "base_model": self.base.name.rsplit("/", 1)[-1],
             "dialect": self.dialect,
             "vocabulary": self.vocabulary,
-            "pooling": self.pooling,
+            "pooling": self.pooling if self.embeddings == "output" else None,
             "pca_dims": self.pca_dims,
             "weighting": self.weighting,
             "dtype": self.dtype,
@@ -127,12 +122,13 @@ class Recipe:
     def revision(self) -> str:
         """A hash over the base model's content and every setting that can move a number."""
         versions = [FORWARD_VERSION, ROTATION_VERSION, _ASSEMBLY_VERSION]
+        versions += [COUNTS_VERSION] * (self.corpus is not None)
         return content_hash({**self.variant, "base_revision": self.base.revision, "versions": versions})
 
     @property
     def label(self) -> str:
         """What tables and plots call the model."""
-        preset, words = self.preset, self.words
+        preset, words, unusual = self.preset, self.words, self._unusual
         # what most models share is left out, so that the label stays short
         parts = {
             "M2V": True,
@@ -141,17 +137,17 @@ class Recipe:
             f"{self.vocabulary} {len(words.words) if words else 0:,}": words is not None,
             "input": self.embeddings == "input",
             {"none": "no PCA", "auto": "rotated"}.get(str(self.pca_dims), f"{self.pca_dims}d"): True,
-            f"{self.solver} PCA": self.solver != preset.solver,
+            f"{self.solver} PCA": "solver" in unusual,
             self.weighting: True,
-            f"a={self.coefficient:g}": self._is_counted("coefficient") and self.coefficient != SIF_COEFFICIENT,
+            f"a={self.coefficient:g}": "sif_coefficient" in unusual and self.coefficient != SIF_COEFFICIENT,
             f"on {self.corpus.label if self.corpus else None}": self.corpus is not None,
-            self.pooling: self.pooling != preset.pooling,
-            f"words {self.word_pooling}": self._is_counted("word_pooling") and self.word_pooling != self.pooling,
-            self.sequence: self.sequence != preset.sequence,
-            self.precision: self.precision != "fp32",
+            self.pooling: self.embeddings == "output" and self.pooling != preset.pooling,
+            f"words {self.word_pooling}": "word_pooling" in unusual and self.word_pooling != self.pooling,
+            self.sequence: "sequence" in unusual,
+            self.precision: "precision" in unusual,
             self.dtype: self.dtype != "float16",
             f"{self.clusters} rows": self.clusters is not None,
-            f"seed {self.seed}": self._is_counted("seed") and self.seed != 42,
+            f"seed {self.seed}": "seed" in unusual and self.seed != 42,
             f"without {self.remove}": self.remove != UNUSED_TOKENS,
         }
         return " ".join(part for part, shown in parts.items() if shown)
@@ -206,8 +202,10 @@ def make_recipe(
     for setting, (value, allowed) in chosen.items():
         if value not in allowed:
             raise BenchError(f"{setting}={value}: unknown; allowed: {', '.join(allowed)}")
-    if not 0 < coefficient < 1:
+    if not isinstance(coefficient, int | float) or not 0 < coefficient < 1:
         raise BenchError(f"weighting.coefficient={coefficient}: must lie between 0 and 1, e.g. 1e-4")
+    if not 0 <= seed < 2**32:
+        raise BenchError(f"seed={seed}: must lie between 0 and 2**32 - 1")
     if clusters is not None and clusters < 1:
         raise BenchError(f"quantization.vocabulary={clusters}: must be at least 1, or null for a row per token")
     compile_remove(remove)

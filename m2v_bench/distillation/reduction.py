@@ -80,10 +80,10 @@ def parse_dims(value: object) -> PcaDims:
 
 
 def n_components(dims: PcaDims, variance: np.ndarray) -> int:
-    """How many components `dims` keeps; a size above the number of dimensions rotates without cutting."""
+    """How many components `dims` keeps."""
     if dims == "auto":
         return len(variance)
     if isinstance(dims, float):
         share = np.cumsum(variance) / variance.sum()
         return min(int(np.searchsorted(share, dims)) + 1, len(variance))
-    return min(int(dims), len(variance))
+    return int(dims)

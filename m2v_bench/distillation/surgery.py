@@ -108,7 +108,7 @@ def pruned(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | N
     tokens += multiword
     data = _with_prefix_space(_with_rows(base, tokens, merges.pairs if merges else None))
     _match_as_they_are(data, multiword, tokens)
-    report.added = len(tokens) - n_subwords
+    report.added = len(new) + len(multiword)
     return Rows([(token, known.get(token, token)) for token in tokens], n_subwords, data, report)
 
 
@@ -163,6 +163,8 @@ def _split(
         split = [piece for piece, _ in splitter.pre_tokenize_str(normal)] if splitter and normal else [normal]
         if not split or not normal:
             report.empty += 1
+        elif len(split) > 1 and not words.subwords and remove and remove.match(normal.strip()):
+            report.removed += 1
         elif len(split) > 1:
             text = normal.strip()  # the tokenizer strips around such a token
             report.duplicate += text in multiword
@@ -209,7 +211,10 @@ def _renumber(data: dict[str, Any], tokens: list[str]) -> None:
 
 
 def _with_prefix_space(data: dict[str, Any]) -> dict[str, Any]:
-    """The first word of a text is split as the others are: byte-level tokenizers put a space before it."""
+    """The first word of a text is split as the others are: byte-level tokenizers put a space before it.
+
+    Where another step splits before the bytes, as in Qwen's tokenizers, every part gets one; so do the releases.
+    """
     splitter = data["pre_tokenizer"] or {}
     for part in splitter.get("pretokenizers", [splitter]):
         if part.get("type") == "ByteLevel":

@@ -100,7 +100,8 @@ def load_tokenizer(path: Path) -> BaseTokenizer:
 
     try:
         source = AutoTokenizer.from_pretrained(path, use_fast=True)
-    except (OSError, ValueError, AttributeError) as error:
+    except Exception as error:
+        # transformers and tokenizers raise many kinds of errors, also plain ones; to the user they are one
         raise BenchError(
             f"base_model: {path} has no tokenizer that the `tokenizers` package can run: {error}"
         ) from error

@@ -169,8 +169,10 @@ def _scores(base: BaseTokenizer, tokens: list[str]) -> list[float]:
         known = dict(base.data["model"]["vocab"])
         mean = sum(known.values()) / len(known)
         return [known.get(token, mean) for token in tokens]
-    sizes = [len(token) + token.count(_SPACE) + token.count("Ġ") for token in tokens]
-    return [math.log(size / sum(sizes)) if size else -math.inf for size in sizes]
+    # an empty token, what is left of "##", is as unlikely as the shortest
+    sizes = [max(1, len(token) + token.count(_SPACE) + token.count("Ġ")) for token in tokens]
+    total = sum(sizes)
+    return [math.log(size / total) for size in sizes]
 
 
 def _unsplitting(splitter: dict[str, Any] | None) -> dict[str, Any]:

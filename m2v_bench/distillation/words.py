@@ -1,6 +1,6 @@
 """Word vocabularies: where words come from, and what became of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,9 +41,10 @@ class WordReport:
         given: words in the list, after the cut to `vocabulary.size`.
         empty: nothing was left of them after the base tokenizer's normalization.
         duplicate: they came before, or are subwords of the base model.
-        removed: words and subwords that `vocabulary.remove` took out.
+        removed: words and subwords that `vocabulary.remove` took out; words that the base tokenizer splits stay
+            beside subwords, as in the releases.
         multiword: split by the base tokenizer, hence matched as they are in a text.
-        unsplittable: the base tokenizer has no pieces for them, so their vector is that of the unknown token.
+        unsplittable: the base tokenizer lacks a piece of them, so that the unknown token is fed in its place.
         added: rows made of words.
     """
 
@@ -89,18 +90,14 @@ def load_words(vocabulary: str | Sequence[str], *, subwords: bool | None, size: 
             raise BenchError("vocabulary: the list of words is empty")
     elif vocabulary in ("glove", "glove_subword"):
         folder = fetch([GLOVE_ASSET])[GLOVE_ASSET]
-        source, words = "glove", _first((folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1], size)
+        source, words = "glove", tuple((folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1])
         subwords = vocabulary == "glove_subword" if subwords is None else subwords
     elif vocabulary.startswith("file:"):
         path = Path(vocabulary.removeprefix("file:")).expanduser()
         source, words = path.stem, _read(path)
     else:
         raise BenchError(f"vocabulary.source={vocabulary}: unknown; {_ALLOWED}")
-    return Words(source, _first(words, size), subwords=subwords is not False)
-
-
-def _first(words: Iterable[str], size: int | None) -> tuple[str, ...]:
-    return tuple(words)[:size]
+    return Words(source, words[:size], subwords=subwords is not False)
 
 
 def _read(path: Path) -> tuple[str, ...]:

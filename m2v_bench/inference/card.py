@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from m2v_bench.distillation.dialects import DIALECTS
+
 _CITATION = """@software{minishlab2024model2vec,
   author = {Stephan Tulkens and Thomas van Dongen},
   title  = {Model2Vec: Fast State-of-the-Art Static Embeddings},
@@ -23,9 +25,10 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
     from m2v_bench import __version__
 
     base = config.get("base_model_name")
+    on_hub = base and "/" in base and not base.startswith(("local/", "loaded/", "hub/", "m2v_bench/"))
     recipe: Mapping[str, Any] = config.get("recipe") or {}
     metadata = {
-        "base_model": base,
+        "base_model": base if on_hub else None,
         "library_name": "model2vec",
         "model_name": name,
         "tags": ["embeddings", "static-embeddings", "sentence-transformers"],
@@ -33,6 +36,8 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
     # a JSON value is a YAML value
     front = "\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items() if value)
     made = f"distilled from {base} by m2v_bench {__version__}" if base else f"saved by m2v_bench {__version__}"
+    releases = DIALECTS[recipe["dialect"]].releases if recipe.get("dialect") in DIALECTS else None
+    cut = f", cut from {config['cut_from']}" if "cut_from" in config else ""
     rows = "\n".join(f"| {key} | {value} |" for key, value in recipe.items())
     settings = f"## How it was made\n\n| Setting | Value |\n|---|---|\n{rows}\n\n" if rows else ""
     revision = f" Revision {config['revision']} stands for all of it." if config.get("revision") else ""
@@ -42,7 +47,7 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
 
 # {name}
 
-A static embedding model, {made}: {shape[0]:,} rows of {shape[1]} dimensions ({config["embedding_dtype"]}). The \
+A static embedding model, {made}: {shape[0]:,} rows of {shape[1]} dimensions{cut} ({config["embedding_dtype"]}). The \
 embedding of a text is the mean of its tokens' rows{", divided by its norm" if config["normalize"] else ""}.{revision}
 
 {settings}## How to use it
@@ -57,7 +62,7 @@ sentence-transformers loads it too, but keeps unknown tokens in the mean{_ignore
 
 ## How to cite
 
-The method is Model2Vec's{f", as its releases {recipe['dialect']} compute it" if "dialect" in recipe else ""}:
+The method is Model2Vec's{f", as its releases {releases} compute it" if releases else ""}:
 
 ```bibtex
 {_CITATION}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from m2v_bench.assets import is_offline
 from m2v_bench.cache import write_json
 from m2v_bench.errors import BenchError
 
@@ -55,7 +56,6 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
     Raises:
         BenchError: when there is no such model or a file of it is missing.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     folder = Path(path)
@@ -67,21 +67,18 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
         raise BenchError(f"{folder} is not a static model: {', '.join(missing)} missing")
     # a folder may answer to two layouts; the name of the table decides
     try:
-        tensors = [load_file(folder / layout[1]) for layout in found]
-    except SafetensorError as error:
+        tensors = {layout[1]: load_file(folder / layout[1]) for layout in found}
+        for config, weights, tokenizer, table in found:
+            arrays = tensors[weights]
+            if table in arrays:
+                settings = json.loads((folder / config).read_text(encoding="utf-8"))
+                if "normalize" not in settings:  # sentence-transformers says so by a module
+                    settings["normalize"] = _has_normalize_module(folder)
+                split = Tokenizer.from_file(str(folder / tokenizer))
+                return Files(arrays[table], split, settings, arrays.get("weights"), arrays.get("mapping"))
+    except Exception as error:
+        # safetensors, json and tokenizers have errors of their own, tokenizers a plain Exception
         raise BenchError(f"{folder} is damaged: {error}; copy or make the model again") from error
-    for (config, _, tokenizer, table), arrays in zip(found, tensors, strict=True):
-        if table in arrays:
-            settings = json.loads((folder / config).read_text(encoding="utf-8"))
-            if "normalize" not in settings:  # sentence-transformers says so by a module
-                settings["normalize"] = _has_normalize_module(folder)
-            return Files(
-                arrays[table],
-                Tokenizer.from_file(str(folder / tokenizer)),
-                settings,
-                arrays.get("weights"),
-                arrays.get("mapping"),
-            )
     names = " or ".join(dict.fromkeys(repr(layout[3]) for layout in found))
     raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor {names}")
 
@@ -137,7 +134,8 @@ def _from_hub(name: str, token: str | None) -> Path:
 
     wanted = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, token=token))
+        offline = is_offline("HF_HUB_OFFLINE")
+        return Path(snapshot_download(name, allow_patterns=wanted, token=token, local_files_only=offline))
     except Exception as error:
         # the hub client raises many kinds of errors; to the user they are one
         raise BenchError(f"{name} is neither a folder nor a model that the hub gives: {error}") from error

@@ -55,7 +55,7 @@ class StaticModel:
         vocabulary = self.tokenizer.get_vocab()
         n_rows = len(self.table) if mapping is None else len(mapping)
         if len(vocabulary) != n_rows:
-            raise ValueError(f"the tokenizer has {len(vocabulary)} tokens but there are rows for {n_rows}")
+            raise BenchError(f"the tokenizer has {len(vocabulary)} tokens but there are rows for {n_rows}")
         self._median_token_length = int(np.median([len(token) for token in vocabulary]))
         model = json.loads(self.tokenizer.to_str())["model"]
         unknown = model.get("unk_token")
@@ -174,8 +174,12 @@ class StaticModel:
             name: what the card calls the model; the folder's name when None.
         """
         folder = Path(folder)
+        kept = dict(self.config)
+        if kept.get("hidden_dim") not in (None, self.dims):
+            kept.pop("revision", None)  # it stands for the model before its dimensions were cut
+            kept["cut_from"] = kept["hidden_dim"]
         config = {
-            **self.config,
+            **kept,
             "model_type": "model2vec",
             "architectures": ["StaticModel"],
             "hidden_dim": self.dims,

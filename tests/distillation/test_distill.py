@@ -151,6 +151,27 @@ def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict
     assert changed.label != default.label
 
 
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({"weighting": "idf", "corpus": "a.csv"}, {"corpus": "b.csv"}),
+        ({"weighting": "idf", "corpus": "a.csv"}, {"column": "other"}),
+        ({"clusters": 1000}, {"seed": 1}),
+        ({"vocabulary": ["zyzzyva", "quokka"] * 200}, {"vocabulary": ["zyzzyva", "quagga"] * 200}),
+        ({"vocabulary": ["zyzzyva"] * 300}, {"subwords": False}),
+        ({"vocabulary": ["zyzzyva"] * 300, "dialect": "m2v-0.1"}, {"sequence": "template"}),
+    ],
+)
+def test_what_lies_outside_the_settings_moves_the_revision_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], change: dict[str, Any]
+):
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        Path(f"{name}.csv").write_text(f"text,other\n{name},c\n")
+    before, after = (make_recipe("all-MiniLM-L6-v2", **{**settings, **more}) for more in ({}, change))
+    assert before.revision != after.revision
+
+
 def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_path: Path):
     folders = [tmp_path / "a" / "model", tmp_path / "b" / "model"]
     for folder, text in zip(
@@ -158,6 +179,7 @@ def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_pat
     ):
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(text)
+        (folder / "model.safetensors").touch()
     first, second = (make_recipe(str(folder)) for folder in folders)
     assert first.name == second.name
     assert first.revision != second.revision
@@ -165,7 +187,13 @@ def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_pat
 
 @pytest.mark.parametrize(
     ("setting", "change"),
-    [({"weighting": "none"}, {"coefficient": 1e-3}), ({}, {"seed": 1}), ({"weighting": "none"}, {"column": "body"})],
+    [
+        ({"weighting": "none"}, {"coefficient": 1e-3}),
+        ({}, {"seed": 1}),
+        ({"solver": "sklearn", "pca_dims": "auto"}, {"seed": 1}),
+        ({"weighting": "none"}, {"column": "body"}),
+        ({"embeddings": "input"}, {"pooling": "last", "sequence": "swapped", "precision": "bf16"}),
+    ],
 )
 def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[str, Any], change: dict[str, Any]):
     before, after = (make_recipe("all-MiniLM-L6-v2", **setting, **more) for more in ({}, change))
@@ -186,6 +214,8 @@ def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[s
         ({"dtype": "int4"}, r"quantization\.dtype=int4: unknown; allowed: float32, float16, int8"),
         ({"clusters": 0}, r"quantization\.vocabulary=0: must be at least 1"),
         ({"coefficient": 1.0}, r"weighting\.coefficient=1\.0: must lie between 0 and 1"),
+        ({"coefficient": None}, r"weighting\.coefficient=None: must lie between 0 and 1"),
+        ({"seed": -1}, r"seed=-1: must lie between 0 and"),
         ({"remove": "("}, r"vocabulary\.remove='\(' is not a regular expression"),
         ({"pca_dims": 385}, r"pca\.dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed"),
         ({"base_revision": "abc"}, r"base_model\.revision=abc: only a model from the hub has revisions"),
@@ -203,6 +233,7 @@ def test_a_bad_setting_is_named_with_what_is_allowed(settings: dict[str, Any], m
     [
         ({"vocabulary": ["a", "A"] * 20, "subwords": False}, r"pca\.dims=16: only 2 words are left of words"),
         ({"vocabulary_quantization": 500}, r"quantization\.vocabulary=500: there are only 397 tokens"),
+        ({"vocabulary_quantization": 10}, r"pca\.dims=16: there are only 10 rows"),
     ],
 )
 def test_what_only_the_vocabulary_tells_is_told_before_the_forward_pass(

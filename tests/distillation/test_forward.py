@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,15 +123,23 @@ def test_what_is_finished_is_not_computed_again(base: BaseModel, tmp_path: Path,
 
 # 600 words of the real model in shards of 64, in a process of its own that can be killed
 _PROCESS = """
-    import sys
+    import os, signal, sys
     from m2v_bench import distill
     from m2v_bench.distillation import forward
     forward.SHARD_ROWS = 64
+    save, computed = forward.save_array, []
+    def save_and_count(file, part):
+        save(file, part)
+        computed.append(file)
+        if len(computed) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    forward.save_array = save_and_count
     model = distill("all-MiniLM-L6-v2", vocabulary="glove", vocabulary_size=600, pca_dims="none", weighting="none",
                     quantize_to="float32", show_progress=False)
     model.save_pretrained(sys.argv[1])
+    print(len(computed))
 """
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -144,37 +151,35 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     (tmp_path / "cache" / "assets").symlink_to(folder)
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "cache"))
 
-    def start(out: Path, **options: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", textwrap.dedent(_PROCESS), str(out)]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+    def start(out: Path, killed_after: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", textwrap.dedent(_PROCESS), str(out), str(killed_after)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
     return start
 
 
 def test_a_pass_that_is_killed_goes_on_and_gives_the_same_file(start: Start, tmp_path: Path):
-    def shards() -> set[Path]:
-        return set((tmp_path / "cache" / "forward").glob("*.unfinished/*.npy"))
-
-    process = start(tmp_path / "killed")
-    try:
-        deadline = time.monotonic() + 120
-        while len(shards()) < 2 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    finished = {file: file.stat().st_mtime_ns for file in shards()}
-    assert 2 <= len(finished) < 10
+    assert start(tmp_path / "killed", killed_after=3).returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "cache" / "forward").glob("*.unfinished/*.npy"))) == 3
     assert not (tmp_path / "killed").exists()
 
-    again = start(tmp_path / "resumed")
-    assert (again.communicate()[1], again.returncode) == ("", 0)
-    assert not shards()
+    resumed = start(tmp_path / "resumed")
+    assert (resumed.stderr, resumed.stdout) == ("", "7\n")  # of ten shards
+    assert not list((tmp_path / "cache" / "forward").glob("*.unfinished"))
     shutil.rmtree(tmp_path / "cache" / "forward")
     undisturbed = start(tmp_path / "undisturbed")
-    assert (undisturbed.communicate()[1], undisturbed.returncode) == ("", 0)
-    resumed, whole = (tmp_path / name / "model.safetensors" for name in ("resumed", "undisturbed"))
-    assert resumed.read_bytes() == whole.read_bytes()
+    assert (undisturbed.stderr, undisturbed.stdout) == ("", "10\n")
+    one, other = (tmp_path / name / "model.safetensors" for name in ("resumed", "undisturbed"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_damaged_shard_is_computed_again(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forward, "SHARD_ROWS", 2)
+    whole = passed(base, SEQUENCES, tmp_path)
+    for file, length in zip(sorted((tmp_path / "shards").glob("*.npy")), (0, 100, 1_000), strict=True):
+        with file.open("r+b") as damaged:
+            damaged.truncate(length)
+    assert passed(base, SEQUENCES, tmp_path).tobytes() == whole.tobytes()
 
 
 def test_a_disk_that_fills_up_keeps_the_finished_shards(start: Start, tmp_path: Path):
@@ -182,13 +187,12 @@ def test_a_disk_that_fills_up_keeps_the_finished_shards(start: Start, tmp_path: 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
-    process = start(tmp_path / "out", preexec_fn=no_file_above_150_kb)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    assert "cannot write to the cache folder" in errors
-    assert "Set M2V_BENCH_CACHE to a folder that can be written and has room" in errors
+    full = start(tmp_path / "out", preexec_fn=no_file_above_150_kb)
+    assert full.returncode == 1
+    assert "cannot write to the cache folder" in full.stderr
+    assert "Set M2V_BENCH_CACHE to a folder that can be written and has room" in full.stderr
     assert len(list((tmp_path / "cache" / "forward").glob("*.unfinished/*.npy"))) == 10
-    assert start(tmp_path / "out").wait() == 0
+    assert start(tmp_path / "out").stdout == "0\n"  # nothing is left to compute
 
 
 def test_a_model_without_a_pooler_output_is_told():

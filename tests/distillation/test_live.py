@@ -16,8 +16,6 @@ from tests.golden.compare import (
     cosine_distances,
     our_model,
     row_tolerance,
-    rows_of,
-    tokens_of,
 )
 from tests.golden.make_golden import environment, run_worker, tokenizer_lengths
 
@@ -47,7 +45,7 @@ def test_table_and_embeddings(release: Release, case: Case, scratch: Path, real_
     if "error" in info:
         pytest.skip(f"the program refuses: {info['error']}")
     ours = our_model(release.dialect, case, scratch)
-    assert tokens_of(ours) == info["tokens"]
+    assert list(ours.tokens) == info["tokens"]
     assert ours.table.shape == theirs["table"].shape
 
     if "mapping" in theirs:
@@ -62,7 +60,6 @@ def test_table_and_embeddings(release: Release, case: Case, scratch: Path, real_
     limit = row_tolerance(release.dialect, case)
     assert np.linalg.norm(differences) <= limit * np.linalg.norm(norms)
     assert (differences <= 10 * limit * norms + 1e-7).all()
-    assert rows_of(ours, range(len(info["tokens"]))).shape[0] == len(info["tokens"])
 
     if fed_otherwise:
         return

@@ -34,7 +34,6 @@ def test_number_of_components(vectors: np.ndarray):
     variance = np.array([6.0, 3.0, 0.9, 0.1])
     assert n_components(2, variance) == 2
     assert n_components("auto", variance) == 4
-    assert n_components(100, variance) == 4  # rotates without cutting
     assert n_components(0.5, variance) == 1
     assert n_components(0.95, variance) == 3
 

@@ -10,9 +10,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel, distill
+from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH
 from tests.golden.cases import MINILM, UNPADDED, Case, base_folder, words
-
-MAX_LENGTH = 512
 
 
 def row_tolerance(dialect: str, case: Case) -> float:
@@ -39,12 +38,6 @@ def our_model(dialect: str, case: Case, scratch: Path) -> StaticModel:
     return distill(
         base, dialect=dialect, pca_dims=case.pca_dims, quantize_to="float32", show_progress=False, **settings
     )
-
-
-def tokens_of(model: StaticModel) -> list[str]:
-    """The tokens in row order."""
-    vocabulary = model.tokenizer.get_vocab()
-    return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
 def rows_of(model: StaticModel, ids: Sequence[int]) -> np.ndarray:
@@ -93,13 +86,13 @@ class ProgramRule:
         if data["model"]["type"] == "Unigram" and self.unknown_id is not None:
             data["model"]["unk_id"] = self.unknown_id
         tokenizer = Tokenizer.from_str(json.dumps(data))
-        cut = [text[: MAX_LENGTH * self.median_token_length] for text in texts]
+        cut = [text[: DEFAULT_MAX_LENGTH * self.median_token_length] for text in texts]
         length, filler = self.padding or (0, 0)
         found = []
         for encoding in tokenizer.encode_batch_fast(cut, add_special_tokens=False):
             ids = encoding.ids[: self.truncation]
             ids += [filler] * (length - len(ids))
-            found.append([i for i in ids if i != self.unknown_id][:MAX_LENGTH])
+            found.append([i for i in ids if i != self.unknown_id][:DEFAULT_MAX_LENGTH])
         return found
 
     def encode(self, model: StaticModel, texts: Sequence[str]) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel
+from m2v_bench.errors import BenchError
 from tests.conftest import tiny_static_model
 
 
@@ -87,7 +88,7 @@ def test_a_long_list_shows_its_progress(capsys: pytest.CaptureFixture[str]):
 
 def test_a_table_of_the_wrong_length_is_refused():
     tiny = tiny_static_model()
-    with pytest.raises(ValueError, match="6 tokens but there are rows for 5"):
+    with pytest.raises(BenchError, match="6 tokens but there are rows for 5"):
         StaticModel(tiny.table[:5], tiny.tokenizer)
 
 
