@@ -1,6 +1,5 @@
 """What a user mistypes, in processes of their own: one message that names the fix, and a failing exit."""
 
-
 import pytest
 
 from tests.conftest import Cli

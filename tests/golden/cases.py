@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from tests.golden.tiny_models import build_bpe, build_unigram
+from tests.golden.tiny_models import build_bpe, build_qwen, build_unigram
 
 MINILM = "all-MiniLM-L6-v2"
 # Its tokenizer file fills every text up to 128 tokens, which most model files do not, and which some releases obey:
@@ -50,7 +50,7 @@ class Case:
 
     Attributes:
         name: what the golden file and the tests call it.
-        base: `MINILM`, `UNPADDED`, or the tiny model `bpe` or `unigram`.
+        base: `MINILM`, `UNPADDED`, or the tiny model `bpe`, `unigram` or `qwen`.
         words: `glove` (the 2,000 most frequent words), `added` (`ADDED_WORDS`) or None.
         subwords: whether the base model's own tokens are kept.
         pca_dims: as the program takes it.
@@ -89,6 +89,7 @@ _EARLY = (
     *_ADDED,
 )
 _UNPADDED_GLOVE = Case("minilm-glove", UNPADDED, "glove", pca_dims=256)
+_QWEN = (Case("qwen", "qwen"), Case("qwen-added", "qwen", "added"))
 _OPTIONS = (
     Case("bpe-last", "bpe", options={"pooling": "last"}),
     Case("bpe-first", "bpe", options={"pooling": "first"}),
@@ -119,6 +120,8 @@ RELEASES: tuple[Release, ...] = (
             Case("minilm-glove-padded", MINILM, "glove", pca_dims=None, options={"sif_coefficient": None}),
             *_TINY,
             *_ADDED,
+            *_QWEN,
+            Case("qwen-last", "qwen", options={"pooling": "last"}),
             *_OPTIONS,
         ),
     ),
@@ -133,7 +136,7 @@ def base_folder(base: str, scratch: Path) -> Path:
         return fetch([MINILM])[MINILM]
     folder = scratch / base
     if not folder.is_dir():
-        {"bpe": build_bpe, "unigram": build_unigram, UNPADDED: build_unpadded}[base](folder)
+        {"bpe": build_bpe, "unigram": build_unigram, "qwen": build_qwen, UNPADDED: build_unpadded}[base](folder)
     return folder
 
 

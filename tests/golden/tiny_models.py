@@ -1,6 +1,6 @@
-"""Tiny encoders with a byte-level BPE and a Unigram tokenizer: every kind of tokenizer at the cost of seconds.
+"""Tiny models with byte-level BPE and Unigram tokenizers: every kind of tokenizer at the cost of seconds.
 
-Both are repeatable: the tokenizers are made from a generated English text, the weights drawn from a fixed seed.
+All are repeatable: the tokenizers are made from a generated English text, the weights drawn from a fixed seed.
 """
 
 import json
@@ -45,6 +45,43 @@ def build_bpe(folder: Path) -> Path:
     data = json.loads(tokenizer.to_str())
     data["model"]["vocab"][MASK] = len(data["model"]["vocab"])
     return _save(folder, data, RobertaModel, RobertaConfig)
+
+
+def build_qwen(folder: Path) -> Path:
+    """A Qwen-like decoder in `folder`: a split before its byte-level BPE, no unknown token, special ones beside it."""
+    from transformers import Qwen2Config, Qwen2Model
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    words = Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+(?!\S)|\s+"
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(words, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY_SIZE - 2, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(_text(), trainer)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>"])
+    end = ("<|endoftext|>", tokenizer.token_to_id("<|endoftext|>"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <|endoftext|>", special_tokens=[end])
+    tokenizer.decoder = decoders.ByteLevel()
+    model = Qwen2Model(
+        Qwen2Config(
+            vocab_size=VOCABULARY_SIZE,
+            hidden_size=HIDDEN,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=130,
+        )
+    )
+    settings = {"eos_token": end[0], "pad_token": end[0]}
+    return _write(folder, model, json.loads(tokenizer.to_str()), settings)
 
 
 def build_unigram(folder: Path) -> Path:
@@ -96,8 +133,6 @@ def _text() -> list[str]:
 
 
 def _save(folder: Path, data: dict[str, Any], model_class: Any, config_class: Any) -> Path:
-    import torch
-
     vocabulary = data["model"]["vocab"]
     special = {token["content"] for token in data["added_tokens"]}
     assert special == set(SPECIAL)
@@ -114,18 +149,7 @@ def _save(folder: Path, data: dict[str, Any], model_class: Any, config_class: An
         pad_token_id=1,
         eos_token_id=2,
     )
-    model = model_class(config)
-    rng = np.random.default_rng(1)
-    with torch.no_grad():
-        for name, weight in sorted(model.named_parameters()):
-            values = rng.normal(scale=0.3, size=tuple(weight.shape))
-            offset = 1.0 if "LayerNorm.weight" in name else 0.0
-            weight.copy_(torch.from_numpy(values + offset))
-    model.save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
-    settings = {
-        # the plain class: every version of transformers then takes tokenizer.json as it is
-        "tokenizer_class": "PreTrainedTokenizerFast",
+    special_tokens = {
         "bos_token": "<s>",
         "eos_token": "</s>",
         "cls_token": "<s>",
@@ -133,6 +157,25 @@ def _save(folder: Path, data: dict[str, Any], model_class: Any, config_class: An
         "unk_token": "<unk>",
         "pad_token": "<pad>",
         "mask_token": MASK,
+    }
+    return _write(folder, model_class(config), data, special_tokens)
+
+
+def _write(folder: Path, model: Any, data: dict[str, Any], special_tokens: dict[str, str]) -> Path:
+    import torch
+
+    rng = np.random.default_rng(1)
+    with torch.no_grad():
+        for name, weight in sorted(model.named_parameters()):
+            values = rng.normal(scale=0.3, size=tuple(weight.shape))
+            offset = 1.0 if "norm" in name.lower() and name.endswith(".weight") else 0.0
+            weight.copy_(torch.from_numpy(values + offset))
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
+    settings = {
+        # the plain class: every version of transformers then takes tokenizer.json as it is
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **special_tokens,
         "model_max_length": 128,
         "clean_up_tokenization_spaces": False,
     }
