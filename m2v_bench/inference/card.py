@@ -58,7 +58,7 @@ from m2v_bench import StaticModel  # or: from model2vec import StaticModel
 embeddings = StaticModel.from_pretrained("{name}").encode(["a text", "another"])
 ```
 
-sentence-transformers loads it too, but keeps unknown tokens in the mean{_ignored(config)}.
+{_sentence_transformers(config)}
 
 ## How to cite
 
@@ -70,5 +70,9 @@ The method is Model2Vec's{f", as its releases {releases} compute it" if releases
 {f"{chr(10)}Please cite the base model, {base}, as well.{chr(10)}" if base else ""}"""
 
 
-def _ignored(config: Mapping[str, Any]) -> str:
-    return ", and knows no token weights and shared rows" if config.get("vocabulary_quantization") else ""
+def _sentence_transformers(config: Mapping[str, Any]) -> str:
+    if config["embedding_dtype"] == "int8":
+        return "sentence-transformers cannot load it, as it takes tables of floating point only."
+    if config.get("vocabulary_quantization"):
+        return "sentence-transformers cannot use it, as it knows no rows that tokens share."
+    return "sentence-transformers loads it too, but keeps unknown tokens in the mean."

@@ -76,6 +76,18 @@ def test_sentence_transformers_keeps_the_unknown_token(tmp_path: Path):
     assert np.abs(theirs[1] - model.encode("good zebra")).max() > 0.01
 
 
+def test_what_sentence_transformers_cannot_load_the_card_says(tmp_path: Path):
+    from sentence_transformers import SentenceTransformer
+
+    tiny = tiny_static_model()
+    StaticModel((20 * tiny.table).astype(np.int8), tiny.tokenizer).save_pretrained(tmp_path / "int8")
+    assert "sentence-transformers cannot load it" in (tmp_path / "int8" / "README.md").read_text()
+    with pytest.raises(RuntimeError, match="floating point"):
+        SentenceTransformer(str(tmp_path / "int8"))
+    shared_rows().save_pretrained(tmp_path / "shared")
+    assert "sentence-transformers cannot use it" in (tmp_path / "shared" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_static_embedding_of_sentence_transformers_is_read(tmp_path: Path, nested: bool):
     from sentence_transformers import SentenceTransformer
