@@ -2,6 +2,7 @@
 
 import re
 
+from m2v_bench.distillation.dialects import DIALECTS
 from tests.quote import BLOCK, ROOT, render
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,3 +25,11 @@ def test_pictures_and_commands_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"`?make ([a-z-]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_dialects_are_those_of_the_code():
+    rows = re.findall(r"^\| `(m2v-[0-9.]+)` \| ([^|]+?) \| ([^|]+?) \| .* \| `(\w+)` \|$", README, re.MULTILINE)
+    sequences = {"swapped": "swapped", "the tokenizer's template": "template"}
+    assert [(name, releases, sequences[around], weighting) for name, releases, around, weighting in rows] == [
+        (name, dialect.releases, dialect.sequence, dialect.weighting) for name, dialect in DIALECTS.items()
+    ]
