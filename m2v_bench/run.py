@@ -174,9 +174,12 @@ def _recipe(settings: Config) -> Recipe:
 
 def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
     model = distillation.model
+    tokens = f"{len(model.tokens):,} tokens"
+    if model.mapping is not None:
+        tokens += f" that share {len(model.table):,} rows"
     source = "forward pass read from the cache" if distillation.forward_cached else "one forward pass"
     print(
-        f"distilled {recipe.label}: {len(model.table):,} tokens x {model.dims}, {recipe.dtype}, "
+        f"distilled {recipe.label}: {tokens} x {model.dims}, {recipe.dtype}, "
         f"{model.table.nbytes / 1e6:.0f} MB, in {sum(distillation.seconds.values()):.1f} s ({source}; "
         f"{str(distillation.words) or 'nothing removed'})",
         flush=True,

@@ -1,6 +1,7 @@
 """From a sentence transformer to a static model."""
 
 import functools
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -154,6 +155,13 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
     weights = WEIGHTINGS[recipe.weighting](tokens, recipe.coefficient)
     mapping = None
     if recipe.clusters is not None:
+        if show_progress:  # k-means tells nothing of its progress
+            print(
+                f"k-means of {len(vectors):,} tokens into {recipe.clusters:,} rows, which takes minutes unless it was "
+                "computed before",
+                file=sys.stderr,
+                flush=True,
+            )
         vectors, mapping, vectors_key = _shared_rows(vectors, recipe, vectors_key)
     rows = _reduce(vectors, recipe, vectors_key)
     if mapping is None:
@@ -209,9 +217,10 @@ def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
         )
     n_rows = recipe.clusters or len(vocabulary.tokens)
     if isinstance(recipe.pca_dims, int) and recipe.pca_dims >= n_rows:
+        whose = f"quantization.vocabulary={recipe.clusters} leaves" if recipe.clusters else "the vocabulary has"
         raise BenchError(
-            f"pca.dims={recipe.pca_dims}: there are only {n_rows} rows, and fewer rows than components cannot be "
-            f"decomposed; allowed: 1 to {n_rows - 1}, or none"
+            f"pca.dims={recipe.pca_dims}: {whose} {n_rows} rows, too few for so many components; "
+            f"allowed: pca.dims from 1 to {n_rows - 1}, or none"
         )
 
 

@@ -1,7 +1,7 @@
 """Word vocabularies: where words come from, and what became of them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -58,11 +58,17 @@ class WordReport:
 
     def __str__(self) -> str:
         """What is not zero, in words."""
-        counts = {name: count for name, count in asdict(self).items() if count and name not in ("given", "added")}
-        listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        if not self.given:
-            return listed
-        return f"{self.added:,} of {self.given:,} words added" + (f"; {listed}" if listed else "")
+        kinds = {"of several parts": self.multiword, "with unknown pieces": self.unsplittable}
+        left_out = {"empty": self.empty, "duplicate or subwords already": self.duplicate}
+        parts = [f"{self.added:,} of {self.given:,} words added"] if self.given else []
+        parts += [f"of these {_listed(kinds)}"] if any(kinds.values()) else []
+        parts += [f"left out {_listed(left_out)}"] if any(left_out.values()) else []
+        parts += [f"{self.removed:,} tokens removed by the pattern"] if self.removed else []
+        return "; ".join(parts)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
 def load_words(vocabulary: str | Sequence[str], *, subwords: bool | None, size: int | None) -> Words | None:
@@ -106,10 +112,10 @@ def _read(path: Path) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(
-            f"{setting}: not UTF-8 (byte {error.start}); convert it: iconv -f LATIN1 -t UTF-8 FILE"
+            f"{setting}: not UTF-8 (byte {error.start}); convert it: iconv -f LATIN1 -t UTF-8 OLD > NEW"
         ) from error
     except OSError as error:
         raise BenchError(f"{setting}: cannot be read ({error.strerror}); one word per line is expected") from error
     if not text.strip():
-        raise BenchError(f"{setting}: the file is empty; one word per line is expected, most frequent first")
+        raise BenchError(f"{setting}: the file is empty or blank; one word per line is expected, most frequent first")
     return tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))

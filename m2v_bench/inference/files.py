@@ -132,6 +132,8 @@ def _has_normalize_module(folder: Path) -> bool:
 def _from_hub(name: str, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
+    if Path(name).is_absolute() or len(Path(name).parts) > 2:
+        raise BenchError(f"{name}: no such folder; name the folder of a static model, or one on the hub (org/name)")
     wanted = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
     try:
         offline = is_offline("HF_HUB_OFFLINE")

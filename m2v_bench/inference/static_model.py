@@ -61,6 +61,10 @@ class StaticModel:
         unknown = model.get("unk_token")
         self._unknown_id = vocabulary.get(unknown) if unknown is not None else model.get("unk_id")
 
+    def __repr__(self) -> str:
+        rows, dims = self.table.shape
+        return f"StaticModel({rows:,} rows x {dims}, {self.table.dtype}, normalize={self.normalize})"
+
     @property
     def dims(self) -> int:
         """Dimensions of an embedding."""

@@ -233,7 +233,7 @@ def test_a_bad_setting_is_named_with_what_is_allowed(settings: dict[str, Any], m
     [
         ({"vocabulary": ["a", "A"] * 20, "subwords": False}, r"pca\.dims=16: only 2 words are left of words"),
         ({"vocabulary_quantization": 500}, r"quantization\.vocabulary=500: there are only 397 tokens"),
-        ({"vocabulary_quantization": 10}, r"pca\.dims=16: there are only 10 rows"),
+        ({"vocabulary_quantization": 10}, r"pca\.dims=16: quantization\.vocabulary=10 leaves 10 rows"),
     ],
 )
 def test_what_only_the_vocabulary_tells_is_told_before_the_forward_pass(

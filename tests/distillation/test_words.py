@@ -65,5 +65,6 @@ def test_what_cannot_be_is_told(vocabulary: str, settings: dict[str, object], me
 
 def test_the_report_tells_what_is_not_zero():
     report = WordReport(given=10, added=6, duplicate=3, empty=1)
-    assert str(report) == "6 of 10 words added; 1 empty, 3 duplicate"
-    assert str(WordReport(removed=994)) == "994 removed"
+    assert str(report) == "6 of 10 words added; left out 1 empty, 3 duplicate or subwords already"
+    assert str(WordReport(removed=994)) == "994 tokens removed by the pattern"
+    assert "of these 2 of several parts" in str(WordReport(given=3, added=3, multiword=2))

@@ -181,3 +181,8 @@ def test_damaged_files_are_told(tmp_path: Path):
         file.truncate(100)
     with pytest.raises(BenchError, match="is damaged"):
         StaticModel.from_pretrained(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_told_without_asking_the_hub(tmp_path: Path):
+    with pytest.raises(BenchError, match="nothing: no such folder; name the folder of a static model"):
+        StaticModel.from_pretrained(tmp_path / "nothing")

@@ -29,6 +29,7 @@ def test_shapes_and_dtype():
     assert model.encode("cat").shape == (8,)
     assert model.encode(["cat"]).shape == (1, 8)
     assert model.encode(["cat"]).dtype == np.float32
+    assert repr(model) == "StaticModel(6 rows x 8, float32, normalize=True)"
 
 
 def test_batch_size_does_not_change_an_embedding():
