@@ -45,7 +45,7 @@ golden: $(call stamp,test)  ## write tests/golden anew with the releases of mode
 bench-run:  ## time `make run` in a fresh clone with an empty cache
 	$(PYTHON) tests/bench_run.py
 
-bench-distill: $(call stamp,test)  ## time and memory of a distillation beside model2vec 0.10 (after make golden)
+bench-distill: $(call stamp,test)  ## time and memory of a distillation beside model2vec 0.10
 	$(PY) -m tests.bench_distill $(ARGS)
 
 readme:  ## put the numbers of the result files into the README

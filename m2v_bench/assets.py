@@ -120,27 +120,27 @@ def fetch(names: Iterable[str]) -> dict[str, Path]:
     return folders
 
 
-def resolve_model(name: str, revision: str | None = None) -> ModelFolder:
-    """The folder of a base model: a local path, a catalog name, or a name on the model hub.
+def resolve_model(name: str, revision: str | None = None, *, setting: str = "base_model") -> ModelFolder:
+    """The folder of a model: a local path, a catalog name, or a name on the model hub.
 
-    `revision` is the commit to take from the hub; the newest when None.
+    `revision` is the commit to take from the hub; the newest when None. `setting` is where both stand, for errors.
 
     Raises:
         BenchError: when `name` is none of these or cannot be downloaded.
     """
     asset, folder = catalog().get(name), Path(name).expanduser()
     if revision is not None and (folder.is_dir() or asset is not None):
-        raise BenchError(f"base_model.revision={revision}: only a model from the hub has revisions; leave it null")
+        raise BenchError(f"{setting}.revision={revision}: only a model from the hub has revisions; leave it null")
     if folder.is_dir():
         path = folder.resolve()
         public = f"local/{path.name}"
     elif asset is not None and asset.kind == "model":
         path, public = fetch([name])[name], asset.model_name or name
     else:
-        path = _from_hub(name, revision)
+        path = _from_hub(name, revision, setting)
         public = name if "/" in name else f"hub/{name}"
-    if not (path / "config.json").is_file() and not (path / "model.safetensors").is_file():
-        raise BenchError(f"base_model.name={name}: {path} holds no model (no config.json, no model.safetensors)")
+    if not any((path / file).is_file() for file in ("config.json", "model.safetensors", "modules.json")):
+        raise BenchError(f"{setting}.name={name}: {path} holds no model (no config.json, no model.safetensors)")
     return ModelFolder(public, path, _model_revision(path))
 
 
@@ -252,32 +252,34 @@ def _prepare_onnx_bert(folder: Path, **options: Any) -> None:
 _PREPARE: dict[str, Callable[..., None]] = {"glove": _prepare_glove, "onnx_bert": _prepare_onnx_bert}
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def _from_hub(name: str, revision: str | None, setting: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     known = ", ".join(asset.name for asset in catalog().values() if asset.kind == "model")
     help_ = (
         f"Allowed: a folder that holds a transformer, a name on the model hub (org/name), or one of: {known}.\n"
-        f"Without a hub, copy the model's folder to this machine and set base_model.name=/path/to/folder."
+        f"Without a hub, copy the model's folder to this machine and set {setting}.name=/path/to/folder"
+        f"{'' if revision is None else f' {setting}.revision=null'}."
     )
     try:
         return Path(
             snapshot_download(
                 name,
                 revision=revision,
-                allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"],
+                # models of word vectors, of which some are older than safetensors, keep theirs in a folder
+                allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors", "*_WordEmbeddings/*.bin"],
                 ignore_patterns=["onnx/*", "openvino/*"],
                 local_files_only=is_offline("HF_HUB_OFFLINE"),
             )
         )
     except (RepositoryNotFoundError, HFValidationError) as error:
-        raise BenchError(f"base_model.name={name}: no such folder and no such model on the hub.\n{help_}") from error
+        raise BenchError(f"{setting}.name={name}: no such folder and no such model on the hub.\n{help_}") from error
     except Exception as error:
         # the hub client raises many kinds of network errors; to the user they are one
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BenchError(
-            f"base_model.name={name}: not a folder on this machine, and the model hub gave: {reason}\n{help_}"
+            f"{setting}.name={name}: not a folder on this machine, and the model hub gave: {reason}\n{help_}"
         ) from error
 
 

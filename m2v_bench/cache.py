@@ -149,6 +149,14 @@ def save_array(path: Path, array: np.ndarray) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], *, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that everybody may read, which safetensors' own writer does not allow."""
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    path.write_bytes(save(contiguous, metadata=metadata))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON so that a reader sees the old file or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,27 +3,20 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 from m2v_bench import __version__
+from m2v_bench.analysis.grid import FORMATS, Format, Grid
+from m2v_bench.analysis.signature import AGGREGATIONS
 from m2v_bench.errors import BenchError
+
+_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb; exit with 1 and one message when it cannot be done."""
-    parser = argparse.ArgumentParser(
-        prog="m2v-bench",
-        description="Assets of the bench. Experiments are run with `python -m m2v_bench` (its --help says how).",
-    )
-    parser.add_argument("--version", action="version", version=f"m2v_bench {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    fetch = verbs.add_parser("fetch", help="download assets into the cache ahead of time")
-    fetch.add_argument(
-        "names", nargs="*", metavar="NAME", help="asset names; none means all that the embedded default needs"
-    )
-    fetch.set_defaults(run=_fetch)
-    assets = verbs.add_parser("assets", help="list assets: name, source, licence, size, state")
-    assets.set_defaults(run=_assets)
-    arguments = parser.parse_args(argv)
+    arguments = _parse(_parser(), argv)
     try:
         arguments.run(arguments)
     except BenchError as error:
@@ -34,12 +27,60 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="m2v-bench",
+        description="Assets and results of the bench. "
+        "Experiments are run with `python -m m2v_bench` (its --help says how).",
+    )
+    parser.add_argument("--version", action="version", version=f"m2v_bench {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_fetch(verbs)
+    _add_assets(verbs)
+    _add_compare(verbs)
+    _add_table(verbs)
+    _add_bundle(verbs)
+    _add_doctor(verbs)
+    _add_published(verbs)
+    _add_verify(verbs)
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """As `parse_args`, and the words of a verb may also stand behind its options, which argparse leaves over."""
+    arguments, later = parser.parse_known_args(argv)
+    compared = arguments.verb == "compare"
+    words: list[str] = arguments.models if compared else getattr(arguments, "words", [])
+    unknown = [word for word in later if word.startswith("-") or not (compared or "=" in word)]
+    if unknown or (later and not (compared or hasattr(arguments, "words"))):
+        parser.error(f"unrecognized arguments: {' '.join(unknown or later)}")
+    words.extend(later)
+    return arguments
+
+
+def _add_config_dir(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--config-dir", metavar="DIR", help="folder of your own config files, as of a run")
+
+
+def _add_fetch(verbs: _Verbs) -> None:
+    fetch = verbs.add_parser("fetch", help="download assets into the cache ahead of time")
+    fetch.add_argument(
+        "names", nargs="*", metavar="NAME", help="asset names; none means all that the embedded default needs"
+    )
+    fetch.set_defaults(run=_fetch)
+
+
 def _fetch(arguments: argparse.Namespace) -> None:
     from m2v_bench.assets import catalog, fetch
 
     needed = [asset.name for asset in catalog().values() if asset.default]
     for name, folder in fetch(arguments.names or needed).items():
         print(f"{name}: {folder}")
+
+
+def _add_assets(verbs: _Verbs) -> None:
+    assets = verbs.add_parser("assets", help="list assets: name, source, licence, size, state")
+    assets.set_defaults(run=_assets)
 
 
 def _assets(arguments: argparse.Namespace) -> None:
@@ -56,6 +97,155 @@ def _assets(arguments: argparse.Namespace) -> None:
         grid.add_row(asset.name, asset.what, asset.source, asset.license, f"{asset.bytes / 1e6:.0f}", state(asset))
     console = Console()
     (console if console.is_terminal else Console(width=160)).print(grid)
+
+
+def _add_compare(verbs: _Verbs) -> None:
+    compare = verbs.add_parser("compare", help="which of several scored models is better, and what is chance")
+    compare.add_argument(
+        "models", nargs="+", metavar="MODEL", help="run folder, name or label or part of one, or name@revision/variant"
+    )
+    compare.add_argument("--results", default="results", type=Path, metavar="DIR", help="where runs wrote (results)")
+    compare.add_argument(
+        "--tasks", action="append", default=[], metavar="TASK", help="compare on this task alone; repeatable"
+    )
+    _add_format(compare)
+    compare.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draws (42)")
+    compare.add_argument("--replicates", default=2000, type=int, metavar="N", help="resamples of each task (2000)")
+    compare.add_argument("--confidence", default=0.95, type=float, metavar="SHARE", help="of the intervals (0.95)")
+    compare.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.compare import compare
+
+    grid = compare(
+        arguments.models,
+        arguments.results,
+        tasks=arguments.tasks,
+        replicates=arguments.replicates,
+        seed=arguments.seed,
+        confidence=arguments.confidence,
+    )
+    _show(grid, arguments.format)
+
+
+def _add_bundle(verbs: _Verbs) -> None:
+    bundle = verbs.add_parser("bundle", help="download a suite's dataset repositories for a machine without a hub")
+    bundle.add_argument("words", nargs="*", metavar="SETTING=VALUE", help="as of a run: suite=mteb_eng_v2 out=FOLDER")
+    _add_config_dir(bundle)
+    bundle.set_defaults(run=_bundle)
+
+
+def _bundle(arguments: argparse.Namespace) -> None:
+    from m2v_bench.compose import compose, take
+    from m2v_bench.config import typed
+    from m2v_bench.run import suite_of
+    from m2v_bench.tasks.bundle import bundle
+
+    out, words = take(arguments.words, "out")
+    if not out:
+        raise BenchError("bundle needs out=FOLDER: where the dataset repositories go")
+    bundle(suite_of(typed(compose([*words, "hub_dir=null"], arguments.config_dir))), Path(out).expanduser())
+
+
+def _add_doctor(verbs: _Verbs) -> None:
+    doctor = verbs.add_parser("doctor", help="check before a long run: data, models, disk, memory, time")
+    doctor.add_argument(
+        "words", nargs="*", metavar="SETTING=VALUE", help="as of a run: suite=mteb_eng_v1 hub_dir=FOLDER"
+    )
+    compared = doctor.add_mutually_exclusive_group()
+    compared.add_argument("--full", action="store_true", help="compare large datasets with mteb's statistics as well")
+    compared.add_argument("--quick", action="store_true", help="compare none")
+    _add_config_dir(doctor)
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    from m2v_bench.compose import compose
+    from m2v_bench.config import check
+    from m2v_bench.doctor import doctor
+
+    count = "all" if arguments.full else "none" if arguments.quick else "small"
+    doctor(check(compose(arguments.words, arguments.config_dir)), count=count)
+
+
+def _add_format(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--format", choices=FORMATS, default="terminal", help="default: %(default)s")
+
+
+def _add_verify(verbs: _Verbs) -> None:
+    verify = verbs.add_parser("verify", help="a run's scores beside the published ones; exit 1 unless all are green")
+    verify.add_argument("folder", metavar="RUN", help="folder of a run, or a results folder")
+    verify.add_argument("--any-revision", action="store_true", help="judge scores of other dataset revisions, too")
+    _add_format(verify)
+    verify.set_defaults(run=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.verify import verify, verify_grid
+
+    found = verify(Path(arguments.folder), any_revision=arguments.any_revision)
+    _show(verify_grid(found, title=f"{arguments.folder} beside the published scores"), arguments.format)
+    found.judge()
+
+
+def _show(grid: Grid, style: Format) -> None:
+    grid.show() if style == "terminal" else print(grid.render(style), end="")
+    _say_notes([grid], style)
+
+
+def _say_notes(grids: Sequence[Grid], style: Format) -> None:
+    # a CSV file has no place for the signature
+    if style == "csv":
+        print("\n".join(note for grid in grids for note in grid.notes), file=sys.stderr)
+
+
+def _add_table(verbs: _Verbs) -> None:
+    table = verbs.add_parser("table", help="models x task types, from result files, without running a model")
+    table.add_argument("words", nargs="*", metavar="SETTING=VALUE", help="as of a run: suite=mteb_eng_v2")
+    table.add_argument(
+        "--results", default="results", metavar="FOLDER", help="results_dir of the runs, default: results"
+    )
+    table.add_argument(
+        "--models", action="append", default=[], metavar="NAME", help="this one only, * stands for anything; repeatable"
+    )
+    table.add_argument("--aggregation", choices=AGGREGATIONS, help="default: the suite's own")
+    table.add_argument("--no-marks", action="store_true", help="do not test what is chance, which takes seconds")
+    _add_format(table)
+    _add_config_dir(table)
+    table.set_defaults(run=_table)
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.results import results_grid
+    from m2v_bench.compose import compose
+    from m2v_bench.config import typed
+    from m2v_bench.run import suite_of
+
+    settings = typed(compose(arguments.words, arguments.config_dir))
+    grid = results_grid(
+        Path(arguments.results),
+        suite_of(settings),
+        suite_name=settings.suite.name,
+        aggregation=arguments.aggregation or settings.suite.aggregation,
+        models=arguments.models,
+        marks=not arguments.no_marks,
+    )
+    _show(grid, arguments.format)
+
+
+def _add_published(verbs: _Verbs) -> None:
+    published = verbs.add_parser("published", help="the published tables recomputed from the official scores")
+    _add_format(published)
+    published.set_defaults(run=_published)
+
+
+def _published(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.published import published_grids, render_all
+
+    grids = published_grids()
+    print(render_all(grids, arguments.format), end="")
+    _say_notes(grids, arguments.format)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from m2v_bench.analysis.signature import AGGREGATIONS
 from m2v_bench.distillation.dialects import get_dialect
 from m2v_bench.distillation.reduction import parse_dims
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, check_seed
 
 
 @dataclass
@@ -87,10 +89,12 @@ class QuantizationConfig:
 
 @dataclass
 class SuiteConfig:
-    """What models are scored on: an mteb benchmark by name, or a list of tasks.
+    """What models are scored on: an mteb benchmark by name, a list of tasks, or both.
 
-    A task is a name or {name, subsets, splits}. Without subsets, a multilingual task keeps those of
-    `languages`; without splits, it keeps those of `splits`, or its own where it has none of them.
+    A task is a name, {name, subsets, splits}, or own data as {name, type, data, columns}. Without subsets, a
+    multilingual task keeps those of `languages`; without splits, it keeps those of `splits`, or its own where it has
+    none of them. `types` keeps the columns named, `exclude` leaves tasks out. `aggregation` is how averages over task
+    types are made: `micro`, over tasks, or `macro`, over the types' means.
     """
 
     name: str = MISSING
@@ -98,6 +102,25 @@ class SuiteConfig:
     tasks: list[Any] = field(default_factory=list)
     languages: list[str] = field(default_factory=lambda: ["eng"])
     splits: list[str] = field(default_factory=lambda: ["test"])
+    types: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    aggregation: str = "micro"
+
+
+@dataclass
+class BaselineConfig:
+    """A model to compare with.
+
+    `kind` is one of those in `m2v_bench/baselines/__init__.py`; `name` a folder, a file, a catalog name or a name on
+    the hub, as the kind takes them; `revision` the commit to take from the hub; `label` what tables call it (null: its
+    key); `dims` the dimensions of random vectors.
+    """
+
+    kind: str = MISSING
+    name: str | None = None
+    revision: str | None = None
+    label: str | None = None
+    dims: int | None = None
 
 
 @dataclass
@@ -134,12 +157,15 @@ class Config:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     embeddings: str = "output"
     precision: str = "fp32"
-    baselines: list[str] = MISSING
+    # BaselineConfig by name; Hydra cannot add to a dict of dataclasses, so `check` gives the values their type
+    baselines: dict[str, Any] = field(default_factory=dict)
     hub_dir: str | None = None
+    data_dir: str | None = None
     results_dir: str = MISSING
     seed: int = 42
     device: str = "auto"
     batch_size: int = 32
+    samples: bool = True
     debug: bool = False
 
 
@@ -156,31 +182,62 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[1] / "conf"
 
 
+def typed(config: DictConfig) -> Config:
+    """The settings as dataclasses.
+
+    Raises:
+        BenchError: for settings that do not exist.
+    """
+    from m2v_bench.baselines import check_baselines
+    from m2v_bench.messages import is_setting, unknown_settings
+
+    # `+name=value` on the command line adds what the schema does not have
+    if unknown := [name for name in flat_settings(config) if not is_setting(name)]:
+        raise BenchError(unknown_settings(unknown))
+    checked = OmegaConf.to_object(config)
+    assert isinstance(checked, Config)
+    checked.baselines = {key: _baseline(key, value) for key, value in checked.baselines.items()}
+    check_baselines(checked.baselines)
+    if checked.suite.aggregation not in AGGREGATIONS:
+        raise BenchError(f"suite.aggregation={checked.suite.aggregation}: unknown; allowed: {', '.join(AGGREGATIONS)}")
+    return checked
+
+
 def check(config: DictConfig) -> Config:
     """The settings as dataclasses, every value checked that can be checked before anything is computed.
 
     Raises:
         BenchError: naming the setting, its value and what is allowed.
     """
-    from m2v_bench.messages import settings as known_settings
-    from m2v_bench.messages import unknown_settings
-
-    # `+name=value` on the command line adds what the schema does not have
-    if unknown := [name for name in flat_settings(config) if name not in known_settings()]:
-        raise BenchError(unknown_settings(unknown))
-    checked = OmegaConf.to_object(config)
-    assert isinstance(checked, Config)
+    checked = typed(config)
     get_dialect(checked.dialect.name)
     parse_dims(checked.pca.dims)
     if checked.tracking.name not in ("mlflow", "none"):
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
     if checked.batch_size < 1:
         raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
-    if checked.seed < 0 or checked.seed >= 2**32:
-        raise BenchError(f"seed={checked.seed}: must lie between 0 and 2**32 - 1")
+    check_seed(checked.seed)
     _check_device(checked.device)
     _check_writable(checked.results_dir)
     return checked
+
+
+def _baseline(key: str, value: Any) -> BaselineConfig:
+    """The settings of one baseline, each of its type."""
+    setting = f"baselines.{key}"
+    if not isinstance(value, Mapping):
+        raise BenchError(f"{setting}={value}: must be a mapping, for example '+{setting}={{kind: static, name: PATH}}'")
+    typed = OmegaConf.structured(BaselineConfig)
+    for name, each in value.items():
+        try:
+            typed[name] = each
+        except OmegaConfBaseException as error:
+            raise BenchError(f"{setting}.{name}={each}: {str(error).splitlines()[0]}") from error
+    if OmegaConf.is_missing(typed, "kind"):
+        raise BenchError(f"{setting}.kind is not set; it says what kind of model {key} is")
+    made = OmegaConf.to_object(typed)
+    assert isinstance(made, BaselineConfig)
+    return made
 
 
 def flat_settings(config: DictConfig) -> dict[str, Any]:

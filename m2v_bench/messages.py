@@ -13,7 +13,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import OmegaConfBaseException
 
-from m2v_bench.config import Config, conf_dir
+from m2v_bench.config import BaselineConfig, Config, conf_dir
 from m2v_bench.errors import BenchError, did_you_mean
 
 _HELP = "`python -m m2v_bench --help` lists all settings."
@@ -36,6 +36,8 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: P
         return _composition(error, argv)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(error).splitlines()[0]
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return "a group takes the name of a file, or of several: 'baseline=[teacher,bm25]', and baseline=[] for none"
     if isinstance(error, OSError):
         return _system(error, argv)
     return None
@@ -44,7 +46,21 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: P
 def unknown_settings(names: Sequence[str]) -> str:
     """The message for settings that do not exist."""
     known = [*settings(), *groups()]
-    return "\n".join(f"{name}: no such setting.{did_you_mean(name, known)} {_HELP}" for name in names)
+    return "\n".join(
+        f"{name}: no such setting.{did_you_mean(name, [*known, *_of_baseline(name)])} {_HELP}" for name in names
+    )
+
+
+def is_setting(name: str) -> bool:
+    """Whether there is a setting of this name, as in `pca.dims` or `baselines.NAME.kind`."""
+    return name in settings() or name in _of_baseline(name)
+
+
+def _of_baseline(name: str) -> list[str]:
+    """The settings of the baseline that `name` is a setting of, whatever the baseline is called."""
+    top, _, rest = name.partition(".")
+    key = f"{top}.{rest.partition('.')[0]}"
+    return [key, *_fields(BaselineConfig, f"{key}.")] if top == "baselines" and rest else []
 
 
 def settings() -> list[str]:
@@ -77,16 +93,25 @@ def _system(error: OSError, argv: Sequence[str]) -> str:
 
 def _missing_file(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    options = [str(option) for option in error.options or []]
-    allowed = f"; allowed: {', '.join(options)}" if options else ""
+    # Hydra lists them for a group of one choice, not for one of several
+    options = [str(option) for option in error.options or []] or _files(group)
+    allowed = f" Allowed: {', '.join(options)}" if options else ""
     return f"{group}={name}: no such choice.{did_you_mean(name, options)}{allowed}"
+
+
+def _files(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
     text = str(error)
-    bad = [name for name in _override_names(argv) if name not in {*settings(), *groups()}]
+    bad = [name for name in _override_names(argv) if not is_setting(name) and name not in groups()]
     if bad:
         return unknown_settings(bad)
+    if "baselines" in _override_names(argv):
+        return "choose baselines by their files: 'baseline=[teacher,bm25]', or baseline=[] for none"
+    if match := re.search(r"Could not override '(baselines\.[^']*)'", text):
+        return f"{match[1]} is not set yet; write '+{match[1]}={_value(argv, match[1], 'VALUE')}'"
     if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
         word = match.group(1)
         name, _, values = word.partition("=")

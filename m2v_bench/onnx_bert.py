@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from m2v_bench.cache import write_json
+from m2v_bench.cache import write_json, write_tensors
 from m2v_bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -94,11 +94,8 @@ def convert(
     Raises:
         BenchError: when the graph lacks a weight.
     """
-    from safetensors.numpy import save
-
     weights = bert_weights(graph_file)
-    # written by us, as safetensors' own writer lets nobody else read the file
-    (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
+    write_tensors(folder / "model.safetensors", weights, metadata={"format": "pt"})
     n_tokens, hidden = weights["embeddings.word_embeddings.weight"].shape
     config = {
         "model_type": "bert",

@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from m2v_bench.analysis.report import report_run, show_run
+from m2v_bench.analysis.signature import published_splits, signature
 from m2v_bench.analysis.tables import ScoreTable
 from m2v_bench.assets import catalog, fetch
-from m2v_bench.baselines import check_names, load_baselines
+from m2v_bench.baselines import baseline_assets, distinct, load_baselines
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import write_json
 from m2v_bench.config import Config, check, flat_settings
@@ -21,9 +22,10 @@ from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.distillation.words import GLOVE_ASSET
 from m2v_bench.environment import git_commit, versions
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score, evaluate
-from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.speed import measure
+from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.mteb_encoder import for_mteb
+from m2v_bench.evaluation.speed import SpeedTexts, measure
+from m2v_bench.evaluation.store import Store
 from m2v_bench.tasks import SuiteTask, load_suite
 
 
@@ -56,14 +58,13 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         BenchError: for bad input, and after everything else is done when tasks failed.
     """
     settings = check(config)
-    device = pick_device(settings.device)
     timer = Timer()
     with timer("prepare"):
-        suite = _suite(settings)
-        wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
-        wanted += [GLOVE_ASSET] if settings.vocabulary.source.startswith("glove") else []
-        fetch([*wanted, *check_names(settings.baselines), *_suite_assets(suite)])
-        recipe = _recipe(settings)
+        suite = suite_of(settings)
+        fetch([*model_assets(settings), *_suite_assets(suite)])
+        recipe = recipe_of(settings)
+        baselines = load_baselines(settings.baselines, recipe.base)  # first, so that nothing is distilled in vain
+    device = pick_device(settings.device)
     with timer("distil"):
         distillation = run_recipe(recipe, device=device)
         model_folder = output_dir / "model"
@@ -77,27 +78,24 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         label=recipe.label,
         variant=recipe.variant,
     )
-    models = [student, *load_baselines(settings.baselines, recipe.base)]
-    encoders = {model.label: MtebEncoder(model, seed=settings.seed, device=device) for model in models}
+    models = distinct([student, *baselines])
+    encoders = {model.label: for_mteb(model, seed=settings.seed, device=device) for model in models}
     results_dir = Path(settings.results_dir)
+    speed_texts = SpeedTexts(settings.seed)
     with timer("evaluate"):
-        scores = evaluate(
-            encoders,
-            models,
-            suite,
-            results_dir=results_dir,
-            seed=settings.seed,
-            batch_size=settings.batch_size,
-            debug=settings.debug,
+        session = Session(
+            Store(results_dir), settings.seed, settings.batch_size, samples=settings.samples, debug=settings.debug
         )
+        scores = evaluate(encoders, models, suite, session, on_load=speed_texts.add)
     if not any(score.main_score is not None for score in scores):
         raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_missing(suite)}{_failures(scores)}")
-    print(_missing(suite), end="")
+    print(_missing(suite) + _refused(suite, scores), end="")
     with timer("speed"):
         speeds = measure(
             models,
             encoders,
             suite,
+            speed_texts,
             suite_name=settings.suite.name,
             results_dir=results_dir,
             seed=settings.seed,
@@ -116,7 +114,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         "vocabulary_report": asdict(distillation.words),
         "versions": versions(),
         "git_commit": git_commit(),
-        "teacher": recipe.base.name.rsplit("/", 1)[-1] if "teacher" in settings.baselines else None,
+        "teacher": next((model.label for model in baselines if model.name == recipe.base.name), None),
         "signature": _signature(settings, suite),
     }
     write_json(output_dir / "record.json", record)
@@ -131,14 +129,18 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
 
 
-def _suite(settings: Config) -> list[SuiteTask]:
+def suite_of(settings: Config) -> list[SuiteTask]:
+    """The tasks that `settings` asks for."""
     suite = settings.suite
     return load_suite(
         benchmark=suite.benchmark,
         tasks=suite.tasks,
         languages=suite.languages,
         splits=suite.splits,
+        types=suite.types,
+        exclude=suite.exclude,
         hub_dir=settings.hub_dir,
+        data_dir=settings.data_dir,
         seed=settings.seed,
     )
 
@@ -147,7 +149,15 @@ def _suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
     return list(dict.fromkeys(entry.asset for entry in suite if entry.asset))
 
 
-def _recipe(settings: Config) -> Recipe:
+def model_assets(settings: Config) -> list[str]:
+    """The assets that the distilled model and the baselines need."""
+    wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
+    wanted += [GLOVE_ASSET] if settings.vocabulary.source.startswith("glove") else []
+    return list(dict.fromkeys([*wanted, *baseline_assets(settings.baselines)]))
+
+
+def recipe_of(settings: Config) -> Recipe:
+    """The model that `settings` asks for."""
     return make_recipe(
         settings.base_model.name,
         base_revision=settings.base_model.revision,
@@ -188,15 +198,29 @@ def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
 
 def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:
     made_with = versions()
-    return (
-        f"suite {settings.suite.name} ({len(suite)} tasks); average over tasks; main scores x 100, (n/N tasks); "
-        f"dialect {settings.dialect.name}; seed {settings.seed}; m2v_bench {made_with['m2v_bench']}, "
-        f"mteb {made_with['mteb']}, torch {made_with['torch']}"
+    return signature(
+        suite=settings.suite.name,
+        n_tasks=len(suite),
+        aggregation=settings.suite.aggregation,
+        dialect=settings.dialect.name,
+        seed=settings.seed,
+        versions={name: made_with[name] for name in ("m2v_bench", "mteb", "torch")},
+        splits=published_splits(suite),
     )
 
 
 def _missing(suite: Sequence[SuiteTask]) -> str:
     return "".join(f"{entry.name} is missing: {entry.missing}\n" for entry in suite if entry.missing)
+
+
+def _refused(suite: Sequence[SuiteTask], scores: Sequence[Score]) -> str:
+    """Which models cannot do some of the tasks, and why."""
+    absent = {entry.name for entry in suite if entry.missing}
+    refused = [(score.label, score.reason) for score in scores if score.state == "missing" and score.task not in absent]
+    return "".join(
+        f"{label} has no score on {refused.count((label, reason))} of {len(suite)} tasks: {reason}\n"
+        for label, reason in dict.fromkeys(refused)
+    )
 
 
 def _failures(scores: Sequence[Score]) -> str:

@@ -115,7 +115,7 @@ def fresh_cache(folder: Path) -> Path:
 def starter_scores(precision: str, folder: Path) -> dict[str, float]:
     """The scores of the starter suite by task."""
     out = folder / precision
-    command = [sys.executable, "-m", "m2v_bench", "baselines=[]", "tracking=none", "device=cpu"]
+    command = [sys.executable, "-m", "m2v_bench", "baseline=[]", "tracking=none", "device=cpu"]
     command.append(f"precision={precision}")
     subprocess.run([*command, f"results_dir={out}"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     record = json.loads(next(out.glob("runs/*/record.json")).read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from m2v_bench.assets import fetch
 from m2v_bench.baselines import Model
+from m2v_bench.evaluation.evaluate import Score
 from m2v_bench.inference.static_model import StaticModel
 
 TEST_DATA = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2] / "shared")).resolve()
@@ -29,15 +30,24 @@ def real_texts() -> list[str]:
     """1,000 sentences of Wikipedia."""
     if not (TEST_DATA / "speed").is_dir():
         pytest.skip(f"no real texts at {TEST_DATA}/speed (set M2V_BENCH_TEST_DATA)")
-    import pandas as pd
+    from tests.golden import cases
 
-    return pd.read_parquet(TEST_DATA / "speed" / "wikisplit_sentences.parquet")["text"].head(1000).tolist()
+    return cases.real_texts()
 
 
 @pytest.fixture(scope="session")
 def teacher_folder() -> Path:
     """The real all-MiniLM-L6-v2."""
     return fetch(["all-MiniLM-L6-v2"])["all-MiniLM-L6-v2"]
+
+
+@pytest.fixture(scope="session")
+def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], Path]:
+    """Real scores of the real teacher, and the results folder that holds them."""
+    from tests.parity import score_teacher
+
+    results = tmp_path_factory.mktemp("teacher")
+    return score_teacher(["STSBenchmark", "AmazonCounterfactualClassification"], results), results
 
 
 @pytest.fixture
@@ -88,3 +98,11 @@ def as_model(static: StaticModel, label: str, **fields: object) -> Model:
         "load": lambda device: StaticEncoder(static),
     }
     return Model(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def glove() -> Model:
+    """The GloVe vectors of the package registry as a model under test."""
+    from m2v_bench.baselines.vectors import vectors
+    from m2v_bench.config import BaselineConfig
+
+    return vectors("glove", BaselineConfig(kind="vectors", name="glove-6b-50d", label="GloVe"))

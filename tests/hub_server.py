@@ -1,21 +1,49 @@
-"""A model hub on loopback: as much of its protocol as uploading a folder and downloading a snapshot take."""
+"""A model hub on loopback: as much of its protocol as uploading a folder and downloading a snapshot take.
+
+Models are kept under `org/name`, datasets under `datasets/org/name@revision`.
+"""
 
 import base64
 import hashlib
 import json
+import os
+import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote
 
 import yaml
 
 COMMIT = "0" * 40
 
 
+class Repositories(dict[str, dict[str, bytes]]):
+    """What the hub holds: files by name, by repository.
+
+    Attributes:
+        requests: the paths of all files that were asked for.
+        stalled: these files (`org/name@revision/path`) are sent by half, and then nothing more.
+        lying: these are sent with another content than they are listed with.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.stalled: set[str] = set()
+        self.lying: set[str] = set()
+
+    def add_dataset(self, folder: Path, name: str, revision: str) -> None:
+        """Hold a copy of `folder` as a dataset repository."""
+        files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+        self[f"datasets/{name}@{revision}"] = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
 class _Hub(BaseHTTPRequestHandler):
-    repositories: ClassVar[dict[str, dict[str, bytes]]]
+    repositories: ClassVar[Repositories]
 
     def log_message(self, *words: Any) -> None:
         pass
@@ -34,7 +62,11 @@ class _Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = self.path.strip("/").split("/")
-        if path[-2:] == ["repos", "create"]:
+        if "paths-info" in path:  # api, datasets, org, name, paths-info, revision
+            files = self.repositories["datasets/{}/{}@{}".format(*path[2:4], unquote(path[5]))]
+            wanted = parse_qs(sent.decode())["paths"] if b"=" in sent else json.loads(sent)["paths"]
+            self._json([_listed(name, files[name]) for name in wanted if name in files])
+        elif path[-2:] == ["repos", "create"]:
             wanted = json.loads(sent)
             name = "/".join(part for part in (wanted.get("organization"), wanted["name"]) if part)
             self.repositories.setdefault(name, {})
@@ -57,8 +89,53 @@ class _Hub(BaseHTTPRequestHandler):
         else:
             self._json({"error": self.path}, 404)
 
+    def _get_dataset(self, path: list[str]) -> None:
+        """`path` is org, name, what is asked for, revision, and a file's name."""
+        name, what, revision, file = f"datasets/{path[0]}/{path[1]}", path[2], unquote(path[3]), "/".join(path[4:])
+        if not any(known.startswith(f"{name}@") for known in self.repositories):
+            self._answer(b"", 404, X_Error_Code="RepoNotFound", X_Error_Message=f"no dataset {name}")
+            return
+        files = self.repositories.get(f"{name}@{revision}")
+        if files is None:
+            self._answer(b"", 404, X_Error_Code="RevisionNotFound", X_Error_Message=f"no revision {revision}")
+        elif what == "tree":
+            self._json(_tree(files, below=f"{file}/" if file else "", recursive="recursive=true" in self.path.lower()))
+        elif what == "revision":
+            siblings = [{"rfilename": path, "size": len(content)} for path, content in files.items()]
+            self._json({"id": name.removeprefix("datasets/"), "sha": revision, "siblings": siblings, "tags": []})
+        elif file not in files:
+            self._answer(b"", 404, X_Error_Code="EntryNotFound")
+        else:
+            key = f"{name}@{revision}/{file}".removeprefix("datasets/")
+            content = bytes(len(files[file])) if key in self.repositories.lying else files[file]
+            self._send(content, revision, stall=key in self.repositories.stalled)
+
+    def _send(self, content: bytes, revision: str, *, stall: bool) -> None:
+        etag = f'"{hashlib.sha256(content).hexdigest()}"'
+        headers = {"ETag": etag, "X_Linked_Etag": etag, "X_Linked_Size": str(len(content)), "X_Repo_Commit": revision}
+        if self.command == "GET":
+            self.repositories.requests.append(self.path)
+        if self.command == "GET" and stall:
+            self.send_response(200)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            time.sleep(60)
+            return
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+            first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+            headers["Content_Range"] = f"bytes {first}-{last}/{len(content)}"
+            self._answer(content[first : last + 1], 206, **headers)
+            return
+        self._answer(content, **headers)
+
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].strip("/").split("/")
+        if "datasets" in path[:2]:
+            self._get_dataset(path[path.index("datasets") + 1 :])
+            return
         name = "/".join(path[2:4] if path[0] == "api" else path[:2])
         if name not in self.repositories:
             self._answer(b"", 404, X_Error_Code="RepoNotFound", X_Error_Message=f"no repository {name}")
@@ -81,10 +158,34 @@ class _Hub(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
 
+def _tree(files: dict[str, bytes], *, below: str, recursive: bool) -> list[dict[str, Any]]:
+    """The files of a folder, and its folders where it is not listed with all that they hold."""
+    inside = {path: content for path, content in files.items() if path.startswith(below)}
+    if recursive:
+        return [_listed(path, content) for path, content in inside.items()]
+    direct = [_listed(path, content) for path, content in inside.items() if "/" not in path.removeprefix(below)]
+    folders = {path.removeprefix(below).split("/")[0] for path in inside if "/" in path.removeprefix(below)}
+    return [*direct, *({"type": "directory", "path": below + name, "oid": COMMIT} for name in sorted(folders))]
+
+
+def _listed(path: str, content: bytes) -> dict[str, Any]:
+    """A file as the hub lists it; data files are in its large file storage, with a hash of their content."""
+    entry = {"type": "file", "path": path, "size": len(content), "oid": COMMIT}
+    if path.endswith(".parquet"):
+        entry["lfs"] = {"size": len(content), "oid": hashlib.sha256(content).hexdigest(), "pointerSize": 134}
+    return entry
+
+
+def hub_environment(address: str, home: Path) -> dict[str, str]:
+    """The environment of a process whose hub is at `address` and keeps its downloads in `home`."""
+    settings = {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
+    return {**os.environ, **settings, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
 @contextmanager
-def hub_server() -> Iterator[tuple[str, dict[str, dict[str, bytes]]]]:
-    """The hub's address, and what it holds: files by name, by repository."""
-    handler = type("Hub", (_Hub,), {"repositories": {}})
+def hub_server() -> Iterator[tuple[str, Repositories]]:
+    """The hub's address, and what it holds."""
+    handler = type("Hub", (_Hub,), {"repositories": Repositories()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

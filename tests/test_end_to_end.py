@@ -149,7 +149,7 @@ def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subproce
 
 
 def test_a_bad_job_of_a_sweep_is_told_and_the_others_go_on(bench: Cli, tmp_path: Path):
-    sweep = bench("-m", "pca.dims=16,1000,nan", *WORDSIM, "baselines=[]", "tracking=none")
+    sweep = bench("-m", "pca.dims=16,1000,nan", *WORDSIM, "baseline=[]", "tracking=none")
     assert sweep.returncode == 1
     assert "2 job(s) of the sweep failed" in sweep.stderr
     assert "pca.dims=nan: not a PCA size" in sweep.stderr
@@ -162,7 +162,7 @@ def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, t
     (tmp_path / "model").mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(teacher_folder / name, tmp_path / "model" / name)
-    run = bench("base_model.name=model", *WORDSIM, "baselines=[]", "tracking=none")
+    run = bench("base_model.name=model", *WORDSIM, "baseline=[]", "tracking=none")
     assert run.returncode == 1
     assert "has no tokenizer; copy the model's tokenizer.json" in run.stderr
     assert "Traceback" not in run.stderr
@@ -170,13 +170,13 @@ def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, t
 
 def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: Path):
     (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)
-    words = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baselines=[]", "pca.dims=16"]
+    words = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baseline=[]", "pca.dims=16"]
     run = bench(*words)
     assert run.returncode == 1
     assert "1 of 2 scores failed" in run.stderr
     assert "STS12, M2V all-MiniLM-L6-v2 16d sif: its data could not be loaded" in run.stderr
     assert "Traceback" not in run.stderr
-    assert re.search(r"M2V all-MiniLM-L6-v2 16d sif │\s+- \(0/1\)", run.stdout)
+    assert re.search(r"M2V all-MiniLM-L6-v2 16d sif │\s+[\d.]+ \(1/2\) │\s+- \(0/1\)", run.stdout)
     assert list((tmp_path / "results" / "results").rglob("SimLex999WordSim.json"))
     (logged,) = runs(tmp_path)
     assert logged.info.status == "FAILED"
@@ -186,7 +186,7 @@ def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: 
 
 def test_stock_tasks_from_a_folder(bench: Cli, hub_dir: Path, tmp_path: Path):
     run = bench(
-        "suite=custom", "suite.tasks=[STSBenchmark,STS13]", f"hub_dir={hub_dir}", "baselines=[]", "tracking=none"
+        "suite=custom", "suite.tasks=[STSBenchmark,STS13]", f"hub_dir={hub_dir}", "baseline=[]", "tracking=none"
     )
     assert run.returncode == 0, run.stderr
     assert "(1/2)" in run.stdout
@@ -199,7 +199,7 @@ def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Pat
     (tmp_path / "words.txt").write_text("the\nzyzzyva\nice cream\nice cream\n\nquokka\n")
     (tmp_path / "texts.txt").write_text("the quokka\nthe ice cream of the quokka\n")
     words = ["vocabulary.source=file:words.txt", "weighting=idf", "weighting.corpus=texts.txt", "dialect=m2v-0.5"]
-    run = bench(*WORDSIM, *words, "baselines=[]", "tracking=none")
+    run = bench(*WORDSIM, *words, "baseline=[]", "tracking=none")
     assert run.returncode == 0, run.stderr
     assert "distilled M2V all-MiniLM-L6-v2 m2v-0.5 words_subword 6 256d idf on texts.txt: 29,52" in run.stdout
     assert "3 of 6 words added; of these 1 of several parts; left out 1 empty, 2 duplicate" in run.stdout
@@ -208,10 +208,26 @@ def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Pat
     assert "| weighting | idf |" in (latest(tmp_path) / "model" / "README.md").read_text()
 
 
+def test_a_sweep_over_baselines_and_one_of_ones_own(bench: Cli, tmp_path: Path):
+    run = bench("-m", *WORDSIM, "baseline=[],[random]", "pca.dims=16", "tracking=none")
+    assert run.returncode == 0, run.stderr
+    assert len(list((tmp_path / "results" / "sweeps").glob("*/*/record.json"))) == 2
+    assert "│ random " in run.stdout
+    saved = next((tmp_path / "results" / "sweeps").glob("*/0/model"))
+    (tmp_path / "words.txt").write_text("old 1 2\nnew 2 1\nhard 0 1\n")
+    own = ["baseline=[random]", f"+baselines.saved={{kind: static, name: {saved}}}"]
+    own.append("+baselines.words={kind: vectors, name: words.txt, label: three words}")
+    run = bench(*WORDSIM, *own, "tracking=none")
+    assert run.returncode == 0, run.stderr
+    shown = re.findall(r"^│ ([^│]+?) +│", run.stdout, flags=re.MULTILINE)
+    assert shown == ["M2V all-MiniLM-L6-v2 256d sif", "random", "saved", "three words"]
+    assert list((tmp_path / "results" / "results").glob("m2v_bench__random-256d/*/SimLex999WordSim.json"))
+
+
 def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tmp_path: Path):
     run = bench(
         *WORDSIM,
-        "baselines=[]",
+        "baseline=[]",
         "tracking.uri=http://127.0.0.1:9",
     )
     assert run.returncode == 0, run.stderr
@@ -235,6 +251,7 @@ def test_help_shows_groups_and_settings(bench: Cli):
         "weighting: dialect, idf, none, sif, sif_counts, zipf_log",
         "sweep: base_model, pca_dims",
     )
+    assert "baseline: M2V_base_glove, M2V_base_glove_subword, " in shown
     for group in groups:
         assert group in shown
 
@@ -278,7 +295,7 @@ def test_the_wheel_alone_works_from_any_folder(tmp_path: Path):
         [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == str(installed / "m2v_bench" / "conf")
-    words = [*WORDSIM, "baselines=[]", "tracking=none"]
+    words = [*WORDSIM, "baseline=[]", "tracking=none"]
     ran = run_bench(*words, cwd=elsewhere, PYTHONPATH=str(installed))
     assert ran.returncode == 0, ran.stderr
     assert "M2V all-MiniLM-L6-v2 256d sif on custom" in ran.stdout

@@ -1,10 +1,13 @@
 """From scores to the table models x task types."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from m2v_bench.analysis.aggregates import AVERAGES, OWN_GROUPS, Average, by_type, wide
+from m2v_bench.analysis.grid import Grid
 
 # The paper's column names and order; a type that is not here comes after these under its own name.
 TYPE_LABELS = {
@@ -19,23 +22,10 @@ TYPE_LABELS = {
     "WordSim": "WordSim",
 }
 AVERAGE = "Avg"
+AVERAGE_MTEB = "Avg MTEB"  # without the authors' own groups, where a suite has them beside all of MTEB's types
 KEPT = "% of teacher"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """An average over tasks: its value (0 to 1, NaN when there is none), and n of N tasks."""
-
-    value: float
-    n: int
-    n_all: int
-
-    @property
-    def text(self) -> str:
-        """The value in points and n/N."""
-        return (
-            f"- ({self.n}/{self.n_all})" if np.isnan(self.value) else f"{100 * self.value:.2f} ({self.n}/{self.n_all})"
-        )
+RANK = "Borda"
+_MTEB_TYPES = set(TYPE_LABELS) - set(OWN_GROUPS)
 
 
 @dataclass(frozen=True)
@@ -44,18 +34,20 @@ class ScoreTable:
 
     Attributes:
         labels: the models, in order.
-        kinds: `static` or `transformer`, by label.
-        columns: task types in the paper's order, then `Avg`, the mean over tasks.
+        kinds: `static`, `transformer` or `lexical`, by label.
+        columns: `Avg` over all tasks, `Avg MTEB` where PEARL or WordSim stand beside MTEB's types, then the task
+            types, in the paper's order.
         cells: by (label, column).
         kept: by label, the average relative to its teacher's over the tasks that both have; NaN without one.
-        common: by label, the average over the tasks that every model has, the only ones that a plot may compare.
+        common: by label, the average over the tasks that every embedding model has, the only ones that a plot may
+            compare; NaN for a lexical model that lacks one.
         n_common: how many tasks these are.
     """
 
     labels: list[str]
     kinds: dict[str, str]
     columns: list[str]
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], Average]
     kept: dict[str, float]
     common: dict[str, float]
     n_common: int
@@ -70,7 +62,7 @@ class ScoreTable:
         return max(complete, key=lambda label: self.cells[label, column].value, default=None)
 
 
-def score_table(scores: pd.DataFrame) -> ScoreTable:
+def score_table(scores: pd.DataFrame, aggregation: str = "micro") -> ScoreTable:
     """Average the scores per task type and over all tasks.
 
     A task without a score counts as missing: the average is over the n tasks that have one, and says n of N.
@@ -78,84 +70,83 @@ def score_table(scores: pd.DataFrame) -> ScoreTable:
     Args:
         scores: rows of `evaluation.evaluate.Score`, and `teacher`, the label of the model that the row's model
             is measured against, or None.
+        aggregation: how averages over several types are made, `micro` or `macro`.
     """
-    labels = list(dict.fromkeys(scores["label"]))
-    types = set(scores["type"])
-    columns = [name for name in TYPE_LABELS if name in types] + sorted(types - set(TYPE_LABELS))
-    wide = scores.pivot_table(index="label", columns="task", values="main_score", aggfunc="first", dropna=False)
-    task_types = scores.drop_duplicates("task").set_index("task")["type"]
-
-    teachers = dict(scores.drop_duplicates("label").set_index("label")["teacher"])
-    complete = wide.astype(float).dropna(axis=1)
-
-    def cell(label: str, tasks: Sequence[str]) -> Cell:
-        values = wide.loc[label, list(tasks)].astype(float)
-        return Cell(
-            float(values.mean()) if values.notna().any() else float("nan"),
-            int(values.notna().sum()),
-            len(values),
-        )
-
-    cells = {}
-    for label in labels:
-        for column in columns:
-            cells[label, column] = cell(label, list(task_types.index[task_types == column]))
-        cells[label, AVERAGE] = cell(label, list(task_types.index))
+    average = AVERAGES[aggregation]
+    models = scores.drop_duplicates("label").set_index("label")
+    kinds = dict(models["kind"])
+    long = pd.DataFrame(
+        {"model": scores["label"], "task": scores["task"], "type": scores["type"], "score": scores["main_score"]}
+    )
+    types = set(long["type"])
+    own = long["type"].isin(OWN_GROUPS)
+    averages = {AVERAGE: average(long)}
+    if own.any() and types >= _MTEB_TYPES:
+        averages[AVERAGE_MTEB] = average(long[~own])
+    cells = by_type(long) | {(label, name): cell for name, by in averages.items() for label, cell in by.items()}
+    table = wide(long)
+    # a lexical model can do retrieval alone, and would leave nothing else to compare the others by
+    embedding = table.loc[[label for label in models.index if kinds[label] != "lexical"]]
+    complete = long[long["task"].isin(table.columns[embedding.notna().all()])]
+    common = average(complete) if len(complete) else {}
     return ScoreTable(
-        labels=labels,
-        kinds=dict(scores.drop_duplicates("label").set_index("label")["kind"]),
-        columns=[*columns, AVERAGE],
+        labels=list(models.index),
+        kinds=kinds,
+        columns=[*averages, *(name for name in TYPE_LABELS if name in types), *sorted(types - set(TYPE_LABELS))],
         cells=cells,
-        kept={label: _kept(wide, label, teachers.get(label)) for label in labels},
-        common=dict(complete.mean(axis=1)),
-        n_common=complete.shape[1],
+        kept={label: _kept(long, label, models["teacher"][label], aggregation) for label in models.index},
+        common={label: cell.value if cell.n == cell.n_all else float("nan") for label, cell in common.items()},
+        n_common=complete["task"].nunique(),
     )
 
 
-def _kept(wide: pd.DataFrame, label: str, teacher: object) -> float:
-    if teacher not in wide.index:
+def _kept(long: pd.DataFrame, label: str, teacher: object, aggregation: str) -> float:
+    pair = long[long["model"].isin([label, teacher])].dropna(subset="score")
+    rows = {model: pair[pair["model"] == model] for model in (label, teacher)}
+    both = set(rows[label]["task"]) & set(rows[teacher]["task"])
+    if not both:
         return float("nan")
-    own, reference = wide.loc[label].astype(float), wide.loc[teacher].astype(float)
-    both = own.notna() & reference.notna()
-    return float(own[both].mean() / reference[both].mean()) if both.any() else float("nan")
+    own, reference = (
+        AVERAGES[aggregation](rows[model][rows[model]["task"].isin(both)])[str(model)].value
+        for model in (label, teacher)
+    )
+    return own / reference
 
 
-def to_markdown(table: ScoreTable, *, signature: str) -> str:
-    """The table as Markdown, best static model per column in bold, with its signature under it."""
-    header = ["Model", *(TYPE_LABELS.get(name, name) for name in table.columns), KEPT]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" + "---:|" * (len(header) - 1)]
-    for label, texts, bold in _rows(table):
-        shown = [f"**{text}**" if best else text for text, best in zip(texts, bold, strict=True)]
-        lines.append("| " + " | ".join([label.replace("|", "\\|"), *shown]) + " |")
-    return "\n".join([*lines, "", signature, ""])
+def to_grid(
+    table: ScoreTable,
+    *,
+    signature: str,
+    title: str = "",
+    ranks: Mapping[str, int] | None = None,
+    marks: Mapping[str, Collection[str]] | None = None,
+    notes: Sequence[str] = (),
+) -> Grid:
+    """The table to be shown, best static model per column in bold, with its signature under it.
 
-
-def print_table(table: ScoreTable, *, title: str, signature: str) -> None:
-    """Show the table on the terminal, best static model per column in bold."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    grid = Table(title=escape(title), caption=escape(signature), title_justify="left", caption_justify="left")
-    grid.add_column("Model", no_wrap=True)
-    for name in [*(TYPE_LABELS.get(name, name) for name in table.columns), KEPT]:
-        grid.add_column(name, justify="right")  # wraps between score and n/N on a narrow terminal
-    for label, texts, bold in _rows(table):
-        grid.add_row(
-            escape(label), *(f"[bold]{text}[/bold]" if best else text for text, best in zip(texts, bold, strict=True))
-        )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a log file has no width to fit into
-    console.print(grid)
-
-
-def _rows(table: ScoreTable) -> list[tuple[str, list[str], list[bool]]]:
+    Args:
+        table: the averages.
+        signature: the last line under it.
+        title: the line above it.
+        ranks: by label, the Borda rank, for a column of its own.
+        marks: by column, the labels of the models that are not separable from its best, which get a dagger.
+        notes: lines above the signature.
+    """
+    marked = marks or {}
     best = {column: table.best_static(column) for column in table.columns}
-    rows = []
-    for label in table.labels:
-        texts = [table.cells[label, column].text for column in table.columns]
+    rows, bold = [], set()
+    for number, label in enumerate(table.labels):
         kept = table.kept[label]
-        texts.append("-" if np.isnan(kept) else f"{100 * kept:.1f}")
-        rows.append((label, texts, [*(best[column] == label for column in table.columns), False]))
-    return rows
+        texts = [table.cells[label, column].text + "†" * (label in marked.get(column, ())) for column in table.columns]
+        rank = [] if ranks is None else [str(ranks[label])]
+        rows.append([label, *texts, *rank, "-" if np.isnan(kept) else f"{100 * kept:.1f}"])
+        bold |= {(number, place) for place, column in enumerate(table.columns, start=1) if best[column] == label}
+    columns = ["Model", *(header(name, table) for name in table.columns), *([] if ranks is None else [RANK]), KEPT]
+    return Grid(columns, rows, title=title, notes=[*notes, signature], bold=frozenset(bold))
+
+
+def header(column: str, table: ScoreTable) -> str:
+    """What a column is called where it is shown."""
+    if AVERAGE_MTEB not in table.columns:
+        return TYPE_LABELS.get(column, column)
+    return {AVERAGE: "Avg (All)", AVERAGE_MTEB: "Avg (MTEB)", **TYPE_LABELS}.get(column, column)

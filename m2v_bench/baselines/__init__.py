@@ -1,36 +1,98 @@
-"""The models that a distilled one is compared with, by name."""
+"""The models that a distilled one is compared with, by the kind of their config file."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from m2v_bench.assets import catalog
+from m2v_bench.baselines.bm25 import bm25
+from m2v_bench.baselines.bpemb import bpemb
 from m2v_bench.baselines.encoder import Encoder, Model
-from m2v_bench.baselines.glove import glove
-from m2v_bench.baselines.sentence_transformer import teacher
-from m2v_bench.baselines.static import wordllama
+from m2v_bench.baselines.random_vectors import random
+from m2v_bench.baselines.sentence_transformer import sentence_transformer, teacher
+from m2v_bench.baselines.static import static, wordllama
+from m2v_bench.baselines.vectors import vectors
+from m2v_bench.config import BaselineConfig
 from m2v_bench.distillation.base import BaseModel
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, did_you_mean
 
-__all__ = ["BASELINES", "Encoder", "Model", "check_names", "load_baselines"]
+__all__ = ["KINDS", "Encoder", "Model", "baseline_assets", "check_baselines", "distinct", "load_baselines"]
 
-# name -> (the assets it needs, how it is made)
-BASELINES: dict[str, tuple[tuple[str, ...], Callable[[BaseModel], Model]]] = {
-    "teacher": ((), teacher),
-    "glove-6b-50d": (("glove-6b-50d",), lambda base: glove("glove-6b-50d", "GloVe 6B 50d")),
-    "wordllama-256": (("wordllama-256",), lambda base: wordllama("wordllama-256", "WordLlama 256")),
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of baseline: how one is made, and the settings that it must and may have beside `kind`."""
+
+    make: Callable[[str, BaselineConfig], Model] | None
+    must: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+
+
+# `teacher` is made of the run's base model, every other one of its own settings
+KINDS = {
+    "teacher": Kind(None),
+    "sentence_transformer": Kind(sentence_transformer, must=("name",), may=("revision", "label")),
+    "static": Kind(static, must=("name",), may=("revision", "label")),
+    "vectors": Kind(vectors, must=("name",), may=("label",)),
+    "wordllama": Kind(wordllama, must=("name",), may=("label",)),
+    "bpemb": Kind(bpemb, must=("name",), may=("label",)),
+    "random": Kind(random, may=("dims", "label")),
+    "bm25": Kind(bm25, may=("label",)),
 }
+_MOST_DIMS = 65_536
 
 
-def check_names(names: Iterable[str]) -> list[str]:
-    """The assets that the named baselines need.
+def check_baselines(baselines: Mapping[str, BaselineConfig]) -> None:
+    """Refuse settings that no kind has, before anything is loaded.
 
     Raises:
-        BenchError: for a name that no baseline has.
+        BenchError: naming the setting, its value and what is allowed.
     """
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise BenchError(f"baselines: unknown {', '.join(unknown)}; allowed: {', '.join(BASELINES)}, or [] for none")
-    return [asset for name in names for asset in BASELINES[name][0]]
+    for key, config in baselines.items():
+        setting = f"baselines.{key}"
+        kind = KINDS.get(config.kind)
+        if kind is None:
+            near = did_you_mean(config.kind, KINDS)
+            raise BenchError(f"{setting}.kind={config.kind}: unknown.{near} Allowed: {', '.join(KINDS)}")
+        for name in ("name", "revision", "label", "dims"):
+            value = getattr(config, name)
+            if value is None and name in kind.must:
+                raise BenchError(f"{setting}.{name} is not set; a baseline with kind={config.kind} needs it")
+            if value is not None and name not in (*kind.must, *kind.may):
+                raise BenchError(f"{setting}.{name}={value}: kind={config.kind} has no such setting; leave it null")
+        if config.dims is not None and not 1 <= config.dims <= _MOST_DIMS:
+            raise BenchError(f"{setting}.dims={config.dims}: must lie between 1 and {_MOST_DIMS}")
 
 
-def load_baselines(names: Iterable[str], base: BaseModel) -> list[Model]:
-    """The named baselines; `teacher` is the base model of the run."""
-    return [BASELINES[name][1](base) for name in dict.fromkeys(names)]
+def baseline_assets(baselines: Mapping[str, BaselineConfig]) -> list[str]:
+    """The assets that the baselines need, for `assets.fetch`."""
+    return [config.name for config in baselines.values() if config.name in catalog()]
+
+
+def load_baselines(baselines: Mapping[str, BaselineConfig], base: BaseModel) -> list[Model]:
+    """The baselines in their order; `teacher` is the base model of the run.
+
+    Raises:
+        BenchError: when a model, a file or a package that one needs is not there.
+    """
+    check_baselines(baselines)
+    made = []
+    for key, config in baselines.items():
+        make = KINDS[config.kind].make
+        made.append(teacher(base) if make is None else make(key, config))
+    return made
+
+
+def distinct(models: Sequence[Model]) -> list[Model]:
+    """The models without those that come twice.
+
+    Raises:
+        BenchError: when two models have one label, by which tables and plots know them.
+    """
+    kept: dict[tuple[str, str, str], Model] = {}
+    for model in models:
+        kept.setdefault((model.name, model.revision, str(model.variant)), model)
+    labels = [model.label for model in kept.values()]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        names = " and ".join(model.name for model in kept.values() if model.label == twice)
+        raise BenchError(f"{names} are both called {twice}; call one otherwise with baselines.NAME.label=LABEL")
+    return list(kept.values())

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.assets import catalog, fetch
+from m2v_bench.assets import MODEL_FILES, catalog, fetch
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import folder_bytes, folder_hash
+from m2v_bench.config import BaselineConfig
+from m2v_bench.errors import BenchError
+from m2v_bench.inference import files
 from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH, StaticModel
 
 
@@ -41,7 +44,38 @@ def distilled(
     )
 
 
-def wordllama(name: str, label: str) -> Model:
+def static(key: str, config: BaselineConfig) -> Model:
+    """A static model from a folder or the hub: potion, M2V, or one that was distilled and saved here.
+
+    One from the hub has its name and commit, so that its scores stand beside the published ones.
+    """
+    name, setting = str(config.name), f"baselines.{key}"
+    local = Path(name).expanduser()
+    if local.is_dir() and config.revision is not None:
+        raise BenchError(f"{setting}.revision={config.revision}: only a model from the hub has one; leave it null")
+    try:
+        folder = files.locate(local if local.is_dir() else name, revision=config.revision)
+        model = StaticModel.from_pretrained(folder)
+    except BenchError as error:
+        revision = "" if config.revision is None else f" {setting}.revision=null"
+        raise BenchError(
+            f"{setting}.name={name}: {error}\n"
+            f"Without a hub, copy the model's folder to this machine and set {setting}.name=/path/to/folder{revision}"
+        ) from error
+    return Model(
+        name=f"local/{folder.resolve().name}" if local.is_dir() else name,
+        # the hub's client keeps a commit's files in a folder that is called after it
+        revision=folder_hash(folder, suffixes=MODEL_FILES) if local.is_dir() else folder.name,
+        label=config.label or key,
+        kind="static",
+        dims=model.dims,
+        n_parameters=model.n_parameters,
+        bytes_on_disk=folder_bytes(folder, suffixes=MODEL_FILES),
+        load=lambda device: StaticEncoder(model),
+    )
+
+
+def wordllama(key: str, config: BaselineConfig) -> Model:
     """WordLlama (Miller, 2024): token rows taken from a language model and trained on, averaged.
 
     Its encoder is the plain mean without normalization or a longest input, hence a `StaticModel`; the
@@ -50,6 +84,9 @@ def wordllama(name: str, label: str) -> Model:
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 
+    name, known = str(config.name), [asset.name for asset in catalog().values() if "wordllama" in asset.package]
+    if name not in known:
+        raise BenchError(f"baselines.{key}.name={name}: no WordLlama of the catalog; allowed: {', '.join(known)}")
     folder = fetch([name])[name]
     table = load_file(folder / "model.safetensors")["embedding.weight"]
 
@@ -60,7 +97,7 @@ def wordllama(name: str, label: str) -> Model:
     return Model(
         name=str(catalog()[name].model_name),
         revision=folder_hash(folder),
-        label=label,
+        label=config.label or key,
         kind="static",
         dims=table.shape[1],
         n_parameters=table.size,

@@ -155,14 +155,7 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
     weights = WEIGHTINGS[recipe.weighting](tokens, recipe.coefficient)
     mapping = None
     if recipe.clusters is not None:
-        if show_progress:  # k-means tells nothing of its progress
-            print(
-                f"k-means of {len(vectors):,} tokens into {recipe.clusters:,} rows, which takes minutes unless it was "
-                "computed before",
-                file=sys.stderr,
-                flush=True,
-            )
-        vectors, mapping, vectors_key = _shared_rows(vectors, recipe, vectors_key)
+        vectors, mapping, vectors_key = _shared_rows(vectors, recipe, vectors_key, show_progress)
     rows = _reduce(vectors, recipe, vectors_key)
     if mapping is None:
         rows = rows * weights.astype(np.float32)[:, None]
@@ -284,12 +277,17 @@ def pick_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _shared_rows(vectors: np.ndarray, recipe: Recipe, key: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+def _shared_rows(
+    vectors: np.ndarray, recipe: Recipe, key: Any, show_progress: bool
+) -> tuple[np.ndarray, np.ndarray, Any]:
     assert recipe.clusters is not None
     n_clusters = recipe.clusters
     shared_key = {"version": ROTATION_VERSION, "vectors": key, "clusters": n_clusters, "seed": recipe.seed}
 
     def compute(_: Path) -> dict[str, np.ndarray]:
+        if show_progress:  # k-means itself tells nothing
+            notice = f"k-means of {len(vectors):,} tokens into {n_clusters:,} rows, which may take minutes"
+            print(notice, file=sys.stderr, flush=True)
         centres, mapping = quantize_vocabulary(np.asarray(vectors), n_clusters, recipe.seed)
         return {"centres": centres, "mapping": mapping}
 

@@ -16,7 +16,7 @@ from m2v_bench.distillation.reduction import SOLVERS, PcaDims, parse_dims
 from m2v_bench.distillation.vocabulary import compile_remove
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.distillation.words import Words, load_words
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, check_seed
 
 UNUSED_TOKENS = r"\[unused\d+\]"
 SIF_COEFFICIENT = 1e-4
@@ -77,7 +77,7 @@ class Recipe:
 
     @cached_property
     def vocabulary(self) -> str:
-        """The vocabulary's name: `model`, `glove`, `glove_subword`, ..., with its size where it was cut."""
+        """The vocabulary's name: `model`, or that of its words, as in `glove` or `glove_subword`."""
         return "model" if self.words is None else self.words.source + "_subword" * self.words.subwords
 
     @cached_property
@@ -204,8 +204,7 @@ def make_recipe(
             raise BenchError(f"{setting}={value}: unknown; allowed: {', '.join(allowed)}")
     if not isinstance(coefficient, int | float) or not 0 < coefficient < 1:
         raise BenchError(f"weighting.coefficient={coefficient}: must lie between 0 and 1, e.g. 1e-4")
-    if not 0 <= seed < 2**32:
-        raise BenchError(f"seed={seed}: must lie between 0 and 2**32 - 1")
+    check_seed(seed)
     if clusters is not None and clusters < 1:
         raise BenchError(f"quantization.vocabulary={clusters}: must be at least 1, or null for a row per token")
     compile_remove(remove)

@@ -121,7 +121,7 @@ def _whole_words(base: BaseTokenizer, words: Words, remove: re.Pattern[str] | No
     rows += [(piece, word) for piece, word in pieces.items() if piece not in special]
     rows += [(word, word) for word in multiword]
     tokens = [token for token, _ in rows]
-    data = _with_prefix_space(json.loads(base.tokenizer.to_str()))
+    data = _with_prefix_space(base.fresh_data())
     data["model"] = {"type": "WordLevel", "vocab": {t: i for i, t in enumerate(tokens)}, "unk_token": unknown}
     data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in special]
     _renumber(data, tokens)
@@ -153,7 +153,7 @@ def _split(
     base: BaseTokenizer, words: Words, remove: re.Pattern[str] | None, report: WordReport
 ) -> tuple[dict[str, str], dict[str, None]]:
     """Words that the tokenizer leaves whole, as {piece: normalized word}, and those that it splits."""
-    tokenizer = Tokenizer.from_str(json.dumps(_with_prefix_space(json.loads(base.tokenizer.to_str()))))
+    tokenizer = Tokenizer.from_str(json.dumps(_with_prefix_space(base.fresh_data())))
     normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer  # made anew at every access
     report.given = len(words.words)
     pieces: dict[str, str] = {}
@@ -181,7 +181,7 @@ def _split(
 
 def _with_rows(base: BaseTokenizer, tokens: list[str], merges: list[list[str]] | None = None) -> dict[str, Any]:
     """The base tokenizer's JSON with `tokens` as its vocabulary, in their order."""
-    data: dict[str, Any] = json.loads(base.tokenizer.to_str())
+    data: dict[str, Any] = base.fresh_data()
     model = data["model"]
     rows = {token: row for row, token in enumerate(tokens)}
     if base.kind == "Unigram":

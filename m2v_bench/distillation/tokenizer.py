@@ -31,7 +31,11 @@ class BaseTokenizer:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The tokenizer as its JSON file holds it; a fresh copy is `json.loads(tokenizer.to_str())`."""
+        """The tokenizer as its JSON file holds it, to be read; `fresh_data` is there to be changed."""
+        return self.fresh_data()
+
+    def fresh_data(self) -> dict[str, Any]:
+        """A copy of `data` of the caller's own."""
         return json.loads(self.tokenizer.to_str())
 
     @property

@@ -3,19 +3,26 @@
 import copy
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mteb
 import numpy as np
 from mteb.abstasks import AbsTask
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+from mteb.models.model_meta import ModelMeta
 from mteb.results import TaskResult
 from tqdm.auto import tqdm
 
 from m2v_bench.baselines.encoder import Model
+from m2v_bench.cache import write_json
+from m2v_bench.evaluation.memory import Peak
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quiet import quiet
+from m2v_bench.evaluation.recorder import Recorder
+from m2v_bench.evaluation.store import Store
 from m2v_bench.tasks.suite import SuiteTask
 
 log = logging.getLogger(__name__)
@@ -29,9 +36,10 @@ class Score:
         model, revision, label, kind: which model, as in `Model`.
         task, type: which task, as in `SuiteTask`.
         main_score: the task's main score, 0 to 1; None when there is none.
-        state: `scored` in this run, `read` from a result file, `failed`, or `missing` data.
+        state: `scored` in this run, `read` from a result file, `failed`, or `missing` (data, or a model for it).
         reason: why there is no score.
         seconds: wall time of the evaluation when it was made.
+        peak_rss_bytes: the largest resident set size of the process while it was made.
     """
 
     model: str
@@ -44,41 +52,58 @@ class Score:
     state: str
     reason: str | None = None
     seconds: float | None = None
+    peak_rss_bytes: int | None = None
 
     def as_row(self) -> dict[str, object]:
         """The score as a row of a table."""
         return asdict(self)
 
 
+@dataclass
+class Session:
+    """What the scoring of one run shares.
+
+    Attributes:
+        store: where scores are read and written.
+        seed: seed of the draws that tasks make while scoring.
+        batch_size: texts per batch of a transformer.
+        samples: keep the per-sample outputs that statistics need.
+        debug: let the first task that raises end the run with its traceback.
+    """
+
+    store: Store
+    seed: int
+    batch_size: int
+    samples: bool = True
+    debug: bool = False
+
+
 def evaluate(
     encoders: Mapping[str, MtebEncoder],
     models: Sequence[Model],
     suite: Sequence[SuiteTask],
+    session: Session,
     *,
-    results_dir: Path,
-    seed: int,
-    batch_size: int,
-    debug: bool = False,
+    on_load: Callable[[SuiteTask, AbsTask], None] | None = None,
 ) -> list[Score]:
     """Score every model on every task, task by task, so that each task's data is loaded once.
 
-    A task that raises becomes a `failed` score and the others go on.
+    Every score is written as soon as it is known, and what another run wrote meanwhile is read, so that runs may share
+    a results folder. A task that raises becomes a `failed` score and the others go on.
 
     Args:
         encoders: the models in mteb's shape, by label.
         models: the models under test.
         suite: the tasks.
-        results_dir: folder of an mteb `ResultCache`; every score is written there as soon as it is known.
-        seed: seed of the draws that tasks make while scoring.
-        batch_size: texts per batch of a transformer.
-        debug: let the first task that raises end the run with its traceback.
+        session: where and how to score.
+        on_load: is shown every task whose data was loaded.
     """
-    cache = mteb.ResultCache(results_dir)
+    metas = {model.label: encoders[model.label].mteb_model_meta for model in models}
     known = {
-        (entry.name, model.label): _cached(cache, entry.task, encoders[model.label])
+        (entry.name, model.label): session.store.complete(entry.task, metas[model.label])
         for entry in suite
-        if not entry.missing
         for model in models
+        if not _missing(entry, model)
     }
     open_jobs = sum(result is None for result in known.values())
     scores: list[Score] = []
@@ -88,38 +113,57 @@ def evaluate(
     ):
         for entry in suite:
             todo = [model for model in models if known.get((entry.name, model.label), 0) is None]
-            loaded, failure = _load(entry, debug=debug) if todo else (None, None)
+            loaded, failure = _load(entry, debug=session.debug) if todo else (None, None)
+            if loaded is not None and on_load is not None:
+                on_load(entry, loaded)
             for model in models:
-                result = known.get((entry.name, model.label))
-                state, reason = ("missing", entry.missing) if entry.missing else ("read", None)
-                if model in todo:
+                outcome = Outcome("read", known.get((entry.name, model.label)))
+                if missing := _missing(entry, model):
+                    outcome = Outcome("missing", reason=missing)
+                elif model in todo and loaded is None:
+                    outcome = Outcome("failed", reason=failure)
+                elif model in todo and loaded is not None:
                     bar.set_postfix_str(f"{entry.name}, {model.label}")
-                    state, reason = "scored", failure
-                    if loaded is not None and bar.disable and model.kind == "transformer":
+                    if bar.disable and model.kind == "transformer":
                         # without a bar, minutes would pass in silence
                         print(f"{entry.name:<38} {model.label:<34} ...", flush=True)
-                    if loaded is not None:
-                        result, reason = _score(
-                            loaded, encoders[model.label], cache, seed=seed, batch_size=batch_size, debug=debug
-                        )
-                    state = "scored" if result is not None else "failed"
-                    bar.update()
-                score = Score(
-                    model.name,
-                    model.revision,
-                    model.label,
-                    model.kind,
-                    entry.name,
-                    entry.type,
-                    None if result is None else float(result.get_score()),
-                    state,
-                    reason,
-                    None if result is None else result.evaluation_time,
-                )
-                scores.append(score)
+                    outcome = _score_once(loaded, encoders[model.label], session)
+                scores.append(_as_score(entry, model, outcome, session.store.cost(entry.name, metas[model.label])))
                 if model in todo:
-                    bar.write(_line(score))
+                    bar.update()
+                    bar.write(_line(scores[-1]))
     return scores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended for a model: a state of `Score`, with the result or the reason why there is none."""
+
+    state: str
+    result: TaskResult | None = None
+    reason: str | None = None
+
+
+def _as_score(entry: SuiteTask, model: Model, outcome: Outcome, cost: Mapping[str, Any]) -> Score:
+    result = outcome.result
+    return Score(
+        model=model.name,
+        revision=model.revision,
+        label=model.label,
+        kind=model.kind,
+        task=entry.name,
+        type=entry.type,
+        main_score=None if result is None else float(result.get_score()),
+        state=outcome.state,
+        reason=outcome.reason,
+        seconds=None if result is None else result.evaluation_time,
+        peak_rss_bytes=None if result is None else cost.get("peak_rss_bytes"),
+    )
+
+
+def _missing(entry: SuiteTask, model: Model) -> str | None:
+    """Why a model gets no score on a task: the data is not here, or it cannot do tasks of this type."""
+    return entry.missing or model.cannot(entry.task.metadata.type)
 
 
 def _line(score: Score) -> str:
@@ -127,29 +171,6 @@ def _line(score: Score) -> str:
         f"{score.main_score:.4f}  {score.seconds:6.1f} s" if score.main_score is not None else f"failed: {score.reason}"
     )
     return f"{score.task:<38} {score.label:<34} {got}"
-
-
-def _existing(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> TaskResult | None:
-    """What an earlier run wrote, if it can be read and is of the same dataset revision and mteb version.
-
-    A dataset in `hub_dir` counts as the revision that mteb pins, whatever its folder holds.
-    """
-    name, meta = task.metadata.name, encoder.mteb_model_meta
-    try:
-        result = cache.load_task_result(name, meta)
-    except ValueError:
-        log.warning("%s cannot be read and is made anew", cache.get_task_result_path(name, meta))
-        return None
-    same = result is not None and result.is_mergeable(task, criteria=["dataset_revision", "mteb_version"])
-    return result if same else None
-
-
-def _cached(cache: mteb.ResultCache, task: AbsTask, encoder: MtebEncoder) -> TaskResult | None:
-    """What an earlier run wrote of the splits and subsets that are asked for, if it is all of them."""
-    result = _existing(cache, task, encoder)
-    if result is None or result.get_missing_evaluations(task):
-        return None
-    return result.validate_and_filter_scores(task)  # a score averages what the result holds
 
 
 def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]:
@@ -162,33 +183,73 @@ def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]
         return None, f"its data could not be loaded: {_reason(error)}"
 
 
-def _score(
-    task: AbsTask, encoder: MtebEncoder, cache: mteb.ResultCache, *, seed: int, batch_size: int, debug: bool
-) -> tuple[TaskResult | None, str | None]:
+def _score_once(task: AbsTask, encoder: MtebEncoder, session: Session) -> Outcome:
+    """Score the task unless another run has done so meanwhile."""
+    meta = encoder.mteb_model_meta
+    with session.store.locked(task.metadata.name, meta):
+        result = session.store.complete(task, meta)
+        if result is not None:
+            return Outcome("read", result)
+        try:
+            return Outcome("scored", _score(task, encoder, session))
+        except Exception as error:
+            if session.debug:
+                raise
+            log.debug("task %s failed", task.metadata.name, exc_info=True)
+            return Outcome("failed", reason=_reason(error))
+        finally:
+            encoder.forget()
+
+
+def _score(task: AbsTask, encoder: MtebEncoder, session: Session) -> TaskResult:
     # The draws that a task makes advance its random state. Every model gets a copy in the state that the task
     # had after loading, so that all see the same draws, the ones of a task that was evaluated alone.
     task = copy.copy(task)
     task.rng_state, task.np_rng = copy.deepcopy((task.rng_state, task.np_rng))
-    _seed_everything(seed)
-    # splits and subsets that an earlier run has scored are kept; those of other data or another mteb are not
-    strategy = "always" if _existing(cache, task, encoder) is None else "only-missing"
-    try:
-        results = mteb.evaluate(
-            encoder,
-            task,
-            cache=cache,
-            co2_tracker=False,
-            overwrite_strategy=strategy,
-            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
-            show_progress_bar=False,
-        )
-    except Exception as error:
-        if debug:
-            raise
-        log.debug("task %s failed", task.metadata.name, exc_info=True)
-        return None, _reason(error)
+    _seed_everything(session.seed)
+    recorder = Recorder(task) if session.samples else None
+    store, meta, peak = session.store, encoder.mteb_model_meta, Peak()
+
+    def samples_of(name: str) -> Path:
+        return store.path("samples", name, meta, ".npz")
+
+    def before_save(result: TaskResult) -> None:
+        if recorder is None:
+            samples_of(result.task_name).unlink(missing_ok=True)
+        else:
+            recorder.write(result, samples_of)
+        cost = {
+            "seconds": result.evaluation_time,
+            "peak_rss_bytes": peak.rss_bytes(),
+            "peak_rss_of": peak.of,
+            "texts_asked": encoder.memo.asked,
+            "texts_encoded": encoder.memo.encoded,
+            "device": encoder.device,
+        }
+        write_json(store.path("costs", result.task_name, meta, ".json"), cost)
+
+    results = mteb.evaluate(
+        encoder,
+        task,
+        cache=Store(store.folder, before_save),
+        co2_tracker=False,
+        overwrite_strategy=_strategy(task, store, meta),
+        encode_kwargs={"batch_size": session.batch_size, "show_progress_bar": False},
+        show_progress_bar=False,
+        prediction_folder=None if recorder is None else recorder.folder,
+    )
     # read back: a result file rounds, and a score must not depend on whether it was just made
-    return _cached(cache, task, encoder) or results.task_results[0], None
+    return store.complete(task, meta) or results.task_results[0]
+
+
+def _strategy(task: AbsTask, store: Store, meta: ModelMeta) -> Any:
+    """Keep splits, subsets and parts that an earlier run has scored; not those of other data or another mteb."""
+    if not isinstance(task, AbsTaskAggregate):
+        return "always" if store.existing(task, meta) is None else "only-missing"
+    for each in (task, *task.metadata.tasks):
+        if store.existing(each, meta) is None:
+            store.get_task_result_path(each.metadata.name, meta).unlink(missing_ok=True)
+    return "only-missing"
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """A `Model` in the shape that mteb calls."""
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
 from m2v_bench.baselines.encoder import Encoder, Model
+from m2v_bench.evaluation.memo import TextMemo
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -27,12 +29,14 @@ def model_meta(model: Model, *, seed: int) -> ModelMeta:
         n_parameters=model.n_parameters,
         memory_usage_mb=None,
         max_tokens=None,
-        embed_dim=model.dims,
+        embed_dim=model.dims or None,
         license=None,
         open_weights=True,
         public_training_code=None,
         public_training_data=None,
+        # `analysis.stored.kind_of` reads the kind from these two
         framework=["Sentence Transformers"] if model.kind == "transformer" else ["NumPy"],
+        model_type=["sparse"] if model.kind == "lexical" else ["dense"],
         similarity_fn_name=ScoringFunction(model.similarity),
         use_instructions=bool(model.prompts),
         training_datasets=None,
@@ -46,6 +50,7 @@ class MtebEncoder(AbsEncoder):
     def __init__(self, model: Model, *, seed: int, device: str = "cpu") -> None:
         self._model = model
         self.device = device
+        self.memo = TextMemo()
         self._encoder: Encoder | None = None
         self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)
         prompts, _ = self.validate_task_to_prompt_name(dict(model.prompts), raise_for_invalid_keys=False)
@@ -61,16 +66,41 @@ class MtebEncoder(AbsEncoder):
         prompt_type: "PromptType | None" = None,
         **kwargs: Any,
     ) -> np.ndarray:
-        """Embed the texts of mteb's batches; a text that occurs many times is embedded once."""
-        texts = [text for batch in inputs for text in batch["text"]]
-        unique = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        """Embed the texts of mteb's batches; a text that a task asks for many times is embedded once."""
         name = self.get_prompt_name(task_metadata, prompt_type)
         prompt = self.model_prompts[name] if self.model_prompts and name else None
-        embeddings = self.loaded().encode(list(unique), batch_size=kwargs.get("batch_size", 32), prompt=prompt)
-        return embeddings[[unique[text] for text in texts]]
+        encode = functools.partial(self.loaded().encode, batch_size=kwargs.get("batch_size", 32), prompt=prompt)
+        texts = (text for batch in inputs for text in batch["text"])
+        data = getattr(inputs, "dataset", None)  # a list of batches has none
+        n_texts = sum(len(batch["text"]) for batch in inputs) if data is None else len(data)
+        return self.memo.embed(texts, n_texts, encode, prompt=prompt)
+
+    def forget(self) -> None:
+        """Begin a task: what an earlier one asked for is not kept."""
+        self.memo = TextMemo()
 
     def loaded(self) -> Encoder:
         """The loaded model."""
         if self._encoder is None:
             self._encoder = self._model.load(self.device)
         return self._encoder
+
+
+class MtebSearch(MtebEncoder):
+    """Gives mteb the rankings of a `Model` that embeds nothing: mteb hands it corpus and queries, not texts."""
+
+    def index(self, corpus: Any, **kwargs: Any) -> None:
+        """Take in the documents that are searched."""
+        self._searcher().index(corpus, **kwargs)
+
+    def search(self, queries: Any, **kwargs: Any) -> Any:
+        """Per query the scores of documents, by their ids."""
+        return self._searcher().search(queries, **kwargs)
+
+    def _searcher(self) -> Any:
+        return self.loaded()
+
+
+def for_mteb(model: Model, *, seed: int, device: str = "cpu") -> MtebEncoder:
+    """A model in the shape in which mteb calls its kind."""
+    return (MtebSearch if model.kind == "lexical" else MtebEncoder)(model, seed=seed, device=device)

@@ -11,7 +11,7 @@ def quiet() -> Iterator[None]:
 
     were_disabled = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
-    loggers = [logging.getLogger(name) for name in ("mteb", "sentence_transformers")]
+    loggers = [logging.getLogger(name) for name in ("mteb", "sentence_transformers", "bm25s")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

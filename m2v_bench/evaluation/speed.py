@@ -7,7 +7,6 @@ import platform
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from m2v_bench.environment import versions
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quiet import quiet
 from m2v_bench.tasks.suite import SuiteTask
+from m2v_bench.threads import one_thread
 
 TEXTS_PER_TASK = 32
 REPEATS = 3
@@ -33,25 +33,37 @@ _VERSION = 1
 log = logging.getLogger(__name__)
 
 
-def suite_texts(suite: Sequence[SuiteTask], *, seed: int) -> list[str]:
-    """`TEXTS_PER_TASK` texts drawn from each task of the suite whose data can be loaded."""
-    texts: list[str] = []
-    for entry in suite:
-        if entry.missing:
-            continue
+class SpeedTexts:
+    """`TEXTS_PER_TASK` texts of each task of a suite; a task that was loaded to be scored is not loaded again."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._drawn: dict[str, list[str]] = {}
+
+    def add(self, entry: SuiteTask, task: AbsTask) -> None:
+        """Draw from a loaded task."""
         try:
-            columns = list(_text_columns(entry.load()))
-        except Exception as error:
+            self._drawn[entry.name] = _draw(list(_text_columns(task)), random.Random(self._seed))
+        except Exception as error:  # a task with other data than texts must not cost its scores
             log.warning("no texts of %s for the speed: %s", entry.name, error)
-            continue
-        texts += _draw(columns, random.Random(seed))
-    return texts
+
+    def of(self, suite: Sequence[SuiteTask]) -> list[str]:
+        """The texts of the tasks whose data can be loaded, in the suite's order."""
+        for entry in suite:
+            if entry.missing or entry.name in self._drawn:
+                continue
+            try:
+                self.add(entry, entry.load())
+            except Exception as error:
+                log.warning("no texts of %s for the speed: %s", entry.name, error)
+        return [text for entry in suite for text in self._drawn.get(entry.name, [])]
 
 
 def measure(
     models: Sequence[Model],
     encoders: dict[str, MtebEncoder],
     suite: Sequence[SuiteTask],
+    speed_texts: SpeedTexts,
     *,
     suite_name: str,
     results_dir: Path,
@@ -60,10 +72,13 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Each model's speed record: read back where this machine measured it before, else measured.
 
+    A lexical model embeds no text and has none.
+
     A record holds texts per second (median of `REPEATS`, with the slowest and the fastest), the share of one
     core that was busy, the texts' number and mean length, parameters, bytes on disk, and the hardware.
     """
     here = hardware()
+    models = [model for model in models if model.kind != "lexical"]
     folders = {model.label: results_dir / "speed" / model.name.replace("/", "__") / model.revision for model in models}
     file_name = f"{suite_name}-{content_hash(here)[:8]}.json"
     key = content_hash([_VERSION, seed, versions(), [_identity(entry) for entry in suite]])
@@ -72,7 +87,7 @@ def measure(
     texts = []
     if todo:
         with quiet():
-            texts = suite_texts(suite, seed=seed)
+            texts = speed_texts.of(suite)
         if not texts:
             log.warning("speed is not measured: no task of the suite gives a text")
             return []
@@ -135,26 +150,6 @@ def texts_per_second(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]
         "fastest": max(rates),
         "cores_busy": round(float(np.median(busy)), 2),
     }
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch, BLAS, OpenMP and the tokenizers package use one thread."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads, tokenizers = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        if tokenizers is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = tokenizers
 
 
 def hardware() -> dict[str, Any]:

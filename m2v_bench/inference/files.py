@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.assets import is_offline
-from m2v_bench.cache import write_json
+from m2v_bench.cache import write_json, write_tensors
 from m2v_bench.errors import BenchError
 
 
@@ -58,9 +58,7 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
     """
     from safetensors.numpy import load_file
 
-    folder = Path(path)
-    if not folder.is_dir():
-        folder = _from_hub(str(path), token)
+    folder = locate(path, token=token)
     found = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout[:3])]
     if not found:
         missing = [name for name in _LAYOUTS[0][:3] if not (folder / name).is_file()]
@@ -83,16 +81,26 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
     raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor {names}")
 
 
+def locate(path: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
+    """The folder of a model's files, which is downloaded when `path` is a name on the hub.
+
+    Args:
+        path: a folder, or a name on the hub.
+        revision: the commit to take from the hub; the newest when None.
+        token: access token of a private model on the hub.
+
+    Raises:
+        BenchError: when there is no such model.
+    """
+    return Path(path) if Path(path).is_dir() else _from_hub(str(path), revision, token)
+
+
 def write(folder: Path, files: Files, card: str) -> None:
     """Write `files` and the model card to `folder`, so that model2vec and sentence-transformers load them."""
-    from safetensors.numpy import save
-
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"embeddings": files.table, "weights": files.weights, "mapping": files.mapping}
-    # written by us, as safetensors' own writer lets nobody else read the file
-    (folder / "model.safetensors").write_bytes(
-        save({name: np.ascontiguousarray(array) for name, array in tensors.items() if array is not None})
-    )
+    held = {name: array for name, array in tensors.items() if array is not None}
+    write_tensors(folder / "model.safetensors", held)
     files.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     write_json(folder / "config.json", files.config)
     modules = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
@@ -129,7 +137,7 @@ def _has_normalize_module(folder: Path) -> bool:
     )
 
 
-def _from_hub(name: str, token: str | None) -> Path:
+def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     if Path(name).is_absolute() or len(Path(name).parts) > 2:
@@ -137,7 +145,8 @@ def _from_hub(name: str, token: str | None) -> Path:
     wanted = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
     try:
         offline = is_offline("HF_HUB_OFFLINE")
-        return Path(snapshot_download(name, allow_patterns=wanted, token=token, local_files_only=offline))
+        found = snapshot_download(name, revision=revision, allow_patterns=wanted, token=token, local_files_only=offline)
+        return Path(found)
     except Exception as error:
         # the hub client raises many kinds of errors; to the user they are one
         raise BenchError(f"{name} is neither a folder nor a model that the hub gives: {error}") from error

@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets import Dataset, DatasetDict
-from mteb.abstasks import AbsTask, AbsTaskClassification, AbsTaskClustering, AbsTaskRetrieval, AbsTaskSTS
+from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskRetrieval, AbsTaskSTS
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from m2v_bench.assets import catalog, fetch
 from m2v_bench.cache import content_hash
+from m2v_bench.tasks.own_task import OwnTask, own_metadata
 
 SAMPLE_SEED = 42
 _VERSION = 1  # raise it when a task reads its data in another way
 
 
-class _FromAsset(AbsTask):
+class _FromAsset(OwnTask):
     """A task whose data comes from an asset; `_read` turns the asset's files into a dataset."""
 
     asset: ClassVar[str]
-    group: ClassVar[str | None] = None  # the column it counts under, where that is not the mteb type
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
         """Read the asset, downloading it first where it is absent."""
@@ -41,24 +41,15 @@ def _metadata(asset: str, *, sizes: Mapping[str, int | list[str]], about: str, *
     drawn = ", ".join(f"{name} {value if isinstance(value, int) else len(value)}" for name, value in sizes.items())
     sample = f" Draws are made with seed {SAMPLE_SEED}: {drawn}." if sizes else " All pairs are used."
     pin = catalog()[asset]
-    return TaskMetadata(
+    return own_metadata(
+        fields.pop("name"),
+        fields.pop("type"),
+        fields.pop("main_score"),
+        f"{about}{sample} From the package {pin.source}.",
+        path=f"registry/{pin.package}",
         # the revision changes with the data and with what is drawn from it, so that no old score is reused
-        dataset={
-            "path": f"registry/{pin.package}",
-            "revision": content_hash([_VERSION, pin.sha256, SAMPLE_SEED, sizes]),
-        },
-        description=f"{about}{sample} From the package {pin.source}.",
+        revision=content_hash([_VERSION, pin.sha256, SAMPLE_SEED, sizes]),
         category=fields.pop("category", "t2c"),
-        eval_splits=["test"],
-        eval_langs=["eng-Latn"],
-        license="not specified",
-        annotations_creators=fields.pop("annotations_creators", "human-annotated"),
-        dialect=[],
-        sample_creation="found",
-        task_subtypes=[],
-        domains=fields.pop("domains", ["Written"]),
-        date=fields.pop("date", ("1987-01-01", "2002-12-31")),
-        bibtex_citation="",
         **fields,
     )
 

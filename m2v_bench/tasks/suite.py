@@ -1,6 +1,7 @@
 """From the setting `suite` to mteb tasks, each ready to be loaded or known to be missing."""
 
 import copy
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,15 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.errors import BenchError, did_you_mean
-from m2v_bench.tasks.hub import content_keyed_cache, localize
+from m2v_bench.tasks.custom import custom_task
+from m2v_bench.tasks.hub import load_data, localize
+from m2v_bench.tasks.own_task import OwnTask
+from m2v_bench.tasks.paper_classification import CLASSIFICATION_TASKS
+from m2v_bench.tasks.pearl import PEARL_TASKS
 from m2v_bench.tasks.starter import STARTER_TASKS
+from m2v_bench.tasks.wordsim import WORDSIM_TASKS
+
+OWN_TASKS: dict[str, type[OwnTask]] = {**STARTER_TASKS, **WORDSIM_TASKS, **PEARL_TASKS, **CLASSIFICATION_TASKS}
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,7 @@ def _loaded(task: AbsTask) -> AbsTask:
         parts = [_loaded(part) for part in task.metadata.tasks]
         task.metadata = task.metadata.model_copy(update={"tasks": parts})
     else:
-        with content_keyed_cache(task):
-            task.load_data()
+        load_data(task)
     return task
 
 
@@ -65,56 +72,73 @@ def load_suite(
     splits: Sequence[str],
     hub_dir: str | None,
     seed: int,
+    types: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    data_dir: str | None = None,
 ) -> list[SuiteTask]:
     """The tasks of a suite.
 
     Args:
         benchmark: an mteb benchmark by its name, whose tasks, subsets and splits are taken as they are.
-        tasks: without a benchmark, task names, or mappings {name, subsets, splits}.
+        tasks: beside the benchmark's, task names, mappings {name, subsets, splits}, or the user's own data as
+            mappings {name, type, data, columns} (see `tasks.custom`).
         languages: with `tasks`, the languages kept of multilingual tasks.
         splits: with `tasks`, the splits kept of tasks that have them.
         hub_dir: folder of dataset repositories; None loads from the hub.
         seed: seed of the draws that tasks make while scoring (42 gives mteb's published protocol).
+        types: keep the tasks that count under these columns; all when empty.
+        exclude: names of tasks to leave out.
+        data_dir: folder of the WordSim, PEARL and classification sets; None loads those that have a repository.
 
     Raises:
-        BenchError: for an unknown benchmark or task, an empty suite, or a `hub_dir` that is no folder.
+        BenchError: for an unknown benchmark, task, type or exclusion, an empty suite, or a folder that is none.
     """
-    folder = _hub_folder(hub_dir)
-    if benchmark is not None:
-        loaded = _benchmark_tasks(benchmark)
-    else:
-        loaded = [_task(entry, languages, splits) for entry in tasks]
+    folder = _folder("hub_dir", hub_dir, "dataset repositories as <org>/<name>/, for example mteb/stsbenchmark-sts/")
+    data = _folder("data_dir", data_dir, "wordsim/, pearl/ or classification/")
+    loaded = _benchmark_tasks(benchmark) if benchmark is not None else []
+    loaded += [_task(entry, languages, splits) for entry in tasks]
     if not loaded:
         raise BenchError("suite.tasks is empty: name tasks, e.g. 'suite.tasks=[STSBenchmark,SciFact]'")
     suite = []
     for task in loaded:
         _seed(task, seed)
-        own = task.metadata.name in STARTER_TASKS
-        missing = localize(task, folder) if folder and not own else []
-        suite.append(
-            SuiteTask(
-                task=task,
-                name=task.metadata.name,
-                type=getattr(task, "group", None) or task.metadata.type,
-                missing=f"not in {hub_dir}: {', '.join(missing)}" if missing else None,
-            )
-        )
+        missing = _locate(task, folder, data)
+        group = getattr(task, "group", None) or task.metadata.type
+        suite.append(SuiteTask(task=task, name=task.metadata.name, type=group, missing=missing))
+    suite = _filter(suite, types, exclude)
     names = [entry.name for entry in suite]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BenchError(f"suite.tasks names {', '.join(twice)} twice; name each task once")
     return suite
 
 
-def _hub_folder(hub_dir: str | None) -> Path | None:
-    if hub_dir is None:
+def _folder(setting: str, value: str | None, holds: str) -> Path | None:
+    if value is None:
         return None
-    folder = Path(hub_dir).expanduser()
+    folder = Path(value).expanduser()
     if not folder.is_dir():
-        raise BenchError(
-            f"hub_dir={hub_dir}: no such folder. It must hold dataset repositories as <org>/<name>/, "
-            "for example mteb/stsbenchmark-sts/."
-        )
+        raise BenchError(f"{setting}={value}: no such folder. It must hold {holds}.")
     return folder
+
+
+def _locate(task: AbsTask, hub_dir: Path | None, data_dir: Path | None) -> str | None:
+    """Point `task` at its data; why it cannot be had, or None."""
+    if isinstance(task, OwnTask):
+        return task.locate(data_dir, hub_dir)
+    missing = localize(task, hub_dir) if hub_dir else []
+    return f"not in {hub_dir}: {', '.join(missing)}" if missing else None
+
+
+def _filter(suite: list[SuiteTask], types: Sequence[str], exclude: Sequence[str]) -> list[SuiteTask]:
+    names, known = [entry.name for entry in suite], sorted({entry.type for entry in suite})
+    for setting, given, allowed in (("types", types, known), ("exclude", exclude, names)):
+        if unknown := [value for value in given if value not in allowed]:
+            help_ = did_you_mean(unknown[0], allowed) or (f" Allowed: {', '.join(known)}" if setting == "types" else "")
+            raise BenchError(f"suite.{setting}: the suite has no {', '.join(unknown)}.{help_}")
+    kept = [entry for entry in suite if entry.name not in exclude and (not types or entry.type in types)]
+    if not kept:
+        raise BenchError("suite.types and suite.exclude leave no task")
+    return kept
 
 
 def _benchmark_tasks(name: str) -> list[AbsTask]:
@@ -128,19 +152,27 @@ def _benchmark_tasks(name: str) -> list[AbsTask]:
 
 def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequence[str]) -> AbsTask:
     fields: dict[str, Any] = {"name": entry} if isinstance(entry, str) else dict(entry)
-    name = fields.pop("name", None)
+    name = fields.get("name")
+    if name is not None and "data" in fields:
+        if name in OWN_TASKS or name in _stock_names():
+            raise BenchError(f"suite.tasks: {name} is a standard task; call your own data otherwise")
+        return custom_task(fields)
+    fields.pop("name", None)
     subsets, own_splits = fields.pop("subsets", None), fields.pop("splits", None)
     if name is None or fields:
         raise BenchError(
-            f"suite.tasks: {entry!r} is not a task; give a name or {{name: ..., subsets: [...], splits: [...]}}"
+            f"suite.tasks: {entry!r} is not a task; give a name, {{name: ..., subsets: [...], splits: [...]}}, or own "
+            "data as {name: ..., type: ..., data: ..., columns: {...}}"
         )
-    if name in STARTER_TASKS:
-        return STARTER_TASKS[name]()
+    if name in OWN_TASKS:
+        if subsets or own_splits:
+            raise BenchError(f"suite.tasks: {name} has one subset and one split, leave subsets and splits out")
+        return OWN_TASKS[name]()
     try:
         kept = None if subsets else list(languages) or None
         task = mteb.get_task(name, languages=kept, hf_subsets=subsets, eval_splits=own_splits)
     except KeyError:
-        names = [*STARTER_TASKS, *(task.metadata.name for task in mteb.get_tasks(exclude_superseded=False))]
+        names = [*OWN_TASKS, *_stock_names()]
         raise BenchError(f"suite.tasks: mteb has no task {name!r}.{did_you_mean(name, names)}") from None
     except ValueError as error:
         raise BenchError(f"suite.tasks: {name}: {error}") from error
@@ -152,6 +184,11 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     if own_splits is None and set(splits) & set(task.eval_splits):
         task.filter_eval_splits([split for split in task.eval_splits if split in splits])
     return task
+
+
+@functools.cache
+def _stock_names() -> list[str]:
+    return [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
 
 
 def _seed(task: AbsTask, seed: int) -> None:

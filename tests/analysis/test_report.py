@@ -1,10 +1,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from m2v_bench.analysis.report import report_sweep
+from m2v_bench.analysis.samples import Samples, write_samples
+from m2v_bench.analysis.signature import signature
+from m2v_bench.cache import write_json
 
 
 def record(label: str, revision: str, score: float, teacher: float, **settings: Any) -> dict[str, Any]:
@@ -67,3 +71,44 @@ def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(
     jobs[1]["variant"]["base_model"] = jobs[1]["variant"]["base_model"].replace("int8", "int8-derived")
     report_sweep(jobs, tmp_path, name="x", axis="base_model.name")
     assert set(drawn["distilled"]) == ticks
+
+
+def test_a_sweeps_signature_names_all_that_was_swept(tmp_path: Path):
+    jobs = [record("a", "r1", 0.5, 0.6, seed=1), record("b", "r2", 0.7, 0.6, seed=2)]
+    for job, dialect in zip(jobs, ("m2v-0.1", "m2v-0.7"), strict=True):
+        job["signature"] = signature(
+            suite="x",
+            n_tasks=1,
+            aggregation="micro",
+            dialect=dialect,
+            seed=job["settings"]["seed"],
+            versions={"m2v_bench": "1", "mteb": "2"},
+        )
+    report_sweep(jobs, tmp_path, name="x", axis=None)
+    line = (tmp_path / "tables" / "x.md").read_text().strip().splitlines()[-1]
+    assert line == (
+        "suite x (1 tasks); average over tasks (micro); main scores x 100, (n/N tasks); dialect m2v-0.1 and m2v-0.7; "
+        "seed 1 and 2; m2v_bench 1, mteb 2"
+    )
+
+
+def test_a_sweep_marks_what_is_not_separable_from_its_best(tmp_path: Path):
+    jobs = [record(label, f"r{label}", score, 0.9) for label, score in (("a", 0.5), ("b", 0.52), ("c", 0.2))]
+    known = {"a": 0.5, "b": 0.52, "c": 0.2, "teacher": 0.9}
+    for number, (label, share) in enumerate(known.items()):
+        place = Path(f"m__{label}", "t" if label == "teacher" else f"r{label}")
+        write_json(tmp_path / "results" / place / "model_meta.json", {"name": f"m/{label}"})
+        write_json(tmp_path / "results" / place / "T.json", {})
+        values = (np.random.default_rng(number).permutation(100) < 100 * share).astype(np.float32)
+        write_samples(tmp_path / "samples" / place / "T.npz", {"test/default": Samples("mean", values, None, "text")})
+    for job in jobs:  # no teacher in it: the two good ones are then together
+        job["scores"] = job["scores"][:1]
+    report_sweep(jobs, tmp_path, name="x", axis=None)
+    text = (tmp_path / "tables" / "x.md").read_text()
+    assert [line.count("†") for line in text.splitlines()[2:5]] == [2, 2, 0]
+    assert "Holm" in text
+
+
+def test_a_sweep_without_samples_says_so(tmp_path: Path):
+    report_sweep([record("a", "r1", 0.5, 0.6), record("b", "r2", 0.7, 0.6)], tmp_path, name="x", axis=None)
+    assert "not tested for chance" in (tmp_path / "tables" / "x.md").read_text()

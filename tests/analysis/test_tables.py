@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from m2v_bench.analysis.tables import AVERAGE, print_table, score_table, to_markdown
+from m2v_bench.analysis.tables import AVERAGE, score_table, to_grid
 
 ROWS = [
     ("static a", "static", "T1", "STS", 0.5),
@@ -28,7 +28,7 @@ def table():
 
 
 def test_averages_per_type_and_over_tasks(table):
-    assert table.columns == ["STS", "WordSim", AVERAGE]
+    assert table.columns == [AVERAGE, "STS", "WordSim"]
     assert table.cells["static a", "STS"].value == pytest.approx(0.6)
     assert table.cells["static a", AVERAGE].value == pytest.approx((0.5 + 0.7 + 0.2) / 3)
 
@@ -53,7 +53,7 @@ def test_the_score_kept_is_over_the_tasks_that_both_have(table):
 def test_without_a_teacher_nothing_is_relative():
     table = score_table(frame(ROWS[:3]))
     assert math.isnan(table.kept["static a"])
-    assert "| - |" in to_markdown(table, signature="s")
+    assert "| - |" in to_grid(table, signature="s").markdown()
 
 
 def test_a_type_without_any_score_is_a_dash():
@@ -75,16 +75,16 @@ def test_each_model_is_relative_to_its_own_teacher():
 
 def test_labels_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]):
     table = score_table(frame([("my [v2] [/a] | model", "static", "T", "STS", 0.5)]))
-    print_table(table, title="t [x]", signature="s [y]")
+    to_grid(table, title="t [x]", signature="s [y]").show()
     shown = capsys.readouterr().out
     assert "my [v2] [/a] | model" in shown
     assert "t [x]" in shown
-    assert "my [v2] [/a] \\| model" in to_markdown(table, signature="s")
+    assert "my [v2] [/a] \\| model" in to_grid(table, signature="s").markdown()
 
 
 def test_markdown_sets_the_best_static_in_bold_and_signs(table):
-    lines = to_markdown(table, signature="suite x; seed 42").splitlines()
-    assert lines[0] == "| Model | STS | WordSim | Avg | % of teacher |"
-    assert lines[2] == "| static a | **60.00 (2/2)** | 20.00 (1/1) | **46.67 (3/3)** | 70.0 |"
+    lines = to_grid(table, signature="suite x; seed 42").markdown().splitlines()
+    assert lines[0] == "| Model | Avg | STS | WordSim | % of teacher |"
+    assert lines[2] == "| static a | **46.67 (3/3)** | **60.00 (2/2)** | 20.00 (1/1) | 70.0 |"
     assert "**" not in lines[4]
     assert lines[-1] == "suite x; seed 42"

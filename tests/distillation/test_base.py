@@ -1,4 +1,3 @@
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from m2v_bench import StaticModel, distill
 from m2v_bench.distillation.base import BaseModel, find_base
 from m2v_bench.errors import BenchError
 from tests.golden.tiny_models import build_bpe
-from tests.hub_server import hub_server
+from tests.hub_server import hub_environment, hub_server
 
 
 def in_folder(folder: Path) -> BaseModel:
@@ -98,8 +97,7 @@ def test_a_model_of_the_hub_is_distilled_by_its_name(tmp_path: Path):
         repositories["people/tiny"] = {
             file.relative_to(tmp_path / "tiny").as_posix(): file.read_bytes() for file in files
         }
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
-        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment = hub_environment(address, tmp_path / "home")
         command = [sys.executable, "-c", code, str(tmp_path / "out")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

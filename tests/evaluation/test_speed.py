@@ -2,11 +2,13 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 import torch
 
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.speed import TEXTS_PER_TASK, measure, one_thread, suite_texts, texts_per_second
+from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts, measure, texts_per_second
 from m2v_bench.tasks import load_suite
+from m2v_bench.threads import one_thread
 from tests.conftest import as_model, tiny_static_model
 
 
@@ -16,10 +18,19 @@ def suite(*tasks: str):
 
 def test_texts_come_from_every_task_and_are_the_same_every_time():
     tasks = suite("ReutersR8Classification", "AutoFJRetrieval", "MENWordSim")
-    texts = suite_texts(tasks, seed=42)
+    texts = SpeedTexts(42).of(tasks)
     assert len(texts) == 3 * TEXTS_PER_TASK
-    assert texts == suite_texts(tasks, seed=42)
-    assert texts != suite_texts(tasks, seed=43)
+    assert texts == SpeedTexts(42).of(tasks)
+    assert texts != SpeedTexts(43).of(tasks)
+
+
+def test_a_task_that_was_loaded_to_be_scored_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch):
+    (entry,) = suite("MENWordSim")
+    texts = SpeedTexts(42)
+    texts.add(entry, entry.load())
+    expected = SpeedTexts(42).of([entry])
+    monkeypatch.setattr(type(entry), "load", lambda entry: pytest.fail("loaded again"))
+    assert texts.of([entry]) == expected
 
 
 def test_inside_one_thread_everything_uses_one_and_afterwards_as_before():
@@ -43,7 +54,7 @@ def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path
 
     def run(*tasks: str):
         encoders = {"m": MtebEncoder(model, seed=42)}
-        return measure([model], encoders, suite(*tasks), suite_name="s", results_dir=tmp_path, seed=42)
+        return measure([model], encoders, suite(*tasks), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42)
 
     first = run("MENWordSim")
     assert run("MENWordSim") == first
@@ -59,7 +70,9 @@ def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: P
 
     models = [as_model(tiny_static_model(), "broken", load=fail), as_model(tiny_static_model(), "fine")]
     encoders = {model.label: MtebEncoder(model, seed=42) for model in models}
-    records = measure(models, encoders, suite("MENWordSim"), suite_name="s", results_dir=tmp_path, seed=42)
+    records = measure(
+        models, encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42
+    )
     assert [record["label"] for record in records] == ["fine"]
 
 
@@ -74,5 +87,5 @@ def test_speed_is_measured_on_the_cpu_whatever_the_device_of_the_run(tmp_path: P
 
     model = as_model(tiny_static_model(), "m", load=load)
     encoders = {"m": MtebEncoder(model, seed=42, device="cuda")}
-    measure([model], encoders, suite("MENWordSim"), suite_name="s", results_dir=tmp_path, seed=42)
+    measure([model], encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42)
     assert devices == ["cpu"]

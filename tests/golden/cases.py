@@ -1,6 +1,5 @@
 """What the releases of model2vec are asked to distil and to embed."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,5 +173,6 @@ def real_texts() -> list[str]:
     """1,000 sentences of Wikipedia."""
     import pandas as pd
 
-    folder = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[3] / "shared"))
-    return pd.read_parquet(folder / "speed" / "wikisplit_sentences.parquet")["text"].head(N_REAL).tolist()
+    from tests.conftest import TEST_DATA
+
+    return pd.read_parquet(TEST_DATA / "speed" / "wikisplit_sentences.parquet")["text"].head(N_REAL).tolist()

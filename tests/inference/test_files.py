@@ -1,7 +1,6 @@
 """A static model on disk and on the hub, and the layouts of others."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from m2v_bench import StaticModel
 from m2v_bench.errors import BenchError
 from tests.conftest import tiny_static_model
 from tests.golden.make_golden import environment
-from tests.hub_server import hub_server
+from tests.hub_server import hub_environment, hub_server
 
 TEXTS = ["good dog", "", "a bad cat zebra", "zebra"]
 
@@ -132,8 +131,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(tmp_path: Path):
             "print(StaticModel.from_pretrained(sys.argv[1]).push_to_hub('people/model', token='secret'))\n"
             "np.save(sys.argv[2], StaticModel.from_pretrained('people/model').encode(['good dog', 'cat']))"
         )
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
-        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment = hub_environment(address, tmp_path / "home")
         command = [sys.executable, "-c", code, str(tmp_path / "model"), str(tmp_path / "out.npy")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -156,7 +154,7 @@ def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path):
         "except BenchError as error: print(error)"
     )
     tiny_static_model().save_pretrained(tmp_path / "model")
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    environment = hub_environment("http://127.0.0.1:9", tmp_path / "home")
     command = [sys.executable, "-c", code, str(tmp_path / "model")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "people/model could not be pushed to the model hub: " in done.stdout

@@ -1,0 +1,90 @@
+"""What a model did on every sample of a task: the ground on which two models are compared.
+
+One file per model and task, `results/samples/<model>/<revision>/[experiments/<variant>/]<task>.npz`, written beside the
+score and read by the statistics.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SAME_SCORE = 1e-4  # how far a score may be from what its samples give, as metrics are rounded and float32
+METRICS = ("mean", "spearman", "pearson", "average_precision")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The outputs on the samples of one split and subset of a task.
+
+    Attributes:
+        metric: how the score comes from them, one of `METRICS`.
+        values: float32 array of shape (samples,): the score of each sample for `mean`, else what was predicted.
+        gold: float32 array of shape (samples,): what should have been predicted; None for `mean`.
+        unit: what one sample is: `text`, `pair`, `query`, `draw`.
+    """
+
+    metric: str
+    values: np.ndarray
+    gold: np.ndarray | None
+    unit: str
+
+    def score(self, rows: np.ndarray | None = None) -> float:
+        """The main score (0 to 1) over all samples, or over those numbered in `rows` (a number may come twice)."""
+        values = self.values if rows is None else self.values[rows]
+        if self.metric == "mean":
+            return float(values.mean(dtype=np.float64))
+        assert self.gold is not None
+        gold = self.gold if rows is None else self.gold[rows]
+        return _SCORES[self.metric](values, gold)
+
+
+def _spearman(values: np.ndarray, gold: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    return _pearson(rankdata(values), rankdata(gold))
+
+
+def _pearson(values: np.ndarray, gold: np.ndarray) -> float:
+    return float(np.corrcoef(values.astype(np.float64), gold.astype(np.float64))[0, 1])
+
+
+def _average_precision(values: np.ndarray, gold: np.ndarray) -> float:
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(gold > 0, values))
+
+
+_SCORES = {"spearman": _spearman, "pearson": _pearson, "average_precision": _average_precision}
+
+
+def write_samples(path: Path, parts: Mapping[str, Samples]) -> None:
+    """Write the samples of a task, by `split/subset`; the file appears whole or not at all."""
+    arrays: dict[str, Any] = {}
+    for name, part in parts.items():
+        arrays[f"{name}|{part.metric}|{part.unit}|values"] = part.values.astype(np.float32)
+        if part.gold is not None:
+            arrays[f"{name}|{part.metric}|{part.unit}|gold"] = part.gold.astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    np.savez_compressed(temporary, **arrays)
+    temporary.replace(path)
+
+
+def read_samples(path: Path) -> dict[str, Samples]:
+    """The samples of a task, by `split/subset`; the task's main score is the mean of their scores.
+
+    Raises:
+        OSError, ValueError: when the file is absent or damaged.
+    """
+    parts = {}
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            name, metric, unit, what = key.split("|")
+            if what == "values":
+                gold = f"{name}|{metric}|{unit}|gold"
+                parts[name] = Samples(metric, arrays[key], arrays[gold] if gold in arrays.files else None, unit)
+    return parts

@@ -1,0 +1,99 @@
+"""A task's data beside the descriptive statistics that mteb ships, both counted by mteb's own code."""
+
+import contextlib
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mteb.abstasks import AbsTask, AbsTaskClassification
+
+from m2v_bench.tasks.manifest import parts
+
+# Counted in another way since the files were written (a pair and its reverse are now one pair).
+_REDEFINED = {("STS", "unique_pairs")}
+_SUBSETS = "hf_subset_descriptive_stats"
+
+
+def n_texts(task: AbsTask) -> int | None:
+    """Samples, or documents and queries, that mteb counted in what the task is scored on; None where it did not."""
+    samples = [expected["num_samples"] for expected in counted(task)]
+    return sum(samples) if samples else None
+
+
+def counted(task: AbsTask) -> Iterator[Mapping[str, Any]]:
+    """What mteb counted in each split and subset that the task is scored on."""
+    for part in parts(task):
+        for _, _, expected in _expected(part):
+            yield expected
+
+
+def differences(task: AbsTask) -> list[str]:
+    """What differs between a loaded task and what mteb counted in the same splits and subsets: expected, found."""
+    found = []
+    for part in parts(task):
+        for split, subset, expected in _expected(part):
+            where = f"{part.metadata.name}, {split}" if part is not task else split
+            where = f"{where}, {subset}" if subset else where
+            try:
+                data = _count(part, split, subset)
+            except Exception as error:
+                # mteb's counting fails in as many ways as data can be wrong
+                found.append(f"{where}: cannot be counted ({type(error).__name__}: {error})")
+                continue
+            found += [f"{where}: {line}" for line in compare(expected, data, kind=part.metadata.type)]
+    return found
+
+
+def compare(expected: Mapping[str, Any], found: Mapping[str, Any], *, kind: str, path: str = "") -> list[str]:
+    """The leaves of `expected` that are others in `found`; what either of the two does not count is left out."""
+    lines = []
+    labels = path.endswith("labels.")
+    for name in [*expected, *(name for name in found if labels and name not in expected)]:
+        want, got = expected.get(name), found.get(name)
+        if (kind, f"{path}{name}") in _REDEFINED or (not labels and (want is None or name not in found)):
+            continue
+        if isinstance(want, Mapping) and isinstance(got, Mapping):
+            lines += compare(want, got, kind=kind, path=f"{path}{name}.")
+        elif not _same(want, got):
+            lines.append(f"{path}{name} {_text(want)} expected, {_text(got)} found")
+    return lines
+
+
+def _expected(task: AbsTask) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
+    """Split, subset and statistics of what the task is scored on; the split that a classifier learns from as well."""
+    known: Mapping[str, Any] = task.metadata.descriptive_stats or {}
+    splits = list(task.eval_splits)
+    if isinstance(task, AbsTaskClassification) and task.train_split not in splits:
+        splits.append(task.train_split)
+    for split in splits:
+        if not task.metadata.is_multilingual:
+            if split in known:
+                yield split, None, known[split]
+            continue
+        subsets = known.get(split, {}).get(_SUBSETS, {})
+        yield from ((split, subset, subsets[subset]) for subset in task.hf_subsets if subset in subsets)
+
+
+def _count(task: AbsTask, split: str, subset: str | None) -> Mapping[str, Any]:
+    # mteb's progress bars know no switch
+    with contextlib.redirect_stderr(io.StringIO()):
+        found = task._calculate_descriptive_statistics_from_split(split, hf_subset=subset)
+    # as the files are written: keys become texts
+    as_written: Mapping[str, Any] = json.loads(json.dumps(found))
+    return as_written
+
+
+def _same(want: Any, got: Any) -> bool:
+    if isinstance(want, float | int) and isinstance(got, float | int):
+        return math.isclose(want, got, rel_tol=1e-9)
+    return bool(want == got)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['count']:,}" if "count" in value else "some"
+    if value is None:
+        return "none"
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

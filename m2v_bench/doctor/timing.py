@@ -1,0 +1,96 @@
+"""How long a run will take, from the times that earlier runs recorded; nothing is guessed."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from mteb.abstasks import AbsTask
+
+from m2v_bench.analysis.stored import kind_of
+from m2v_bench.baselines.encoder import Model
+from m2v_bench.evaluation.mteb_encoder import model_meta
+from m2v_bench.evaluation.store import Store
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a score will take, and where the number is from."""
+
+    seconds: float
+    source: str
+
+
+@dataclass
+class Records:
+    """What earlier runs recorded below `results_dir`.
+
+    Attributes:
+        results_dir: the folder.
+        seconds: evaluation times by (task, kind of model, model).
+        speeds: texts per second by model, by the name of the record's file (suite and machine).
+    """
+
+    results_dir: Path
+    seconds: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    speeds: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, results_dir: Path) -> "Records":
+        """Everything that can be read; a file that cannot is passed over."""
+        records = cls(results_dir)
+        for path in sorted((results_dir / "results").rglob("model_meta.json")):
+            meta = _json(path)
+            kind = kind_of(meta)
+            for file in sorted(path.parent.glob("*.json")):
+                seconds = _json(file).get("evaluation_time") if file != path else None
+                if isinstance(seconds, float | int) and math.isfinite(seconds):
+                    records.seconds.setdefault((file.stem, kind, str(meta.get("name"))), []).append(float(seconds))
+        for path in sorted((results_dir / "speed").rglob("*.json")):
+            record = _json(path)
+            if rate := record.get("texts_per_second"):
+                records.speeds.setdefault(str(record.get("model")), {})[path.name] = rate
+        return records
+
+    def estimate(self, task: str, kind: str, model: str) -> Estimate | None:
+        """The median time of the same model on the task, else of others of its kind; None where none is recorded.
+
+        Other models' times are scaled by texts per second where one speed record (suite and machine) has both.
+        """
+        same = self.seconds.get((task, kind, model))
+        if same:
+            return Estimate(median(same), "recorded for the same model")
+        others = {name: median(times) for (of, like, name), times in self.seconds.items() if (of, like) == (task, kind)}
+        scaled = [
+            seconds * self.speeds[name][file] / rate
+            for name, seconds in others.items()
+            for file, rate in self.speeds.get(model, {}).items()
+            if file in self.speeds.get(name, {})
+        ]
+        if scaled:
+            return Estimate(median(scaled), f"of other {kind} models, scaled by texts per second")
+        return Estimate(median(others.values()), f"of other {kind} models, as recorded") if others else None
+
+
+def forecast(
+    records: Records, task: AbsTask, models: Sequence[Model], *, seed: int
+) -> tuple[list[Estimate | None], int]:
+    """An estimate per score that is not made yet, None where nothing is recorded; and how many are made.
+
+    A model that cannot do the task gets no score.
+    """
+    store = Store(records.results_dir)
+    models = [model for model in models if not model.cannot(task.metadata.type)]
+    open_models = [model for model in models if store.complete(task, model_meta(model, seed=seed)) is None]
+    estimates = [records.estimate(task.metadata.name, model.kind, model.name) for model in open_models]
+    return estimates, len(models) - len(open_models)
+
+
+def _json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,95 @@
+"""Every text of a task is embedded once, however often the task asks for it."""
+
+import hashlib
+import itertools
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from m2v_bench.cache import cache_dir
+
+_BLOCK = 50_000  # texts held at once
+_KEPT_BYTES = 256 * 2**20  # kept for the next time a text comes
+_KEY_BYTES = 160  # what Python takes to remember where a text's embedding is
+_IN_MEMORY = 2**30  # bytes of embeddings handed out in memory; more lie in a file that vanishes with them
+
+
+class TextMemo:
+    """The embeddings that a task has asked for so far.
+
+    Memory stays flat: embeddings are kept up to a quarter of a gigabyte, after which a text that comes again in another
+    block is embedded again. Corpora that large hardly repeat themselves; those that do, as MindSmallReranking with 42
+    thousand texts in 5 million documents, are small once their repetitions are gone.
+
+    Attributes:
+        asked: how many texts the task has asked for.
+        encoded: how many of them were embedded.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.encoded = 0
+        self._rows: dict[bytes, int] = {}
+        self._table = np.empty((0, 0), np.float32)
+
+    def embed(
+        self, texts: Iterable[str], n_texts: int, encode: Callable[[Sequence[str]], np.ndarray], *, prompt: str | None
+    ) -> np.ndarray:
+        """Embed `texts`: float32 array of shape (texts, dims).
+
+        Args:
+            texts: the texts; read block by block.
+            n_texts: how many they are.
+            encode: embeds texts that are not known yet.
+            prompt: what `encode` puts before them; the same text under another prompt is another text.
+        """
+        out = np.empty((0, 0), np.float32)
+        start, stream = 0, iter(texts)
+        while block := list(itertools.islice(stream, _BLOCK)):
+            rows = self._block(block, encode, prompt)
+            if start == 0:
+                out = _empty(n_texts, rows.shape[1])
+            out[start : start + len(block)] = rows
+            start += len(block)
+        return out[:start]
+
+    def _block(self, texts: list[str], encode: Callable[[Sequence[str]], np.ndarray], prompt: str | None) -> np.ndarray:
+        keys = [_key(text, prompt) for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
+        self.asked += len(texts)
+        self.encoded += len(new)
+        fresh = encode(list(new.values())) if new else self._table[:0]
+        places = {key: place for place, key in enumerate(new)}
+        rows = np.empty((len(texts), fresh.shape[1]), np.float32)
+        for number, key in enumerate(keys):
+            place = places.get(key)
+            rows[number] = self._table[self._rows[key]] if place is None else fresh[place]
+        self._keep(list(new), fresh)
+        return rows
+
+    def _keep(self, keys: list[bytes], fresh: np.ndarray) -> None:
+        limit = _KEPT_BYTES // (4 * fresh.shape[1] + _KEY_BYTES)
+        room = limit - len(self._rows)
+        keys, fresh = keys[: max(room, 0)], fresh[: max(room, 0)]
+        known, needed = len(self._rows), len(self._rows) + len(keys)
+        if needed > len(self._table):
+            grown = np.empty((max(needed, min(2 * len(self._table), limit)), fresh.shape[1]), np.float32)
+            if known:
+                grown[:known] = self._table[:known]
+            self._table = grown
+        self._table[known:needed] = fresh
+        self._rows.update(zip(keys, range(known, needed), strict=True))
+
+
+def _key(text: str, prompt: str | None) -> bytes:
+    return hashlib.blake2b(f"{prompt or ''}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _empty(n_rows: int, dims: int) -> np.ndarray:
+    if 4 * math.prod((n_rows, dims)) <= _IN_MEMORY:
+        return np.empty((n_rows, dims), np.float32)
+    # the system's own temporary folder may lie in memory
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(prefix=".embeddings-", dir=cache_dir()) as file:
+        return np.memmap(file, np.float32, "w+", shape=(n_rows, dims))

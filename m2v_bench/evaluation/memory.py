@@ -1,0 +1,41 @@
+"""How much memory a piece of work took."""
+
+import sys
+from pathlib import Path
+
+
+class Peak:
+    """The largest resident set size since it was made. Two must not be in use at once.
+
+    Attributes:
+        of: `task`, or `process` where the system only tells the largest since the process began.
+    """
+
+    def __init__(self) -> None:
+        self.of = "task" if _reset() else "process"
+
+    def rss_bytes(self) -> int | None:
+        """Bytes so far; None where the system does not say."""
+        return _peak_since_reset() if self.of == "task" else _peak_of_process()
+
+
+def _reset() -> bool:
+    """Let Linux count the peak from now on."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return _peak_since_reset() is not None
+
+
+def _peak_since_reset() -> int | None:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+
+
+def _peak_of_process() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

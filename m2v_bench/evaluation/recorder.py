@@ -1,0 +1,194 @@
+"""Takes the per-sample outputs of a task from mteb while it scores."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mteb.abstasks import (
+    AbsTask,
+    AbsTaskClassification,
+    AbsTaskPairClassification,
+    AbsTaskRetrieval,
+    AbsTaskSTS,
+)
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+from mteb.abstasks.text.summarization import AbsTaskSummarization
+from mteb.results import TaskResult
+
+from m2v_bench.analysis.samples import SAME_SCORE, Samples, read_samples, write_samples
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Stands where mteb would write predictions (as JSON, too large to keep) and keeps what statistics need.
+
+    Attributes:
+        folder: what mteb is given as its prediction folder; nothing is written there.
+    """
+
+    folder = Path("predictions")
+
+    def __init__(self, task: AbsTask) -> None:
+        self._parts: dict[str, dict[str, Samples]] = {}
+        self._leaves = list(_leaves(task))
+        for leaf in self._leaves:
+            self._parts[leaf.metadata.name] = {}
+            hooks: dict[str, Any] = {"_save_task_predictions": functools.partial(self._save, leaf)}
+            if isinstance(leaf, AbsTaskRetrieval):
+                hooks["task_specific_scores"] = functools.partial(self._per_query, leaf)
+            vars(leaf).update(hooks)
+
+    def write(self, result: TaskResult, path_of: Callable[[str], Path]) -> None:
+        """Write the samples behind `result`, beside those of splits scored before.
+
+        Args:
+            result: the scores of a task, or of an aggregate of tasks.
+            path_of: the file of a task's samples, by the task's name.
+        """
+        path = path_of(result.task_name)
+        wanted = {f"{split}/{entry['hf_subset']}" for split, entries in result.scores.items() for entry in entries}
+        parts = {**_readable(path), **self._of(result, path_of)}
+        parts = {name: part for name, part in parts.items() if _of_wanted(name, wanted)}
+        if parts:
+            score = float(np.mean([part.score() for part in parts.values()]))
+            if abs(score - result.get_score()) <= SAME_SCORE:
+                write_samples(path, parts)
+                return
+            log.warning("%s: its samples give %.4f, not its score; they are not kept", result.task_name, score)
+        path.unlink(missing_ok=True)  # those of an earlier score
+
+    def _of(self, result: TaskResult, path_of: Callable[[str], Path]) -> dict[str, Samples]:
+        own = self._parts.get(result.task_name)
+        if own is None:  # an aggregate: the samples of its parts, some of which may have been scored before
+            names = [leaf.metadata.name for leaf in self._leaves]
+            return {f"{name}/{key}": part for name in names for key, part in _readable(path_of(name)).items()}
+        draws = {}
+        for split, entries in result.scores.items():
+            for entry in entries:
+                values = _draws(entry)
+                if values is not None:
+                    draws[f"{split}/{entry['hf_subset']}"] = Samples("mean", values, None, "draw")
+        return {**draws, **own}
+
+    def _save(self, task: AbsTask, predictions: Any, *args: Any, hf_split: str, hf_subset: str) -> None:
+        own = self._parts[task.metadata.name]
+        for name, part in _samples(task, predictions, hf_split, hf_subset).items():
+            own["/".join(word for word in (hf_split, hf_subset, name) if word)] = part
+
+    def _per_query(self, task: Any, scores: Any, qrels: Any, results: Any, *, hf_split: str, hf_subset: str) -> Any:
+        # every judged query in one order, so that two models are compared on the same ones
+        values = _query_scores(task, scores, qrels, results)
+        part = Samples("mean", np.array(values, np.float32), None, "query")
+        self._parts[task.metadata.name][f"{hf_split}/{hf_subset}"] = part
+        return type(task).task_specific_scores(task, scores, qrels, results, hf_split=hf_split, hf_subset=hf_subset)
+
+
+def _query_scores(task: Any, scores: Any, qrels: Any, results: Any) -> list[float]:
+    main = task.metadata.main_score
+    if not main.startswith("max_over_subqueries_"):
+        metric = main.replace("_at_", "_cut_")
+        return [scores.get(query, {}).get(metric, 0.0) for query in sorted(qrels)]
+    from mteb._evaluators.retrieval_metrics import max_over_subqueries
+
+    whole: dict[str, dict[str, Any]] = {}
+    for query in sorted(qrels):
+        whole.setdefault(query.rpartition("_")[0], {})[query] = qrels[query]
+    return [max_over_subqueries(part, results, task.k_values)[main] for part in whole.values()]
+
+
+def _leaves(task: AbsTask) -> Iterator[AbsTask]:
+    if isinstance(task, AbsTaskAggregate):
+        for part in task.metadata.tasks:
+            yield from _leaves(part)
+    else:
+        yield task
+
+
+def _readable(path: Path) -> dict[str, Samples]:
+    try:
+        return read_samples(path)
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _of_wanted(name: str, wanted: set[str]) -> bool:
+    """Whether a part, `[task/]split/subset[/part]`, belongs to the splits and subsets of a score."""
+    words = name.split("/")
+    return any("/".join(words[start : start + 2]) in wanted for start in range(len(words) - 1))
+
+
+def _draws(entry: Mapping[str, Any]) -> np.ndarray | None:
+    """The V-measures of a clustering's draws, which mteb keeps with the score."""
+    found = entry.get("v_measures")
+    if found is None or entry.get("main_score") != entry.get("v_measure"):
+        return None
+    levels = found.values() if isinstance(found, Mapping) else [found]
+    return np.array([value for level in levels for value in level], np.float32)
+
+
+def _samples(task: AbsTask, predictions: Any, split: str, subset: str) -> dict[str, Samples]:
+    """What mteb would write as predictions, by part; nothing for a kind of score that no sample explains."""
+    main = task.metadata.main_score
+    if isinstance(predictions, dict) and all(isinstance(part, Samples) for part in predictions.values()):
+        return predictions  # a task of this package
+    if isinstance(task, AbsTaskSTS) and main.endswith(("spearman", "pearson")):
+        similarity, _, metric = main.rpartition("_")
+        gold = np.array(_rows(task, split, subset)["score"], np.float32)
+        return {"": Samples(metric, np.array(predictions[_STS_SCORES[similarity]], np.float32), gold, "pair")}
+    if isinstance(task, AbsTaskPairClassification) and main == "max_ap":
+        return {"": _best_pairs(predictions, np.array(_pair_labels(task, split, subset), np.float32))}
+    if isinstance(task, AbsTaskClassification) and main == "accuracy":
+        gold = np.array(_rows(task, split, subset)[task.label_column_name])
+        hits = np.array([np.asarray(told) == gold for told in predictions])
+        return {"": Samples("mean", hits.mean(axis=0).astype(np.float32), None, "text")}
+    if isinstance(task, AbsTaskSummarization) and main == "cosine_spearman":
+        return _summaries(task, predictions, len(_rows(task, split, subset)))
+    return {}
+
+
+def _summaries(task: AbsTaskSummarization, predictions: Mapping[str, Any], n_texts: int) -> dict[str, Samples]:
+    """The correlation within each text's summaries."""
+    from mteb._evaluators.text.summarization_evaluator import DeprecatedSummarizationEvaluator
+    from scipy.stats import spearmanr
+
+    pairs = zip(predictions["human_scores"], predictions["cosine_scores"], strict=True)
+    found = [spearmanr(human, told) for human, told in pairs]
+    # the first version of the task averages correlations and p-values alike
+    first = task.evaluator is DeprecatedSummarizationEvaluator
+    values = [np.mean(each) if first else each.statistic for each in found]
+    if len(values) != n_texts:
+        return {}  # mteb left texts out, other ones for every model, without saying which
+    return {"": Samples("mean", np.array(values, np.float32), None, "text")}
+
+
+_STS_SCORES = {
+    "": "similarity_scores",
+    "cosine": "cosine_scores",
+    "manhattan": "manhattan_distances",
+    "euclidean": "euclidean_distances",
+}
+
+
+def _rows(task: AbsTask, split: str, subset: str) -> Any:
+    data: Any = task.dataset
+    return data[subset][split] if subset in data else data[split]
+
+
+def _pair_labels(task: AbsTaskPairClassification, split: str, subset: str) -> Any:
+    labels = _rows(task, split, subset)[task.label_column_name]
+    return labels[0] if len(labels) == 1 else labels  # older sets hold everything in one row
+
+
+def _best_pairs(predictions: Mapping[str, Any], gold: np.ndarray) -> Samples:
+    """The similarity with the highest average precision, which is the one that `max_ap` reports."""
+    signs = {"distances": -1.0, "scores": 1.0}
+    found = [
+        Samples("average_precision", signs[name.rpartition("_")[2]] * np.array(values, np.float32), gold, "pair")
+        for name, values in predictions.items()
+        if values is not None
+    ]
+    return max(found, key=Samples.score)

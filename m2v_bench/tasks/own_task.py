@@ -1,0 +1,184 @@
+"""What the tasks of this package share: metadata, data that lies in files, and a way to embed texts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+from mteb.abstasks import AbsTask
+from mteb.abstasks.task_metadata import TaskMetadata
+
+from m2v_bench.cache import content_hash, file_sha256, folder_hash
+from m2v_bench.errors import BenchError
+
+
+def own_metadata(name: str, type_: Any, main_score: str, about: str, *, path: str, **fields: Any) -> TaskMetadata:
+    """Metadata of a task of this package, all fields that mteb asks for.
+
+    Args:
+        name: the task's name in result files.
+        type_: its mteb type.
+        main_score: the key of its main score.
+        about: what is asked and how it is scored.
+        path: where the data comes from.
+        **fields: any other field of `TaskMetadata`; `revision` is the dataset's.
+    """
+    return TaskMetadata(
+        name=name,
+        type=type_,
+        main_score=main_score,
+        description=about,
+        dataset={"path": path, "revision": fields.pop("revision", "unknown")},
+        category=fields.pop("category", "t2t"),
+        eval_splits=["test"],
+        eval_langs=["eng-Latn"],
+        license="not specified",
+        annotations_creators=fields.pop("annotations_creators", "human-annotated"),
+        dialect=[],
+        sample_creation="found",
+        task_subtypes=[],
+        domains=fields.pop("domains", ["Written"]),
+        date=fields.pop("date", ("1987-01-01", "2002-12-31")),
+        bibtex_citation=fields.pop("citation", ""),
+        **fields,
+    )
+
+
+class OwnTask(AbsTask):
+    """A task that mteb does not have.
+
+    Attributes:
+        group: the column it counts under, where that is not its mteb type.
+        version: raised when the task reads or scores its data in another way, so that no old score is reused.
+    """
+
+    group: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
+
+    def locate(self, data_dir: Path | None, hub_dir: Path | None) -> str | None:
+        """Find the data; say why it cannot be had, or None."""
+        return None
+
+    def hub_repositories(self) -> list[tuple[str, str]]:
+        """The dataset repositories that the task loads from the hub, as (name, revision)."""
+        return []
+
+    def local_files(self) -> list[Path]:
+        """The files on this machine that the task reads, where it reads single files."""
+        return []
+
+    def pin(self, revision: str, **fields: str) -> None:
+        """Make `revision` (a hash of the data) and the task's version the revision that scores are filed under."""
+        dataset = {**self.metadata.dataset, "revision": content_hash([self.version, revision]), **fields}
+        # the metadata object belongs to the class: changing it in place would change the task for everyone
+        self.metadata = self.metadata.model_copy(update={"dataset": dataset})
+
+    def embed(self, model: Any, texts: Sequence[str], encode_kwargs: Mapping[str, Any]) -> np.ndarray:
+        """The model's embeddings of `texts`: float array of shape (texts, dims)."""
+        from torch.utils.data import DataLoader
+
+        batches: Any = DataLoader(Dataset.from_dict({"text": list(texts)}), batch_size=encode_kwargs["batch_size"])
+        vectors = model.encode(
+            batches, task_metadata=self.metadata, hf_split="test", hf_subset="default", **encode_kwargs
+        )
+        return np.asarray(vectors)
+
+    def _get_content_columns(self) -> dict[str, Any]:
+        """The columns that hold text, as the class of mteb says or, where it does not, by what they hold."""
+        found = super()._get_content_columns()
+        if found or not isinstance(self.dataset, dict) or "test" not in self.dataset:
+            return found
+        columns = self._rows("test").features
+        return {name: "text" for name, feature in columns.items() if "string" in str(feature)}
+
+    def _rows(self, part: str) -> Dataset:
+        assert self.dataset is not None
+        return self.dataset[part]
+
+    def _calculate_descriptive_statistics_from_split(self, split: str, **kwargs: Any) -> Any:
+        rows = self._rows(split)
+        texts = [value for row in rows for value in row.values() if isinstance(value, str)]
+        return {"num_samples": len(rows), "number_of_characters": sum(map(len, texts))}
+
+
+class FromFiles(OwnTask):
+    """A task whose data lies in files below `data_dir`, or in a dataset repository that holds the same.
+
+    Attributes:
+        files: the file of each part of the data, below `data_dir`.
+        repository: the dataset repository that holds it too, or None.
+        configs: the configuration and split of each part in the repository.
+    """
+
+    files: ClassVar[Mapping[str, str]]
+    repository: ClassVar[str | None] = None
+    configs: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    _folder: Path | None = None
+    _in_files: bool = False
+    _commit: str | None = None
+
+    def locate(self, data_dir: Path | None, hub_dir: Path | None) -> str | None:
+        """Find the data and pin the task to its content; say why it cannot be had, or None."""
+        if data_dir is not None:
+            absent = [name for name in self.files.values() if not (data_dir / name).is_file()]
+            if absent:
+                return f"not in data_dir={data_dir}: {', '.join(absent)}"
+            self._folder, self._in_files = data_dir, True
+            self.pin(content_hash({name: file_sha256(data_dir / name) for name in self.files.values()}))
+            return None
+        if self.repository is None:
+            return f"it has no dataset repository; set data_dir=FOLDER that holds {', '.join(self.files.values())}"
+        return self._locate_repository(self.repository, hub_dir)
+
+    def _locate_repository(self, repository: str, hub_dir: Path | None) -> str | None:
+        from m2v_bench.tasks.hub import find_repository, newest_commit, revisions_in
+
+        if hub_dir is not None:
+            held = revisions_in(hub_dir, repository)
+            self._folder, wrong = find_repository(hub_dir.absolute(), repository, held[0] if held else "main")
+            if self._folder is None:
+                return f"not in {hub_dir}: {repository}{wrong}, and data_dir is not set"
+            self.pin(folder_hash(self._folder), path=str(self._folder))
+            return None
+        # nobody pins a revision of these repositories, so the newest commit is looked up and scores are filed under it
+        self._commit, why = newest_commit(repository)
+        if self._commit is None:
+            return f"{repository} cannot be had from the hub ({why}); set data_dir or hub_dir"
+        self.pin(self._commit)
+        return None
+
+    def hub_repositories(self) -> list[tuple[str, str]]:
+        """See `OwnTask`."""
+        return [] if self.repository is None or self._in_files else [(self.repository, self._commit or "main")]
+
+    def local_files(self) -> list[Path]:
+        """See `OwnTask`."""
+        return [self._folder / name for name in self.files.values()] if self._in_files and self._folder else []
+
+    def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
+        """Read the parts of the data from where `locate` found them."""
+        if not self.data_loaded:
+            self.dataset = self.arrange({part: self._part(part) for part in self.files})
+            self.data_loaded = True
+
+    def _part(self, part: str) -> Dataset:
+        if self._in_files and self._folder is not None:
+            return self.read(self._folder / self.files[part])
+        from datasets import load_dataset
+
+        config, split = self.configs[part]
+        return load_dataset(str(self._folder or self.repository), config, split=split, revision=self._commit)
+
+    def read(self, path: Path) -> Dataset:
+        """The rows of a file of the data."""
+        import pandas as pd
+
+        try:
+            return Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
+        except (OSError, ValueError) as error:
+            raise BenchError(f"{path} cannot be read as parquet: {error}") from error
+
+    def arrange(self, parts: dict[str, Dataset]) -> DatasetDict:
+        """The parts as the task's `dataset`."""
+        return DatasetDict(parts)

@@ -1,0 +1,198 @@
+"""A user's own files as tasks of a suite."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from m2v_bench.errors import BenchError
+from m2v_bench.evaluation.evaluate import Session, evaluate
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.evaluation.store import Store
+from m2v_bench.tasks import SuiteTask, load_suite
+from tests.conftest import as_model, tiny_static_model
+
+WORDS = ["good", "bad", "dog", "cat", "car", "tree", "red", "blue"]
+
+
+def load(*entries: dict[str, Any]) -> list[SuiteTask]:
+    return load_suite(benchmark=None, tasks=entries, languages=["eng"], splits=["test"], hub_dir=None, seed=42)
+
+
+def write(path: Path, **columns: list[Any]) -> str:
+    table = pd.DataFrame(columns)
+    {
+        ".csv": lambda: table.to_csv(path, index=False),
+        ".tsv": lambda: table.to_csv(path, sep="\t", index=False),
+        ".jsonl": lambda: table.to_json(path, orient="records", lines=True),
+        ".parquet": lambda: table.to_parquet(path),
+    }[path.suffix]()
+    return str(path)
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """One entry per task type, each from another kind of file, with answers that the tiny model can find."""
+    animals = [f"{adjective} {noun}" for adjective in WORDS[:2] for noun in WORDS[2:4]] * 10
+    things = [f"{adjective} {noun}" for adjective in WORDS[:2] for noun in WORDS[4:6]] * 10
+    texts, labels = [*animals, *things], ["animal"] * len(animals) + ["thing"] * len(things)
+    left, right = ["good dog", "bad dog", "red car", "blue tree"], ["good dog", "bad cat", "blue car", "good dog"]
+    return {
+        "Classification": {
+            "name": "MyTickets",
+            "type": "Classification",
+            "data": write(tmp_path / "tickets.csv", body=texts, queue=labels),
+            "columns": {"text": "body", "label": "queue"},
+        },
+        "Clustering": {
+            "name": "MyGroups",
+            "type": "Clustering",
+            "data": write(tmp_path / "groups.parquet", text=texts, label=labels),
+        },
+        "STS": {
+            "name": "MyPairs",
+            "type": "STS",
+            "data": write(tmp_path / "pairs.tsv", a=left, b=right, score=[5, 3.5, 4, 0]),
+            "columns": {"sentence1": "a", "sentence2": "b"},
+        },
+        "PairClassification": {
+            "name": "MyDuplicates",
+            "type": "PairClassification",
+            "data": write(tmp_path / "duplicates.jsonl", sentence1=left, sentence2=right, label=[1, 0, 1, 0]),
+        },
+        "Retrieval": {
+            "name": "MySearch",
+            "type": "Retrieval",
+            "data": {
+                "corpus": write(tmp_path / "corpus.jsonl", id=["d1", "d2", "d3"], text=["good dog", "red car", "tree"]),
+                "queries": write(tmp_path / "queries.csv", id=[1, 2, 3], text=["dog", "car", "not judged"]),
+                "relevant": write(tmp_path / "relevant.csv", query=[1, 2], document=["d1", "d2"]),
+            },
+        },
+    }
+
+
+def test_every_type_is_scored_beside_a_standard_task(entries: dict[str, dict[str, Any]], tmp_path: Path):
+    suite = load_suite(
+        benchmark=None,
+        tasks=[*entries.values(), "SimLex999WordSim"],
+        languages=["eng"],
+        splits=["test"],
+        hub_dir=None,
+        seed=42,
+    )
+    model = as_model(tiny_static_model(WORDS), "m")
+    session = Session(Store(tmp_path / "results"), seed=42, batch_size=32, debug=True)
+    scores = {score.task: score for score in evaluate({"m": MtebEncoder(model, seed=42)}, [model], suite, session)}
+    assert [(score.type, score.state) for score in scores.values()] == [
+        *((name, "scored") for name in entries),
+        ("WordSim", "scored"),
+    ]
+    assert scores["MySearch"].main_score == 1
+    assert float(scores["MyTickets"].main_score or 0) > 0.7
+    assert float(scores["MyPairs"].main_score or 0) > 0.5
+    assert len(list((tmp_path / "results" / "samples").rglob("My*.npz"))) == len(entries)
+
+
+def test_a_file_that_changes_is_scored_anew(entries: dict[str, dict[str, Any]]):
+    def revision() -> str:
+        return load(entries["STS"])[0].task.metadata.dataset["revision"]
+
+    before = revision()
+    assert revision() == before
+    path = Path(entries["STS"]["data"])
+    path.write_text(path.read_text().replace("3.5", "3.0"))
+    assert revision() != before
+
+
+def test_train_and_test_files_are_taken_as_they_are(tmp_path: Path):
+    files = {
+        part: write(tmp_path / f"{part}.csv", text=["good dog", "red car"] * n, label=[1, 2] * n)
+        for part, n in (("train", 8), ("test", 3))
+    }
+    (entry,) = load({"name": "Mine", "type": "Classification", "data": files})
+    assert {part: len(rows) for part, rows in entry.load().dataset.items()} == {"train": 16, "test": 6}
+
+
+@pytest.mark.parametrize(
+    ("type_", "change", "message"),
+    [
+        ("STS", {"type": "Sts"}, "type=Sts: must be one of Classification, STS"),
+        ("STS", {"data": "nowhere.csv"}, "no such file: nowhere.csv"),
+        ("STS", {"data": __file__}, r"test_custom\.py must be one of \.csv, \.tsv"),
+        ("STS", {"columns": {"sentence": "a"}}, "columns: unknown sentence; allowed: sentence1, sentence2, score"),
+        ("STS", {"columns": {}}, r"pairs\.tsv has no column sentence1, sentence2; it has a, b, score"),
+        ("STS", {"colums": {}}, "unknown colums; allowed: name, type, data, columns"),
+        ("Retrieval", {"data": "corpus.csv"}, "data must name the files corpus, queries, relevant"),
+        ("STS", {"name": "SimLex999WordSim"}, "SimLex999WordSim is a standard task; call your own data otherwise"),
+        ("STS", {"name": "../x"}, r"name=\.\./x: letters, digits"),
+        ("STS", {"columns": {"sentence1": "a", "sentence2": "a"}}, "one column of the file is named for two"),
+        ("Classification", {"data": {"train": "a"}}, r"data has train; it must be \{train, test\} or \{all\}"),
+    ],
+)
+def test_a_bad_entry_is_told(entries: dict[str, dict[str, Any]], type_: str, change: dict[str, Any], message: str):
+    with pytest.raises(BenchError, match=message):
+        load({**entries[type_], **change})[0].load()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"sentence1": ["a"], "sentence2": ["b"], "score": ["high"]}, "score in row 1 is 'high'; it must be a number"),
+        ({"sentence1": ["a", None], "sentence2": ["b", "c"], "score": [1, 2]}, "has an empty cell in row 2"),
+        ({"sentence1": [], "sentence2": [], "score": []}, "has no rows"),
+    ],
+)
+def test_bad_rows_are_told(tmp_path: Path, columns: dict[str, list[Any]], message: str):
+    path = write(tmp_path / "pairs.csv", **columns)
+    (entry,) = load({"name": "Mine", "type": "STS", "data": path})
+    with pytest.raises(BenchError, match=message):
+        entry.load()
+
+
+def test_a_label_with_one_text_cannot_be_halved(tmp_path: Path):
+    path = write(tmp_path / "few.csv", text=["a", "b", "c"], label=[1, 1, 2])
+    with pytest.raises(BenchError, match="cannot be cut into two halves"):
+        load({"name": "Mine", "type": "Classification", "data": path})[0].load()
+
+
+def test_ids_that_lead_nowhere_are_told(entries: dict[str, dict[str, Any]], tmp_path: Path):
+    entry = entries["Retrieval"]
+    entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1], document=["d9"])
+    with pytest.raises(BenchError, match="are in neither corpus nor queries"):
+        load(entry)[0].load()
+
+
+def test_texts_and_labels_are_read_as_they_stand(tmp_path: Path):
+    texts, labels = ["007", "1e3", "null", "NA"] * 2, ["01", "1", "01", "1"] * 2
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        path = write(tmp_path / f"odd{suffix}", text=texts, label=labels)
+        files = {"train": path, "test": path}
+        data = load({"name": "Odd", "type": "Classification", "data": files})[0].load().dataset["test"]
+        assert data["text"][:4] == texts[:4], suffix
+        assert data["label"][:4] == [0, 1, 0, 1], suffix
+
+
+def test_ids_grades_and_titles_of_a_retrieval(entries: dict[str, dict[str, Any]], tmp_path: Path):
+    entry, files = entries["Retrieval"], entries["Retrieval"]["data"]
+    files["corpus"] = write(tmp_path / "titled.csv", id=["001", "002"], text=["a", "b"], title=["t", None])
+    files["relevant"] = write(tmp_path / "graded.csv", query=[1], document=["001"], score=[2])
+    split = load(entry)[0].load().dataset["default"]["test"]
+    assert split["corpus"]["title"][:] == ["t", ""]
+    assert split["relevant_docs"] == {"1": {"001": 2}}
+    files["relevant"] = write(tmp_path / "halves.csv", query=[1], document=["001"], score=[0.5])
+    with pytest.raises(BenchError, match=r"score in row 1 is '0\.5'; it must be a whole number, 0 or more"):
+        load(entry)[0].load()
+    files["corpus"] = write(tmp_path / "twice.csv", id=["d1", "d1"], text=["a", "b"])
+    with pytest.raises(BenchError, match="has the id d1 twice"):
+        load(entry)[0].load()
+
+
+def test_a_label_without_training_texts_is_told(tmp_path: Path):
+    files = {
+        "train": write(tmp_path / "train.csv", text=["a", "b"], label=["x", "y"]),
+        "test": write(tmp_path / "test.csv", text=["a"], label=["z"]),
+    }
+    with pytest.raises(BenchError, match="labels that no training text has: z"):
+        load({"name": "Mine", "type": "Classification", "data": files})[0].load()
