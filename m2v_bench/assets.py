@@ -10,7 +10,8 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,21 @@ def catalog() -> dict[str, Asset]:
     """Every asset that a package registry carries, by name."""
     text = Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8")
     return {name: Asset(name=name, **entry) for name, entry in tomllib.loads(text).items()}
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Refuse what would have to be downloaded."""
+    # the hub's client would look for a newer commit of what is cached, and take it
+    before = os.environ.get("M2V_BENCH_OFFLINE")
+    os.environ["M2V_BENCH_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["M2V_BENCH_OFFLINE"]
+        else:
+            os.environ["M2V_BENCH_OFFLINE"] = before
 
 
 def is_offline(*more: str) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,20 +117,43 @@ def cached_arrays(
     Returns:
         The arrays (memory-mapped, read-only) and whether they came from the cache.
     """
-    folder = cache_dir() / stage / content_hash(dict(key))
+    folder = _folder(stage, key)
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     hit = folder.is_dir()
     if not hit:
         with locked(folder):
             hit = folder.is_dir()  # another process may have computed it while this one waited
             if not hit:
+                started = time.perf_counter()
                 arrays = compute(unfinished)
+                seconds = time.perf_counter() - started
                 with new_folder(folder) as new:
                     for name, array in arrays.items():
                         np.save(new / f"{name}.npy", array)
                     (new / "key.json").write_text(json.dumps(dict(key), indent=2, sort_keys=True))
+                    (new / "cost.json").write_text(json.dumps({"seconds": seconds}))
                 shutil.rmtree(unfinished, ignore_errors=True)
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}, hit
+
+
+def is_cached(stage: str, key: Mapping[str, Any]) -> bool:
+    """Whether `cached_arrays` would read this key's arrays back."""
+    return _folder(stage, key).is_dir()
+
+
+def costs(stage: str) -> Iterator[tuple[dict[str, Any], int, float]]:
+    """The key, the number of rows and the seconds of everything in the cache that a stage has computed."""
+    for folder in sorted((cache_dir() / stage).glob("*/")):
+        try:
+            key, cost = (json.loads((folder / name).read_text()) for name in ("key.json", "cost.json"))
+            array = np.load(next(folder.glob("*.npy")), mmap_mode="r")
+        except (OSError, ValueError, StopIteration):
+            continue
+        yield key, len(array), cost["seconds"]
+
+
+def _folder(stage: str, key: Mapping[str, Any]) -> Path:
+    return cache_dir() / stage / content_hash(dict(key))
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(verbs)
     _add_published(verbs)
     _add_verify(verbs)
+    _add_track(verbs)
     return parser
 
 
@@ -139,7 +140,7 @@ def _add_bundle(verbs: _Verbs) -> None:
 def _bundle(arguments: argparse.Namespace) -> None:
     from m2v_bench.compose import compose, take
     from m2v_bench.config import typed
-    from m2v_bench.run import suite_of
+    from m2v_bench.prepare import suite_of
     from m2v_bench.tasks.bundle import bundle
 
     out, words = take(arguments.words, "out")
@@ -220,7 +221,7 @@ def _table(arguments: argparse.Namespace) -> None:
     from m2v_bench.analysis.results import results_grid
     from m2v_bench.compose import compose
     from m2v_bench.config import typed
-    from m2v_bench.run import suite_of
+    from m2v_bench.prepare import suite_of
 
     settings = typed(compose(arguments.words, arguments.config_dir))
     grid = results_grid(
@@ -246,6 +247,24 @@ def _published(arguments: argparse.Namespace) -> None:
     grids = published_grids()
     print(render_all(grids, arguments.format), end="")
     _say_notes(grids, arguments.format)
+
+
+def _add_track(verbs: _Verbs) -> None:
+    track = verbs.add_parser("track", help="MLflow: `track rebuild` logs all that results hold and the store lacks")
+    track.add_argument("action", choices=["rebuild"], help="what to do")
+    track.add_argument("--results", default="results", metavar="DIR", help="results_dir of the runs (results)")
+    track.add_argument("--uri", default="sqlite:///mlflow.db", help="tracking URI (sqlite:///mlflow.db)")
+    track.add_argument("--experiment", default="m2v_bench", help="MLflow experiment (m2v_bench)")
+    track.set_defaults(run=_track)
+
+
+def _track(arguments: argparse.Namespace) -> None:
+    from m2v_bench.config import TrackingConfig
+    from m2v_bench.tracking import rebuild
+
+    config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)
+    n_runs, n_sweeps = rebuild(Path(arguments.results), config)
+    print(f"{arguments.uri} holds {n_runs} runs of {arguments.results}, {n_sweeps} sweeps above them")
 
 
 if __name__ == "__main__":

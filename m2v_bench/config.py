@@ -1,5 +1,6 @@
 """Every setting, its type and its default; what types cannot say is checked in `check`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from m2v_bench.analysis.signature import AGGREGATIONS
 from m2v_bench.distillation.dialects import get_dialect
 from m2v_bench.distillation.reduction import parse_dims
 from m2v_bench.errors import BenchError, check_seed
+from m2v_bench.jobs import register_resolver
 
 
 @dataclass
@@ -135,9 +137,9 @@ class TrackingConfig:
 
 @dataclass
 class SweepConfig:
-    """Set by the files in `conf/sweep`: the sweep's name and the setting that its plot runs along."""
+    """The sweep's name, which is that of its folder, table and figure, and the setting that its plot runs along."""
 
-    name: str | None = None
+    name: str = "sweep"
     axis: str | None = None
 
 
@@ -166,6 +168,9 @@ class Config:
     device: str = "auto"
     batch_size: int = 32
     samples: bool = True
+    dry_run: bool = False
+    rerun: bool = False
+    fail_fast: bool = False
     debug: bool = False
 
 
@@ -174,6 +179,7 @@ def register() -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
+    register_resolver()
 
 
 def conf_dir() -> Path:
@@ -214,6 +220,8 @@ def check(config: DictConfig) -> Config:
     parse_dims(checked.pca.dims)
     if checked.tracking.name not in ("mlflow", "none"):
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
+    if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
+        raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
     if checked.batch_size < 1:
         raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
     check_seed(checked.seed)

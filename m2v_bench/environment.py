@@ -1,9 +1,11 @@
 """What a number was made with."""
 
+import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("mteb", "torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "scikit-learn")
 
@@ -19,6 +21,19 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
+
+
+def environment() -> dict[str, Any]:
+    """The machine and every installed distribution, for whoever wants to make it again."""
+    installed = {found.metadata["Name"]: found.version for found in distributions()}
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "distributions": {name: installed[name] for name in sorted(installed, key=str.lower)},
+    }
 
 
 def git_commit() -> str:

@@ -1,5 +1,6 @@
 """Hydra's and the system's errors, told in the terms of our settings."""
 
+import errno
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from m2v_bench.config import BaselineConfig, Config, conf_dir
 from m2v_bench.errors import BenchError, did_you_mean
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HELP = "`python -m m2v_bench --help` lists all settings."
 
 
@@ -84,9 +86,11 @@ def _fields(cls: type, prefix: str) -> list[str]:
 
 
 def _system(error: OSError, argv: Sequence[str]) -> str:
-    reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
+    reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
     folder = _value(argv, "results_dir", "results")
-    if error.filename and Path(str(error.filename)).resolve().is_relative_to(Path(folder).resolve()):
+    # what is written without a name goes to the results; writers to the cache tell of it themselves
+    unnamed = error.filename is None and error.errno in _NO_ROOM
+    if unnamed or (error.filename and Path(str(error.filename)).resolve().is_relative_to(Path(folder).resolve())):
         return f"results_dir={folder}: {reason}. Set results_dir=FOLDER to one that can be written and has room."
     return f"{reason}. debug=true shows where."
 

@@ -1,7 +1,7 @@
 """One experiment: config -> distil -> evaluate -> record. The only place that sees all the others."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,22 +11,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from m2v_bench.analysis.report import report_run, show_run
 from m2v_bench.analysis.signature import published_splits, signature
-from m2v_bench.analysis.tables import ScoreTable
-from m2v_bench.assets import catalog, fetch
-from m2v_bench.baselines import baseline_assets, distinct, load_baselines
+from m2v_bench.baselines import distinct
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import write_json
-from m2v_bench.config import Config, check, flat_settings
-from m2v_bench.distillation.distill import Distillation, pick_device, run_recipe
-from m2v_bench.distillation.recipe import Recipe, make_recipe
-from m2v_bench.distillation.words import GLOVE_ASSET
-from m2v_bench.environment import git_commit, versions
+from m2v_bench.config import Config, TrackingConfig, check, flat_settings
+from m2v_bench.distillation.distill import Distillation, run_recipe
+from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.distillation.vectors import pick_device
+from m2v_bench.environment import environment, git_commit, versions
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import for_mteb
 from m2v_bench.evaluation.speed import SpeedTexts, measure
 from m2v_bench.evaluation.store import Store
-from m2v_bench.tasks import SuiteTask, load_suite
+from m2v_bench.jobs import RECORD
+from m2v_bench.prepare import prepare
+from m2v_bench.tasks import SuiteTask
 
 
 @dataclass
@@ -45,25 +45,25 @@ class Timer:
             self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
 
 
-def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_sweep: bool = False) -> None:
+def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None) -> None:
     """Distil one variant, score it and the baselines, and leave table, figure and record in `output_dir`.
 
     Args:
         config: the composed settings.
         output_dir: folder of this run's files.
-        parent: id of the MLflow run of the sweep that this run belongs to.
-        in_sweep: the table and figure of one job are then not shown, as the sweep's are.
+        sweep_dir: folder of the sweep that this run belongs to; the sweep's table and figure are shown then, and not
+            those of one job.
 
     Raises:
         BenchError: for bad input, and after everything else is done when tasks failed.
     """
     settings = check(config)
-    timer = Timer()
+    started, timer = time.time(), Timer()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
     with timer("prepare"):
-        suite = suite_of(settings)
-        fetch([*model_assets(settings), *_suite_assets(suite)])
-        recipe = recipe_of(settings)
-        baselines = load_baselines(settings.baselines, recipe.base)  # first, so that nothing is distilled in vain
+        prepared = prepare(settings)  # all of it first, so that nothing is distilled in vain
+    suite, recipe, baselines = prepared.suite, prepared.recipe, prepared.baselines
     device = pick_device(settings.device)
     with timer("distil"):
         distillation = run_recipe(recipe, device=device)
@@ -102,6 +102,7 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
             debug=settings.debug,
         )
     record = {
+        "key": prepared.key,
         "name": recipe.name,
         "revision": recipe.revision,
         "label": recipe.label,
@@ -116,70 +117,20 @@ def run(config: DictConfig, output_dir: Path, *, parent: str | None = None, in_s
         "git_commit": git_commit(),
         "teacher": next((model.label for model in baselines if model.name == recipe.base.name), None),
         "signature": _signature(settings, suite),
+        "datasets": {entry.name: entry.dataset for entry in suite if not entry.missing},
+        "started": started,
+        "ended": time.time(),
     }
-    write_json(output_dir / "record.json", record)
-    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    write_json(output_dir / "environment.json", environment())
     table = report_run(record, output_dir)
-    if not in_sweep:
+    write_json(output_dir / RECORD, record)  # last: where it is, nothing of the run is missing
+    if sweep_dir is None:
         show_run(record, table, output_dir, results_dir)
     if settings.tracking.name == "mlflow":
-        _log(settings, record, table, output_dir, parent)
+        _log(settings, output_dir, sweep_dir)
     failures = _failures(scores)
     if failures:
         raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
-
-
-def suite_of(settings: Config) -> list[SuiteTask]:
-    """The tasks that `settings` asks for."""
-    suite = settings.suite
-    return load_suite(
-        benchmark=suite.benchmark,
-        tasks=suite.tasks,
-        languages=suite.languages,
-        splits=suite.splits,
-        types=suite.types,
-        exclude=suite.exclude,
-        hub_dir=settings.hub_dir,
-        data_dir=settings.data_dir,
-        seed=settings.seed,
-    )
-
-
-def _suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
-    return list(dict.fromkeys(entry.asset for entry in suite if entry.asset))
-
-
-def model_assets(settings: Config) -> list[str]:
-    """The assets that the distilled model and the baselines need."""
-    wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
-    wanted += [GLOVE_ASSET] if settings.vocabulary.source.startswith("glove") else []
-    return list(dict.fromkeys([*wanted, *baseline_assets(settings.baselines)]))
-
-
-def recipe_of(settings: Config) -> Recipe:
-    """The model that `settings` asks for."""
-    return make_recipe(
-        settings.base_model.name,
-        base_revision=settings.base_model.revision,
-        dialect=settings.dialect.name,
-        sequence=settings.dialect.sequence,
-        vocabulary=settings.vocabulary.source,
-        subwords=settings.vocabulary.subwords,
-        vocabulary_size=settings.vocabulary.size,
-        remove=settings.vocabulary.remove,
-        embeddings=settings.embeddings,
-        pooling=settings.pooling.name,
-        precision=settings.precision,
-        pca_dims=settings.pca.dims,
-        solver=settings.pca.solver,
-        weighting=settings.weighting.name,
-        coefficient=settings.weighting.coefficient,
-        corpus=settings.weighting.corpus,
-        column=settings.weighting.column,
-        dtype=settings.quantization.dtype,
-        clusters=settings.quantization.vocabulary,
-        seed=settings.seed,
-    )
 
 
 def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
@@ -231,13 +182,23 @@ def _failures(scores: Sequence[Score]) -> str:
     return f"{len(failed)} of {len(scores)} scores failed (debug=true shows where):\n" + "\n".join(lines)
 
 
-def _log(settings: Config, record: dict[str, Any], table: ScoreTable, output_dir: Path, parent: str | None) -> None:
-    try:
+def _log(settings: Config, output_dir: Path, sweep_dir: Path | None) -> None:
+    with not_fatal(settings.tracking, debug=settings.debug):
         from m2v_bench import tracking
 
-        tracking.log_run(settings.tracking, record, table, output_dir, parent=parent)
+        tracking.log_run(settings.tracking, output_dir, sweep_dir=sweep_dir)
+
+
+@contextmanager
+def not_fatal(tracking: TrackingConfig, *, debug: bool) -> Iterator[None]:
+    """Tell of a store that cannot be written, and go on: all that it would hold is in the result files."""
+    try:
+        yield
     except Exception as error:
-        if settings.debug:
+        if debug:
             raise
-        # a store that cannot be reached must not cost a result: all that it would hold is in output_dir
-        print(f"not logged: tracking.uri={settings.tracking.uri} gave {type(error).__name__}: {error}")
+        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        print(
+            f"not logged: tracking.uri={tracking.uri} gave {reason}\n"
+            f"The results are kept; `m2v-bench track rebuild --uri {tracking.uri}` catches up."
+        )

@@ -1,87 +1,229 @@
-"""What happens around the jobs of a sweep: one MLflow run above them, one table and one plot after them."""
+"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them."""
 
-import json
-import traceback
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from filelock import FileLock, Timeout
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from tqdm.auto import tqdm
 
 from m2v_bench.analysis.report import report_sweep
-from m2v_bench.cache import write_json
-from m2v_bench.config import TrackingConfig
+from m2v_bench.assets import no_downloads
+from m2v_bench.config import TrackingConfig, check
+from m2v_bench.errors import BenchError
+from m2v_bench.jobs import Job, any_failed, clear_error, read_record, write_plan
+from m2v_bench.messages import explain
+from m2v_bench.prepare import prepare
+from m2v_bench.run import not_fatal
 
-_STATE = "sweep.json"
+log = logging.getLogger(__name__)
 
-# Read by `__main__` when the sweep is over: Hydra only warns when a callback raises.
+# How often the jobs of a worker that died are started again without any of them ending.
+_FRUITLESS_ROUNDS = 2
+
+# Read by `__main__` when the sweep is over.
 failures: list[str] = []
 
 
-def parent_run(sweep_dir: Path) -> str | None:
-    """The MLflow run of the sweep whose folder this is."""
-    try:
-        run_id: str | None = json.loads((sweep_dir / _STATE).read_text()).get("run_id")
-    except OSError:
-        return None
-    return run_id
+def install() -> None:
+    """Make `Sweep` what Hydra runs sweeps with.
+
+    Hydra takes sweepers from a package of plugins only, which would have to lie beside ours; ours stands in for its
+    own instead, with the same settings.
+    """
+    Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_sweeper.BasicSweeper"] = Sweep
 
 
-class SweepCallback(Callback):
-    """Hydra calls this before the first job of a sweep and after the last."""
+class Sweep(Sweeper):
+    """A sweeper that looks at all jobs before it starts the first, and starts again what a dead worker left."""
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Open the sweep's MLflow run; its id goes to a file, where jobs in other processes find it."""
-        sweep_dir = Path(config.hydra.sweep.dir)
-        sweep_dir.mkdir(parents=True, exist_ok=True)
-        run_id = None
-        tracking_config = _tracking(config)
-        if tracking_config is not None:
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
+        self.params = dict(params or {})  # max_batch_size is Hydra's; all jobs are one batch here
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Hydra calls this first."""
+        self._config, self._loader = config, hydra_context.config_loader
+        self._launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the jobs that the words of the command line make.
+
+        Raises:
+            BenchError: before anything runs, naming every job that cannot be.
+        """
+        sweep_dir = Path(self._config.hydra.sweep.dir)
+        jobs = self._plan(arguments, sweep_dir)
+        if self._config.dry_run:
+            from m2v_bench.plan import show_plan
+
+            show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
+            return
+        with _alone(sweep_dir):
+            write_plan(sweep_dir, jobs, {})
+            for job in jobs:
+                clear_error(job.folder)
+            finished = [] if self._config.rerun else [job for job in jobs if job.finished()]
+            if finished:
+                print(f"{len(finished)} of {len(jobs)} jobs are finished already (rerun=true makes them again)")
+            _log_start(self._config, sweep_dir, finished)
+            self._run([job for job in jobs if job not in finished], sweep_dir)
+            self._end(jobs, sweep_dir)
+
+    def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
+        """The jobs, each composed, checked and prepared."""
+        words = [f"{name}={values}" for name, values in self.params.items()]
+        overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes the class when it starts
+
+        batch = BasicSweeper.split_arguments(overrides, None)[0]
+        jobs: dict[Path, Job] = {}
+        refused: dict[str, list[str]] = {}
+        for each in tqdm(batch, desc="checking", unit="job", disable=None if len(batch) > 1 else True, leave=False):
             try:
-                from m2v_bench import tracking
-
-                run_id = tracking.start_sweep(tracking_config, name=_name(config), tags={"suite": config.suite.name})
+                config = self._loader.load_sweep_config(self._config, list(each))
+                folder = sweep_dir / config.hydra.sweep.subdir
+                with open_dict(config):
+                    del config["hydra"]
+                jobs[folder] = Job(list(each), config, folder, _key(config))
             except Exception as error:
-                print(f"not logged: tracking.uri={tracking_config.uri} gave {type(error).__name__}: {error}")
-        write_json(sweep_dir / _STATE, {"name": _name(config), "run_id": run_id})
+                message = explain(error, each)
+                if message is None or self._config.debug:
+                    raise
+                refused.setdefault(message, []).append(_own(each, batch))
+        if refused:
+            raise BenchError(_refusal(refused, len(batch)))
+        return list(jobs.values())
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Put the jobs' records together."""
-        try:
-            self._end(config)
-        except Exception as error:  # Hydra would only warn of it
-            failures.append(f"the sweep's table could not be made: {type(error).__name__}: {error}")
-            if config.debug:
-                traceback.print_exc()
+    def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> None:
+        """Launch the jobs, and those again that a worker left behind when it died."""
+        left, fruitless = list(jobs), 0
+        before = {job.folder: _stamp(job) for job in jobs}
+        while left and fruitless < _FRUITLESS_ROUNDS:
+            died: Exception | None = None
+            try:
+                results = self._launcher.launch([job.overrides for job in left], initial_job_idx=0)
+                if self._config.debug:
+                    for result in results:
+                        _ = result.return_value  # raises what the job raised
+            except Exception as error:
+                died = error
+                if self._config.debug:
+                    raise
+            still = [job for job in left if job.error() is None and _stamp(job) == before[job.folder]]
+            if self._config.fail_fast and any_failed(sweep_dir):
+                return
+            fruitless = fruitless + 1 if len(still) == len(left) else 0
+            if still:
+                why = f" ({type(died).__name__}: {died})" if died else ""
+                log.warning("%d job(s) were left by a worker that died%s", len(still), why)
+            left = still
 
-    def _end(self, config: DictConfig) -> None:
-        sweep_dir = Path(config.hydra.sweep.dir)
-        records = [json.loads(path.read_text()) for path in sorted(sweep_dir.glob("*/record.json"), key=_job_number)]
-        errors = [path.read_text() for path in sorted(sweep_dir.glob("*/error.txt"), key=_job_number)]
-        failures.extend(errors)
-        files: dict[Path, str] = {}
+    def _end(self, jobs: Sequence[Job], sweep_dir: Path) -> None:
+        """Tell what failed, and put the jobs' records together."""
+        stopped = self._config.fail_fast and any_failed(sweep_dir)
+        batch, unstarted = [job.overrides for job in jobs], 0
+        for job in jobs:
+            if (error := job.error()) is not None:
+                failures.append(f"{_own(job.overrides, batch)}: {error}")
+            elif not job.finished() and stopped:
+                unstarted += 1
+            elif not job.finished():
+                failures.append(f"{_own(job.overrides, batch)}: left no record; its process died (memory?) each time")
+        if unstarted:
+            print(f"fail_fast=true: {unstarted} job(s) were not started")
+        records = [record for job in jobs if (record := read_record(job.folder)) is not None]
+        results_dir, files = Path(self._config.results_dir), {}
         try:
             if records:
-                files = report_sweep(records, Path(config.results_dir), name=_name(config), axis=config.sweep.axis)
+                files = report_sweep(records, results_dir, name=sweep_dir.name, axis=self._config.sweep.axis)
         finally:
-            tracking_config, run_id = _tracking(config), parent_run(sweep_dir)
-            if tracking_config is not None and run_id is not None:
-                from m2v_bench import tracking
-
-                tracking.end_sweep(tracking_config, run_id, files=files, failed=len(errors))
-
-
-def _name(config: DictConfig) -> str:
-    return str(config.sweep.name or "sweep")
+            write_plan(
+                sweep_dir, jobs, {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
+            )
+            _log_end(self._config, sweep_dir, jobs, files)
 
 
-def _job_number(path: Path) -> int:
-    return int(path.parent.name) if path.parent.name.isdigit() else 0
+def _key(config: DictConfig) -> str:
+    with no_downloads() if config.dry_run else nullcontext():
+        return prepare(check(config)).key
+
+
+def _stamp(job: Job) -> tuple[bool, int]:
+    """Changes when the job writes its record."""
+    path = job.folder / "record.json"
+    return (True, path.stat().st_mtime_ns) if path.is_file() else (False, 0)
+
+
+def _own(words: Sequence[str], batch: Sequence[Sequence[str]]) -> str:
+    """The words of a job that not all jobs share."""
+    common = set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
+    return " ".join(word for word in words if word not in common)
+
+
+def _refusal(refused: dict[str, list[str]], n_jobs: int) -> str:
+    n_refused = sum(len(jobs) for jobs in refused.values())
+    lines = [f"{n_refused} of {n_jobs} jobs cannot be run, so none was started:"]
+    for message, jobs in refused.items():
+        lines += [
+            f"  {', '.join(job for job in jobs if job) or 'every job'}:",
+            *(f"    {m}" for m in message.split("\n")),
+        ]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _alone(sweep_dir: Path) -> Iterator[None]:
+    """Hold the sweep's folder."""
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(sweep_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BenchError(
+            f"sweep.name={sweep_dir.name}: a sweep of this name is running in {sweep_dir.parent.parent}. "
+            "Wait for it, or set sweep.name=NAME; what both need is computed once"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _tracking(config: DictConfig) -> TrackingConfig | None:
-    if config.tracking.name == "none":
-        return None
-    settings = OmegaConf.to_container(config.tracking, resolve=True)
-    assert isinstance(settings, dict)
-    return TrackingConfig(**{str(key): value for key, value in settings.items()})
+    settings = OmegaConf.to_object(config.tracking)
+    assert isinstance(settings, TrackingConfig)
+    return None if settings.name == "none" else settings
+
+
+def _log_start(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> None:
+    """Open the sweep's MLflow run, under which jobs in any process nest theirs; catch up on those that have ended."""
+    if (settings := _tracking(config)) is None:
+        return
+    with not_fatal(settings, debug=config.debug):
+        from m2v_bench import tracking
+
+        tracking.start_sweep(settings, sweep_dir, tags={"suite": config.suite.name})
+        for job in finished:
+            tracking.log_run(settings, job.folder, sweep_dir=sweep_dir)
+
+
+def _log_end(config: DictConfig, sweep_dir: Path, jobs: Sequence[Job], files: dict[Path, str]) -> None:
+    if (settings := _tracking(config)) is None:
+        return
+    with not_fatal(settings, debug=config.debug):
+        from m2v_bench import tracking
+
+        for job in jobs:
+            if job.error() is not None:
+                tracking.log_run(settings, job.folder, sweep_dir=sweep_dir)
+        tracking.end_sweep(settings, sweep_dir, files=files, failed=len(failures))

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from m2v_bench.config import check, conf_dir, register
 from m2v_bench.errors import BenchError
-from m2v_bench.run import suite_of
+from m2v_bench.prepare import suite_of
 
 WORDS = [f"{name}WordSim" for name in ("MEN", "MTurk771", "SimLex999", "RareWord", "WordSim353")]
 FILES = [

@@ -23,8 +23,7 @@ Record = Mapping[str, Any]
 
 def report_run(record: Record, output_dir: Path) -> ScoreTable:
     """Write scores.csv, table.md and, where speed was measured, speed_vs_score.png of a run to its folder."""
-    rows = _rows(record)
-    table = score_table(rows, _aggregation(record))
+    rows, table = _rows(record), record_table(record)
     rows.to_csv(output_dir / "scores.csv", index=False)
     markdown = to_grid(table, signature=record["signature"]).markdown()
     (output_dir / "table.md").write_text(markdown, encoding="utf-8")
@@ -37,6 +36,11 @@ def report_run(record: Record, output_dir: Path) -> ScoreTable:
         caption = f"{record['signature']}{_plotted(table)}\n{machine}"
         speed_vs_score(points, output_dir / "speed_vs_score.png", caption=caption)
     return table
+
+
+def record_table(record: Record) -> ScoreTable:
+    """The table of one run."""
+    return score_table(_rows(record), _aggregation(record))
 
 
 def _rows(record: Record) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """From a sentence transformer to a static model."""
 
-import functools
 import sys
 import time
 from collections.abc import Sequence
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.cache import cached_arrays, content_hash
-from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
 from m2v_bench.distillation.quantization import quantize, quantize_vocabulary
 from m2v_bench.distillation.recipe import (
-    FORWARD_VERSION,
     ROTATION_VERSION,
     SIF_COEFFICIENT,
     UNUSED_TOKENS,
@@ -22,7 +19,8 @@ from m2v_bench.distillation.recipe import (
     make_recipe,
 )
 from m2v_bench.distillation.reduction import n_components, rotate, sklearn_scores
-from m2v_bench.distillation.vocabulary import Part, Vocabulary, build_vocabulary
+from m2v_bench.distillation.vectors import pick_device, token_vectors
+from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
 from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
 from m2v_bench.distillation.words import WordReport
 from m2v_bench.errors import BenchError
@@ -144,9 +142,9 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
         BenchError: for a vocabulary or a device that cannot be used.
     """
     started = time.perf_counter()
-    vocabulary = _vocabulary(recipe)
+    vocabulary = vocabulary_of(recipe)
     _check_size(recipe, vocabulary)
-    vectors, vectors_key, cached = _vectors(recipe, vocabulary, device, show_progress)
+    vectors, vectors_key, cached = token_vectors(recipe, vocabulary, pick_device(device), show_progress)
     forward_done = time.perf_counter()
 
     tokens = Tokens(len(vectors))
@@ -179,7 +177,7 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
 _last_vocabulary: dict[str, Vocabulary] = {}
 
 
-def _vocabulary(recipe: Recipe) -> Vocabulary:
+def vocabulary_of(recipe: Recipe) -> Vocabulary:
     """The recipe's vocabulary; the last one is kept, as the variants of a sweep mostly share theirs."""
     revisions = [recipe.base.revision, recipe.words and [recipe.words.revision, recipe.words.subwords]]
     key = content_hash([*revisions, recipe.remove, recipe.preset.surgery, recipe.sequence])
@@ -215,66 +213,6 @@ def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
             f"pca.dims={recipe.pca_dims}: {whose} {n_rows} rows, too few for so many components; "
             f"allowed: pca.dims from 1 to {n_rows - 1}, or none"
         )
-
-
-def _vectors(
-    recipe: Recipe, vocabulary: Vocabulary, device: str, show_progress: bool
-) -> tuple[np.ndarray, list[dict[str, Any]], bool]:
-    """The tokens' vectors, float32 (tokens, hidden), the keys of their parts, and whether all came from the cache.
-
-    Subwords and words are parts of their own in the cache, so that a word list beside the subwords costs no second
-    pass over these.
-    """
-    is_input = recipe.embeddings == "input"
-
-    @functools.cache
-    def load() -> Any:
-        if not is_input:
-            check_precision(recipe.precision, chosen)
-        return recipe.base.transformer("mean" if is_input else recipe.pooling)
-
-    chosen = pick_device(device)
-    keys, found, hits = [], [], []
-    for part in vocabulary.parts:
-        how = Pass(
-            pooling=recipe.word_pooling if part.are_words else recipe.pooling,
-            affixes=vocabulary.affixes,
-            masked_id=vocabulary.padding_id if recipe.preset.masks_padding else None,
-            precision=recipe.precision,
-            device=chosen,
-        )
-        settings = {name: value for name, value in asdict(how).items() if name != "device"}
-        keys.append(
-            {
-                "version": FORWARD_VERSION,
-                "weights": recipe.base.weights_revision,
-                "sequences": part.revision,
-                **({"embeddings": "input"} if is_input else settings),
-            }
-        )
-
-        def compute(unfinished: Path, part: Part = part, how: Pass = how) -> dict[str, np.ndarray]:
-            if is_input:
-                return {"vectors": input_vectors(load(), part.sequences, how)}
-            vectors = forward_pass(load(), part.sequences, how, shards=unfinished, show_progress=show_progress)
-            return {"vectors": vectors}
-
-        if not any(part.sequences):  # nothing but rows of zeros
-            found.append(np.zeros((len(part.sequences), recipe.base.hidden_size), np.float32))
-            continue
-        arrays, hit = cached_arrays("forward", keys[-1], compute)
-        found.append(arrays["vectors"])
-        hits.append(hit)
-    return found[0] if len(found) == 1 else np.concatenate(found), keys, all(hits)
-
-
-def pick_device(device: str) -> str:
-    """`device`, or for `auto` a CUDA device when there is one, else the CPU."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _shared_rows(

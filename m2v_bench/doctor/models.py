@@ -1,17 +1,15 @@
 """The models of a run, as far as they can be known without downloading anything."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from m2v_bench.assets import MODEL_FILES, catalog, is_offline
+from m2v_bench.assets import MODEL_FILES, catalog, is_offline, no_downloads
 from m2v_bench.baselines import Model, load_baselines
 from m2v_bench.config import Config
 from m2v_bench.distillation.recipe import Recipe
-from m2v_bench.run import recipe_of
+from m2v_bench.prepare import recipe_of
 
 
 @dataclass(frozen=True)
@@ -73,23 +71,9 @@ def models_of_run(settings: Config) -> list[Model]:
     Raises:
         BenchError: for settings that make no model, or when a download would be needed.
     """
-    with _no_downloads():
+    with no_downloads():
         recipe = recipe_of(settings)
-        return [_student(recipe), *load_baselines(settings.baselines, recipe.base)]
-
-
-@contextmanager
-def _no_downloads() -> Iterator[None]:
-    # the hub's client looks for a newer commit of what is cached, and would take it
-    before = os.environ.get("M2V_BENCH_OFFLINE")
-    os.environ["M2V_BENCH_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["M2V_BENCH_OFFLINE"]
-        else:
-            os.environ["M2V_BENCH_OFFLINE"] = before
+        return [student_of(recipe), *load_baselines(settings.baselines, recipe.base)]
 
 
 def dims_of(models: Sequence[Model], settings: Config) -> int | None:
@@ -99,7 +83,9 @@ def dims_of(models: Sequence[Model], settings: Config) -> int | None:
     return max(known, default=None)
 
 
-def _student(recipe: Recipe) -> Model:
+def student_of(recipe: Recipe) -> Model:
+    """The model that would be distilled, to be looked up and never loaded."""
+
     def never(device: str) -> Any:
         raise AssertionError("the doctor distils nothing")
 

@@ -16,9 +16,10 @@ from m2v_bench.doctor.models import dims_of, hub_models, models_of_run
 from m2v_bench.doctor.needs import BUNDLE, NOT_HERE, Need, asset_state, examine
 from m2v_bench.doctor.timing import Estimate, Records, forecast
 from m2v_bench.errors import BenchError
-from m2v_bench.run import model_assets, suite_of
+from m2v_bench.prepare import model_assets, suite_of
 from m2v_bench.tasks.manifest import NAME, Manifest
 from m2v_bench.tasks.suite import SuiteTask
+from m2v_bench.units import duration, human_bytes
 
 
 @dataclass
@@ -120,7 +121,9 @@ def _models(lines: Lines, settings: Config) -> Models:
         lines.add("models", f"not here yet: {', '.join(absent)} ({fetch})")
     for name, (size, why) in asked.items():
         if not why:
-            lines.add("models", f"to be downloaded from the hub: {name} ({_size(size) if size else 'size unknown'})")
+            lines.add(
+                "models", f"to be downloaded from the hub: {name} ({human_bytes(size) if size else 'size unknown'})"
+            )
     if absent or asked:
         return found
     try:
@@ -150,14 +153,15 @@ def _disk(lines: Lines, needs: Sequence[Need], tasks: Sequence[AbsTask], models:
             disks.setdefault(disk_of(folder), []).append((folder, size))
     for folders in disks.values():
         free, needed = free_bytes(folders[0][0]), sum(size for _, size in folders)
+        where = " and ".join(f"{folder} ({human_bytes(size)})" for folder, size in folders)
         lines.add(
             "disk",
-            f"{_size(free)} free for {' and '.join(f'{folder} ({_size(size)})' for folder, size in folders)}; needed "
-            f"at most about {_size(needed)}: downloads, and a copy of every dataset of a byte per character",
+            f"{human_bytes(free)} free for {where}; needed at most about {human_bytes(needed)}: downloads, and "
+            "a copy of every dataset of a byte per character",
             problem=free < needed,
         )
     free = free_bytes(Path(settings.results_dir))
-    lines.add("disk", f"{_size(free)} free for results_dir ({settings.results_dir})", problem=free < 10**8)
+    lines.add("disk", f"{human_bytes(free)} free for results_dir ({settings.results_dir})", problem=free < 10**8)
 
 
 def _bytes(needs: Sequence[Need], state: str) -> int:
@@ -173,8 +177,8 @@ def _memory(lines: Lines, tasks: Sequence[AbsTask], dims: int | None) -> None:
         return
     lines.add(
         "memory",
-        f"{_size(available)} available; the largest task, {peak.task}, takes about {_size(peak.bytes)} beside the "
-        f"models: {peak.how}",
+        f"{human_bytes(available)} available; the largest task, {peak.task}, takes about "
+        f"{human_bytes(peak.bytes)} beside the models: {peak.how}",
         problem=available < peak.bytes,
     )
 
@@ -194,7 +198,7 @@ def _time(
     parts = [f"{made} scores are made already"] if made else []
     for source in dict.fromkeys(one.source for one in known):
         group = [one.seconds for one in known if one.source == source]
-        parts.append(f"{len(group)} take {_duration(sum(group))} ({source})")
+        parts.append(f"{len(group)} take {duration(sum(group))} ({source})")
     parts += [f"{unknown} have no timing recorded in {settings.results_dir}"] if unknown else []
     lines.add("time", "; ".join(parts) or "nothing is left to score")
     return estimates
@@ -224,18 +228,8 @@ def _cell(estimate: tuple[list[Estimate | None], int] | None) -> str:
     if not found:
         return "scored" if made else "-"
     known = [one.seconds for one in found if one]
-    return f"{_duration(sum(known))} ({len(known)}/{len(found)})" if known else "no timing recorded"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{duration(sum(known))} ({len(known)}/{len(found)})" if known else "no timing recorded"
 
 
 def _mb(size: int) -> str:
     return f"{size / 1e6:,.1f}"
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"

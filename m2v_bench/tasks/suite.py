@@ -46,6 +46,17 @@ class SuiteTask:
         """The asset that carries its data, or None for a task from the hub."""
         return getattr(self.task, "asset", None)
 
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """Which data a score is of: path, revision, splits and subsets."""
+        metadata = self.task.metadata
+        return {
+            "path": str(metadata.dataset.get("path")),
+            "revision": str(metadata.revision),
+            "splits": [str(split) for split in self.task.eval_splits],
+            "subsets": sorted(map(str, self.task.hf_subsets or [])),
+        }
+
     def load(self) -> AbsTask:
         """A copy of the task with its data loaded.
 

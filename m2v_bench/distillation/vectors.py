@@ -1,0 +1,99 @@
+"""The tokens' vectors before any reduction: a forward pass or the input embeddings, kept in the cache by part."""
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m2v_bench.cache import cached_arrays, is_cached
+from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
+from m2v_bench.distillation.recipe import FORWARD_VERSION, Recipe
+from m2v_bench.distillation.vocabulary import Part, Vocabulary
+
+STAGE = "forward"
+
+
+@dataclass(frozen=True)
+class PartPass:
+    """A part of the vocabulary, how it goes through the base model, and the key of the result in the cache."""
+
+    part: Part
+    how: Pass
+    key: dict[str, Any]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether its rows are zeros, which nothing needs to be computed for."""
+        return not any(self.part.sequences)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether its vectors need not be computed."""
+        return self.is_empty or is_cached(STAGE, self.key)
+
+
+def passes(recipe: Recipe, vocabulary: Vocabulary, device: str) -> list[PartPass]:
+    """What has to go through the base model for a recipe.
+
+    Subwords and words are parts of their own in the cache, so that a word list beside the subwords costs no second
+    pass over these.
+    """
+    made = []
+    for part in vocabulary.parts:
+        how = Pass(
+            pooling=recipe.word_pooling if part.are_words else recipe.pooling,
+            affixes=vocabulary.affixes,
+            masked_id=vocabulary.padding_id if recipe.preset.masks_padding else None,
+            precision=recipe.precision,
+            device=device,
+        )
+        settings = {name: value for name, value in asdict(how).items() if name != "device"}
+        key = {
+            "version": FORWARD_VERSION,
+            "weights": recipe.base.weights_revision,
+            "sequences": part.revision,
+            **({"embeddings": "input"} if recipe.embeddings == "input" else settings),
+        }
+        made.append(PartPass(part, how, key))
+    return made
+
+
+def token_vectors(
+    recipe: Recipe, vocabulary: Vocabulary, device: str, show_progress: bool
+) -> tuple[np.ndarray, list[dict[str, Any]], bool]:
+    """The tokens' vectors, float32 (tokens, hidden), the keys of their parts, and whether all came from the cache."""
+    is_input = recipe.embeddings == "input"
+
+    @functools.cache
+    def load() -> Any:
+        if not is_input:
+            check_precision(recipe.precision, device)
+        return recipe.base.transformer("mean" if is_input else recipe.pooling)
+
+    def compute(unfinished: Path, each: PartPass) -> dict[str, np.ndarray]:
+        if is_input:
+            return {"vectors": input_vectors(load(), each.part.sequences, each.how)}
+        vectors = forward_pass(load(), each.part.sequences, each.how, shards=unfinished, show_progress=show_progress)
+        return {"vectors": vectors}
+
+    parts, found, hits = passes(recipe, vocabulary, device), [], []
+    for each in parts:
+        if each.is_empty:
+            found.append(np.zeros((len(each.part.sequences), recipe.base.hidden_size), np.float32))
+            continue
+        arrays, hit = cached_arrays(STAGE, each.key, functools.partial(compute, each=each))
+        found.append(arrays["vectors"])
+        hits.append(hit)
+    keys = [each.key for each in parts]
+    return found[0] if len(found) == 1 else np.concatenate(found), keys, all(hits)
+
+
+def pick_device(device: str) -> str:
+    """`device`, or for `auto` a CUDA device when there is one, else the CPU."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,60 @@
+"""The whole store made again from the result files."""
+
+import json
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from m2v_bench.config import TrackingConfig
+from m2v_bench.errors import BenchError
+from m2v_bench.jobs import ERROR, RECORD, SWEEP, failed_scores, read_record
+from m2v_bench.tracking.runs import log_run
+from m2v_bench.tracking.sweeps import end_sweep, start_sweep
+
+
+def rebuild(results_dir: Path, config: TrackingConfig) -> tuple[int, int]:
+    """Log every run and sweep below `results_dir` that the store does not have.
+
+    Returns:
+        How many runs and how many sweeps there are.
+
+    Raises:
+        BenchError: when there is nothing to log.
+        Exception: when the store cannot be written.
+    """
+    runs = sorted(path.parent for path in results_dir.glob(f"runs/*/{RECORD}"))
+    sweeps = {path.parent: _jobs(path.parent) for path in sorted(results_dir.glob(f"sweeps/*/{SWEEP}"))}
+    total = len(runs) + sum(map(len, sweeps.values()))
+    if not total:
+        raise BenchError(f"--results {results_dir}: there is no run in it; name the results_dir of the runs")
+    with tqdm(total=total, desc="logging", unit="run") as bar:
+        for folder in runs:
+            log_run(config, folder)
+            bar.update()
+        for sweep_dir, jobs in sweeps.items():
+            _rebuild_sweep(config, results_dir, sweep_dir, jobs, bar)
+    return total, len(sweeps)
+
+
+def _rebuild_sweep(config: TrackingConfig, results_dir: Path, sweep_dir: Path, jobs: list[Path], bar: tqdm) -> None:
+    records = [record for job in jobs if (record := read_record(job)) is not None]
+    times = [record[name] for record in records for name in ("started", "ended")]
+    tags = {"suite": records[0]["settings"]["suite.name"]} if records else {}
+    start_sweep(config, sweep_dir, tags=tags, started=min(times, default=None))
+    for folder in jobs:
+        log_run(config, folder, sweep_dir=sweep_dir)
+        bar.update()
+    state = json.loads((sweep_dir / SWEEP).read_text(encoding="utf-8"))
+    files = {results_dir / name: folder for name, folder in state.get("files", {}).items()}
+    end_sweep(
+        config,
+        sweep_dir,
+        files={path: folder for path, folder in files.items() if path.is_file()},
+        failed=len(jobs) - sum(not failed_scores(record) for record in records),
+        ended=max(times, default=None),
+    )
+
+
+def _jobs(sweep_dir: Path) -> list[Path]:
+    folders = [path for path in sorted(sweep_dir.iterdir()) if path.is_dir()]
+    return [path for path in folders if (path / RECORD).is_file() or (path / ERROR).is_file()]
