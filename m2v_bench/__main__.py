@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-# Errors of jobs are kept here and told at the end: raised, Hydra would print them again in its own words.
+# The error of a run is kept here and told at the end: raised, Hydra would print it again in its own words.
 _job_errors: list[str] = []
 
 # The exit code of a sweep is the number of its failed jobs; codes above this one have other meanings to shells.
@@ -16,17 +16,12 @@ _MOST = 100
 
 def _job(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
-    from m2v_bench.jobs import Job, any_failed, write_error
+    from m2v_bench.jobs import Job
     from m2v_bench.messages import explain
     from m2v_bench.run import run
 
-    hydra_config = HydraConfig.get()
-    output_dir = Path(hydra_config.runtime.output_dir)
-    sweep_dir = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
-    if sweep_dir is not None and config.fail_fast and any_failed(sweep_dir):
-        return
+    output_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
         if config.dry_run:
             from m2v_bench.plan import show_plan
@@ -34,15 +29,12 @@ def _job(config: DictConfig) -> None:
             show_plan({"this run": Job([], config, output_dir, key="")}, "one run")
             shutil.rmtree(output_dir)
             return
-        run(config, output_dir, sweep_dir=sweep_dir)
+        run(config, output_dir)
     except Exception as error:
-        message = explain(error, list(hydra_config.overrides.task))
-        if config.debug or (message is None and sweep_dir is None):
+        message = explain(error, sys.argv[1:])
+        if config.debug or message is None:
             raise
-        if sweep_dir is None:
-            _job_errors.append(str(message))
-        else:  # the other jobs still go on; the end of the sweep counts what is written here, by whatever process
-            print(write_error(output_dir, message, error), file=sys.stderr)
+        _job_errors.append(message)
 
 
 def main() -> None:

@@ -136,6 +136,25 @@ class TrackingConfig:
 
 
 @dataclass
+class LauncherConfig:
+    """Where the jobs of a sweep run: `local`, one after the other in this process; `joblib`; `ray`; `slurm`.
+
+    `workers` jobs run at once, each with `threads` threads (null: all for local, else 1) and room for `memory_gb`; null
+    takes as many as processors and free memory allow, and on a cluster all. `address` is that of a Ray cluster, null
+    starts one on this machine. `cluster` (slurm, local), `partition` and `minutes`, a job's limit, are Slurm's.
+    """
+
+    name: str = "local"
+    workers: int | None = None
+    threads: int | None = None
+    memory_gb: float = 3.0
+    address: str | None = None
+    cluster: str = "slurm"
+    partition: str | None = None
+    minutes: int = 720
+
+
+@dataclass
 class SweepConfig:
     """The sweep's name, which is that of its folder, table and figure, and the setting that its plot runs along."""
 
@@ -156,6 +175,7 @@ class Config:
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     embeddings: str = "output"
     precision: str = "fp32"
@@ -222,6 +242,7 @@ def check(config: DictConfig) -> Config:
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
         raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
+    _check_launcher(checked.launcher)
     if checked.batch_size < 1:
         raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
     check_seed(checked.seed)
@@ -263,6 +284,15 @@ def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def _check_launcher(launcher: LauncherConfig) -> None:
+    for name, allowed in (("name", ("local", "joblib", "ray", "slurm")), ("cluster", ("slurm", "local"))):
+        if (value := getattr(launcher, name)) not in allowed:
+            raise BenchError(f"launcher.{name}={value}: unknown; allowed: {', '.join(allowed)}")
+    for name in ("workers", "threads", "memory_gb", "minutes"):
+        if (value := getattr(launcher, name)) is not None and value <= 0:
+            raise BenchError(f"launcher.{name}={value}: must be above 0")
 
 
 def _check_device(device: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -17,12 +16,14 @@ from tqdm.auto import tqdm
 
 from m2v_bench.analysis.report import report_sweep
 from m2v_bench.assets import no_downloads
-from m2v_bench.config import TrackingConfig, check
+from m2v_bench.config import LauncherConfig, TrackingConfig, check
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import Job, any_failed, clear_error, read_record, write_plan
+from m2v_bench.launchers import launch
 from m2v_bench.messages import explain
 from m2v_bench.prepare import prepare
 from m2v_bench.run import not_fatal
+from m2v_bench.worker import Work
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,6 @@ class Sweep(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this first."""
         self._config, self._loader = config, hydra_context.config_loader
-        self._launcher: Launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs that the words of the command line make.
@@ -106,26 +104,28 @@ class Sweep(Sweeper):
 
     def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> None:
         """Launch the jobs, and those again that a worker left behind when it died."""
-        left, fruitless = list(jobs), 0
+        settings = OmegaConf.to_object(self._config.launcher)
+        assert isinstance(settings, LauncherConfig)
+        batch = [job.overrides for job in jobs]
         before = {job.folder: _stamp(job) for job in jobs}
+        left, deaths, fruitless = list(jobs), 0, 0
         while left and fruitless < _FRUITLESS_ROUNDS:
             died: Exception | None = None
             try:
-                results = self._launcher.launch([job.overrides for job in left], initial_job_idx=0)
-                if self._config.debug:
-                    for result in results:
-                        _ = result.return_value  # raises what the job raised
+                given = [Work(job.config, job.folder, sweep_dir, _own(job.overrides, batch)) for job in left]
+                launch(given, settings, round_=deaths)
             except Exception as error:
-                died = error
-                if self._config.debug:
+                if self._config.debug or isinstance(error, BenchError):
                     raise
+                died = error
             still = [job for job in left if job.error() is None and _stamp(job) == before[job.folder]]
             if self._config.fail_fast and any_failed(sweep_dir):
                 return
             fruitless = fruitless + 1 if len(still) == len(left) else 0
             if still:
-                why = f" ({type(died).__name__}: {died})" if died else ""
-                log.warning("%d job(s) were left by a worker that died%s", len(still), why)
+                deaths += 1
+                why = f" ({type(died).__name__}: {str(died).splitlines()[0]})" if died and str(died) else ""
+                log.warning("%d job(s) have left nothing behind, as when a worker dies%s", len(still), why)
             left = still
 
     def _end(self, jobs: Sequence[Job], sweep_dir: Path) -> None:

@@ -9,9 +9,12 @@ from m2v_bench.errors import BenchError
 from m2v_bench.prepare import suite_of
 
 WORDS = [f"{name}WordSim" for name in ("MEN", "MTurk771", "SimLex999", "RareWord", "WordSim353")]
+JOBS = ("sweep", "experiment")  # chosen with +, each makes a sweep
 FILES = [
-    f"{path.parent.name}={path.stem}" for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name != "sweep"
+    f"{path.parent.name}={path.stem}" for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in JOBS
 ]
+
+SWEEPS = [f"{kind}={path.stem}" for kind in JOBS for path in sorted(conf_dir().glob(f"{kind}/*.yaml"))]
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -33,11 +36,18 @@ def test_every_file_of_every_group_composes(choice: str, tmp_path: Path):
     check(composed(choice, f"results_dir={tmp_path}"))
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(conf_dir().glob("sweep/*.yaml"))])
-def test_every_sweep_composes_and_names_its_axis(name: str):
-    config = composed(f"+sweep={name}")
-    assert config.sweep.name == name
-    assert config.sweep.axis
+@pytest.mark.parametrize(
+    "choice", [f"{kind}={path.stem}" for kind in JOBS for path in conf_dir().glob(f"{kind}/*.yaml")]
+)
+def test_every_sweep_composes_and_its_jobs_too(choice: str, tmp_path: Path):
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("config", overrides=[f"+{choice}"], return_hydra_config=True)
+    assert config.sweep.name == choice.partition("=")[2]
+    assert config.hydra.mode.name == "MULTIRUN"
+    for name, values in config.hydra.sweeper.params.items():
+        for value in str(values).split(","):
+            check(composed(f"+{choice}", f"{name}={value}", f"results_dir={tmp_path}"))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from contextlib import redirect_stderr
 from typing import Any
 
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.baselines.packages import require
 from m2v_bench.config import BaselineConfig
+from m2v_bench.packages import require
 
 TASK_TYPES = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "InstructionReranking"})
 
@@ -14,7 +14,9 @@ TASK_TYPES = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "Instr
 def bm25(key: str, config: BaselineConfig) -> Model:
     """mteb's BM25: Lucene's variant, k1 = 1.5, b = 0.75, English stop words and Snowball's stemmer."""
     for module in ("bm25s", "Stemmer"):
-        require(module, extra="bm25", key=key, kind="bm25")
+        require(
+            module, extra="bm25", setting=f"baselines.{key}.kind=bm25", instead=f"leave {key} out of baseline=[...]"
+        )
     import mteb
 
     meta = mteb.get_model_meta("mteb/baseline-bm25s")

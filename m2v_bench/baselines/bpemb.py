@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.baselines.packages import require
 from m2v_bench.baselines.vector_files import converted
 from m2v_bench.baselines.vectors import mean_rows
 from m2v_bench.cache import content_hash, file_sha256
 from m2v_bench.config import BaselineConfig
 from m2v_bench.errors import BenchError
+from m2v_bench.packages import require
 
 
 class BpembEncoder:
@@ -32,7 +32,12 @@ class BpembEncoder:
 
 def bpemb(key: str, config: BaselineConfig) -> Model:
     """BPEmb from a folder that holds its SentencePiece model and its vectors in word2vec's format."""
-    sentencepiece = require("sentencepiece", extra="bpemb", key=key, kind="bpemb")
+    sentencepiece = require(
+        "sentencepiece",
+        extra="bpemb",
+        setting=f"baselines.{key}.kind=bpemb",
+        instead=f"leave {key} out of baseline=[...]",
+    )
     setting = f"baselines.{key}.name"
     pieces_file, vectors_file = _files(Path(str(config.name)).expanduser(), f"{setting}={config.name}")
     folder = converted(vectors_file, setting=setting)

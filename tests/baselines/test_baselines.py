@@ -232,7 +232,7 @@ def test_the_commands_install_what_the_extras_name():
     import re
     import tomllib
 
-    from m2v_bench.baselines.packages import EXTRAS
+    from m2v_bench.packages import EXTRAS
 
     project = tomllib.loads((conf_dir().parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for extra, packages in EXTRAS.items():

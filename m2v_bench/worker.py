@@ -1,0 +1,66 @@
+"""One job of a sweep, in whatever process a launcher gives it."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a process needs to run a job.
+
+    Attributes:
+        config: the job's settings.
+        folder: where its files go.
+        sweep_dir: the sweep's folder.
+        title: the words that set the job apart.
+        cwd: the working folder, which relative paths in the settings start from.
+        threads: how many threads the process may use; None leaves all.
+        environment: variables that the process needs.
+    """
+
+    config: DictConfig
+    folder: Path
+    sweep_dir: Path
+    title: str
+    cwd: Path = field(default_factory=Path.cwd)
+    threads: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def work(job: Work) -> None:
+    """Run the job; how it ended is in its folder. Errors are kept there and the sweep goes on, but for debug=true."""
+    if job.threads is not None:
+        _be_a_worker(job)
+    from m2v_bench.jobs import any_failed, write_error
+    from m2v_bench.messages import explain
+    from m2v_bench.run import run
+
+    if job.config.fail_fast and any_failed(job.sweep_dir):
+        return
+    print(f"job {job.title}", flush=True)
+    try:
+        run(job.config, job.folder, sweep_dir=job.sweep_dir)
+    except Exception as error:
+        if job.config.debug:
+            raise
+        message = explain(error, [f"results_dir={job.config.results_dir}"])
+        print(f"{job.title}: {write_error(job.folder, message, error)}", file=sys.stderr, flush=True)
+
+
+def _be_a_worker(job: Work) -> None:
+    """Give this process the settings of the one that started the sweep, and its share of the processors."""
+    os.chdir(job.cwd)
+    os.environ.update(job.environment)
+    os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would write over each other
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    assert job.threads is not None
+    torch.set_num_threads(job.threads)
+    threadpool_limits(limits=job.threads)
