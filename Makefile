@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench-run:  ## time `make run` in a fresh clone with an empty cache
 
 bench-distill: $(call stamp,test)  ## time and memory of a distillation beside model2vec 0.10
 	$(PY) -m tests.bench_distill $(ARGS)
+
+bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
+	$(PY) -m tests.launchers
 
 readme:  ## put the numbers of the result files into the README
 	$(PYTHON) tests/quote.py

@@ -9,6 +9,7 @@ alone, and a job that is composed and checked already needs no Hydra in its proc
 """
 
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,6 +26,9 @@ Launcher = Callable[[Sequence[Work], LauncherConfig, int], None]
 
 # Variables that other machines and processes do not get by themselves.
 _PASSED_ON = ("M2V_BENCH_", "HF_", "PIP_", "MLFLOW_")
+# The bars of several processes would write over each other.
+_QUIET = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _POLL_SECONDS = 0.5
 
 
@@ -44,8 +48,10 @@ def launch(jobs: Sequence[Work], config: LauncherConfig, *, round_: int = 0) -> 
         for job in jobs:
             work(job)
         return
-    environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     threads = config.threads or 1
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    environment |= {**_QUIET, **dict.fromkeys(_THREADS, str(threads))}
+    os.environ.update(environment)  # what is started from here inherits it
     given = [replace(job, threads=threads, environment=environment) for job in jobs]
     LAUNCHERS[config.name](given, config, max(1, n_workers(config, len(jobs)) >> round_))
 
@@ -65,7 +71,6 @@ def n_workers(config: LauncherConfig, n_jobs: int) -> int:
 def _joblib(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
     from joblib import Parallel, delayed, parallel_config
 
-    # the limit reaches the libraries that read it when they are loaded
     with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=config.threads or 1):
         Parallel(batch_size=1, pre_dispatch=workers)(delayed(work)(job) for job in jobs)
 
@@ -73,11 +78,12 @@ def _joblib(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
 def _ray(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
     ray = require("ray", extra="ray", setting="launcher=ray", instead="take launcher=joblib")
 
-    own = {"num_cpus": workers * (config.threads or 1), "include_dashboard": False}
+    _check_answers(config.address)
+    own = {} if config.address else {"num_cpus": workers * (config.threads or 1), "include_dashboard": False}
     try:
-        ray.init(address=config.address, log_to_driver=True, **({} if config.address else own))
+        ray.init(address=config.address, runtime_env={"env_vars": dict(jobs[0].environment)}, **own)
     except ConnectionError as error:
-        raise BenchError(f"launcher.address={config.address}: no Ray cluster answers there ({error})") from error
+        raise BenchError(f"{_no_cluster(config.address)} ({error})") from error
     try:
         # the sweep starts again what a dead worker leaves, so that it counts how often
         remote = ray.remote(num_cpus=config.threads or 1, max_retries=0)(work)
@@ -95,6 +101,21 @@ def _ray(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
             raise died
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """Refuse an address at which nobody listens; Ray itself would wait for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise BenchError(f"{_no_cluster(address)} ({error.strerror or error})") from error
+
+
+def _no_cluster(address: str | None) -> str:
+    return f"launcher.address={address}: no Ray cluster answers there; start one with `ray start --head`"
 
 
 def _slurm(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:

@@ -56,8 +56,6 @@ def _be_a_worker(job: Work) -> None:
     """Give this process the settings of the one that started the sweep, and its share of the processors."""
     os.chdir(job.cwd)
     os.environ.update(job.environment)
-    os.environ["TQDM_DISABLE"] = "1"  # the bars of several processes would write over each other
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,10 +40,11 @@ def start(home: Path, words: Sequence[str], **environment: str) -> subprocess.Po
 
 
 @contextmanager
-def ray_cluster(home: Path, *, nodes: int = 2) -> Iterator[str]:
+def ray_cluster(*, nodes: int = 2) -> Iterator[str]:
     """The address of a Ray cluster of this machine, of a head and further node processes with a processor each."""
     port = "6399"
-    words = ["--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={home / 'ray'}"]
+    scratch = tempfile.mkdtemp(prefix="ray-")  # short, as the path of a socket must be
+    words = ["--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={scratch}"]
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
     ray = [str(BIN / "ray")]
     started: list[subprocess.Popen[bytes]] = []
@@ -60,13 +62,14 @@ def ray_cluster(home: Path, *, nodes: int = 2) -> Iterator[str]:
             process.terminate()
         for process in started:
             process.wait(30)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def run(home: Path, launcher: str, words: Sequence[str] = JOBS) -> float:
     """Seconds that the sweep takes under a launcher."""
     if not launcher.startswith("Ray"):
         return _timed(home, [*words, *LAUNCHERS[launcher]])
-    with ray_cluster(home) as address:
+    with ray_cluster() as address:
         return _timed(home, [*words, *LAUNCHERS[launcher], f"launcher.address={address}"])
 
 
@@ -88,8 +91,6 @@ def scores(home: Path) -> dict[str, str]:
 
 def main() -> None:
     """Print the table and write it, with the machine that it was made on, to results/bench."""
-    import tempfile
-
     from m2v_bench.environment import versions
     from m2v_bench.evaluation.speed import hardware
 

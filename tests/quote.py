@@ -21,6 +21,7 @@ SOURCES = (
     "tables/parity.md",
     "bench/run.json",
     "bench/distill.md",
+    "bench/launchers.md",
     "figures/speed_vs_score.png",
 )
 BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ _PROCESS = """
         save(file, part)
         computed.append(file)
         if len(computed) == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, sys.argv[3]))
     forward.save_array = save_and_count
     model = distill("all-MiniLM-L6-v2", vocabulary="glove", vocabulary_size=600, pca_dims="none", weighting="none",
                     quantize_to="float32", show_progress=False)
@@ -140,6 +141,11 @@ _PROCESS = """
     print(len(computed))
 """
 Start = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _command(out: Path, n_shards: int = 0, how: str = "SIGKILL") -> list[str]:
+    """The process that writes the model to `out`, and stops by the signal after so many shards; 0 for never."""
+    return [sys.executable, "-c", textwrap.dedent(_PROCESS), str(out), str(n_shards), how]
 
 
 @pytest.fixture
@@ -152,8 +158,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "cache"))
 
     def start(out: Path, killed_after: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", textwrap.dedent(_PROCESS), str(out), str(killed_after)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+        return subprocess.run(_command(out, killed_after), capture_output=True, text=True, check=False, **options)
 
     return start
 
@@ -171,6 +176,30 @@ def test_a_pass_that_is_killed_goes_on_and_gives_the_same_file(start: Start, tmp
     assert (undisturbed.stderr, undisturbed.stdout) == ("", "10\n")
     one, other = (tmp_path / name / "model.safetensors" for name in ("resumed", "undisturbed"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_who_waits_takes_over_from_a_process_that_dies(start: Start, tmp_path: Path):
+    forward_cache = tmp_path / "cache" / "forward"
+    owner = subprocess.Popen(_command(tmp_path / "owner", 3, "SIGSTOP"))  # halts, and holds its lock
+    try:
+        _wait_until(lambda: len(list(forward_cache.glob("*.unfinished/*.npy"))) == 3)
+        other = subprocess.Popen(_command(tmp_path / "other"), stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(10)
+        assert len(list(forward_cache.glob("*.unfinished/*.npy"))) == 3
+    finally:
+        owner.kill()
+        owner.wait()
+    assert other.communicate(timeout=60)[0] == "7\n"  # of ten shards
+    assert not (tmp_path / "owner").exists()
+    assert (tmp_path / "other" / "model.safetensors").is_file()
+
+
+def _wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_damaged_shard_is_computed_again(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
