@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_published(verbs)
     _add_verify(verbs)
     _add_track(verbs)
+    _add_search(verbs)
     return parser
 
 
@@ -265,6 +266,39 @@ def _track(arguments: argparse.Namespace) -> None:
     config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)
     n_runs, n_sweeps = rebuild(Path(arguments.results), config)
     print(f"{arguments.uri} holds {n_runs} runs of {arguments.results}, {n_sweeps} sweeps above them")
+
+
+def _add_search(verbs: _Verbs) -> None:
+    search = verbs.add_parser(
+        "search", help="tune weighting.coefficient and pca.dims on one half of a suite, report on the other"
+    )
+    search.add_argument("words", nargs="*", metavar="SETTING=VALUE", help="settings of a run, as suite=mteb_eng_v2")
+    search.add_argument("--name", default="search", help="folder in results_dir/searches (search)")
+    search.add_argument("--trials", default=20, type=int, metavar="N", help="variants to score (20)")
+    search.add_argument(
+        "--tune", action="append", default=[], metavar="TASK", help="tune on this task; repeatable (every second one)"
+    )
+    search.add_argument(
+        "--coefficients", nargs=2, default=(1e-5, 1e-2), type=float, metavar=("LOW", "HIGH"), help="(1e-5 1e-2)"
+    )
+    search.add_argument("--dims", nargs=2, default=(16,), type=int, metavar=("LOW", "HIGH"), help="(16 to all)")
+    _add_config_dir(search)
+    search.set_defaults(run=_search)
+
+
+def _search(arguments: argparse.Namespace) -> None:
+    from m2v_bench.compose import compose
+    from m2v_bench.config import check
+    from m2v_bench.search import search
+
+    search(
+        check(compose(arguments.words, arguments.config_dir)),
+        name=arguments.name,
+        trials=arguments.trials,
+        tune=arguments.tune,
+        coefficients=arguments.coefficients,
+        dims=arguments.dims,
+    ).show()
 
 
 if __name__ == "__main__":
