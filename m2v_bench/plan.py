@@ -97,8 +97,11 @@ def _row(prepared: Prepared, settings: Config, totals: _Totals, rates: Mapping[s
             states.append("cached" if each.is_cached else "shared")
             continue
         totals.parts.add(key)
-        totals.tokens += n_tokens
         totals.disk += 2 * n_tokens * recipe.base.hidden_size * _FLOAT32  # the vectors, and their rotation
+        if recipe.embeddings == "input":  # rows of a matrix, which take no time
+            states.append("none")
+            continue
+        totals.tokens += n_tokens
         states.append(f"{n_tokens:,} tokens")
         rate = rates.get(each.key["weights"])
         seconds, unknown = (seconds, unknown + 1) if rate is None else (seconds + n_tokens * rate, unknown)

@@ -45,7 +45,7 @@ class Timer:
             self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
 
 
-def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None) -> None:
+def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, alone: bool = True) -> None:
     """Distil one variant, score it and the baselines, and leave table, figure and record in `output_dir`.
 
     Args:
@@ -53,6 +53,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None) 
         output_dir: folder of this run's files.
         sweep_dir: folder of the sweep that this run belongs to; the sweep's table and figure are shown then, and not
             those of one job.
+        alone: whether no other job of the sweep runs on this machine, so that speed can be measured.
 
     Raises:
         BenchError: for bad input, and after everything else is done when tasks failed.
@@ -99,6 +100,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None) 
             suite_name=settings.suite.name,
             results_dir=results_dir,
             seed=settings.seed,
+            alone=alone,
             debug=settings.debug,
         )
     record = {
@@ -109,6 +111,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None) 
         "variant": recipe.variant,
         "settings": flat_settings(config),
         "scores": [score.as_row() for score in scores],
+        "size": {"dims": student.dims, "n_parameters": student.n_parameters, "bytes_on_disk": student.bytes_on_disk},
         "speed": speeds,
         "seconds": {**timer.seconds, **distillation.seconds},
         "forward_cached": distillation.forward_cached,

@@ -141,7 +141,9 @@ class Sweep(Sweeper):
                 failures.append(f"{_own(job.overrides, batch)}: left no record; its process died (memory?) each time")
         if unstarted:
             print(f"fail_fast=true: {unstarted} job(s) were not started")
-        records = [record for job in jobs if (record := read_record(job.folder)) is not None]
+        found = [(job, read_record(job.folder)) for job in jobs]
+        # one that the settings have changed since would stand for a job that failed
+        records = [record for job, record in found if record is not None and record.get("key") == job.key]
         results_dir, files = Path(self._config.results_dir), {}
         try:
             if records:

@@ -19,7 +19,7 @@ class Work:
         sweep_dir: the sweep's folder.
         title: the words that set the job apart.
         cwd: the working folder, which relative paths in the settings start from.
-        threads: how many threads the process may use; None leaves all.
+        threads: how many threads the process may use, beside others; None leaves all to it.
         environment: variables that the process needs.
     """
 
@@ -44,7 +44,7 @@ def work(job: Work) -> None:
         return
     print(f"job {job.title}", flush=True)
     try:
-        run(job.config, job.folder, sweep_dir=job.sweep_dir)
+        run(job.config, job.folder, sweep_dir=job.sweep_dir, alone=job.threads is None)
     except Exception as error:
         if job.config.debug:
             raise

@@ -48,6 +48,7 @@ def test_a_killed_worker_costs_no_score(launcher: str, expected: dict[str, str],
     assert "left nothing behind, as when a worker dies" in errors
     assert output.count("│ M2V") == 4
     assert scores(home) == expected
+    assert not (home / "results" / "speed").exists()  # the workers would have measured each other
 
 
 def _first(home: Path, words: str) -> int:

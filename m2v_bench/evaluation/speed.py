@@ -68,11 +68,13 @@ def measure(
     suite_name: str,
     results_dir: Path,
     seed: int,
+    alone: bool = True,
     debug: bool = False,
 ) -> list[dict[str, Any]]:
     """Each model's speed record: read back where this machine measured it before, else measured.
 
-    A lexical model embeds no text and has none.
+    A lexical model embeds no text and has none. Where others of our processes run beside this one (`alone` is False)
+    nothing is measured, as it would measure them too.
 
     A record holds texts per second (median of `REPEATS`, with the slowest and the fastest), the share of one
     core that was busy, the texts' number and mean length, parameters, bytes on disk, and the hardware.
@@ -84,6 +86,9 @@ def measure(
     key = content_hash([_VERSION, seed, versions(), [_identity(entry) for entry in suite]])
     records = {model.label: _read(folders[model.label] / file_name) for model in models}
     todo = [model for model in models if records[model.label].get("key") != key]
+    if not alone:
+        records |= {model.label: {} for model in todo}
+        todo = []
     texts = []
     if todo:
         with quiet():

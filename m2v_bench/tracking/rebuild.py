@@ -22,7 +22,7 @@ def rebuild(results_dir: Path, config: TrackingConfig) -> tuple[int, int]:
         BenchError: when there is nothing to log.
         Exception: when the store cannot be written.
     """
-    runs = sorted(path.parent for path in results_dir.glob(f"runs/*/{RECORD}"))
+    runs = [path.parent for path in sorted(results_dir.glob(f"runs/*/{RECORD}")) if _can_be_told(path.parent)]
     sweeps = {path.parent: _jobs(path.parent) for path in sorted(results_dir.glob(f"sweeps/*/{SWEEP}"))}
     total = len(runs) + sum(map(len, sweeps.values()))
     if not total:
@@ -57,4 +57,10 @@ def _rebuild_sweep(config: TrackingConfig, results_dir: Path, sweep_dir: Path, j
 
 def _jobs(sweep_dir: Path) -> list[Path]:
     folders = [path for path in sorted(sweep_dir.iterdir()) if path.is_dir()]
-    return [path for path in folders if (path / RECORD).is_file() or (path / ERROR).is_file()]
+    return [path for path in folders if _can_be_told(path)]
+
+
+def _can_be_told(folder: Path) -> bool:
+    """Whether the folder says enough; records of the first version did not tell of times, sizes and data."""
+    record = read_record(folder)
+    return (folder / ERROR).is_file() if record is None else "size" in record

@@ -135,7 +135,7 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
     metrics = {f"task.{score['task']}": score["main_score"] for score in scores}
     metrics |= {f"type.{column}": table.cells[student, column].value for column in table.columns}
     metrics |= {f"seconds.{stage}": value for stage, value in record["seconds"].items()}
-    metrics |= {name: speed.get(name) for name in ("texts_per_second", "n_parameters", "bytes_on_disk", "dims")}
+    metrics |= {**record["size"], "texts_per_second": speed.get("texts_per_second")}
     metrics["kept_of_teacher"] = table.kept[student]
     metrics["peak_rss_bytes"] = max((score["peak_rss_bytes"] or 0 for score in scores), default=0) or None
     return {name: float(value) for name, value in metrics.items() if value is not None and not np.isnan(value)}
