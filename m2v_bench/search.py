@@ -137,7 +137,7 @@ def _space(prepared: Prepared, coefficients: Sequence[float], dims: Sequence[int
             f"--dims {smallest} {largest}: must be two sizes up to the {recipe.base.hidden_size} dimensions of "
             f"{recipe.base.name}, the lower one first"
         )
-    return Space((low, high), (smallest, largest))
+    return Space((low, high), (smallest, largest - (largest - smallest) % _STEP))
 
 
 def _read(folder: Path, key: str, name: str) -> list[Trial]:
@@ -159,7 +159,8 @@ def _ask(optuna: Any, made: Sequence[Trial], space: Space, seed: int) -> tuple[f
         "coefficient": optuna.distributions.FloatDistribution(*space.coefficients, log=True),
         "dims": optuna.distributions.IntDistribution(*space.dims, step=_STEP),
     }
-    sampler = optuna.samplers.TPESampler(seed=seed + len(made))
+    # hashed, so that searches with neighbouring seeds draw nothing alike
+    sampler = optuna.samplers.TPESampler(seed=int(content_hash([seed, len(made)])[:8], 16))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for trial in made:
         params = {"coefficient": trial.coefficient, "dims": trial.dims}
