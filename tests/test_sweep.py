@@ -152,7 +152,8 @@ def test_a_sweep_killed_ten_times_ends_as_one_left_alone(tmp_path: Path):
             process.wait(moments.uniform(3, 12))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT if number % 3 == 2 else signal.SIGKILL)
-            assert process.wait() in (130, -signal.SIGKILL)
+            # Python itself ends by SIGINT when that comes before our own code is loaded
+            assert process.wait() in (130, -signal.SIGINT, -signal.SIGKILL)
             interrupted += 1
     assert interrupted >= 3
     last = _start(killed)
