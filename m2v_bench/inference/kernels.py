@@ -1,0 +1,308 @@
+"""Loops over bytes, tokens and rows, compiled by numba; all release the interpreter's lock.
+
+A part of a text is found in a hash table with open addressing. `slots` holds 0, or the upper half of a part's hash and
+the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
+its bytes and its ids by number, up to four ids, or where in `ids` they begin, and where in `keys` a longer key begins.
+"""
+
+import platform
+
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import njit, types
+from numba.extending import intrinsic
+
+from m2v_bench.inference.cuts import MARK, SEPARATOR
+
+ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
+# why a text has no ids yet: a part of it is not in the table, it must not be cut, its ids did not find room, or too
+# many parts are missing to look at it now
+PART, WHOLE, NO_ROOM, LATER = 1, 2, 3, 4
+
+_SPACE = 0x20
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+# odd numbers of random bits, as multiplicative hashing wants them
+_FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
+
+# whether the processor turns float16 into float32, as those of x86 do since 2012 and those of ARM always
+_X86 = platform.machine().lower() in ("x86_64", "amd64")
+HALVES = platform.machine() in ("arm64", "aarch64") or (_X86 and get_host_cpu_features().get("f16c", False))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _hash(low, high, size):
+    value = (low * _FIRST) ^ (high * _SECOND) ^ np.uint64(size)
+    value = (value ^ (value >> _HALF)) * _THIRD
+    return value ^ (value >> _HALF)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _find(low, high, buffer, first, end, fold, table):
+    """The entry of a part whose last 16 folded bytes are in `high` and `low`, or -1."""
+    slots, entries, _, keys, _ = table
+    size, mask = end - first, np.uint64(len(slots) - 1)
+    value = _hash(low, high, size)
+    slot = value & mask
+    found = np.int64(-1)
+    while slots[slot] != 0:
+        if slots[slot] >> _HALF == value >> _HALF:
+            entry = np.int64(slots[slot] & _LOW) - 1
+            if entries[entry, 0] == low and entries[entry, 1] == high and entries[entry, 2] & _LOW == np.uint64(size):
+                k = size - KEY_HERE
+                offset = np.int64(entries[entry, 5])
+                while k > 0 and keys[offset + k - 1] == fold[buffer[first + k - 1]]:
+                    k -= 1
+                if k <= 0:
+                    found = entry
+                    break
+        slot = (slot + np.uint64(1)) & mask
+    return found
+
+
+@njit(cache=True, nogil=True)
+def link(first, last, table):
+    """Let entries `first` to `last` (excluded), which are in place, be found."""
+    slots, entries, _, _, _ = table
+    mask = np.uint64(len(slots) - 1)
+    for entry in range(first, last):
+        value = _hash(entries[entry, 0], entries[entry, 1], np.int64(entries[entry, 2] & _LOW))
+        slot = value & mask
+        while slots[slot] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = (value >> _HALF) << _HALF | np.uint64(entry + 1)
+
+
+@njit(cache=True, nogil=True)
+def enter(first, raw, offsets, flat, id_offsets, fold, table, n_bytes, n_ids):
+    """Write entries from `first` on: keys lie in `raw` at `offsets`, their ids in `flat` at `id_offsets`.
+
+    `n_bytes` and `n_ids` say how much of the table's `keys` and `ids` is taken, and are given back.
+    """
+    _, entries, entry_ids, keys, ids = table
+    for number in range(len(offsets) - 1):
+        entry, start, end = first + number, offsets[number], offsets[number + 1]
+        low = high = np.uint64(0)
+        for i in range(start, end):
+            high = (high << np.uint64(8)) | (low >> np.uint64(56))
+            low = (low << np.uint64(8)) | np.uint64(fold[raw[i]])
+        first_id, count = id_offsets[number], id_offsets[number + 1] - id_offsets[number]
+        entries[entry, 0], entries[entry, 1] = low, high
+        entries[entry, 2] = np.uint64(end - start) | np.uint64(count) << _HALF
+        entries[entry, 5] = np.uint64(n_bytes)
+        if end - start > KEY_HERE:
+            for i in range(start, end):
+                keys[n_bytes + i - start] = fold[raw[i]]
+            n_bytes += end - start
+        if count <= IDS_HERE:
+            entry_ids[entry, 6 : 6 + count] = flat[first_id : first_id + count]
+        else:
+            entries[entry, 3] = np.uint64(n_ids)
+            ids[n_ids : n_ids + count] = flat[first_id : first_id + count]
+            n_ids += count
+    return n_bytes, n_ids
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_plain(buffer, i, end):
+    """Whether a character begins at `i` that neither is white space nor joins what stands before it."""
+    byte = buffer[i]
+    if byte < 0x80:
+        return 0x20 < byte < 0x7F
+    if 0xC3 <= byte <= 0xC9 or 0xCF <= byte <= 0xD1:  # Latin, Greek, Cyrillic
+        return True
+    if byte == 0xCE:
+        return i + 1 < end and buffer[i + 1] >= 0x86
+    if byte == 0xE2:  # dashes, quotation marks, ellipsis
+        return i + 2 < end and buffer[i + 1] == 0x80 and 0x90 <= buffer[i + 2] <= 0xA7 and buffer[i + 2] != 0x97
+    return 0xE5 <= byte <= 0xE9 or 0xEB <= byte <= 0xEC  # Han, Hangul
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _may_cut(buffer, i, start, end):
+    """Whether the space at `i` stands alone between plain characters."""
+    if i == start or i + 1 == end or not _is_plain(buffer, i + 1, end):
+        return False
+    before = i - 1
+    while before > start and 0x80 <= buffer[before] < 0xC0:
+        before -= 1
+    return _is_plain(buffer, before, i)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _has_added(buffer, start, end, begins, added, added_offsets):
+    for i in range(start, end):
+        if begins[buffer[i]]:
+            for token in range(len(added_offsets) - 1):
+                offset, size = added_offsets[token], added_offsets[token + 1] - added_offsets[token]
+                k = 0
+                while k < size and i + k < end and buffer[i + k] == added[offset + k]:
+                    k += 1
+                if k == size:
+                    return True
+    return False
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pushed(low, high, byte):
+    """The last 16 bytes, in two words, with one more."""
+    return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _cut(buffer, start, end, cuts, parts, places):
+    """Cut a text: `parts` gets the last 16 folded bytes of each part, `places` where it begins and ends."""
+    classes, fold, _, _, _, before_spaces, keep_space = cuts
+    n = 0
+    i = start
+    while i < end:
+        low = high = np.uint64(0)
+        if before_spaces:
+            first = i if keep_space or i == start else i + 1
+            i = first
+            while True:
+                low, high = _pushed(low, high, buffer[i])
+                i += 1
+                if i == end or (buffer[i] == _SPACE and _may_cut(buffer, i, start, end)):
+                    break
+        else:
+            kind = classes[buffer[i]]
+            first = i
+            i += 1
+            if kind == SEPARATOR:
+                continue
+            low = np.uint64(fold[buffer[first]])
+            if kind != MARK:
+                while i < end and classes[buffer[i]] > MARK:
+                    low, high = _pushed(low, high, fold[buffer[i]])
+                    i += 1
+        parts[n, 0], parts[n, 1] = low, high
+        places[n, 0], places[n, 1] = first, i
+        n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def tokenize(buffer, starts, texts, cuts, longest, table, max_length, unknown, flat, id_starts, id_ends, rest):
+    """The token ids of texts, as far as their parts are in the table.
+
+    Args:
+        buffer: the bytes of all texts, uint8.
+        starts: where in `buffer` each text begins, and the end, int64.
+        texts: the numbers of the texts to do, int64.
+        cuts: `cuts.Cuts.fields`.
+        longest: bytes of the longest part that is looked for.
+        table: slots, entries, the same as int32, keys, ids.
+        max_length: ids of a text beyond it are cut; -1 cuts nothing.
+        unknown: the id to drop after the cut, or -1.
+        flat: gets the ids, int32.
+        id_starts: gets where in `flat` each text begins, int64.
+        id_ends: and where it ends.
+        rest: gets what is missing, int64 of shape (more than texts, 4): text, `PART` or another reason, and where the
+            part begins and ends.
+
+    Returns:
+        How much is missing, and how much of `flat` is taken.
+    """
+    _, fold, begins, added, added_offsets, _, _ = cuts
+    _, entries, entry_ids, _, ids = table
+    n = n_rest = most = 0
+    for text in texts:
+        most = max(most, starts[text + 1] - starts[text])
+    parts, places = np.empty((most, 2), np.uint64), np.empty((most, 2), np.int64)
+    for text in texts:
+        start, end = starts[text], starts[text + 1]
+        first_id, left, reason = n, max_length, 0
+        if _has_added(buffer, start, end, begins, added, added_offsets):
+            reason = WHOLE
+        # first all cuts, then all look-ups: these do not wait for each other then
+        n_parts = _cut(buffer, start, end, cuts, parts, places) if reason == 0 else 0
+        for part in range(n_parts):
+            first, last = places[part, 0], places[part, 1]
+            if last - first > longest:
+                reason = WHOLE
+                break
+            entry = _find(parts[part, 0], parts[part, 1], buffer, first, last, fold, table)
+            if entry < 0:
+                reason = PART
+                if n_rest + len(texts) >= len(rest):  # the last rows are for texts
+                    reason = LATER
+                    break
+                rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, reason, first, last
+                n_rest += 1
+                continue
+            count = size = np.int64(entries[entry, 2] >> _HALF)
+            if n + size + IDS_HERE > len(flat):
+                reason = max(reason, NO_ROOM)
+                break
+            if max_length >= 0:
+                size = min(size, left)
+                left -= size
+            if count <= IDS_HERE:
+                for k in range(IDS_HERE):  # beyond `size` the next part writes over them
+                    flat[n + k] = entry_ids[entry, 6 + k]
+            else:
+                offset = np.int64(entries[entry, 3])
+                for k in range(size):
+                    flat[n + k] = ids[offset + k]
+            n += size
+            if left == 0:
+                break
+        if reason == 0:
+            n = _without(flat, first_id, n, unknown)
+            id_starts[text], id_ends[text] = first_id, n
+            continue
+        n = first_id
+        if reason != PART:
+            rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, reason, start, end
+            n_rest += 1
+    return n_rest, n
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _without(flat, first, end, unknown):
+    """Drop the unknown id; where the others end then."""
+    n = first
+    for k in range(first, end):
+        flat[n] = flat[k]
+        n += flat[k] != unknown
+    return n
+
+
+@intrinsic
+def _float32(typing_context, number):  # type: ignore[no-untyped-def]
+    """A number of a row as float32; uint16 stands for the bits of a float16, which numba has no type for."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        if number == types.uint16:
+            return builder.fpext(builder.bitcast(values[0], ir.HalfType()), ir.FloatType())
+        return context.cast(builder, values[0], number, types.float32)
+
+    return types.float32(number), generate
+
+
+@njit(cache=True, nogil=True)
+def mean(table, flat, starts, ends, mapping, weights, out):
+    """The mean of each text's rows, times their weights, in `out`, float32 of shape (texts, dims).
+
+    `table` holds float32, int8, or the bits of float16 as uint16. `mapping` and `weights` are of length 0 where a token
+    has its own row, or no weight.
+    """
+    mapped, weighted = len(mapping) > 0, len(weights) > 0
+    dims = table.shape[1]
+    for text in range(len(starts)):
+        start, end = starts[text], ends[text]
+        total = out[text]
+        total[:] = 0
+        for k in range(start, end):
+            row = table[mapping[flat[k]] if mapped else flat[k]]
+            if weighted:
+                factor = weights[flat[k]]
+                for d in range(dims):
+                    total[d] += _float32(row[d]) * factor
+            else:
+                for d in range(dims):
+                    total[d] += _float32(row[d])
+        count = np.float32(max(end - start, 1))
+        for d in range(dims):
+            total[d] /= count
