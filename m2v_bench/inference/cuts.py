@@ -166,8 +166,44 @@ def _before_spaces(added: tuple[bytes, ...], *, keep_space: bool) -> Cuts:
 
 def probes(added: Sequence[bytes]) -> list[str]:
     """Texts in which everything that may stand around a space, or beside an added token, does."""
-    signs = ["a", "Z", "7", "'", "'s", ".", "-", "[", "#", "▁", "Ġ", "é", "ß", "İ", "Ж", "日", "한", "ก", "ﬁ", "½", "🙂"]
-    signs += ["\u0301", "\u200b", "\u200d", "\xa0", "\u3000", "\u2028", "\t", "\n", "\r", "\x00", "\x1c", "\x85", "\xad"]
+    signs = [
+        "a",
+        "Z",
+        "7",
+        "'",
+        "'s",
+        ".",
+        "-",
+        "[",
+        "#",
+        "▁",
+        "Ġ",
+        "é",
+        "ß",
+        "İ",
+        "Ж",
+        "日",
+        "한",
+        "ก",
+        "ﬁ",
+        "½",
+        "🙂",
+    ]
+    signs += [
+        "\u0301",
+        "\u200b",
+        "\u200d",
+        "\xa0",
+        "\u3000",
+        "\u2028",
+        "\t",
+        "\n",
+        "\r",
+        "\x00",
+        "\x1c",
+        "\x85",
+        "\xad",
+    ]
     signs += [token.decode() for token in added[:4]]
     spaces = ["", " ", "  ", "\n", " \n", "\t "]
     texts = [f"{left}{space}{right}" for left, space, right in product(signs, spaces, signs)]

@@ -5,6 +5,7 @@ to a model and lives as long as it does.
 """
 
 import json
+import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.inference import kernels
-from m2v_bench.inference.cuts import Unproven, find_cuts, probes
+from m2v_bench.inference.cuts import Cuts, Unproven, find_cuts, probes
 from m2v_bench.inference.tokens import Flat, flat_ids, reference_ids
 
 LONGEST_PART = 256  # bytes; longer ones hardly come again
@@ -60,7 +61,9 @@ class FastTokens:
             Unproven: when that is not known, or did not stand the test.
         """
         self._tokenizer = tokenizer
-        self._cuts = find_cuts(json.loads(tokenizer.to_str()))
+        data = json.loads(tokenizer.to_str())
+        self._cuts = find_cuts(data)
+        self._word_piece, self._pieces = _word_piece(data["model"], self._cuts)
         self._clear()
         texts = probes(self._cuts.added)
         expected = reference_ids(tokenizer, texts, None, None).lists()
@@ -69,10 +72,13 @@ class FastTokens:
                 raise Unproven("its parts did not give the tokens of the whole")
 
     def _clear(self) -> None:
-        self._n_entries = self._n_bytes = self._n_ids = 0
+        self._n_entries = 0
+        self._taken = np.zeros(2, np.int64)  # of keys, of ids
         self._slots = np.zeros(1 << 12, np.uint64)
         self._entries = np.empty((1 << 11, kernels.ENTRY), np.uint64)
         self._keys, self._ids = np.empty(1 << 12, np.uint8), np.empty(1 << 12, np.int32)
+        if self._pieces:
+            self._append(list(self._pieces), [[id_] for id_ in self._pieces.values()], are_pieces=True)
 
     @property
     def _table(self) -> tuple[np.ndarray, ...]:
@@ -97,6 +103,8 @@ class FastTokens:
         done = list(run(begin, batches))
         # the table changes here alone, while no thread reads it
         self._enter([part for texts in done for part in texts.missing_parts()])
+        for texts in done:
+            self._learn(texts)
         for texts, batch in zip(done, batches, strict=True):
             self._finish(texts, batch, limits, max_length, unknown)
         return [texts.flat() for texts in done]
@@ -106,7 +114,16 @@ class FastTokens:
         ids = np.empty(room, np.int32)
         rest = np.empty((len(which) + MOST_MISSING, 4), np.int64)
         n_rest, n = kernels.tokenize(
-            *(texts.buffer, texts.starts, which, self._cuts.fields, LONGEST_PART, self._table, *limits),
+            *(
+                texts.buffer,
+                texts.starts,
+                which,
+                self._cuts.fields,
+                self._word_piece,
+                LONGEST_PART,
+                self._table,
+                *limits,
+            ),
             *(ids, texts.id_starts, texts.id_ends, rest),
         )
         texts.rest = rest[:n_rest].copy()
@@ -132,6 +149,7 @@ class FastTokens:
                     room *= 2
                 self._tokenize(texts, again, room, limits)
                 self._enter(texts.missing_parts())
+                self._learn(texts)
 
     def _enter(self, parts: Sequence[bytes]) -> None:
         """Ask the tokenizer for the ids of parts, and keep them."""
@@ -139,19 +157,56 @@ class FastTokens:
         if not keys:
             return
         encodings = self._tokenizer.encode_batch_fast([key.decode() for key in keys], add_special_tokens=False)
-        ids, id_offsets = flat_ids([encoding.ids for encoding in encodings])
+        self._append(keys, [encoding.ids for encoding in encodings])
+
+    def _append(self, keys: Sequence[bytes], their_ids: Sequence[Sequence[int]], *, are_pieces: bool = False) -> None:
+        ids, id_offsets = flat_ids(their_ids)
         raw, offsets = np.frombuffer(b"".join(keys), np.uint8), np.cumsum([0, *map(len, keys)], dtype=np.int64)
-        first, last = self._n_entries, self._n_entries + len(keys)
+        first = self._n_entries
+        self._make_room(len(keys), len(raw), len(ids))
+        kernels.enter(first, raw, offsets, ids, id_offsets, self._cuts.fold, are_pieces, self._table, self._taken)
+        self._n_entries = first + len(keys)
+        kernels.link(first, self._n_entries, self._table)
+
+    def _learn(self, texts: _Texts) -> None:
+        """Keep the words that were split on the way."""
+        split = texts.rest[:, 1] == kernels.LEARN
+        words, texts.rest = texts.rest[split, 2:], texts.rest[~split]
+        if len(words):
+            size = int((words[:, 1] - words[:, 0]).sum())
+            self._make_room(len(words), size, size)
+            self._n_entries = kernels.learn(
+                *(self._n_entries, words, texts.buffer, self._cuts.fold, self._word_piece, self._table, self._taken)
+            )
+
+    def _make_room(self, n_entries: int, n_bytes: int, n_ids: int) -> None:
+        last = self._n_entries + n_entries
         self._entries = _room(self._entries, last)
-        self._keys = _room(self._keys, self._n_bytes + len(raw))
-        self._ids = _room(self._ids, self._n_ids + len(ids))
-        self._n_bytes, self._n_ids = kernels.enter(
-            first, raw, offsets, ids, id_offsets, self._cuts.fold, self._table, self._n_bytes, self._n_ids
-        )
-        self._n_entries = last
+        self._keys = _room(self._keys, self._taken[0] + n_bytes)
+        self._ids = _room(self._ids, self._taken[1] + n_ids)
         if 2 * last > len(self._slots):
-            self._slots, first = np.zeros(1 << (2 * last).bit_length(), np.uint64), 0
-        kernels.link(first, last, self._table)
+            self._slots = np.zeros(1 << (2 * last).bit_length(), np.uint64)
+            kernels.link(0, self._n_entries, self._table)
+
+
+def _word_piece(model: dict[str, Any], cuts: Cuts) -> tuple[tuple[int, int, np.ndarray], dict[bytes, int]]:
+    """What `kernels.tokenize` needs to split words of letters and digits itself, and the pieces, by their keys.
+
+    WordPiece (Wu et al., 2016) takes the longest piece that fits, from left to right; a word without a way to its end
+    is unknown, and so is one that is too long. There is nothing for other models.
+    """
+    simple = np.zeros(256, bool)
+    if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"] or cuts.before_spaces:
+        return (-1, 0, simple), {}
+    simple[list((string.ascii_letters + string.digits).encode())] = True
+    prefix = model["continuing_subword_prefix"]
+    inside = bytes([kernels.INSIDE])
+    pieces = {}
+    for token, id_ in model["vocab"].items():
+        starts, bare = not token.startswith(prefix), token.removeprefix(prefix)
+        if bare.isascii() and bare.isalnum() and not (cuts.folds and bare != bare.lower()):  # no text leads to these
+            pieces[(b"" if starts else inside) + bare.encode()] = id_
+    return (model["vocab"][model["unk_token"]], model["max_input_chars_per_word"], simple), pieces
 
 
 def _room(array: np.ndarray, size: int) -> np.ndarray:

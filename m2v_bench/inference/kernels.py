@@ -2,7 +2,8 @@
 
 A part of a text is found in a hash table with open addressing. `slots` holds 0, or the upper half of a part's hash and
 the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
-its bytes and its ids by number, up to four ids, or where in `ids` they begin, and where in `keys` a longer key begins.
+its bytes and its ids by number, up to four ids, or where in `ids` they begin, where in `keys` a longer key begins, and
+whether it is a piece of WordPiece's. A piece that goes on within a word has a key that begins with `INSIDE`.
 """
 
 import platform
@@ -16,9 +17,10 @@ from numba.extending import intrinsic
 from m2v_bench.inference.cuts import MARK, SEPARATOR
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
+INSIDE = 0xFF  # in no UTF-8
 # why a text has no ids yet: a part of it is not in the table, it must not be cut, its ids did not find room, or too
-# many parts are missing to look at it now
-PART, WHOLE, NO_ROOM, LATER = 1, 2, 3, 4
+# many parts are missing to look at it now; and a word that was split, and need not be again
+PART, WHOLE, NO_ROOM, LATER, LEARN = 1, 2, 3, 4, 5
 
 _SPACE = 0x20
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -38,10 +40,13 @@ def _hash(low, high, size):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _find(low, high, buffer, first, end, fold, table):
-    """The entry of a part whose last 16 folded bytes are in `high` and `low`, or -1."""
+def _find(low, high, inside, buffer, first, end, fold, table):
+    """The entry of what stands in `buffer`, or -1; its last 16 folded bytes are in `high` and `low`.
+
+    `inside` is 1 for a piece that goes on within a word, and 0 for others.
+    """
     slots, entries, _, keys, _ = table
-    size, mask = end - first, np.uint64(len(slots) - 1)
+    size, mask = end - first + inside, np.uint64(len(slots) - 1)
     value = _hash(low, high, size)
     slot = value & mask
     found = np.int64(-1)
@@ -51,9 +56,9 @@ def _find(low, high, buffer, first, end, fold, table):
             if entries[entry, 0] == low and entries[entry, 1] == high and entries[entry, 2] & _LOW == np.uint64(size):
                 k = size - KEY_HERE
                 offset = np.int64(entries[entry, 5])
-                while k > 0 and keys[offset + k - 1] == fold[buffer[first + k - 1]]:
+                while k > inside and keys[offset + k - 1] == fold[buffer[first + k - 1 - inside]]:
                     k -= 1
-                if k <= 0:
+                if k <= inside and (k <= 0 or keys[offset] == INSIDE):
                     found = entry
                     break
         slot = (slot + np.uint64(1)) & mask
@@ -73,34 +78,104 @@ def link(first, last, table):
         slots[slot] = (value >> _HALF) << _HALF | np.uint64(entry + 1)
 
 
-@njit(cache=True, nogil=True)
-def enter(first, raw, offsets, flat, id_offsets, fold, table, n_bytes, n_ids):
-    """Write entries from `first` on: keys lie in `raw` at `offsets`, their ids in `flat` at `id_offsets`.
+@njit(cache=True, nogil=True, inline="always")
+def _pushed(low, high, byte):
+    """The last 16 bytes, in two words, with one more."""
+    return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
 
-    `n_bytes` and `n_ids` say how much of the table's `keys` and `ids` is taken, and are given back.
-    """
+
+@njit(cache=True, nogil=True, inline="always")
+def _last16(raw, start, end, fold):
+    low = high = np.uint64(0)
+    for i in range(start, end):
+        low, high = _pushed(low, high, fold[raw[i]])
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _write(entry, raw, start, end, fold, new_ids, is_piece, table, taken):
+    """Write an entry; `taken` says how much of the table's `keys` and `ids` is."""
     _, entries, entry_ids, keys, ids = table
-    for number in range(len(offsets) - 1):
-        entry, start, end = first + number, offsets[number], offsets[number + 1]
-        low = high = np.uint64(0)
+    count = len(new_ids)
+    entries[entry, 0], entries[entry, 1] = _last16(raw, start, end, fold)
+    entries[entry, 2] = np.uint64(end - start) | np.uint64(count) << _HALF
+    entries[entry, 5], entries[entry, 6] = np.uint64(taken[0]), np.uint64(is_piece)
+    if end - start > KEY_HERE:
         for i in range(start, end):
-            high = (high << np.uint64(8)) | (low >> np.uint64(56))
-            low = (low << np.uint64(8)) | np.uint64(fold[raw[i]])
-        first_id, count = id_offsets[number], id_offsets[number + 1] - id_offsets[number]
-        entries[entry, 0], entries[entry, 1] = low, high
-        entries[entry, 2] = np.uint64(end - start) | np.uint64(count) << _HALF
-        entries[entry, 5] = np.uint64(n_bytes)
-        if end - start > KEY_HERE:
-            for i in range(start, end):
-                keys[n_bytes + i - start] = fold[raw[i]]
-            n_bytes += end - start
-        if count <= IDS_HERE:
-            entry_ids[entry, 6 : 6 + count] = flat[first_id : first_id + count]
-        else:
-            entries[entry, 3] = np.uint64(n_ids)
-            ids[n_ids : n_ids + count] = flat[first_id : first_id + count]
-            n_ids += count
-    return n_bytes, n_ids
+            keys[taken[0] + i - start] = fold[raw[i]]
+        taken[0] += end - start
+    if count <= IDS_HERE:
+        entry_ids[entry, 6 : 6 + count] = new_ids
+    else:
+        entries[entry, 3] = np.uint64(taken[1])
+        ids[taken[1] : taken[1] + count] = new_ids
+        taken[1] += count
+
+
+@njit(cache=True, nogil=True)
+def enter(first, raw, offsets, new_ids, id_offsets, fold, are_pieces, table, taken):
+    """Write entries from `first` on: keys lie in `raw` at `offsets`, their ids in `new_ids` at `id_offsets`."""
+    for k in range(len(offsets) - 1):
+        those = new_ids[id_offsets[k] : id_offsets[k + 1]]
+        _write(first + k, raw, offsets[k], offsets[k + 1], fold, those, are_pieces, table, taken)
+
+
+@njit(cache=True, nogil=True)
+def _word_pieces(buffer, first, end, word_piece, fold, table, left, flat, n, lows, highs):
+    """Write the pieces of a word of letters and digits to `flat` from `n` on, up to `left` (-1: all), longest first.
+
+    `lows` and `highs` are room for as many numbers as a word may have characters.
+
+    Returns:
+        How many there are before the cut.
+    """
+    unknown, longest, _ = word_piece
+    _, entries, entry_ids, _, _ = table
+    count, start = 0, first
+    while start < end and end - first <= longest:
+        inside = 1 if start > first else 0
+        low, high = np.uint64(INSIDE if inside else 0), np.uint64(0)
+        for i in range(start, end):
+            low, high = _pushed(low, high, fold[buffer[i]])
+            lows[i - start], highs[i - start] = low, high
+        stop = end
+        while stop > start:
+            k = stop - start - 1
+            entry = _find(lows[k], highs[k], inside, buffer, start, stop, fold, table)
+            if entry >= 0 and entries[entry, 6]:
+                break
+            stop -= 1
+        if stop == start:
+            break
+        if left < 0 or count < left:
+            flat[n + count] = entry_ids[entry, 6]
+        count += 1
+        start = stop
+    if start < end:
+        flat[n] = unknown
+        return 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def learn(first, words, buffer, fold, word_piece, table, taken):
+    """Make entries from `first` on of words that were split, where in `buffer` says `words`, int64 of shape (n, 2).
+
+    Returns:
+        The number of entries then.
+    """
+    lows, highs = np.empty(word_piece[1] + 1, np.uint64), np.empty(word_piece[1] + 1, np.uint64)
+    pieces = np.empty(word_piece[1] + 1, np.int32)
+    entry = first
+    for k in range(len(words)):
+        start, end = words[k, 0], words[k, 1]
+        low, high = _last16(buffer, start, end, fold)
+        if _find(low, high, 0, buffer, start, end, fold, table) < 0:
+            n = _word_pieces(buffer, start, end, word_piece, fold, table, -1, pieces, 0, lows, highs)
+            _write(entry, buffer, start, end, fold, pieces[:n], 0, table, taken)
+            link(entry, entry + 1, table)
+            entry += 1
+    return entry
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -144,12 +219,6 @@ def _has_added(buffer, start, end, begins, added, added_offsets):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _pushed(low, high, byte):
-    """The last 16 bytes, in two words, with one more."""
-    return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _cut(buffer, start, end, cuts, parts, places):
     """Cut a text: `parts` gets the last 16 folded bytes of each part, `places` where it begins and ends."""
     classes, fold, _, _, _, before_spaces, keep_space = cuts
@@ -182,8 +251,19 @@ def _cut(buffer, start, end, cuts, parts, places):
     return n
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _all_of(some, buffer, first, end):
+    """Whether every byte is one of some."""
+    i = first
+    while i < end and some[buffer[i]]:
+        i += 1
+    return i == end
+
+
 @njit(cache=True, nogil=True)
-def tokenize(buffer, starts, texts, cuts, longest, table, max_length, unknown, flat, id_starts, id_ends, rest):
+def tokenize(
+    buffer, starts, texts, cuts, word_piece, longest, table, max_length, unknown, flat, id_starts, id_ends, rest
+):
     """The token ids of texts, as far as their parts are in the table.
 
     Args:
@@ -191,6 +271,8 @@ def tokenize(buffer, starts, texts, cuts, longest, table, max_length, unknown, f
         starts: where in `buffer` each text begins, and the end, int64.
         texts: the numbers of the texts to do, int64.
         cuts: `cuts.Cuts.fields`.
+        word_piece: of a WordPiece model that has all its pieces in the table: the unknown id, the characters of the
+            longest word, and which bytes (folded) words are made of that it splits (bool); none for other models.
         longest: bytes of the longest part that is looked for.
         table: slots, entries, the same as int32, keys, ids.
         max_length: ids of a text beyond it are cut; -1 cuts nothing.
@@ -205,6 +287,8 @@ def tokenize(buffer, starts, texts, cuts, longest, table, max_length, unknown, f
         How much is missing, and how much of `flat` is taken.
     """
     _, fold, begins, added, added_offsets, _, _ = cuts
+    _, longest_word, simple = word_piece
+    lows, highs = np.empty(longest_word + 1, np.uint64), np.empty(longest_word + 1, np.uint64)
     _, entries, entry_ids, _, ids = table
     n = n_rest = most = 0
     for text in texts:
@@ -222,7 +306,19 @@ def tokenize(buffer, starts, texts, cuts, longest, table, max_length, unknown, f
             if last - first > longest:
                 reason = WHOLE
                 break
-            entry = _find(parts[part, 0], parts[part, 1], buffer, first, last, fold, table)
+            entry = _find(parts[part, 0], parts[part, 1], 0, buffer, first, last, fold, table)
+            if entry < 0 and _all_of(simple, buffer, first, last) and n + last - first <= len(flat):
+                size = _word_pieces(buffer, first, last, word_piece, fold, table, left, flat, n, lows, highs)
+                if n_rest + len(texts) < len(rest):
+                    rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, LEARN, first, last
+                    n_rest += 1
+                if max_length >= 0:
+                    size = min(size, left)
+                    left -= size
+                n += size
+                if left == 0:
+                    break
+                continue
             if entry < 0:
                 reason = PART
                 if n_rest + len(texts) >= len(rest):  # the last rows are for texts
