@@ -13,7 +13,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
 
 # what a byte is to `kernels.scan`
 SEPARATOR, MARK, WORD = 0, 1, 2

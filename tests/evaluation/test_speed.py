@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts, measure, texts_per_second
+from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts, measure
+from m2v_bench.evaluation.throughput import texts_per_second
 from m2v_bench.tasks import load_suite
 from m2v_bench.threads import one_thread
 from tests.conftest import as_model, tiny_static_model
