@@ -79,13 +79,12 @@ def _numeric(grid: Grid) -> list[bool]:
     """Which columns hold numbers, or a dash where one is missing."""
     columns = [[row[column] for row in grid.rows] for column in range(len(grid.columns))]
     return [
-        any(_number(text) is not None for text in column)
-        and all(_number(text) is not None or text.startswith("-") or not text for text in column)
+        any(column) and all(_number(text) is not None or text.startswith("-") or not text for text in column)
         for column in columns
     ]
 
 
-_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(?=[\s(†%]|$)")
 
 
 def _number(text: str) -> float | None:
@@ -97,7 +96,7 @@ def _number(text: str) -> float | None:
 def _inline(picture: Picture) -> Markup:
     """The figure as a part of the page: its ids its own, its colours those of the page's light or dark theme."""
     text = _figure_svg(picture)
-    prefix = f"fig{picture.ending or '-scores'}-"
+    prefix = f"fig{picture.ending}-"
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}", text).replace("xlink:href", "href")
@@ -131,7 +130,7 @@ def _markdown(block: Block, stem: str) -> str:
     if isinstance(block, Grid):
         return (f"**{block.title}**\n\n" if block.title else "") + block.markdown()
     if isinstance(block, Picture):
-        name = f"{stem}{block.ending or '-scores'}"
+        name = f"{stem}{block.ending}"
         return f"[![{block.shows}]({name}.png)]({name}.svg)"
     if isinstance(block, Code):
         return f"```sh\n{block.text}\n```"

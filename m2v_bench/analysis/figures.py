@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from m2v_bench.analysis.style import FAINT, STYLE
 
 LABEL_SIZE = 8.5  # points, of names and numbers in the plot
-_CAPTION_SIZE, _CAPTION_LETTERS = 6.5, 163
+_CAPTION_SIZE, _CAPTION_LETTERS = 6.5, 148
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

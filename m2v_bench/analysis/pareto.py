@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from m2v_bench.analysis.figures import LABEL_SIZE, add_caption
 from m2v_bench.analysis.style import FAINT, INK, PAPER, STYLE, Look
@@ -83,6 +84,9 @@ def speed_figure(points: Sequence[Point], *, caption: str) -> Figure:
         left, right = axes.get_xlim()
         axes.set_xlim(left, right * (right / left) ** 0.15)  # names stand at the right
         _staircase(axes, best)
+        if max(each.texts_per_second for each in points) < 10 * min(each.texts_per_second for each in points):
+            axes.xaxis.set_major_locator(MaxNLocator(5))  # less than a power of ten has one tick or none
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
         axes.set_xlabel("texts per second, one CPU thread (log scale)")
         axes.set_ylabel("average score")

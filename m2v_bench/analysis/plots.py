@@ -32,25 +32,24 @@ class Dot:
     look: Look
 
 
-def score_figure(
-    series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str, order: str = "given"
-) -> Figure:
+def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
     """Score of the variants of a sweep against the swept setting, beside reference models.
 
     Along numbers it is a curve per series, the references as level lines; values that are no numbers stand apart at
-    the right, as no line leads to them. Where fewer than two values are numbers, there is a row per value and no line.
+    the right, as no line leads to them. Where fewer than two values are numbers, or more than two are none, there is a
+    row per value and no line.
 
     Args:
         series: per curve, the variants by value of the swept setting, in the order of the sweep.
         references: the models they are compared with.
         axis: name of the swept setting.
         caption: small print under the plot.
-        order: of rows, `given` or `score`.
     """
     references = sorted(references, key=lambda dot: dot.look.rank)
     names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
-    if len([name for name in names if _number(name) is not None]) < 2:
-        return _rows(series, references, axis=axis, caption=caption, order=order)
+    n_numbers = sum(_number(name) is not None for name in names)
+    if n_numbers < 2 or len(names) - n_numbers > 2:
+        return _rows(series, references, axis=axis, caption=caption)
     return _curves(series, references, names, axis=axis, caption=caption)
 
 
@@ -193,13 +192,13 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
 
 
 def _rows(
-    series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str, order: str
+    series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str, by_score: bool = False
 ) -> Figure:
     """A row per value of the setting and one per reference model, a dot at the score of each."""
     names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
     shown, keys = _told_apart(series, names)
     rows = [(name, [dot for dots in shown.values() for dot in dots if dot.label == name]) for name in names]
-    if order == "score":
+    if by_score:
         rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
     elif references:
         rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
@@ -267,4 +266,4 @@ def ranked(dots: Sequence[Dot], references: Sequence[Dot], *, caption: str, at_m
     """
     best = sorted(dots, key=lambda dot: -dot.score)[:at_most]
     left = f"\nthe {at_most} best of {len(dots)} variants" if len(dots) > at_most else ""
-    return score_figure({"": best}, references, axis="", caption=caption + left, order="score")
+    return _rows({"": best}, references, axis="", caption=caption + left, by_score=True)

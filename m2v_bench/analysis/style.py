@@ -56,7 +56,7 @@ class Look:
     colour: str
     marker: str
     rank: int
-    dash: str = "-"
+    dash: Any = "-"
     hollow: bool = False
 
     @property
@@ -97,8 +97,15 @@ MODELS: dict[str, Look] = {
     "m2v_bench/random-256d": Look("#AAAAAA", "x", _FLOOR, ":"),
 }
 
-# A distilled model's colour is its weighting's, its marker its vocabulary's; an outline says `embeddings=input`.
-WEIGHTINGS = {"none": "#56B4E9", "zipf_log": "#E69F00", "sif": "#0072B2", "sif_counts": "#CC79A7", "idf": "#999933"}
+# A distilled model's colour and dash are its weighting's, its marker its vocabulary's; an outline says
+# `embeddings=input`.
+WEIGHTINGS: dict[str, tuple[str, Any]] = {
+    "none": ("#56B4E9", (0, (5, 1.2))),
+    "zipf_log": ("#E69F00", (0, (6, 1.5, 1.5, 1.5))),
+    "sif": ("#0072B2", "-"),
+    "sif_counts": ("#CC79A7", (0, (1.5, 1))),
+    "idf": ("#999933", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
+}
 VOCABULARIES = {"model": "o", "glove": "p", "glove_subword": "h"}
 _OWN_WORDS = "8"
 
@@ -133,10 +140,12 @@ def look(name: str, kind: str = "static", variant: Mapping[str, Any] | None = No
     """
     if variant is not None:
         weighting = str(variant.get("weighting"))
+        colour, dash = WEIGHTINGS.get(weighting) or (_spare(weighting), "-")
         return Look(
-            WEIGHTINGS.get(weighting) or _spare(weighting),
+            colour,
             VOCABULARIES.get(str(variant.get("vocabulary", "model")), _OWN_WORDS),
             _DISTILLED,
+            dash,
             hollow=variant.get("embeddings") == "input",
         )
     if name in MODELS:

@@ -46,7 +46,10 @@ def write_report(word: str, results_dir: Path, out: Path | None = None) -> list[
     found = find_experiment(word, results_dir)
     page = out or found.results_dir / "reports" / f"{found.name}.html"
     _check_out(page, given=out is not None)
-    document = report(found, page)
+    words = ["m2v-bench", "report", word]
+    words += [] if results_dir == Path("results") else ["--results", str(results_dir)]
+    words += [] if out is None else ["--out", str(out)]
+    document = report(found, shlex.join(words))
     files = [page, page.with_suffix(".md")]
     pictures = [block for section in document.sections for block in section.blocks if isinstance(block, Picture)]
     try:
@@ -76,8 +79,8 @@ def _check_out(page: Path, *, given: bool) -> None:
         ) from error
 
 
-def report(found: Experiment, page: Path) -> Document:
-    """What there is to tell of a sweep or a run, for a page at `page`."""
+def report(found: Experiment, command: str) -> Document:
+    """What there is to tell of a sweep or a run; `command` makes the report again."""
     records = found.records
     summary = summarise(records) if records else None
     sections = [_failures(found)]
@@ -86,8 +89,9 @@ def report(found: Experiment, page: Path) -> Document:
     sections.append(Section("What was run", _settings(found)))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
-    sections.append(Section("Settings that all jobs share", [shared_settings(found)], folded=True))
-    sections.append(Section("To repeat it", _commands(found, page)))
+    sections.append(Section("To repeat it", _commands(found, command)))
+    shared = "Settings" if found.kind == "run" else "Settings that all jobs share"
+    sections.append(Section(shared, [shared_settings(found)], folded=True))
     title = f"{found.kind.capitalize()} {found.name}"
     return Document(title, _facts(found, summary), [each for each in sections if each is not None and each.blocks])
 
@@ -110,7 +114,7 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
         facts.append(("Best static model", f"{best}: {table.cells[best, AVERAGE].text}{of}"))
     n_there = sum(table.cells[label, AVERAGE].n for label in table.labels)
     n_all = sum(table.cells[label, AVERAGE].n_all for label in table.labels)
-    facts.append(("Scores", f"{n_there}/{n_all} of {len(table.labels)} models"))
+    facts.append(("Scores", f"{n_there}/{n_all}, of {len(table.labels)} models"))
     times = [record[name] for record in records for name in ("started", "ended") if name in record]
     if times:
         first, last = (datetime.fromtimestamp(each(times), UTC) for each in (min, max))
@@ -150,7 +154,9 @@ def _results(found: Experiment, summary: Summary) -> Section:
         "the dashed line, another model is as fast and scores as well, or better. The numbers stand under Speed.",
     }
     table = sweep_grid(summary, found.results_dir, title="models x task types, main scores x 100, (n/N tasks)")
-    return Section("Results", [table, *(Picture(figures[end], shows[end], end) for end in shows if end in figures)])
+    return Section(
+        "Results", [table, *(Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures)]
+    )
 
 
 def _tasks(summary: Summary) -> Section:
@@ -180,7 +186,7 @@ def _settings(found: Experiment) -> list[Any]:
     return [grid] if grid is not None else ["No setting differs between the jobs."]
 
 
-def _commands(found: Experiment, page: Path) -> list[Any]:
+def _commands(found: Experiment, command: str) -> list[Any]:
     commits = {str(record.get("git_commit", "none")) for record in found.records} - {"none"}
     blocks: list[Any] = []
     lines = []
@@ -199,6 +205,4 @@ def _commands(found: Experiment, page: Path) -> list[Any]:
             + ", ".join(str(job.folder) for job in found.jobs[:1])
             + (" and so on." if len(found.jobs) > 1 else ".")
         )
-    words = ["m2v-bench", "report", found.name, "--results", str(found.results_dir), "--out", str(page)]
-    lines.append(shlex.join(words))
-    return [*blocks, Code("\n".join(lines))]
+    return [*blocks, Code("\n".join([*lines, command]))]
