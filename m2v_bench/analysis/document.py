@@ -84,7 +84,7 @@ def _numeric(grid: Grid) -> list[bool]:
     ]
 
 
-_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(?=[\s(†%]|$)")
+_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(?=[\s(†%/]|$)")
 
 
 def _number(text: str) -> float | None:

@@ -78,7 +78,7 @@ def speed_figure(points: Sequence[Point], *, caption: str) -> Figure:
             at = [each.texts_per_second], [100 * each.score]
             axes.scatter(*at, s=_area(each, unit), color=each.look.colour, alpha=0.35, linewidths=0)
             axes.scatter(*at, s=_area(each, unit), facecolors="none", edgecolors=each.look.colour, linewidths=0.9)
-            axes.plot(*at, linestyle="none", **{**each.look.marking, "markersize": 5})
+            axes.plot(*at, linestyle="none", **{**each.look.marking, "markersize": 5.5})
         axes.margins(x=0.1, y=0.2)
         axes.autoscale_view()
         left, right = axes.get_xlim()

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from m2v_bench.analysis.figures import LABEL_SIZE, add_caption
-from m2v_bench.analysis.style import FAINT, STYLE, Look, apart
+from m2v_bench.analysis.style import FAINT, PAPER, STYLE, Look, apart
 
 _ROW_INCHES = 0.27  # of a figure with a row per model
 _LINE_INCHES = LABEL_SIZE * 1.35 / 72  # of a name's line
@@ -103,10 +103,11 @@ def _curves(
                     axes.annotate(
                         f"{100 * dot.score:.1f}",
                         (places[dot.label], 100 * dot.score),
-                        xytext=(0, 7),
+                        xytext=(0, 8),
                         textcoords="offset points",
                         ha="center",
                         fontsize=LABEL_SIZE,
+                        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
                     )
             ends.append((label, 100 * known[-1].score, look))
         for dot, look in zip(references, looks[len(series) :], strict=True):

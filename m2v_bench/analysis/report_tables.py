@@ -9,11 +9,12 @@ from typing import Any
 from m2v_bench.analysis.experiment import Experiment
 from m2v_bench.analysis.grid import Grid
 from m2v_bench.analysis.stored import stored_models
-from m2v_bench.analysis.summary import Summary
+from m2v_bench.analysis.summary import Summary, shared_words, short_labels
 from m2v_bench.errors import BenchError
 from m2v_bench.units import duration, human_bytes
 
 _STAGES = ("prepare", "distil", "evaluate", "speed")
+_SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 
 
 def job_settings(found: Experiment) -> Grid | None:
@@ -62,7 +63,11 @@ def task_scores(summary: Summary) -> Grid:
         ]
         rows.append([task.task, task.type, *texts])
     notes = ["main scores x 100, the best static model of each task in bold", summary.signature]
-    return Grid(["Task", "Type", *table.labels], rows, title="tasks x models", notes=notes, bold=frozenset(bold))
+    short = short_labels(summary.students)
+    if any(short[label] != label for label in short):
+        notes.insert(1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
+    columns = ["Task", "Type", *(short.get(label, label) for label in table.labels)]
+    return Grid(columns, rows, title="tasks x models", notes=notes, bold=frozenset(bold))
 
 
 def not_scored(found: Experiment) -> Grid | None:
@@ -90,31 +95,26 @@ def not_scored(found: Experiment) -> Grid | None:
 
 def job_costs(found: Experiment) -> Grid:
     """Wall time of each job by stage, and of all of them."""
-    rows = []
-    totals = dict.fromkeys([*_STAGES, "forward", "total"], 0.0)
+    rows, known = [], []
     for job in found.jobs:
         if job.record is None:
             continue
-        seconds = job.record["seconds"]
-        own = {name: float(seconds.get(name, 0.0)) for name in (*_STAGES, "forward")}
-        own["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else 0.0
-        totals = {name: totals[name] + own[name] for name in totals}
-        forward = "cached" if job.record.get("forward_cached") else f"{own['forward']:.1f}"
-        rows.append([found.title(job), *_stage_texts(own, forward)])
-    if len(rows) > 1:
-        rows.append(["all jobs", *_stage_texts(totals, f"{totals['forward']:.1f}")])
-    columns = ["Job", "Prepare (s)", "Distil (s)", "of it forward pass (s)", "Evaluate (s)", "Speed (s)", "Total (s)"]
-    n_ended = len(found.records)
+        seconds = {name: float(job.record["seconds"].get(name, 0.0)) for name in (*_STAGES, "forward")}
+        seconds["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else 0.0
+        shown = {name: f"{value:.1f}" for name, value in seconds.items()}
+        shown["forward"] = "- cached" if job.record.get("forward_cached") else shown["forward"]
+        known.append(seconds)
+        rows.append([found.title(job), *(shown[name] for name in _SHOWN)])
+    totals = {name: sum(seconds[name] for seconds in known) for name in _SHOWN}
     notes = [
-        f"{n_ended}/{len(found.jobs)} jobs; {duration(totals['total'])} in all. What jobs share, as forward passes and "
-        "the scores of baselines, is made by the first that needs it; what earlier runs had made cost nothing here."
+        f"{len(rows)}/{len(found.jobs)} jobs: prepare {totals['prepare']:.1f} s, distil {totals['distil']:.1f} s "
+        f"(forward passes {totals['forward']:.1f} s), evaluate {totals['evaluate']:.1f} s, speed "
+        f"{totals['speed']:.1f} s; {duration(totals['total'])} in all",
+        "what jobs share, as forward passes and the scores of baselines, is made by the first that needs it; what "
+        "earlier runs had made cost nothing here",
     ]
+    columns = ["Job", "Prepare (s)", "Distil (s)", "of it forward pass (s)", "Evaluate (s)", "Speed (s)", "Total (s)"]
     return Grid(columns, rows, title="wall time of each job by stage", notes=notes)
-
-
-def _stage_texts(seconds: Mapping[str, float], forward: str) -> list[str]:
-    shown = [f"{seconds[name]:.1f}" for name in _STAGES]
-    return [*shown[:2], "- cached" if forward == "cached" else forward, *shown[2:], f"{seconds['total']:.1f}"]
 
 
 def model_costs(summary: Summary, results_dir: Path) -> Grid:
@@ -134,9 +134,9 @@ def model_costs(summary: Summary, results_dir: Path) -> Grid:
         took, largest = sum(cost["seconds"] for cost in known), max((_peak(cost) for cost in known), default=0)
         seconds, peak = seconds + took, max(peak, largest)
         asked, encoded = (sum(cost.get(f"texts_{name}") or 0 for cost in known) for name in ("asked", "encoded"))
-        numbers = [f"{took:.1f}", human_bytes(largest) if largest else "-", f"{asked:,}", f"{encoded:,}"]
+        numbers = [f"{took:.1f}", f"{largest / 1e6:,.0f}" if largest else "-", f"{asked:,}", f"{encoded:,}"]
         rows.append([str(label), f"{len(known)}/{len(own)}", *(numbers if known else ["-"] * 4)])
-    columns = ["Model", "Tasks", "Seconds", "Peak memory", "Texts asked", "Texts encoded"]
+    columns = ["Model", "Tasks", "Seconds", "Peak memory (MB)", "Texts asked", "Texts encoded"]
     notes = [
         f"in all {duration(seconds)}, at most {human_bytes(peak)}; when each score was made, in whichever run. "
         "Memory is the largest resident set of the process; a text that a task asks for again is not encoded again."

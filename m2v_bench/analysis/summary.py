@@ -311,4 +311,4 @@ def speed_grid(summary: Summary) -> Grid | None:
     if summary.n_elsewhere:
         notes.insert(1, f"{summary.n_elsewhere} models were measured elsewhere and do not compare")
     columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
-    return Grid(columns, rows, title="speed", notes=notes, bold=frozenset(bold))
+    return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))

@@ -118,7 +118,8 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     times = [record[name] for record in records for name in ("started", "ended") if name in record]
     if times:
         first, last = (datetime.fromtimestamp(each(times), UTC) for each in (min, max))
-        facts.append(("Made", f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"))
+        until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
+        facts.append(("Made", f"{first:%Y-%m-%d %H:%M} to {until} UTC"))
     seconds = sum(_seconds(record) for record in records)
     facts.append(("Time", f"{duration(seconds)} in {n_ended} {'job' if n_ended == 1 else 'jobs'}"))
     if machine := _machine(found):
