@@ -112,15 +112,24 @@ def write_error(folder: Path, message: str | None, error: BaseException) -> str:
     return told
 
 
-def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str]) -> None:
+def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, command: str) -> None:
     """Keep which jobs the sweep has now, as its folder may hold others of earlier starts, and what was made of them.
+
+    The key of each job is kept too, by which a record of earlier settings is known.
 
     Args:
         sweep_dir: the sweep's folder.
         jobs: in their order.
         files: tables and figures, relative to the results, each with its kind.
+        command: that started the sweep.
     """
-    plan = {"name": sweep_dir.name, "jobs": [job.folder.name for job in jobs], "files": dict(files)}
+    plan = {
+        "name": sweep_dir.name,
+        "command": command,
+        "jobs": [job.folder.name for job in jobs],
+        "keys": {job.folder.name: job.key for job in jobs},
+        "files": dict(files),
+    }
     write_json(sweep_dir / SWEEP, plan)
 
 

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from m2v_bench.analysis.report import report_sweep
 from m2v_bench.assets import no_downloads
 from m2v_bench.config import LauncherConfig, TrackingConfig, check
+from m2v_bench.environment import command_line
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import Job, any_failed, clear_error, read_record, write_plan
 from m2v_bench.launchers import launch
@@ -67,7 +68,7 @@ class Sweep(Sweeper):
             show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
             return
         with _alone(sweep_dir):
-            write_plan(sweep_dir, jobs, {})
+            write_plan(sweep_dir, jobs, {}, command=command_line())
             for job in jobs:
                 clear_error(job.folder)
             finished = [] if self._config.rerun else [job for job in jobs if job.finished()]
@@ -149,9 +150,8 @@ class Sweep(Sweeper):
             if records:
                 files = report_sweep(records, results_dir, name=sweep_dir.name, axis=self._config.sweep.axis)
         finally:
-            write_plan(
-                sweep_dir, jobs, {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
-            )
+            made = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
+            write_plan(sweep_dir, jobs, made, command=command_line())
             _log_end(self._config, sweep_dir, jobs, files)
 
 

@@ -22,7 +22,7 @@ SOURCES = (
     "bench/run.json",
     "bench/distill.md",
     "bench/launchers.md",
-    "figures/speed_vs_score.png",
+    "figures/starter-speed.png",
 )
 BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)
 

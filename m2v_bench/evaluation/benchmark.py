@@ -2,7 +2,7 @@
 
 Each round goes over the models one after the other, beginning with another one each time, so that what else the machine
 does hits all of them. In each round a model is loaded anew for each length of text and embeds the texts once, which it
-has never seen, and then again, until that has taken `SECONDS`.
+has never seen, and then the same ones again and again.
 """
 
 import json
@@ -28,7 +28,8 @@ from m2v_bench.evaluation.throughput import Pass, spread, timed
 from m2v_bench.loaders import LOADERS, Contender, Loaded, prepare
 from m2v_bench.threads import limit_threads, thread_variables
 
-SECONDS = 0.4  # a timed pass takes about so long
+SECONDS = 0.5  # a timed pass takes at least about so long
+_MOST_SECONDS = 2.0  # a model that would take longer for all texts is timed on the first ones
 _LEAST = 16  # texts of a pass, however slow the model
 _COLD_TEXTS = 256  # embedded in a fresh process for its memory
 _VERSION = 1
@@ -146,7 +147,7 @@ def _calibrate(model: _Measured, texts: BenchTexts) -> None:
                 if tried.seconds > SECONDS / 4 or n >= len(each):
                     break
                 n *= 4
-            n = min(len(each), max(_LEAST, round(tried.rate * SECONDS)))
+            n = min(len(each), max(_LEAST, round(tried.rate * _MOST_SECONDS)))
             model.counts[length] = n, max(1, round(tried.rate * SECONDS / n))
             model.passes[length] = {}
 
@@ -163,7 +164,7 @@ def _round(model: _Measured, texts: BenchTexts, length: int, threads: int, energ
         passes["1"] = timed(loaded.encode, seen * times, n_bytes=times * n_bytes, energy=energy)
     if threads > 1:
         with limit_threads(threads):
-            loaded.encode(seen)  # threads are started
+            loaded.encode(seen[:_LEAST])  # threads are started
             passes[str(threads)] = timed(loaded.encode, seen * times, n_bytes=times * n_bytes)
     for name, each in passes.items():
         model.passes[length].setdefault(name, []).append(each)
