@@ -46,13 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(verbs)
     _add_track(verbs)
     _add_search(verbs)
+    _add_speed(verbs)
     return parser
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """As `parse_args`, and the words of a verb may also stand behind its options, which argparse leaves over."""
     arguments, later = parser.parse_known_args(argv)
-    compared = arguments.verb == "compare"
+    compared = arguments.verb in ("compare", "speed")
     words: list[str] = arguments.models if compared else getattr(arguments, "words", [])
     unknown = [word for word in later if word.startswith("-") or not (compared or "=" in word)]
     if unknown or (later and not (compared or hasattr(arguments, "words"))):
@@ -315,6 +316,46 @@ def _search(arguments: argparse.Namespace) -> None:
         coefficients=arguments.coefficients,
         dims=arguments.dims,
     ).show()
+
+
+def _add_speed(verbs: _Verbs) -> None:
+    speed = verbs.add_parser("speed", help="texts per second, load time and memory of models, side by side")
+    speed.add_argument(
+        "models", nargs="*", metavar="MODEL", help="folder, name on the hub, asset or baseline, or LIBRARY:FOLDER with "
+        "model2vec or sentence-transformers; none means the distilled default, both libraries and its baselines",
+    )  # fmt: skip
+    speed.add_argument(
+        "--results", default="results", type=Path, metavar="DIR", help="results_dir of the runs (results)"
+    )
+    speed.add_argument(
+        "--texts", action="append", default=[], metavar="FILE", help=".txt, .csv, .tsv, .jsonl or .parquet; repeatable"
+    )
+    speed.add_argument("--column", default="text", metavar="NAME", help="column of the texts (text)")
+    speed.add_argument("--threads", default=2, type=int, metavar="N", help="of the column beside one thread (2)")
+    speed.add_argument("--rounds", default=5, type=int, metavar="N", help="over all models (5)")
+    speed.add_argument("--cold-starts", default=5, type=int, metavar="N", help="fresh processes per model (5)")
+    speed.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draw of texts (42)")
+    _add_format(speed)
+    _add_config_dir(speed)
+    speed.set_defaults(run=_speed)
+
+
+def _speed(arguments: argparse.Namespace) -> None:
+    from m2v_bench.benchmark import speed
+    from m2v_bench.evaluation.benchmark import Plan
+
+    grids, files = speed(
+        arguments.models,
+        arguments.results,
+        Plan(arguments.threads, arguments.rounds, arguments.cold_starts),
+        texts=arguments.texts,
+        column=arguments.column,
+        seed=arguments.seed,
+        config_dir=arguments.config_dir,
+    )
+    for grid in grids:
+        _show(grid, arguments.format)
+    print("\n".join(f"wrote {path}" for path in files), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,9 @@ def _run_by(library: str, own: Contender) -> Contender:
 def _peer(library: str, name: str, config_dir: str | None) -> Contender:
     (own,) = _find(name, config_dir)
     if own.loader != "static":
-        raise BenchError(f"{library}:{name}: {name} is no static model whose files {library} reads; name the folder of one")
+        raise BenchError(
+            f"{library}:{name}: {name} is no static model whose files {library} reads; name the folder of one"
+        )
     peer = _run_by(library, own)
     if peer.absent:
         raise BenchError(f"{library}:{name}: {peer.absent}, or install m2v-bench with its extra `peers`")

@@ -130,8 +130,7 @@ def _locate(name: str, setting: str) -> tuple[Path, str | None]:
         raise BenchError(f"{setting}: a file has no splits; name it alone: {path}")
     if path.is_file() and path.suffix not in _READERS:
         raise BenchError(
-            f"{setting}: files that end in {path.suffix or 'nothing'} are not read; "
-            f"allowed: {', '.join(_READERS)}"
+            f"{setting}: files that end in {path.suffix or 'nothing'} are not read; allowed: {', '.join(_READERS)}"
         )
     if not path.exists() and (path.is_absolute() or path.suffix in _READERS or len(path.parts) != 2):
         raise BenchError(

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from m2v_bench.environment import git_commit, hardware, version_of, versions
+from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.bench_texts import BenchTexts
 from m2v_bench.evaluation.energy import Energy
 from m2v_bench.evaluation.quiet import quiet
@@ -43,11 +44,19 @@ class Plan:
         threads: how many threads the second column has; the first always has one.
         rounds: timed rounds over all models.
         cold_starts: fresh processes per model.
+
+    Raises:
+        BenchError: for a number that is too small.
     """
 
     threads: int = 2
     rounds: int = 5
     cold_starts: int = 5
+
+    def __post_init__(self) -> None:
+        for name, least in (("threads", 1), ("rounds", 1), ("cold_starts", 0)):
+            if (value := getattr(self, name)) < least:
+                raise BenchError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
 
 
 @dataclass
@@ -107,7 +116,7 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
         "versions": versions() | {name: version_of(name) for name in ("numba", "model2vec")},
         "git_commit": git_commit(),
         "seed": seed,
-        "plan": asdict(plan) | {"seconds": SECONDS},
+        "plan": asdict(plan) | {"seconds": SECONDS, "cold_texts": _COLD_TEXTS},
         "texts": texts.as_record(),
         "models": [_record(model, models) for model in models],
     }
@@ -153,7 +162,7 @@ def _calibrate(model: _Measured, texts: BenchTexts) -> None:
 
 
 def _round(model: _Measured, texts: BenchTexts, length: int, threads: int, energy: Energy | None) -> None:
-    """Load the model, time it on texts that it has not seen, and then on the same ones, on one thread and on several."""
+    """Load the model, time it on texts that it has not seen, then on the same ones, on one thread and on several."""
     n, times = model.counts[length]
     seen, n_bytes = texts.by_length[length][:n], sum(texts.n_bytes[length][:n])
     with limit_threads(1):
