@@ -353,7 +353,8 @@ def _speed(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         config_dir=arguments.config_dir,
     )
-    for grid in grids:
+    for number, grid in enumerate(grids):
+        print(end="\n" * (number > 0))
         _show(grid, arguments.format)
     print("\n".join(f"wrote {path}" for path in files), file=sys.stderr)
 

@@ -1,5 +1,6 @@
 """What the words of `m2v-bench speed` mean: models, and the libraries that run them."""
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -105,7 +106,7 @@ def _with_version(library: str) -> str:
 def _run_by(library: str, own: Contender) -> Contender:
     """A static model of ours as another library runs its files."""
     absent = None
-    if version_of(library) == "absent":
+    if importlib.util.find_spec(library.replace("-", "_")) is None:
         absent = f"{library} is not installed: pip install {' '.join(EXTRAS['peers'])}"
     return replace(
         own,

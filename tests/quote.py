@@ -22,6 +22,7 @@ SOURCES = (
     "bench/run.json",
     "bench/distill.md",
     "bench/launchers.md",
+    "speed/benchmark/speed.md",
     "figures/starter-speed.png",
 )
 BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)

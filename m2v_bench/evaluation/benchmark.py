@@ -227,6 +227,7 @@ def _record(model: _Measured, models: Sequence[_Measured]) -> dict[str, Any]:
     """What the record says of a model; nothing that was measured of one that failed."""
     whole = model.reason is None
     return asdict(model.contender) | {
+        "revisions": list(model.contender.revisions),
         "absent": model.reason,
         "path": model.path,
         "max_tokens": model.max_tokens,
