@@ -81,6 +81,10 @@ def test_jobs_that_cannot_be_are_all_told_before_the_first_one_runs(bench: Cli, 
     assert "pca.dims=nan: not a PCA size" in sweep.stderr
     assert "Traceback" not in sweep.stderr
     assert not records(tmp_path)
+    same = bench("-m", "pca.dims=16,32", "device=cpu,auto", *WORDSIM)
+    assert same.returncode == 1
+    assert "device: the jobs of a sweep cannot differ in this" in same.stderr
+    assert not records(tmp_path)
 
 
 def test_the_exit_code_counts_the_jobs_that_failed(bench: Cli, tmp_path: Path):
@@ -117,6 +121,9 @@ def test_two_sweeps_of_one_name_do_not_run_at_once(bench: Cli, tmp_path: Path):
 def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
     """A limit on the size of files stands for the disk: the small model can be written, the large one cannot."""
     command = [sys.executable, "-m", "m2v_bench", "-m", "pca.dims=256,16", *WORDSIM]
+    earlier = tmp_path / "results" / "sweeps" / "sweep" / job_folder(["pca.dims=256", *WORDSIM]) / "record.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text('{"key": "of an earlier start"}')
     sweep = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=_no_file_above_4_mb
     )
@@ -124,6 +131,7 @@ def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
     assert "pca.dims=256: results_dir=results: " in sweep.stderr
     assert "has room" in sweep.stderr
     assert "Traceback" not in sweep.stderr
+    assert not earlier.exists()
     assert [record["variant"]["pca_dims"] for record in records(tmp_path)] == [16]
 
 
