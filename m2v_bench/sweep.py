@@ -1,4 +1,7 @@
-"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them."""
+"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them.
+
+`--help` and mistyped words are answered by way of this module, so what takes seconds to import is imported when used.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +15,12 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
-from tqdm.auto import tqdm
 
-from m2v_bench.analysis.report import report_sweep
 from m2v_bench.assets import no_downloads
 from m2v_bench.config import LauncherConfig, TrackingConfig, check
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import Job, any_failed, clear_error, read_record, tells_apart, write_plan
-from m2v_bench.launchers import launch
 from m2v_bench.messages import explain
-from m2v_bench.prepare import prepare
-from m2v_bench.run import not_fatal
 from m2v_bench.worker import Work
 
 log = logging.getLogger(__name__)
@@ -82,6 +80,7 @@ class Sweep(Sweeper):
         words = [f"{name}={values}" for name, values in self.params.items()]
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes the class when it starts
+        from tqdm.auto import tqdm
 
         batch = BasicSweeper.split_arguments(overrides, None)[0]
         _check_axes(batch)
@@ -105,6 +104,8 @@ class Sweep(Sweeper):
 
     def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
         """Launch the jobs, and those again that a worker left behind when it died; those that have not ended."""
+        from m2v_bench.launchers import launch
+
         settings = OmegaConf.to_object(self._config.launcher)
         assert isinstance(settings, LauncherConfig)
         batch = [job.overrides for job in jobs]
@@ -132,6 +133,8 @@ class Sweep(Sweeper):
 
     def _end(self, jobs: Sequence[Job], left: Sequence[Job], sweep_dir: Path) -> None:
         """Tell what failed, and put the jobs' records together."""
+        from m2v_bench.analysis.report import report_sweep
+
         batch = [job.overrides for job in jobs]
         stopped = self._config.fail_fast and any_failed(sweep_dir)
         for job in jobs:
@@ -156,6 +159,8 @@ class Sweep(Sweeper):
 
 
 def _key(config: DictConfig) -> str:
+    from m2v_bench.prepare import prepare
+
     with no_downloads() if config.dry_run else nullcontext():
         return prepare(check(config)).key
 
@@ -231,6 +236,8 @@ def _tracked(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> It
     if (settings := _tracking(config)) is None:
         yield
         return
+    from m2v_bench.run import not_fatal
+
     opened = False
     with not_fatal(settings, debug=config.debug):
         _log_jobs(config, settings, sweep_dir, finished)
@@ -259,6 +266,8 @@ def _log_jobs(config: DictConfig, settings: TrackingConfig, sweep_dir: Path, job
 def _log_end(config: DictConfig, sweep_dir: Path, jobs: Sequence[Job], files: dict[Path, str]) -> None:
     if (settings := _tracking(config)) is None:
         return
+    from m2v_bench.run import not_fatal
+
     with not_fatal(settings, debug=config.debug):
         from m2v_bench import tracking
 

@@ -247,8 +247,10 @@ def test_help_shows_groups_and_settings(bench: Cli):
         assert group in shown
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    code = "import sys, m2v_bench; print([m for m in ('torch', 'mteb', 'mlflow', 'transformers') if m in sys.modules])"
+@pytest.mark.parametrize("modules", ["m2v_bench", "m2v_bench.__main__, m2v_bench.sweep"])
+def test_importing_the_package_and_asking_for_help_loads_nothing_heavy(modules: str):
+    heavy = ("torch", "mteb", "mlflow", "transformers", "scipy", "pandas", "matplotlib")
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
