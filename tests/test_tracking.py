@@ -171,6 +171,18 @@ def test_a_half_logged_run_is_logged_once(home: Path, tmp_path: Path):
     assert len(runs(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("nosuch://store", "nosuch://store cannot be used as an MLflow store: "),
+        ("sqlite:////proc/nowhere/mlflow.db", r"/proc/nowhere/mlflow.db: cannot be written \(No such file"),
+    ],
+)
+def test_a_store_that_cannot_be_is_told_in_one_line(uri: str, message: str, tmp_path: Path):
+    with pytest.raises(BenchError, match=message):
+        start_sweep(TrackingConfig(name="mlflow", uri=uri), tmp_path / "results" / "sweeps" / "x", tags={})
+
+
 def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Path):
     (tmp_path / "text.db").write_text("no database " * 1000)
     with sqlite3.connect(tmp_path / "held.db") as other:
