@@ -173,6 +173,8 @@ def _stamp(job: Job) -> tuple[bool, int]:
 
 def _check_axes(batch: Sequence[Sequence[str]]) -> None:
     """Refuse jobs that would be one, as they differ in nothing but how or where they run."""
+    if len(batch) == 1:
+        return
     common = _common(batch)
     names = {word.lstrip("+~").partition("=")[0] for words in batch for word in words if word not in common}
     if vain := sorted(name for name in names if not tells_apart(name)):
