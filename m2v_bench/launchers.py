@@ -88,7 +88,7 @@ def _ray(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
         # the sweep starts again what a dead worker leaves, so that it counts how often
         remote = ray.remote(num_cpus=config.threads or 1, max_retries=0)(work)
         at_once = len(jobs) if config.address and config.workers is None else workers
-        waiting, running, died = list(jobs), [], None
+        waiting, running, died = list(jobs), list[Any](), None
         while waiting or running:
             fresh, waiting = waiting[: at_once - len(running)], waiting[at_once - len(running) :]
             done, running = ray.wait(running + [remote.remote(job) for job in fresh])
