@@ -52,6 +52,7 @@ def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: 
     assert plan.returncode == 0, plan.stderr
     assert "2 jobs, 0 finished" in plan.stdout
     assert "4 scores to make" in " ".join(plan.stdout.split())
+    assert "?; no timing is recorded of" in " ".join(plan.stdout.split())
     assert not list((tmp_path / "results").rglob("*.json"))
 
     first = bench("+sweep=pca_dims", "pca.dims=16,32", *WORDSIM)
