@@ -41,10 +41,13 @@ def test_a_killed_worker_costs_no_score(launcher: str, expected: dict[str, str],
     with ray_cluster(nodes=2) if name == "ray" else nullcontext() as address:
         words = [*JOBS, *LAUNCHERS[launcher], *([f"launcher.address={address}"] if address else [])]
         process = start(home, words, MLFLOW_TRACKING_PASSWORD=PASSWORD)
-        victim = _first(home, WORKERS[name])
-        time.sleep(1)
-        os.kill(victim, signal.SIGKILL)
-        output, errors = process.communicate(timeout=300)
+        try:
+            victim = _first(home, WORKERS[name])
+            time.sleep(1)
+            os.kill(victim, signal.SIGKILL)
+            output, errors = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     assert "left nothing behind, as when a worker dies" in errors
     assert output.count("│ M2V") == 4
