@@ -1,8 +1,7 @@
 """Where a text may be cut so that its parts, tokenized one by one, have the tokens of the whole.
 
 A word's tokens do not depend on its neighbours in the tokenizers that split texts into words first. What holds for a
-tokenizer is read from its JSON, and then tried out (`check`): whoever relies on it loses nothing but speed where it
-cannot be known.
+tokenizer is read from its JSON, and tried out on `probes` by whoever relies on it.
 """
 
 import string
@@ -13,7 +12,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
 
 # what a byte is to `kernels.scan`
 SEPARATOR, MARK, WORD = 0, 1, 2

@@ -37,7 +37,7 @@ class _Texts:
         return len(self.starts) - 1
 
     def missing_parts(self) -> list[bytes]:
-        raw = memoryview(self.buffer)
+        raw = self.buffer.data
         return [raw[first:end].tobytes() for first, end in self.rest[self.rest[:, 1] == kernels.PART, 2:].tolist()]
 
     def add(self, ids: np.ndarray, texts: np.ndarray) -> None:

@@ -153,7 +153,8 @@ class StaticModel:
         tokens = self._fast_tokens(texts, fast)
         mean = self._rows.mean if tokens is None else self._rows.fast_mean
 
-        def embed(flat: Flat, out: np.ndarray) -> None:
+        def embed(part: tuple[Flat, np.ndarray]) -> None:
+            flat, out = part
             mean(flat, out)
             if self.normalize:
                 normalize(out)
@@ -165,7 +166,8 @@ class StaticModel:
             for starts in _groups(range(0, len(texts), batch_size), threads, show_progress):
                 batches = [self._cut(texts[start : start + batch_size], max_length) for start in starts]
                 flats = self._ids(batches, max_length, tokens, run)
-                list(run(embed, flats, [embeddings[start : start + batch_size] for start in starts]))
+                places = [embeddings[start : start + batch_size] for start in starts]
+                list(run(embed, zip(flats, places, strict=True)))
         return embeddings
 
     def encode_as_sequence(
