@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ bench-distill: $(call stamp,test)  ## time and memory of a distillation beside m
 
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
 	$(PY) -m tests.launchers
+
+bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
+	$(PY) -m tests.bench_speed $(ARGS)
 
 readme:  ## put the numbers of the result files into the README
 	$(PYTHON) tests/quote.py

@@ -113,19 +113,9 @@ class FastTokens:
         """Look the parts of some texts up; what is missing is then in `texts.rest`."""
         ids = np.empty(room, np.int32)
         rest = np.empty((len(which) + MOST_MISSING, 4), np.int64)
-        n_rest, n = kernels.tokenize(
-            *(
-                texts.buffer,
-                texts.starts,
-                which,
-                self._cuts.fields,
-                self._word_piece,
-                LONGEST_PART,
-                self._table,
-                *limits,
-            ),
-            *(ids, texts.id_starts, texts.id_ends, rest),
-        )
+        how = self._cuts.fields, self._word_piece, LONGEST_PART, self._table, *limits
+        where = ids, texts.id_starts, texts.id_ends, rest
+        n_rest, n = kernels.tokenize(texts.buffer, texts.starts, which, *how, *where)
         texts.rest = rest[:n_rest].copy()
         texts.add(ids[:n], which)
 
@@ -221,7 +211,7 @@ def _room(array: np.ndarray, size: int) -> np.ndarray:
 def _bytes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """UTF-8 bytes of texts one after the other, and where each begins, and the end."""
     joined = "".join(texts)
-    sizes = map(len, texts) if joined.isascii() else (len(t) if t.isascii() else len(t.encode()) for t in texts)
+    sizes = map(len, texts) if joined.isascii() else [len(t) if t.isascii() else len(t.encode()) for t in texts]
     starts = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter(sizes, np.int64, count=len(texts)), out=starts[1:])
     return np.frombuffer(joined.encode(), np.uint8), starts

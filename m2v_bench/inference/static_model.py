@@ -101,7 +101,10 @@ class StaticModel:
             Why this model cannot use them (it then takes the `tokenizers` package, and gives the same embeddings), or
             None when it can.
         """
-        return self._fast.obstacle()
+        obstacle = self._fast.obstacle()
+        if obstacle is None:
+            self.encode([""], fast=True)  # the other loop
+        return obstacle
 
     def tokenize(
         self, texts: Sequence[str], *, max_length: MaxLength = "model", fast: bool | None = None
