@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(verbs)
     _add_track(verbs)
     _add_search(verbs)
+    _add_ablations(verbs)
     return parser
 
 
@@ -129,6 +130,34 @@ def _compare(arguments: argparse.Namespace) -> None:
         confidence=arguments.confidence,
     )
     _show(grid, arguments.format)
+
+
+def _add_ablations(verbs: _Verbs) -> None:
+    ablations = verbs.add_parser(
+        "ablations", help="main effects and interactions in a factorial sweep; findings tested"
+    )
+    ablations.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or its folder")
+    _add_results(ablations)
+    _add_format(ablations)
+    ablations.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draws (42)")
+    ablations.set_defaults(run=_ablations)
+
+
+def _ablations(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.ablations import ablations, write
+    from m2v_bench.analysis.sweeps import sweep_folder
+
+    found = ablations(arguments.sweep, arguments.results, seed=arguments.seed)
+    for grid in found.grids.values():
+        _show(grid, arguments.format)
+    for path in write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.results):
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _add_results(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--results", default="results", type=Path, metavar="DIR", help="results_dir of the runs (results)"
+    )
 
 
 def _add_bundle(verbs: _Verbs) -> None:
