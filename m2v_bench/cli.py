@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_track(verbs)
     _add_search(verbs)
     _add_ablations(verbs)
+    _add_fidelity(verbs)
     return parser
 
 
@@ -151,6 +152,37 @@ def _ablations(arguments: argparse.Namespace) -> None:
     for grid in found.grids.values():
         _show(grid, arguments.format)
     for path in write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.results):
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _add_fidelity(verbs: _Verbs) -> None:
+    fidelity = verbs.add_parser("fidelity", help="how much of their teacher's geometry the models of runs keep")
+    fidelity.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run or sweep, or name of a sweep")
+    fidelity.add_argument(
+        "--texts", required=True, metavar="FILE", help="a .txt file with one text a line, .csv, .parquet, or a dataset"
+    )
+    fidelity.add_argument("--column", default="text", metavar="NAME", help="of the texts (text)")
+    fidelity.add_argument("--most", default=20_000, type=int, metavar="N", help="distinct texts to compare on (20000)")
+    fidelity.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draw of texts (42)")
+    fidelity.add_argument("--name", default="fidelity", help="of the table in results_dir/tables (fidelity)")
+    _add_results(fidelity)
+    _add_format(fidelity)
+    fidelity.set_defaults(run=_fidelity)
+
+
+def _fidelity(arguments: argparse.Namespace) -> None:
+    from m2v_bench.fidelity import fidelity
+
+    grid = fidelity(
+        arguments.runs,
+        arguments.results,
+        texts=arguments.texts,
+        column=arguments.column,
+        most=arguments.most,
+        seed=arguments.seed,
+    )
+    _show(grid, arguments.format)
+    for path in grid.write(arguments.results / "tables", arguments.name):
         print(f"wrote {path}", file=sys.stderr)
 
 
