@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_search(verbs)
     _add_ablations(verbs)
     _add_fidelity(verbs)
+    _add_reproduce(verbs)
     return parser
 
 
@@ -184,6 +185,32 @@ def _fidelity(arguments: argparse.Namespace) -> None:
     _show(grid, arguments.format)
     for path in grid.write(arguments.results / "tables", arguments.name):
         print(f"wrote {path}", file=sys.stderr)
+
+
+def _add_reproduce(verbs: _Verbs) -> None:
+    from m2v_bench.reproduce import ITEMS
+
+    reproduce = verbs.add_parser("reproduce", help="run an item of the paper on what can be had here")
+    reproduce.add_argument("item", choices=ITEMS, help="which")
+    reproduce.add_argument("words", nargs="*", metavar="SETTING=VALUE", help="as of a run: launcher=joblib")
+    reproduce.add_argument("--hub-dir", metavar="FOLDER", help="dataset repositories, instead of the hub")
+    reproduce.add_argument("--data-dir", metavar="FOLDER", help="the WordSim, PEARL and classification sets")
+    reproduce.add_argument("--corpus", metavar="FILE", help="texts that sif_counts and idf count tokens in")
+    reproduce.add_argument("--dry-run", action="store_true", help="show what would be computed")
+    reproduce.set_defaults(run=_reproduce)
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from m2v_bench.reproduce import reproduce
+
+    reproduce(
+        arguments.item,
+        hub_dir=arguments.hub_dir,
+        data_dir=arguments.data_dir,
+        corpus=arguments.corpus,
+        words=arguments.words,
+        dry_run=arguments.dry_run,
+    )
 
 
 def _add_results(verb: argparse.ArgumentParser) -> None:
