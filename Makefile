@@ -51,8 +51,8 @@ bench-distill: $(call stamp,test)  ## time and memory of a distillation beside m
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
 	$(PY) -m tests.launchers
 
-readme:  ## put the numbers of the result files into the README
-	$(PYTHON) tests/quote.py
+readme:  ## put the numbers of the result files into the README and the pages of experiments/
+	$(PYTHON) tests/quote.py $(ARGS)
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
