@@ -109,7 +109,7 @@ def _add_compare(verbs: _Verbs) -> None:
     compare.add_argument(
         "models", nargs="+", metavar="MODEL", help="run folder, name or label or part of one, or name@revision/variant"
     )
-    compare.add_argument("--results", default="results", type=Path, metavar="DIR", help="where runs wrote (results)")
+    _add_results(compare)
     compare.add_argument(
         "--tasks", action="append", default=[], metavar="TASK", help="compare on this task alone; repeatable"
     )

@@ -12,8 +12,7 @@ from tqdm.auto import tqdm
 
 from m2v_bench.analysis.fidelity import FOLDER, fidelity_grid
 from m2v_bench.analysis.grid import Grid
-from m2v_bench.analysis.report import Record
-from m2v_bench.analysis.sweeps import sweep_folder, sweep_records
+from m2v_bench.analysis.sweeps import Record, sweep_folder, sweep_records
 from m2v_bench.baselines import Model, load_baselines
 from m2v_bench.baselines.sentence_transformer import teacher
 from m2v_bench.baselines.static import distilled

@@ -1,8 +1,9 @@
 """`m2v-bench ablations`: the effects in a factorial sweep, and the authors' findings tested on it. Reads files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from m2v_bench.analysis.paired import CONFIDENCE, REPLICATES, Compared, load
 from m2v_bench.analysis.signature import merged
 from m2v_bench.analysis.stats import holm
 from m2v_bench.analysis.stored import find_models
-from m2v_bench.analysis.sweeps import sweep_folder, sweep_records
+from m2v_bench.analysis.sweeps import Record, sweep_folder, sweep_records
 from m2v_bench.analysis.tables import AVERAGE, AVERAGE_MTEB, TYPE_LABELS
 from m2v_bench.errors import BenchError
 
@@ -141,8 +142,7 @@ def _read(sweep: str, results_dir: Path, seed: int) -> _Data:
     return _Data(design, compared, "types" if macro else "tasks", seed, notes)
 
 
-def _own(row: dict[str, object], record: object) -> bool:
-    assert isinstance(record, dict)
+def _own(row: Mapping[str, Any], record: Record) -> bool:
     return row["label"] == record["label"] and row["main_score"] is not None
 
 

@@ -21,8 +21,8 @@ from itertools import combinations, product
 import numpy as np
 
 from m2v_bench.analysis.bootstrap import TaskBootstrap
-from m2v_bench.analysis.report import Record
 from m2v_bench.analysis.stats import Comparison, Difference
+from m2v_bench.analysis.sweeps import Record
 from m2v_bench.errors import BenchError
 
 Levels = Mapping[str, str | Sequence[str]]
@@ -52,13 +52,11 @@ class Design:
 
     Attributes:
         factors: what varies.
-        variants: the level of each factor, by variant, in the order of the records.
-        fixed: the value of every other setting.
+        variants: the value of every setting, by variant, in the order of the records.
     """
 
     factors: list[Factor]
     variants: list[dict[str, str]]
-    fixed: dict[str, str]
 
     def factor(self, setting: str) -> Factor | None:
         """The factor of a setting, where it is one."""
@@ -67,9 +65,7 @@ class Design:
     def having(self, levels: Levels) -> np.ndarray:
         """Bool array of shape (variants,): those that have these levels, or one of several, of each setting."""
         allowed = {name: [each] if isinstance(each, str) else list(each) for name, each in levels.items()}
-        return np.array(
-            [all((self.fixed | own)[name] in each for name, each in allowed.items()) for own in self.variants]
-        )
+        return np.array([all(own.get(name) in each for name, each in allowed.items()) for own in self.variants])
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def design_of(records: Sequence[Record]) -> Design:
         BenchError: when fewer than two settings vary, or a combination of their levels is absent or there twice.
     """
     levels = {
-        name: [_level(name, record["settings"].get(name)) for record in records]
+        name: [_level(name, record) for record in records]
         for name in records[0]["settings"]
         if not name.startswith(_NO_FACTORS)
     }
@@ -123,16 +119,19 @@ def design_of(records: Sequence[Record]) -> Design:
     for name in names:
         own = tuple(dict.fromkeys(varied[name]))
         factors.append(Factor(name, own, "none" if "none" in own else own[-1]))
-    variants = [{name: varied[name][number] for name in names} for number in range(len(records))]
-    have = [tuple(each.values()) for each in variants]
+    have = list(zip(*(varied[name] for name in names), strict=True))
     for wanted in product(*(factor.levels for factor in factors)):
         if (count := have.count(wanted)) != 1:
             words = " ".join(f"{name}={level}" for name, level in zip(names, wanted, strict=True))
             raise BenchError(f"no full factorial design: {words} is there {count} times, not once")
-    return Design(factors, variants, {name: own[0] for name, own in levels.items() if name not in varied})
+    return Design(factors, [{name: own[number] for name, own in levels.items()} for number in range(len(records))])
 
 
-def _level(setting: str, value: object) -> str:
+def _level(setting: str, record: Record) -> str:
+    """A setting's value in one word; the weighting that the dialect says where it is not set."""
+    value = record["settings"].get(setting)
+    if setting == "weighting.name" and value is None:
+        value = record.get("variant", {}).get("weighting")
     return str(value).rsplit("/", 1)[-1] if setting == "base_model.name" else str(value)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from m2v_bench.analysis.grid import Grid
-from m2v_bench.analysis.report import Record
 from m2v_bench.analysis.signature import merged
+from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import AVERAGE, ScoreTable, header, score_table
 
 # Below the results; a record per model and set of texts.

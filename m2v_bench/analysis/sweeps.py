@@ -1,11 +1,15 @@
 """The records of a sweep's jobs, as its folder holds them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from m2v_bench.analysis.report import Record
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.jobs import SWEEP, read_record
+
+Record = Mapping[str, Any]
+"""What `run.run` writes to record.json."""
 
 
 def sweep_folder(word: str, results_dir: Path) -> Path:

@@ -131,6 +131,17 @@ def test_a_setting_that_follows_from_another_is_no_factor():
     }
 
 
+def test_a_weighting_that_is_not_set_is_that_of_the_dialect():
+    records = [
+        record(dialect__name=dialect, weighting__name=None, pca__dims=dims) | {"variant": {"weighting": weighting}}
+        for dialect, weighting in (("m2v-0.1", "zipf_log"), ("m2v-0.7", "sif"))
+        for dims in (256, "none")
+    ]
+    design = design_of(records)
+    assert [each.setting for each in design.factors] == ["dialect.name", "pca.dims"]
+    assert design.having({"weighting.name": "sif"}).tolist() == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("records", "message"),
     [
