@@ -54,8 +54,8 @@ bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equ
 bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
 	$(PY) -m tests.bench_speed $(ARGS)
 
-readme:  ## put the numbers of the result files into the README
-	$(PYTHON) tests/quote.py
+readme:  ## put the numbers of the result files into the README and the pages of experiments/
+	$(PYTHON) tests/quote.py $(ARGS)
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
