@@ -17,10 +17,11 @@ from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
 from m2v_bench.threads import n_threads
 
 if TYPE_CHECKING:
-    from m2v_bench.inference.fast_tokens import FastTokens, Runner
+    from m2v_bench.inference.fast_tokens import FastTokens, Runner, Use
 
 DEFAULT_MAX_LENGTH = 512
 BATCH_SIZE = 1024
+BATCHES_PER_THREAD = 8  # between two changes of the table of parts
 MaxLength = int | None | Literal["model"]
 
 
@@ -114,11 +115,12 @@ class StaticModel:
         Characters beyond `max_length` times the median token length are cut first, as model2vec does. For `fast` see
         `encode`.
         """
-        tokens = self._fast_tokens(texts, fast)
-        found: list[list[int]] = []
-        for start in range(0, len(texts), BATCH_SIZE):
-            batch = self._cut(texts[start : start + BATCH_SIZE], max_length)
-            found += self._ids([batch], max_length, tokens)[0].lists()
+        found: list[list[int]] = [[]] * len(texts)
+
+        def use(start: int, flat: Flat) -> None:
+            found[start : start + len(flat)] = flat.lists()
+
+        self._each(texts, use, max_length=max_length, tokens=self._fast_tokens(texts, fast))
         return found
 
     def encode(
@@ -163,14 +165,14 @@ class StaticModel:
                 normalize(out)
 
         embeddings = np.empty((len(texts), self.dims), np.float32)
-        # the `tokenizers` package has threads of its own
-        threads = 1 if tokens is None or len(texts) <= batch_size else n_threads()
-        with _pool(threads) as run:
-            for starts in _groups(range(0, len(texts), batch_size), threads, show_progress):
-                batches = [self._cut(texts[start : start + batch_size], max_length) for start in starts]
-                flats = self._ids(batches, max_length, tokens, run)
-                places = [embeddings[start : start + batch_size] for start in starts]
-                list(run(embed, zip(flats, places, strict=True)))
+
+        def use(start: int, flat: Flat) -> None:
+            out = embeddings[start : start + len(flat)]
+            mean(flat, out)
+            if self.normalize:
+                normalize(out)
+
+        self._each(texts, use, max_length=max_length, tokens=tokens, batch_size=batch_size, show_progress=show_progress)
         return embeddings
 
     def encode_as_sequence(
@@ -196,11 +198,13 @@ class StaticModel:
         """
         if isinstance(texts, str):
             return self.encode_as_sequence([texts], max_length=max_length, fast=fast)[0]
+        sequences: list[np.ndarray] = [np.empty(0)] * len(texts)
+
+        def use(start: int, flat: Flat) -> None:
+            sequences[start : start + len(flat)] = [self._rows.of(flat.of(text)) for text in range(len(flat))]
+
         tokens = self._fast_tokens(texts, fast)
-        sequences: list[np.ndarray] = []
-        for (start,) in _groups(range(0, len(texts), batch_size), 1, show_progress):
-            (flat,) = self._ids([self._cut(texts[start : start + batch_size], max_length)], max_length, tokens)
-            sequences += [self._rows.of(flat.of(text)) for text in range(len(flat))]
+        self._each(texts, use, max_length=max_length, tokens=tokens, batch_size=batch_size, show_progress=show_progress)
         return sequences
 
     def _fast_tokens(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
@@ -217,18 +221,33 @@ class StaticModel:
             return list(texts)
         return [text[: longest * self._median_token_length] for text in texts]
 
-    def _ids(
+    def _each(
         self,
-        batches: Sequence[Sequence[str]],
+        texts: Sequence[str],
+        use: "Use",
+        *,
         max_length: MaxLength,
         tokens: "FastTokens | None",
-        run: "Runner" = map,
-    ) -> list[Flat]:
-        longest = self._longest(max_length)
-        if tokens is None:
-            return [reference_ids(self.tokenizer, batch, longest, self._unknown) for batch in batches]
-        with self._fast.lock:
-            return tokens.ids(batches, longest, self._unknown, run)
+        batch_size: int = BATCH_SIZE,
+        show_progress: bool = False,
+    ) -> None:
+        """Hand the ids of each batch of texts to `use`, with the number of its first text."""
+        longest, starts = self._longest(max_length), range(0, len(texts), batch_size)
+        # the `tokenizers` package has threads of its own
+        threads = 1 if tokens is None or len(starts) < 2 else n_threads()
+        with _pool(threads) as run:
+            for some in _groups(starts, 1 if threads == 1 else BATCHES_PER_THREAD * threads, show_progress):
+                batches = [self._cut(texts[start : start + batch_size], max_length) for start in some]
+                if tokens is None:
+                    for start, batch in zip(some, batches, strict=True):
+                        use(start, reference_ids(self.tokenizer, batch, longest, self._unknown))
+                    continue
+
+                def use_batch(number: int, flat: Flat, starts: range = some) -> None:
+                    use(starts[number], flat)
+
+                with self._fast.lock:
+                    tokens.each(batches, longest, self._unknown, use_batch, run)
 
     def _longest(self, max_length: MaxLength) -> int | None:
         return self.max_length if max_length == "model" else max_length

@@ -93,7 +93,7 @@ def same(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) 
     expected = reference_ids(tokenizer, texts, max_length, unknown).lists()
     fast = FastTokens(tokenizer)
     for _ in range(2):
-        found = fast.ids([texts], max_length, unknown)[0].lists()
+        found = fast.lists(texts, max_length, unknown)
         for text, ours, theirs in zip(texts, found, expected, strict=True):
             assert ours == theirs, repr(text)
 
