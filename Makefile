@@ -52,7 +52,7 @@ bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equ
 	$(PY) -m tests.launchers
 
 bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
-	$(PY) -m tests.bench_speed $(ARGS)
+	$(PY) -m tests.bench_encode $(ARGS)
 
 readme:  ## put the numbers of the result files into the README and the pages of experiments/
 	$(PYTHON) tests/quote.py $(ARGS)

@@ -25,6 +25,7 @@ SOURCES = (
     "bench/run.json",
     "bench/distill.md",
     "bench/launchers.md",
+    "bench/encode.md",
     "figures/speed_vs_score.png",
     "tables/paper_main.md",
     "tables/paper_main_fidelity.md",

@@ -1,10 +1,10 @@
 """How fast texts are embedded, beside model2vec 0.10.
 
-    python -m tests.bench_speed [--rounds N]
+    python -m tests.bench_encode [--rounds N]
 
 Both sides run alternately in one process, on the same models and the real texts of `$M2V_BENCH_TEST_DATA`/speed cut to
 three lengths: first texts that are new to a fresh model, then the same ones again. Loading is measured in processes of
-their own. Prints a table and keeps it as results/bench/speed.md and .json. The ids are compared with those of the
+their own. Prints a table and keeps it as results/bench/encode.md and .json. The ids are compared with those of the
 `tokenizers` package on every text, the embeddings with model2vec's.
 """
 
@@ -255,8 +255,8 @@ def main() -> int:
                 result["processes"] = measure_processes(small, Path(folder), rounds)
     target = ROOT / "results" / "bench"
     target.mkdir(parents=True, exist_ok=True)
-    (target / "speed.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (target / "speed.md").write_text(table(result) + "\n", encoding="utf-8")
+    (target / "encode.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (target / "encode.md").write_text(table(result) + "\n", encoding="utf-8")
     print(table(result))
     return 0
 
