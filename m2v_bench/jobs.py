@@ -29,9 +29,14 @@ def job_folder(overrides: Sequence[str]) -> str:
         overrides: the words of the job, as `pca.dims=64`.
     """
     split = sorted(word.lstrip("+~").partition("=") for word in overrides)
-    kept = [(name, value) for name, _, value in split if _group(name) not in _NOT_PART]
+    kept = [(name, value) for name, _, value in split if tells_apart(name)]
     readable = "_".join(f"{name}-{value}" for name, value in kept if _group(name) not in _NOT_SHOWN)
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', readable)[:60].strip('_') or 'job'}-{content_hash(kept)[:8]}"
+
+
+def tells_apart(name: str) -> bool:
+    """Whether jobs that differ in this setting are different jobs, and not one that runs otherwise."""
+    return _group(name) not in _NOT_PART
 
 
 def _group(name: str) -> str:
@@ -112,15 +117,16 @@ def write_error(folder: Path, message: str | None, error: BaseException) -> str:
     return told
 
 
-def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str]) -> None:
+def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, failed: int | None) -> None:
     """Keep which jobs the sweep has now, as its folder may hold others of earlier starts, and what was made of them.
 
     Args:
         sweep_dir: the sweep's folder.
         jobs: in their order.
         files: tables and figures, relative to the results, each with its kind.
+        failed: how many jobs failed; None until the sweep has ended.
     """
-    plan = {"name": sweep_dir.name, "jobs": [job.folder.name for job in jobs], "files": dict(files)}
+    plan = {"name": sweep_dir.name, "jobs": [job.folder.name for job in jobs], "files": dict(files), "failed": failed}
     write_json(sweep_dir / SWEEP, plan)
 
 
