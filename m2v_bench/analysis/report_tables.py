@@ -1,4 +1,4 @@
-"""The tables of a report beside that of scores: settings, tasks, what was not scored, cost."""
+"""The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
 
 import json
 import re
@@ -8,8 +8,10 @@ from typing import Any
 
 from m2v_bench.analysis.experiment import Experiment
 from m2v_bench.analysis.grid import Grid
+from m2v_bench.analysis.pareto import undominated
 from m2v_bench.analysis.stored import stored_models
-from m2v_bench.analysis.summary import Summary, shared_words, short_labels
+from m2v_bench.analysis.summary import Summary
+from m2v_bench.analysis.sweep_figures import shared_words, short_labels, speed_points
 from m2v_bench.errors import BenchError
 from m2v_bench.units import duration, human_bytes
 
@@ -154,6 +156,41 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found.get("seconds"), int | float) else {}
+
+
+def speed_grid(summary: Summary) -> Grid | None:
+    """Speed and size beside score, the fastest first; None where no speed was measured."""
+    if not summary.speeds:
+        return None
+    first = next(iter(summary.speeds.values()))
+    points = {point.label: point for point in speed_points(summary, {})}
+    best = {point.label for point in undominated(list(points.values()))}
+    rows: list[list[str]] = []
+    bold = set()
+    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
+        if label in best:
+            bold.add((len(rows), 1))
+        rows.append(
+            [
+                label,
+                f"{speed['texts_per_second']:,.0f}",
+                f"{speed['slowest']:,.0f} - {speed['fastest']:,.0f}",
+                f"{speed['n_parameters'] / 1e6:.1f}",
+                f"{speed['bytes_on_disk'] / 1e6:.1f}",
+                f"{100 * points[label].score:.2f}" if label in points else "-",
+                "-" if label not in points else "no" if label in best else "yes",
+            ]
+        )
+    notes = [
+        "in bold: no other model is as fast and scores as well, or better",
+        f"one thread of {first['hardware']['processor']} ({first['hardware']['cores']} cores, "
+        f"{first['hardware']['system']}); median, slowest and fastest of the rounds over {first['texts']} texts of "
+        f"{first['mean_characters']:.0f} characters on average",
+    ]
+    if summary.n_elsewhere:
+        notes.insert(1, f"{summary.n_elsewhere} models were measured elsewhere and do not compare")
+    columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
+    return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))
 
 
 def masked(text: str) -> str:

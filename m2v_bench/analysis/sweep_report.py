@@ -21,9 +21,11 @@ from m2v_bench.analysis.report_tables import (
     model_costs,
     not_scored,
     shared_settings,
+    speed_grid,
     task_scores,
 )
-from m2v_bench.analysis.summary import Summary, draw, speed_grid, summarise, sweep_grid
+from m2v_bench.analysis.summary import Summary, summarise, sweep_grid
+from m2v_bench.analysis.sweep_figures import draw
 from m2v_bench.analysis.tables import AVERAGE
 from m2v_bench.errors import BenchError
 from m2v_bench.units import duration
