@@ -235,6 +235,8 @@ def check(config: DictConfig) -> Config:
     Raises:
         BenchError: naming the setting, its value and what is allowed.
     """
+    from m2v_bench.messages import is_setting
+
     checked = typed(config)
     get_dialect(checked.dialect.name)
     parse_dims(checked.pca.dims)
@@ -242,6 +244,8 @@ def check(config: DictConfig) -> Config:
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
         raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
+    if checked.sweep.axis is not None and not is_setting(checked.sweep.axis):
+        raise BenchError(f"sweep.axis={checked.sweep.axis}: no such setting; it is one of the sweep's, as pca.dims")
     _check_launcher(checked.launcher)
     if checked.batch_size < 1:
         raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")

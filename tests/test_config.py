@@ -57,6 +57,7 @@ def test_every_sweep_composes_and_its_jobs_too(choice: str, tmp_path: Path):
         ("dialect.name=m2v-2", r"dialect\.name=m2v-2: unknown dialect"),
         ("tracking.name=wandb", r"tracking\.name=wandb: unknown; allowed: mlflow, none"),
         ("suite.aggregation=mean", r"suite\.aggregation=mean: unknown; allowed: micro, macro"),
+        ("sweep.axis=pca", r"sweep\.axis=pca: no such setting"),
         ("batch_size=0", r"batch_size=0: must be at least 1"),
         ("seed=-1", r"seed=-1: must lie between"),
         ("device=cuda:77", r"device=cuda:77: torch cannot use it here"),
