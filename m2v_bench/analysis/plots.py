@@ -197,8 +197,10 @@ def _rows(
         rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
     elif references:
         rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
+    ticks = [textwrap.wrap(_tick(name), 38) for name, _ in rows]
+    row = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 1.5 + _ROW_INCHES * (len(rows) + len(keys))), layout="constrained")
+        figure = Figure(figsize=(7.0, 1.5 + row * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
         axes = figure.subplots()
         for place, (_, dots) in enumerate(rows):
             for dot in dots:
@@ -208,7 +210,7 @@ def _rows(
                     f"{100 * dots[0].score:.1f}", (100 * dots[0].score, place), (8, 0), textcoords="offset points",
                     va="center_baseline", fontsize=LABEL_SIZE,
                 )  # fmt: skip
-        axes.set_yticks(range(len(rows)), ["\n".join(textwrap.wrap(_tick(name), 38)) for name, _ in rows])
+        axes.set_yticks(range(len(rows)), ["\n".join(lines) for lines in ticks])
         for tick, (name, dots) in zip(axes.get_yticklabels(), rows, strict=True):
             if name == _APART and not dots:
                 tick.set_color(FAINT)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_bench.analysis.document import Code, Document, Picture, Section, to_html, to_markdown
-from m2v_bench.analysis.experiment import Experiment, find_experiment
+from m2v_bench.analysis.experiment import Experiment, JobFiles, find_experiment
 from m2v_bench.analysis.figures import save
 from m2v_bench.analysis.grid import Grid
 from m2v_bench.analysis.report_tables import (
@@ -177,11 +177,18 @@ def _failures(found: Experiment) -> Section:
     blocks: list[Any] = []
     bad = [job for job in found.jobs if job.state != "finished"]
     if bad:
-        rows = [[found.title(job), job.state, masked(job.error or "-")] for job in bad]
+        rows = [[found.title(job), job.state, masked(_reason(job))] for job in bad]
         blocks.append(Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(found.jobs)} jobs not finished"))
     if (grid := not_scored(found)) is not None:
         blocks.append(grid)
     return Section("Failures and gaps", blocks)
+
+
+def _reason(job: JobFiles) -> str:
+    """Why a job is not finished; its scores that failed are told in a table of their own."""
+    if job.record is not None:
+        return "in the table of scores below"
+    return job.error or "-"
 
 
 def _settings(found: Experiment) -> list[Any]:
