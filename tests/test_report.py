@@ -96,13 +96,13 @@ def test_failures_are_told_with_their_reasons(home: Path):
     assert "- Jobs: 1/3 finished; 2 with failures" in told
     assert "**2/3 jobs not finished**" in told
     assert re.search(r"\| suite\.tasks=\['STS12'\] \| failed \| suite=custom: no task could be scored", told)
-    assert re.search(
-        r"\| STS12 \| failed \| GloVe 6B 50d, M2V [^|]*, random \| 3 \| its data could not be loaded", told
-    )
+    assert "**3/9 scores are failed**" in told
+    assert re.search(r"\| its data could not be loaded: [^|]* \| all 3 \| 1 \| STS12 \|", told)
+    assert "scores are missing" not in told
     assert re.search(r"\| M2V all-MiniLM-L6-v2 16d sif suite\.tasks=\['STS12', 'SimLex999WordSim'\] \| .*\(1/2\)", told)
 
 
-def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path):
+def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
     (run,) = (home / "results" / "runs").iterdir()
     assert report(home, str(run)).returncode == 0
     told = text_of(home / "results" / "reports" / f"{run.name}.html")
@@ -110,6 +110,20 @@ def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path):
     assert "- Run: 1/1 finished" in told
     assert f"python -m m2v_bench pca.dims=16 '{TASKS}'" in told
     assert f"{run.name}-speed.svg" in told
+    record = json.loads((run / "record.json").read_text())
+    for score in record["scores"]:  # as if the data of one task had not been there
+        if score["task"] == "WordSim353WordSim":
+            score |= {"main_score": None, "state": "missing", "reason": "not in hub: mteb/wordsim353"}
+    there = tmp_path / "results" / "runs" / "gaps"
+    there.mkdir(parents=True)
+    (there / "record.json").write_text(json.dumps(record))
+    assert report(tmp_path, "gaps").returncode == 0
+    told = text_of(tmp_path / "results" / "reports" / "gaps.html")
+    assert re.search(r"- Best static model: [^:]+: [\d.]+ over the 1/2 tasks that all models have", told)
+    assert "**3/6 scores are missing**" in told
+    assert "| not in hub | all 3 | 1 | WordSim353WordSim |" in told
+    assert "1/2 tasks, of which no model has a score, are not shown" in told
+    assert "Failures" not in told
 
 
 def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):

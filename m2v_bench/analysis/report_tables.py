@@ -48,6 +48,7 @@ def task_scores(summary: Summary) -> Grid:
     tasks = summary.rows.drop_duplicates("task").sort_values(
         "type", key=lambda types: types.map(table.columns.index), kind="stable"
     )
+    unscored = 0
     for task in tasks.itertuples():
         cells = [known.get((label, task.task)) for label in table.labels]
         scores = {
@@ -55,9 +56,12 @@ def task_scores(summary: Summary) -> Grid:
             for label, cell in zip(table.labels, cells, strict=True)
             if cell is not None and cell.main_score is not None and cell.main_score == cell.main_score
         }
+        if not scores:
+            unscored += 1
+            continue
         static = [label for label in scores if table.kinds[label] == "static"]
         best = max(static, key=lambda label: scores[label], default=None)
-        if best is not None:
+        if best is not None and len(static) > 1:
             bold.add((len(rows), 2 + table.labels.index(best)))
         texts = [
             f"{100 * scores[label]:.2f}" if label in scores else f"- {cell.state if cell is not None else ''}".rstrip()
@@ -65,34 +69,37 @@ def task_scores(summary: Summary) -> Grid:
         ]
         rows.append([task.task, task.type, *texts])
     notes = ["main scores x 100, the best static model of each task in bold", summary.signature]
+    if unscored:
+        notes.insert(0, f"{unscored}/{len(tasks)} tasks, of which no model has a score, are not shown")
     short = short_labels(summary.students)
     if any(short[label] != label for label in short):
-        notes.insert(1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
+        notes.insert(-1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
     columns = ["Task", "Type", *(short.get(label, label) for label in table.labels)]
     return Grid(columns, rows, title="tasks x models", notes=notes, bold=frozenset(bold))
 
 
-def not_scored(found: Experiment) -> Grid | None:
-    """The scores that failed or could not be, those of one reason in a row; None where there are none."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+def not_scored(found: Experiment, state: str) -> Grid | None:
+    """The scores that are `failed` or `missing`, those of one reason in a row; None where there are none."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    everybody = {score["label"] for record in found.records for score in record["scores"]}
+    n_all = n_none = 0
     for record in found.records:
         for score in record["scores"]:
-            if score["main_score"] is None:
-                groups.setdefault((score["state"], masked(str(score["reason"]))), []).append(score)
-    if not groups:
+            n_all += 1
+            if score["main_score"] is None and score["state"] == state:
+                n_none += 1
+                reason = str(score["reason"])
+                # behind the colon stands what is missing of each task, which would be a row each
+                reason = reason.partition(": ")[0] if state == "missing" else reason
+                whose.setdefault((score["task"], masked(reason)), []).append(score["label"])
+    rows: dict[tuple[str, str], list[str]] = {}
+    for (task, reason), labels in whose.items():
+        models = f"all {len(everybody)}" if set(labels) == everybody else ", ".join(dict.fromkeys(labels))
+        rows.setdefault((models, reason), []).append(task)
+    if not rows:
         return None
-    rows = []
-    for (state, reason), scores in sorted(groups.items(), key=lambda item: item[0]):
-        tasks, models = (sorted({score[name] for score in scores}) for name in ("task", "label"))
-        rows.append([", ".join(tasks), state, ", ".join(models), str(len(scores)), reason])
-    n_all = sum(len(record["scores"]) for record in found.records)
-    n_none = sum(map(len, groups.values()))
-    return Grid(
-        ["Task", "State", "Models", "Scores", "Reason"],
-        rows,
-        title=f"{n_none}/{n_all} scores are not there",
-        notes=["missing: the data is not here, or the model cannot do it; failed: tried, and tried again next time"],
-    )
+    cells = [[reason, models, str(len(tasks)), ", ".join(tasks)] for (models, reason), tasks in rows.items()]
+    return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{n_none}/{n_all} scores are {state}")
 
 
 def job_costs(found: Experiment) -> Grid:

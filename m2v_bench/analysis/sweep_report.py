@@ -26,7 +26,7 @@ from m2v_bench.analysis.report_tables import (
 )
 from m2v_bench.analysis.summary import Summary, summarise, sweep_grid
 from m2v_bench.analysis.sweep_figures import draw
-from m2v_bench.analysis.tables import AVERAGE
+from m2v_bench.analysis.tables import AVERAGE, ScoreTable
 from m2v_bench.errors import BenchError
 from m2v_bench.units import duration
 
@@ -87,7 +87,7 @@ def report(found: Experiment, command: str) -> Document:
     summary = summarise(records) if records else None
     sections = [_failures(found)]
     if summary is not None:
-        sections += [_results(found, summary), _tasks(summary), _speed(summary)]
+        sections += [_results(found, summary), _tasks(found, summary), _speed(summary)]
     sections.append(Section("What was run", _settings(found)))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
@@ -109,11 +109,8 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     if summary is None:
         return facts
     table, records = summary.table, summary.records
-    best = table.best_static(AVERAGE)
-    if best is not None:
-        kept = table.kept[best]
-        of = "" if math.isnan(kept) else f", {100 * kept:.1f} % of its teacher"
-        facts.append(("Best static model", f"{best}: {table.cells[best, AVERAGE].text}{of}"))
+    if (best := _best(table)) is not None:
+        facts.append(("Best static model", best))
     n_there = sum(table.cells[label, AVERAGE].n for label in table.labels)
     n_all = sum(table.cells[label, AVERAGE].n_all for label in table.labels)
     facts.append(("Scores", f"{n_there}/{n_all}, of {len(table.labels)} models"))
@@ -130,6 +127,21 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     facts.append(("Versions", ", ".join(versions)))
     facts.append(("Signature", summary.signature))
     return facts
+
+
+def _best(table: ScoreTable) -> str | None:
+    """The best static model, by the tasks that all models have where none has all."""
+    best = table.best_static(AVERAGE)
+    if best is not None:
+        kept = table.kept[best]
+        of = "" if math.isnan(kept) else f", {100 * kept:.1f} % of its teacher"
+        return f"{best}: {table.cells[best, AVERAGE].text}{of}"
+    static = [label for label in table.labels if table.kinds[label] == "static" and label in table.common]
+    if not static:
+        return None
+    best = max(static, key=lambda label: table.common[label])
+    n_all = table.cells[best, AVERAGE].n_all
+    return f"{best}: {100 * table.common[best]:.2f} over the {table.n_common}/{n_all} tasks that all models have"
 
 
 def _seconds(record: Mapping[str, Any]) -> float:
@@ -162,8 +174,9 @@ def _results(found: Experiment, summary: Summary) -> Section:
     )
 
 
-def _tasks(summary: Summary) -> Section:
-    return Section("Scores of each task", [task_scores(summary)])
+def _tasks(found: Experiment, summary: Summary) -> Section:
+    missing = not_scored(found, "missing")
+    return Section("Scores of each task", [task_scores(summary), *([] if missing is None else [missing])])
 
 
 def _speed(summary: Summary) -> Section:
@@ -179,9 +192,9 @@ def _failures(found: Experiment) -> Section:
     if bad:
         rows = [[found.title(job), job.state, masked(_reason(job))] for job in bad]
         blocks.append(Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(found.jobs)} jobs not finished"))
-    if (grid := not_scored(found)) is not None:
+    if (grid := not_scored(found, "failed")) is not None:
         blocks.append(grid)
-    return Section("Failures and gaps", blocks)
+    return Section("Failures", blocks)
 
 
 def _reason(job: JobFiles) -> str:
