@@ -108,6 +108,7 @@ def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
     told = text_of(home / "results" / "reports" / f"{run.name}.html")
     assert told.startswith(f"# Run {run.name}\n")
     assert "- Run: 1/1 finished" in told
+    assert "| pca dims | 16 |" in told
     assert f"python -m m2v_bench pca.dims=16 '{TASKS}'" in told
     assert f"{run.name}-speed.svg" in told
     record = json.loads((run / "record.json").read_text())

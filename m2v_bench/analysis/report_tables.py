@@ -19,10 +19,12 @@ _STAGES = ("prepare", "distil", "evaluate", "speed")
 _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 
 
-def job_settings(found: Experiment) -> Grid | None:
-    """A row per job: the settings that differ between jobs, the model, and how the job ended; None of one job."""
+def job_settings(found: Experiment) -> Grid:
+    """A row per job: the settings that differ between jobs, the model, and how the job ended; of a run, its model."""
     if found.kind == "run":
-        return None
+        record = found.jobs[0].record or {}
+        facts = {"model": record.get("label"), "revision": record.get("revision"), **record.get("variant", {})}
+        return Grid(["What", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value])
     rows = []
     for number, job in enumerate(found.jobs, start=1):
         record = job.record or {}

@@ -88,7 +88,7 @@ def report(found: Experiment, command: str) -> Document:
     sections = [_failures(found)]
     if summary is not None:
         sections += [_results(found, summary), _tasks(found, summary), _speed(summary)]
-    sections.append(Section("What was run", _settings(found)))
+    sections.append(Section("What was run", [job_settings(found)]))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
     sections.append(Section("To repeat it", _commands(found, command)))
@@ -202,11 +202,6 @@ def _reason(job: JobFiles) -> str:
     if job.record is not None:
         return "in the table of scores below"
     return job.error or "-"
-
-
-def _settings(found: Experiment) -> list[Any]:
-    grid = job_settings(found)
-    return [grid] if grid is not None else ["No setting differs between the jobs."]
 
 
 def _commands(found: Experiment, command: str) -> list[Any]:
