@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,8 +51,11 @@ bench-distill: $(call stamp,test)  ## time and memory of a distillation beside m
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
 	$(PY) -m tests.launchers
 
-readme:  ## put the numbers of the result files into the README
-	$(PYTHON) tests/quote.py
+bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
+	$(PY) -m tests.bench_encode $(ARGS)
+
+readme:  ## put the numbers of the result files into the README and the pages of experiments/
+	$(PYTHON) tests/quote.py $(ARGS)
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
@@ -62,6 +63,14 @@ class Grid:
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [rf"\par{{\footnotesize {_latex(note)}}}" for note in self.notes]
         return "\n".join([*lines, ""])
+
+    def write(self, folder: Path, name: str) -> list[Path]:
+        """Write NAME.md and NAME.csv to a folder; their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {folder / f"{name}.md": self.markdown(), folder / f"{name}.csv": self.csv()}
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8")
+        return list(made)
 
     def terminal(self) -> str:
         """The table as `show` prints it, without colours, 200 characters wide."""

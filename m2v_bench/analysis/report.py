@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from m2v_bench.analysis.figures import save
-from m2v_bench.analysis.summary import Record, record_rows, summarise, sweep_grid
+from m2v_bench.analysis.summary import record_rows, summarise, sweep_grid
 from m2v_bench.analysis.sweep_figures import draw
+from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import ScoreTable, to_grid
 
 _FIGURE = "speed_vs_score"

@@ -17,11 +17,9 @@ from m2v_bench.analysis.samples import Samples
 from m2v_bench.analysis.signature import merged
 from m2v_bench.analysis.stored import read_task_samples, stored_models
 from m2v_bench.analysis.style import Look, look
+from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import AVERAGE, ScoreTable, score_table, to_grid
 from m2v_bench.errors import BenchError
-
-Record = Mapping[str, Any]
-"""What `run.run` writes to record.json."""
 
 
 @dataclass(frozen=True)

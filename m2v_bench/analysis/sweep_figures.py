@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from m2v_bench.analysis.pareto import Point, speed_figure
 from m2v_bench.analysis.plots import Dot, ranked, score_figure
-from m2v_bench.analysis.summary import Record, Summary
+from m2v_bench.analysis.summary import Summary
+from m2v_bench.analysis.sweeps import Record
 
 
 def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:

@@ -1,6 +1,7 @@
 """The files of a static model: model2vec's format, written and read; the layouts of sentence-transformers, read."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,6 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.assets import is_offline
-from m2v_bench.cache import write_json, write_tensors
 from m2v_bench.errors import BenchError
 
 
@@ -56,8 +55,6 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
     Raises:
         BenchError: when there is no such model or a file of it is missing.
     """
-    from safetensors.numpy import load_file
-
     folder = locate(path, token=token)
     found = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout[:3])]
     if not found:
@@ -65,7 +62,7 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
         raise BenchError(f"{folder} is not a static model: {', '.join(missing)} missing")
     # a folder may answer to two layouts; the name of the table decides
     try:
-        tensors = {layout[1]: load_file(folder / layout[1]) for layout in found}
+        tensors = {layout[1]: _mapped(folder / layout[1]) for layout in found}
         for config, weights, tokenizer, table in found:
             arrays = tensors[weights]
             if table in arrays:
@@ -97,6 +94,8 @@ def locate(path: str | Path, *, revision: str | None = None, token: str | None =
 
 def write(folder: Path, files: Files, card: str) -> None:
     """Write `files` and the model card to `folder`, so that model2vec and sentence-transformers load them."""
+    from m2v_bench.cache import write_json, write_tensors
+
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"embeddings": files.table, "weights": files.weights, "mapping": files.mapping}
     held = {name: array for name, array in tensors.items() if array is not None}
@@ -130,6 +129,36 @@ def push(folder: Path, repo_id: str, *, private: bool, token: str | None) -> str
         raise BenchError(f"{repo_id} could not be pushed to the model hub: {error}") from error
 
 
+_MAPPED = {"F32": np.float32, "F16": np.float16, "F64": np.float64, "I8": np.int8, "I32": np.int32, "I64": np.int64}
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, mapped into memory: only rows that are used are read.
+
+    What cannot be mapped as it is, damaged files too, is left to the safetensors package.
+    """
+    with path.open("rb") as file:
+        begin, size = 8 + int.from_bytes(file.read(8), "little"), path.stat().st_size
+        header: dict[str, Any] = json.loads(file.read(begin - 8)) if begin <= size else {"": {"dtype": None}}
+    header.pop("__metadata__", None)
+    arrays: dict[str, np.ndarray] = {}
+    for name, tensor in header.items():
+        if tensor["dtype"] not in _MAPPED:
+            break
+        dtype: np.dtype[Any] = np.dtype(_MAPPED[tensor["dtype"]])
+        (first, last), shape = tensor["data_offsets"], tuple(tensor["shape"])
+        fits = 0 < last - first == dtype.itemsize * math.prod(shape) and begin + last <= size
+        if not fits or (begin + first) % dtype.itemsize:
+            break
+        # a private copy of a page that is written to: the file stays as it is
+        arrays[name] = np.memmap(path, dtype, "c", begin + first, shape)
+    if len(arrays) == len(header):
+        return arrays
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
 def _has_normalize_module(folder: Path) -> bool:
     modules = folder / "modules.json"
     return modules.is_file() and any(
@@ -139,6 +168,8 @@ def _has_normalize_module(folder: Path) -> bool:
 
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
+
+    from m2v_bench.assets import is_offline
 
     if Path(name).is_absolute() or len(Path(name).parts) > 2:
         raise BenchError(f"{name}: no such folder; name the folder of a static model, or one on the hub (org/name)")

@@ -1,20 +1,27 @@
 """Static embedding models: a table of token rows; a text is the mean of its tokens' rows."""
 
-import json
-import tempfile
+import contextlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.errors import BenchError
 from m2v_bench.inference import files
-from m2v_bench.inference.card import model_card
+from m2v_bench.inference.fast import FastPath
+from m2v_bench.inference.pooling import Rows, normalize
+from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
+from m2v_bench.threads import n_threads
+
+if TYPE_CHECKING:
+    from m2v_bench.inference.fast_tokens import FastTokens, Runner, Use
 
 DEFAULT_MAX_LENGTH = 512
+BATCH_SIZE = 1024
+BATCHES_PER_THREAD = 8  # between two changes of the table of parts
 MaxLength = int | None | Literal["model"]
 
 
@@ -41,6 +48,7 @@ class StaticModel:
         config: dict[str, Any] | None = None,
         weights: np.ndarray | None = None,
         mapping: np.ndarray | None = None,
+        _own_tokenizer: bool = False,
     ) -> None:
         self.table = np.ascontiguousarray(table)
         self.weights = weights
@@ -48,18 +56,16 @@ class StaticModel:
         self.normalize = normalize
         self.max_length = max_length
         self.config = dict(config or {})
-        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer = tokenizer if _own_tokenizer else Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
+        self._unknown = unknown_id(self.tokenizer)
+        self._fast = FastPath(self.tokenizer)
 
-        vocabulary = self.tokenizer.get_vocab()
+        n_tokens = self.tokenizer.get_vocab_size()
         n_rows = len(self.table) if mapping is None else len(mapping)
-        if len(vocabulary) != n_rows:
-            raise BenchError(f"the tokenizer has {len(vocabulary)} tokens but there are rows for {n_rows}")
-        self._median_token_length = int(np.median([len(token) for token in vocabulary]))
-        model = json.loads(self.tokenizer.to_str())["model"]
-        unknown = model.get("unk_token")
-        self._unknown_id = vocabulary.get(unknown) if unknown is not None else model.get("unk_id")
+        if n_tokens != n_rows:
+            raise BenchError(f"the tokenizer has {n_tokens} tokens but there are rows for {n_rows}")
 
     def __repr__(self) -> str:
         rows, dims = self.table.shape
@@ -82,50 +88,91 @@ class StaticModel:
         return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
 
     @cached_property
-    def _rows32(self) -> np.ndarray:
-        return self.table.astype(np.float32, copy=False)
+    def _rows(self) -> Rows:
+        return Rows(self.table, self.mapping, self.weights)
 
-    def tokenize(self, texts: Sequence[str], *, max_length: MaxLength = "model") -> list[list[int]]:
+    @cached_property
+    def _median_token_length(self) -> int:
+        return int(np.median([len(token) for token in self.tokenizer.get_vocab()]))
+
+    def fast_path(self) -> str | None:
+        """Load the compiled loops now, rather than when there is enough to do.
+
+        Returns:
+            Why this model cannot use them (it then takes the `tokenizers` package, and gives the same embeddings), or
+            None when it can.
+        """
+        obstacle = self._fast.obstacle()
+        if obstacle is None:
+            self.encode([""], fast=True)  # the other loop
+        return obstacle
+
+    def tokenize(
+        self, texts: Sequence[str], *, max_length: MaxLength = "model", fast: bool | None = None
+    ) -> list[list[int]]:
         """Token ids per text; unknown tokens are dropped, after the cut to `max_length` tokens.
 
-        Characters beyond `max_length` times the median token length are cut first, as model2vec does.
+        Characters beyond `max_length` times the median token length are cut first, as model2vec does. For `fast` see
+        `encode`.
         """
-        if max_length == "model":
-            max_length = self.max_length
-        if max_length is not None:
-            texts = [text[: max_length * self._median_token_length] for text in texts]
-        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        unknown = self._unknown_id
-        return [[i for i in encoding.ids[:max_length] if i != unknown] for encoding in encodings]
+        found: list[list[int]] = [[]] * len(texts)
+
+        def use(start: int, flat: Flat) -> None:
+            found[start : start + len(flat)] = flat.lists()
+
+        self._each(texts, use, max_length=max_length, tokens=self._fast_tokens(texts, fast))
+        return found
 
     def encode(
         self,
         texts: str | Sequence[str],
         *,
         max_length: MaxLength = "model",
-        batch_size: int = 1024,
+        batch_size: int = BATCH_SIZE,
         show_progress: bool = False,
+        fast: bool | None = None,
     ) -> np.ndarray:
         """Embed texts.
+
+        Long inputs are spread over threads, as many as the `tokenizers` package would use (`threads.n_threads`).
 
         Args:
             texts: one text or several.
             max_length: tokens beyond it are cut; None cuts nothing, `model` is what the model says.
-            batch_size: texts tokenized at a time; does not change the result.
+            batch_size: texts done at a time by one thread; does not change the result.
             show_progress: show a progress bar.
+            fast: whether to take compiled loops (extra `fast`), which give the same bits: True demands them, False
+                forbids them, None takes them where they are there and enough was asked of the model to be worth
+                loading them.
 
         Returns:
             float32 array of shape (texts, dims), or (dims,) for a single string. A text without a known
             token is the zero vector.
+
+        Raises:
+            TypeError: when something in `texts` is not a string.
+            BenchError: for `fast=True` where that cannot be.
         """
         if isinstance(texts, str):
-            return self.encode([texts], max_length=max_length)[0]
-        embeddings = np.zeros((len(texts), self.dims), dtype=np.float32)
-        for start in _batches(len(texts), batch_size, show_progress):
-            batch = self.tokenize(texts[start : start + batch_size], max_length=max_length)
-            embeddings[start : start + len(batch)] = self._pool(batch)
-        if self.normalize:
-            embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-32
+            return self.encode([texts], max_length=max_length, fast=fast)[0]
+        tokens = self._fast_tokens(texts, fast)
+        mean = self._rows.mean if tokens is None else self._rows.fast_mean
+
+        def embed(part: tuple[Flat, np.ndarray]) -> None:
+            flat, out = part
+            mean(flat, out)
+            if self.normalize:
+                normalize(out)
+
+        embeddings = np.empty((len(texts), self.dims), np.float32)
+
+        def use(start: int, flat: Flat) -> None:
+            out = embeddings[start : start + len(flat)]
+            mean(flat, out)
+            if self.normalize:
+                normalize(out)
+
+        self._each(texts, use, max_length=max_length, tokens=tokens, batch_size=batch_size, show_progress=show_progress)
         return embeddings
 
     def encode_as_sequence(
@@ -133,8 +180,9 @@ class StaticModel:
         texts: str | Sequence[str],
         *,
         max_length: MaxLength = None,
-        batch_size: int = 1024,
+        batch_size: int = BATCH_SIZE,
         show_progress: bool = False,
+        fast: bool | None = None,
     ) -> np.ndarray | list[np.ndarray]:
         """The rows of each text's tokens, in their order, weighted but not averaged.
 
@@ -143,32 +191,66 @@ class StaticModel:
             max_length: tokens beyond it are cut; nothing by default, `model` is what the model says.
             batch_size: texts tokenized at a time; does not change the result.
             show_progress: show a progress bar.
+            fast: see `encode`.
 
         Returns:
             Per text a float32 array of shape (known tokens, dims); one such array for a single string.
         """
         if isinstance(texts, str):
-            return self.encode_as_sequence([texts], max_length=max_length)[0]
-        sequences: list[np.ndarray] = []
-        for start in _batches(len(texts), batch_size, show_progress):
-            for ids in self.tokenize(texts[start : start + batch_size], max_length=max_length):
-                rows = self.table[ids if self.mapping is None else self.mapping[ids]].astype(np.float32)
-                sequences.append(rows if self.weights is None else rows * self._factors(ids)[:, None])
+            return self.encode_as_sequence([texts], max_length=max_length, fast=fast)[0]
+        sequences: list[np.ndarray] = [np.empty(0)] * len(texts)
+
+        def use(start: int, flat: Flat) -> None:
+            sequences[start : start + len(flat)] = [self._rows.of(flat.of(text)) for text in range(len(flat))]
+
+        tokens = self._fast_tokens(texts, fast)
+        self._each(texts, use, max_length=max_length, tokens=tokens, batch_size=batch_size, show_progress=show_progress)
         return sequences
 
-    def _factors(self, ids: Any) -> np.ndarray:
-        return np.ones(len(ids), np.float32) if self.weights is None else self.weights[ids].astype(np.float32)
+    def _fast_tokens(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
+        if set(map(type, texts)) - {str}:
+            for number, text in enumerate(texts):
+                if not isinstance(text, str):
+                    raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
+        return self._fast.tokens(sum(map(len, texts)), wanted)
 
-    def _pool(self, batch: list[list[int]]) -> np.ndarray:
-        # Rows are summed as a product with a sparse (texts x tokens) matrix: one pass in C, nothing gathered.
-        from scipy.sparse import csr_array
+    def _cut(self, texts: Sequence[str], max_length: MaxLength) -> list[str]:
+        """Cut the characters that no token can come of, going by the median length of a token."""
+        longest = self._longest(max_length)
+        if longest is None or max(map(len, texts), default=0) <= longest:  # a token has a character at least
+            return list(texts)
+        return [text[: longest * self._median_token_length] for text in texts]
 
-        lengths = np.array([len(ids) for ids in batch])
-        ids = np.fromiter((i for ids in batch for i in ids), dtype=np.int64, count=lengths.sum())
-        rows = ids if self.mapping is None else self.mapping[ids]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        sums = csr_array((self._factors(ids), rows, offsets), shape=(len(batch), len(self.table))) @ self._rows32
-        return sums / np.maximum(lengths, 1)[:, None].astype(np.float32)
+    def _each(
+        self,
+        texts: Sequence[str],
+        use: "Use",
+        *,
+        max_length: MaxLength,
+        tokens: "FastTokens | None",
+        batch_size: int = BATCH_SIZE,
+        show_progress: bool = False,
+    ) -> None:
+        """Hand the ids of each batch of texts to `use`, with the number of its first text."""
+        longest, starts = self._longest(max_length), range(0, len(texts), batch_size)
+        # the `tokenizers` package has threads of its own
+        threads = 1 if tokens is None or len(starts) < 2 else n_threads()
+        with _pool(threads) as run:
+            for some in _groups(starts, 1 if threads == 1 else BATCHES_PER_THREAD * threads, show_progress):
+                batches = [self._cut(texts[start : start + batch_size], max_length) for start in some]
+                if tokens is None:
+                    for start, batch in zip(some, batches, strict=True):
+                        use(start, reference_ids(self.tokenizer, batch, longest, self._unknown))
+                    continue
+
+                def use_batch(number: int, flat: Flat, starts: range = some) -> None:
+                    use(starts[number], flat)
+
+                with self._fast.lock:
+                    tokens.each(batches, longest, self._unknown, use_batch, run)
+
+    def _longest(self, max_length: MaxLength) -> int | None:
+        return self.max_length if max_length == "model" else max_length
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model and its card to `folder`, in the file format of model2vec and sentence-transformers.
@@ -177,6 +259,8 @@ class StaticModel:
             folder: where to write; made when it is not there.
             name: what the card calls the model; the folder's name when None.
         """
+        from m2v_bench.inference.card import model_card
+
         folder = Path(folder)
         kept = dict(self.config)
         if kept.get("hidden_dim") not in (None, self.dims):
@@ -210,6 +294,8 @@ class StaticModel:
         Raises:
             BenchError: when the hub refuses or cannot be reached.
         """
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, name=repo_id)
             return files.push(Path(folder), repo_id, private=private, token=token)
@@ -246,14 +332,27 @@ class StaticModel:
             config=found.config,
             weights=found.weights,
             mapping=found.mapping,
+            _own_tokenizer=True,
         )
 
 
-def _batches(n: int, batch_size: int, show_progress: bool) -> Iterator[int]:
-    starts = range(0, n, batch_size)
-    if not show_progress:
-        yield from starts
+@contextlib.contextmanager
+def _pool(threads: int) -> Iterator["Runner"]:
+    """A `map` that spreads its work over threads."""
+    if threads == 1:
+        yield map
         return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
+
+
+def _groups(starts: range, size: int, show_progress: bool) -> Iterator[range]:
+    """`size` batches at a time."""
+    groups = [starts[first : first + size] for first in range(0, len(starts), size)]
+    if not show_progress:
+        return iter(groups)
     from tqdm.auto import tqdm
 
-    yield from tqdm(starts, desc="encoding", unit="batch")
+    return iter(tqdm(groups, desc="encoding", unit="batch", unit_scale=size))
