@@ -328,7 +328,7 @@ def _table(arguments: argparse.Namespace) -> None:
 def _add_report(verbs: _Verbs) -> None:
     report = verbs.add_parser("report", help="one page of a sweep or a run: tables, figures, cost, failures, commands")
     report.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or a run, in the results; or its folder")
-    report.add_argument("--results", default="results", type=Path, metavar="DIR", help="where runs wrote (results)")
+    _add_results(report)
     report.add_argument("--out", type=Path, metavar="FILE", help="the HTML page (DIR/reports/SWEEP.html)")
     report.set_defaults(run=_report)
 

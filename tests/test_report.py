@@ -127,6 +127,21 @@ def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
     assert "Failures" not in told
 
 
+def test_a_sweep_over_several_settings_tells_their_effects(home: Path):
+    words = ["pca.dims=16,32", "weighting=none,sif", "sweep.name=grid", TASKS, "suite=custom", "baseline=[]"]
+    sweep = run_bench("-m", *words, "tracking=none", cwd=home)
+    assert sweep.returncode == 0, sweep.stderr
+    assert report(home, "grid").returncode == 0
+    told = text_of(home / "results" / "reports" / "grid.html")
+    assert re.search(r"\| pca\.dims: 16 less 32 \| main effect \| -\d+\.\d\d \|", told)
+    assert re.search(r"\| pca\.dims: 16 × weighting\.name: \w+ \| interaction \|", told)
+    record = next((home / "results" / "sweeps" / "grid").glob("*/record.json"))
+    record.rename(record.with_name("moved.json"))
+    assert report(home, "grid").returncode == 0
+    assert "Not told: " in text_of(home / "results" / "reports" / "grid.html")
+    record.with_name("moved.json").rename(record)
+
+
 def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
     folder = there / "results" / "sweeps" / "pca_dims"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from m2v_bench.analysis.ablations import ablations
 from m2v_bench.analysis.document import Code, Document, Picture, Section, to_html, to_markdown
 from m2v_bench.analysis.experiment import Experiment, JobFiles, find_experiment
 from m2v_bench.analysis.figures import save
@@ -87,7 +88,7 @@ def report(found: Experiment, command: str) -> Document:
     summary = summarise(records) if records else None
     sections = [_failures(found)]
     if summary is not None:
-        sections += [_results(found, summary), _tasks(found, summary), _speed(summary)]
+        sections += [_results(found, summary), _effects(found), _tasks(found, summary), _speed(summary)]
     sections.append(Section("What was run", [job_settings(found)]))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
@@ -172,6 +173,17 @@ def _results(found: Experiment, summary: Summary) -> Section:
     return Section(
         "Results", [table, *(Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures)]
     )
+
+
+def _effects(found: Experiment) -> Section:
+    """What each setting of a factorial sweep does, and what the settings do together."""
+    if found.kind == "run" or len(found.changed) < 2:
+        return Section("Effects", [])
+    try:
+        grids = list(ablations(str(found.folder), found.results_dir).grids.values())
+    except BenchError as error:
+        return Section("Effects", [f"Not told: {error}"])
+    return Section("Effects", grids)
 
 
 def _tasks(found: Experiment, summary: Summary) -> Section:
