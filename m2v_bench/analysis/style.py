@@ -75,7 +75,7 @@ class Look:
 _TEACHER, _DISTILLED, _STATIC, _WORDS, _FLOOR = range(5)
 
 MODELS: dict[str, Look] = {
-    "sentence-transformers/all-MiniLM-L6-v2": Look("#000000", "s", _TEACHER, "--"),
+    "sentence-transformers/all-MiniLM-L6-v2": Look("#111111", "s", _TEACHER, "--"),
     "sentence-transformers/paraphrase-MiniLM-L3-v2": Look("#777777", "s", _TEACHER, "--"),
     "google-bert/bert-base-uncased": Look("#6699CC", "s", _TEACHER, "--"),
     "BAAI/bge-base-en-v1.5": Look("#661100", "s", _TEACHER, "--"),
@@ -121,7 +121,7 @@ DARK = {
     FAINT: "#a8a8a8",
     GRID: "#3a3f45",
     PAPER: "#16191d",
-    "#000000": "#f5f5f5",
+    "#111111": "#f5f5f5",
     "#0072B2": "#3c9fe0",
     "#332288": "#8f85e0",
     "#661100": "#d0806e",

@@ -70,6 +70,10 @@ def test_every_weighting_has_a_colour():
     assert set(WEIGHTINGS) == set(weighting.WEIGHTINGS)
 
 
+def test_black_itself_is_no_colour_as_an_svg_leaves_it_out_and_a_dark_page_could_not_change_it():
+    assert "#000000" not in {each.colour for each in everything().values()} | set(DARK)
+
+
 def test_no_two_looks_are_the_same():
     looks = list(everything().values())
     assert len(set(looks)) == len(looks)
