@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_assets(verbs)
     _add_compare(verbs)
     _add_table(verbs)
+    _add_report(verbs)
     _add_bundle(verbs)
     _add_doctor(verbs)
     _add_published(verbs)
@@ -322,6 +323,21 @@ def _table(arguments: argparse.Namespace) -> None:
         marks=not arguments.no_marks,
     )
     _show(grid, arguments.format)
+
+
+def _add_report(verbs: _Verbs) -> None:
+    report = verbs.add_parser("report", help="one page of a sweep or a run: tables, figures, cost, failures, commands")
+    report.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or a run, in the results; or its folder")
+    _add_results(report)
+    report.add_argument("--out", type=Path, metavar="FILE", help="the HTML page (DIR/reports/SWEEP.html)")
+    report.set_defaults(run=_report)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.sweep_report import write_report
+
+    for path in write_report(arguments.sweep, arguments.results, arguments.out):
+        print(f"wrote {path}")
 
 
 def _add_published(verbs: _Verbs) -> None:

@@ -239,6 +239,7 @@ def check(config: DictConfig) -> Config:
     Raises:
         BenchError: naming the setting, its value and what is allowed.
     """
+
     checked = typed(config)
     get_dialect(checked.dialect.name)
     parse_dims(checked.pca.dims)

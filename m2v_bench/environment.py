@@ -2,7 +2,9 @@
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,12 @@ def environment() -> dict[str, Any]:
         "git_commit": git_commit(),
         "distributions": {name: installed[name] for name in sorted(installed, key=str.lower)},
     }
+
+
+def command_line() -> str:
+    """The command that started this process, as it can be typed again."""
+    verb = Path(sys.argv[0]).name in ("m2v-bench", "cli.py")
+    return shlex.join([*(["m2v-bench"] if verb else ["python", "-m", "m2v_bench"]), *sys.argv[1:]])
 
 
 def git_commit() -> str:

@@ -117,16 +117,28 @@ def write_error(folder: Path, message: str | None, error: BaseException) -> str:
     return told
 
 
-def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, failed: int | None) -> None:
+def write_plan(
+    sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, command: str, failed: int | None
+) -> None:
     """Keep which jobs the sweep has now, as its folder may hold others of earlier starts, and what was made of them.
+
+    The key of each job is kept too, by which a record of earlier settings is known.
 
     Args:
         sweep_dir: the sweep's folder.
         jobs: in their order.
         files: tables and figures, relative to the results, each with its kind.
+        command: that started the sweep.
         failed: how many jobs failed; None until the sweep has ended.
     """
-    plan = {"name": sweep_dir.name, "jobs": [job.folder.name for job in jobs], "files": dict(files), "failed": failed}
+    plan = {
+        "name": sweep_dir.name,
+        "command": command,
+        "jobs": [job.folder.name for job in jobs],
+        "keys": {job.folder.name: job.key for job in jobs},
+        "files": dict(files),
+        "failed": failed,
+    }
     write_json(sweep_dir / SWEEP, plan)
 
 

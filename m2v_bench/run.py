@@ -18,7 +18,7 @@ from m2v_bench.config import Config, TrackingConfig, check, flat_settings
 from m2v_bench.distillation.distill import Distillation, run_recipe
 from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.vectors import pick_device
-from m2v_bench.environment import environment, git_commit, versions
+from m2v_bench.environment import command_line, environment, git_commit, versions
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import for_mteb
@@ -119,6 +119,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
         "vocabulary_report": asdict(distillation.words),
         "versions": versions(),
         "git_commit": git_commit(),
+        "command": command_line() if sweep_dir is None else None,  # a sweep's is in its plan
         "teacher": next((model.label for model in baselines if model.name == recipe.base.name), None),
         "signature": _signature(settings, suite),
         "datasets": {entry.name: entry.dataset for entry in suite if not entry.missing},

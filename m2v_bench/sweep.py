@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from m2v_bench.assets import no_downloads
 from m2v_bench.config import LauncherConfig, TrackingConfig, check
+from m2v_bench.environment import command_line
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import Job, any_failed, clear_error, read_record, tells_apart, write_plan
 from m2v_bench.messages import explain
@@ -65,7 +66,7 @@ class Sweep(Sweeper):
             show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
             return
         with _alone(sweep_dir):
-            write_plan(sweep_dir, jobs, {}, failed=None)
+            write_plan(sweep_dir, jobs, {}, command=command_line(), failed=None)
             for job in jobs:
                 clear_error(job.folder)
             finished = [] if self._config.rerun else [job for job in jobs if job.finished()]
@@ -154,7 +155,7 @@ class Sweep(Sweeper):
                 files = report_sweep(records, results_dir, name=sweep_dir.name, axis=self._config.sweep.axis)
         finally:
             told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
-            write_plan(sweep_dir, jobs, told, failed=len(failures))
+            write_plan(sweep_dir, jobs, told, command=command_line(), failed=len(failures))
             _log_end(self._config, sweep_dir, jobs, files)
 
 

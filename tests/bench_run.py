@@ -44,7 +44,7 @@ def main() -> None:
         times["import m2v_bench (process, best of 5)"] = min(imports)
         times["empty python process (best of 5)"] = min(bare)
         code = "import json; from m2v_bench.evaluation.speed import hardware; print(json.dumps(hardware()))"
-        for name in ("tables/starter.md", "figures/speed_vs_score.png"):
+        for name in ("tables/starter.md", "figures/starter-speed.png"):
             kept = REPOSITORY / "results" / name
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(clone / "results" / name, kept)

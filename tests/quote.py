@@ -26,7 +26,7 @@ SOURCES = (
     "bench/distill.md",
     "bench/launchers.md",
     "bench/encode.md",
-    "figures/speed_vs_score.png",
+    "figures/starter-speed.png",
     "tables/paper_main.md",
     "tables/paper_main_fidelity.md",
     "tables/paper_ablations_effects.md",

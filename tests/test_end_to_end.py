@@ -94,7 +94,7 @@ def test_mteb_reads_every_score(first_run: subprocess.CompletedProcess[str], hom
 
 
 def test_the_figure_and_the_table_are_kept(first_run: subprocess.CompletedProcess[str], home: Path):
-    picture = matplotlib.image.imread(home / "results" / "figures" / "speed_vs_score.png")
+    picture = matplotlib.image.imread(home / "results" / "figures" / "starter-speed.png")
     assert picture.shape[1] > 800
     assert "**" in (home / "results" / "tables" / "starter.md").read_text()
 
@@ -140,7 +140,7 @@ def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subproce
     assert all("pca32" in path for path in new)
     assert sweep.stdout.count("forward pass read from the cache") == 2
     assert "sweep pca_dims" in sweep.stdout
-    for name in ("figures/pca_dims.png", "tables/pca_dims.md", "tables/pca_dims.csv"):
+    for name in ("figures/pca_dims.png", "figures/pca_dims-speed.svg", "tables/pca_dims.md", "tables/pca_dims.csv"):
         assert (home / "results" / name).is_file()
     parent = next(run for run in runs(home) if run.data.tags.get("kind") == "sweep")
     children = [run for run in runs(home) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
@@ -222,7 +222,7 @@ def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tm
     )
     assert run.returncode == 0, run.stderr
     assert "not logged: tracking.uri=http://127.0.0.1:9" in run.stdout
-    assert (tmp_path / "results" / "figures" / "speed_vs_score.png").is_file()
+    assert (tmp_path / "results" / "figures" / "custom-speed.png").is_file()
 
 
 def test_offline_with_a_cold_cache_lists_what_is_missing(bench: Cli, tmp_path: Path):

@@ -37,7 +37,7 @@ class Grid:
         """A Markdown table, its notes as paragraphs below it."""
         lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" + "---:|" * (len(self.columns) - 1)]
         for number, row in enumerate(self.rows):
-            texts = [text.replace("|", "\\|") for text in row]
+            texts = [text.replace("|", "\\|").replace("\n", "<br>") for text in row]
             shown = [f"**{text}**" if (number, column) in self.bold else text for column, text in enumerate(texts)]
             lines.append("| " + " | ".join(shown) + " |")
         return "\n".join([*lines, "", "\n\n".join(self.notes), ""])

@@ -1,144 +1,266 @@
-"""Figures, in one style: one colour and marker per model, colour-blind safe, readable in grey."""
+"""Figures of scores: against a swept setting, and in their order."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from m2v_bench.analysis.figures import LABEL_SIZE, add_caption
+from m2v_bench.analysis.style import FAINT, PAPER, STYLE, Look, apart
 
-# Okabe and Ito's palette (2008), told apart by people with any of the common colour blindnesses.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
-_DASHES = ["-", "--", "-.", ":"]
-_STYLE: Any = {
-    "figure.dpi": 150,
-    "savefig.bbox": "tight",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "axes.axisbelow": True,
-}
+_ROW_INCHES = 0.27  # of a figure with a row per model
+_LINE_INCHES = LABEL_SIZE * 1.35 / 72  # of a name's line
+_APART = "compared with"
 
 
-def speed_vs_score(rows: Sequence[Mapping[str, Any]], path: Path, *, caption: str) -> None:
-    """The paper's plot: score against speed, circle area by number of parameters.
+@dataclass(frozen=True)
+class Dot:
+    """One model in a figure.
 
-    Args:
-        rows: per model `label`, `texts_per_second`, `score` (0 to 1), `n_parameters`.
-        path: the PNG to write.
-        caption: small print under the plot: suite, machine, versions.
+    Attributes:
+        label: what it is called there; in a series, the value of the swept setting.
+        score: average score, 0 to 1.
+        look: of its model.
     """
-    rows = [row for row in rows if not math.isnan(row["score"])]
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(7.5, 4.8))
-        taken: list[Any] = []
-        for index, row in enumerate(rows):
-            axes.scatter(
-                row["texts_per_second"],
-                100 * row["score"],
-                s=_area(row),
-                color=_COLOURS[index % len(_COLOURS)],
-                alpha=0.75,
-                edgecolors="black",
-                linewidths=0.8,
-            )
-        axes.set_xscale("log")
-        axes.margins(x=0.22, y=0.25)
-        for row in rows:
-            _place_label(figure, axes, row, taken)
-        axes.set_xlabel("texts per second, one CPU thread (log scale)")
-        axes.set_ylabel("average score")
-        _finish(figure, path, caption)
+
+    label: str
+    score: float
+    look: Look
 
 
-def _area(row: Mapping[str, Any]) -> float:
-    """Area of a model's circle in square points."""
-    return 40 + 40 * float(row["n_parameters"]) / 1e6
+def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
+    """Score of the variants of a sweep against the swept setting, beside reference models.
 
-
-def _place_label(figure: Any, axes: Any, row: Mapping[str, Any], taken: list[Any]) -> None:
-    """Write a model's name above its circle, or where no other name is; `taken` gathers the names' boxes."""
-    radius = math.sqrt(_area(row) / math.pi) + 4
-    places: list[tuple[float, float, str, str]] = [(0, radius, "center", "bottom"), (0, -radius, "center", "top")]
-    places += [(radius, 0, "left", "center"), (-radius, 0, "right", "center")]
-    for x, y, horizontal, vertical in places:
-        label = axes.annotate(
-            f"{row['label']}\n{row['n_parameters'] / 1e6:.1f} M parameters",
-            (row["texts_per_second"], 100 * row["score"]),
-            xytext=(x, y),
-            textcoords="offset points",
-            ha=horizontal,
-            va=vertical,
-            fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )
-        box = label.get_window_extent(figure.canvas.get_renderer())
-        if not any(box.overlaps(other) for other in taken) or (x, y) == places[-1][:2]:
-            taken.append(box)
-            return
-        label.remove()
-
-
-def score_lines(
-    series: Mapping[str, Mapping[str, float]],
-    references: Mapping[str, float],
-    path: Path,
-    *,
-    axis: str,
-    caption: str,
-) -> None:
-    """Score of the variants of a sweep against the swept setting, with reference models as level lines.
+    Along numbers it is a curve per series, the references as level lines; values that are no numbers stand apart at
+    the right, as no line leads to them. Where fewer than two values are numbers, or more than two are none, there is a
+    row per value and no line.
 
     Args:
-        series: per line of variants, the average score (0 to 1) by value of the swept setting, in order.
-        references: average score of the teacher and the baselines, by label.
-        path: the PNG to write.
+        series: per curve, the variants by value of the swept setting, in the order of the sweep.
+        references: the models they are compared with.
         axis: name of the swept setting.
         caption: small print under the plot.
     """
-    names = list(dict.fromkeys(name for points in series.values() for name in points))
-    values = _numbers(names)
-    place: dict[str, float] = dict(zip(names, values if values is not None else range(len(names)), strict=True))
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(7.5, 4.8))
-        for index, (label, points) in enumerate(series.items()):
-            xs, ys = [place[name] for name in points], [100 * y for y in points.values()]
-            axes.plot(
-                xs, ys, marker=_MARKERS[index % len(_MARKERS)], color=_COLOURS[index % len(_COLOURS)], label=label
-            )
-            for x, y in zip(xs, ys, strict=True):
-                axes.annotate(f"{y:.1f}", (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
-        for index, (label, score) in enumerate(references.items(), start=len(series)):
-            colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
-            axes.axhline(100 * score, color=colour, linestyle=dash, label=label)
-        if values is not None:
-            axes.set_xscale("log", base=2)
-        axes.set_xticks(list(place.values()), names)
-        axes.minorticks_off()
-        axes.set_xlabel(axis)
-        axes.set_ylabel("average score")
-        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _finish(figure, path, caption)
+    references = sorted(references, key=lambda dot: dot.look.rank)
+    names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
+    n_numbers = sum(_number(name) is not None for name in names)
+    if n_numbers < 2 or len(names) - n_numbers > 2:
+        return _rows(series, references, axis=axis, caption=caption)
+    return _curves(series, references, names, axis=axis, caption=caption)
 
 
-def _numbers(names: Sequence[str]) -> list[float] | None:
-    """The names as positive numbers, or None when one of them is none."""
+def _number(name: str) -> float | None:
+    """The name as a number that a logarithmic axis can show, or None."""
     try:
-        values = [float(name) for name in names]
+        value = float(name)
     except ValueError:
         return None
-    return values if min(values) > 0 else None
+    return value if 0 < value < math.inf else None
 
 
-def _finish(figure: Any, path: Path, caption: str) -> None:
-    figure.text(0.01, -0.03, caption, fontsize=6.5, color="#555555", ha="left", va="top", wrap=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # no date in the file: the same numbers give the same bytes
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+def _places(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
+    """Where the values stand on an axis of powers of two, and which of them are names."""
+    numbers = {name: value for name in names if (value := _number(name)) is not None}
+    low, high = min(numbers.values()), max(numbers.values())
+    step = max(1.6, (high / low) ** 0.12)
+    words = [name for name in names if name not in numbers]
+    return {**numbers, **{name: high * step ** (place + 1) for place, name in enumerate(words)}}, set(words)
+
+
+def _curves(
+    series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], names: Sequence[str], *, axis: str, caption: str
+) -> Figure:
+    places, words = _places(names)
+    looks = apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
+    lines = sum(len(_wrapped(name)) for name in [*series, *(dot.label for dot in references)])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, max(4.4, 1.3 + lines * _LINE_INCHES)), layout="constrained")
+        axes = figure.subplots()
+        axes.set_xscale("log", base=2)
+        ends = []
+        for (label, dots), look in zip(series.items(), looks, strict=False):
+            known = sorted(dots, key=lambda dot: places[dot.label])
+            _draw_curve(axes, known, look, places, words)
+            if len(series) == 1:
+                _write_scores(axes, known, places)
+            ends.append((label, 100 * known[-1].score, look))
+        for dot, look in zip(references, looks[len(series) :], strict=True):
+            axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
+            ends.append((dot.label, 100 * dot.score, look))
+        axes.set_xticks([places[name] for name in names], [_tick(name) for name in names])
+        axes.minorticks_off()
+        axes.margins(x=0.06, y=0.08)
+        axes.set_xlabel(axis)
+        axes.set_ylabel("average score")
+        add_caption(figure, caption)
+        _name_ends(figure, axes, ends)
+    return figure
+
+
+def _draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
+    """A marker per dot, and a line through those whose values are numbers."""
+    for is_word, dash in ((False, look.dash), (True, "none")):
+        own = [dot for dot in dots if (dot.label in words) == is_word]
+        xs, ys = [places[dot.label] for dot in own], [100 * dot.score for dot in own]
+        axes.plot(xs, ys, linestyle=dash, **look.marking)
+
+
+def _write_scores(axes: Any, dots: Sequence[Dot], places: Mapping[str, float]) -> None:
+    for dot in dots:
+        axes.annotate(
+            f"{100 * dot.score:.1f}", (places[dot.label], 100 * dot.score), (0, 8), textcoords="offset points",
+            ha="center", fontsize=LABEL_SIZE, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
+        )  # fmt: skip
+
+
+def _tick(name: str) -> str:
+    """Thousands as `k`, so that large sizes do not touch."""
+    return f"{int(name) // 1000}k" if name.isdecimal() and int(name) >= 1000 and int(name) % 1000 == 0 else name
+
+
+def _name_ends(figure: Figure, axes: Any, ends: Sequence[tuple[str, float, Look]]) -> None:
+    """Write beside the plot what each line is, at the height where it ends, moved where names would touch.
+
+    Args:
+        figure: which holds the axes.
+        axes: which holds the lines.
+        ends: per line its name, the height of its end and its look.
+    """
+    names = [_wrapped(name) for name, *_ in ends]
+    texts = [
+        axes.annotate(
+            "\n".join(name), (1, y), (14, 0), ("axes fraction", "data"), "offset points",
+            va="center", fontsize=LABEL_SIZE, annotation_clip=False,
+        )
+        for name, (_, y, _) in zip(names, ends, strict=True)
+    ]  # fmt: skip
+    figure.draw_without_rendering()  # the layout now has room for the names
+    heights = [axes.transData.transform((1, y))[1] for _, y, _ in ends]
+    sizes = [_LINE_INCHES * figure.dpi * len(name) for name in names]
+    frame = axes.get_window_extent()
+    placed = spread(heights, sizes, frame.y0, frame.y1)
+    for text, (_, _, look), at, wanted in zip(texts, ends, heights, placed, strict=True):
+        shift = (wanted - at) * 72 / figure.dpi
+        text.set_position((14, shift))
+        axes.annotate(
+            "", (1, text.xy[1]), (12, shift), ("axes fraction", "data"), "offset points", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": look.colour, "linestyle": look.dash, "linewidth": 1.4,
+                        "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+
+
+def _wrapped(name: str) -> list[str]:
+    return textwrap.wrap(name, 26, break_long_words=False) or [""]
+
+
+def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:
+    """Middles of stacked boxes, as near to where they are wanted as they can be without touching.
+
+    Args:
+        wanted: where each box would be in the middle.
+        sizes: their heights.
+        low, high: between which they stay, where they fit.
+    """
+    groups: list[tuple[list[int], float]] = []  # boxes that touch, lowest first, and the lower end of the lowest
+    for index in sorted(range(len(wanted)), key=lambda each: wanted[each]):
+        members: list[int] = []
+        start = -math.inf
+        groups.append(([index], wanted[index] - sizes[index] / 2))
+        while groups and (not members or groups[-1][1] + sum(sizes[each] for each in groups[-1][0]) > start):
+            members = [*groups.pop()[0], *members]
+            height = sum(sizes[each] for each in members)
+            below = [sum(sizes[each] for each in members[:place]) for place in range(len(members))]
+            middle = sum(
+                wanted[each] - sizes[each] / 2 - rest for each, rest in zip(members, below, strict=True)
+            ) / len(members)
+            start = max(low, min(middle, high - height))
+        groups.append((members, start))
+    middles = [0.0] * len(wanted)
+    for members, start in groups:
+        for place, each in enumerate(members):
+            middles[each] = start + sum(sizes[other] for other in members[:place]) + sizes[each] / 2
+    return middles
+
+
+def _rows(
+    series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str, by_score: bool = False
+) -> Figure:
+    """A row per value of the setting and one per reference model, a dot at the score of each."""
+    names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
+    shown, keys = _told_apart(series, names)
+    rows = [(name, [dot for dots in shown.values() for dot in dots if dot.label == name]) for name in names]
+    if by_score:
+        rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
+    elif references:
+        rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
+    ticks = [textwrap.wrap(_tick(name), 38) for name, _ in rows]
+    row = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 1.5 + row * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
+        axes = figure.subplots()
+        for place, (_, dots) in enumerate(rows):
+            for dot in dots:
+                axes.plot([100 * dot.score], [place], linestyle="none", **dot.look.marking)
+            if len(dots) == 1:
+                axes.annotate(
+                    f"{100 * dots[0].score:.1f}", (100 * dots[0].score, place), (8, 0), textcoords="offset points",
+                    va="center_baseline", fontsize=LABEL_SIZE,
+                )  # fmt: skip
+        axes.set_yticks(range(len(rows)), ["\n".join(lines) for lines in ticks])
+        for tick, (name, dots) in zip(axes.get_yticklabels(), rows, strict=True):
+            if name == _APART and not dots:
+                tick.set_color(FAINT)
+                tick.set_fontsize(LABEL_SIZE)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.12)
+        axes.set_xlabel("average score")
+        if axis:
+            axes.set_title(f"distilled, by {axis}", loc="left", fontsize=10)
+        if keys:
+            handles = [
+                axes.plot([], [], linestyle="none", label=name, **look.marking)[0] for name, look in keys.items()
+            ]
+            figure.legend(handles=handles, loc="outside upper left", frameon=False, fontsize=LABEL_SIZE)
+        add_caption(figure, caption)
+    return figure
+
+
+def _told_apart(
+    series: Mapping[str, Sequence[Dot]], names: Sequence[str]
+) -> tuple[dict[str, list[Dot]], dict[str, Look]]:
+    """The dots, so that those of a row differ, and what a legend says of each series; nothing of a single one."""
+    shown = {label: list(dots) for label, dots in series.items()}
+    if len(series) == 1:
+        return shown, {}
+    rows = [[dot.look for dots in series.values() for dot in dots if dot.label == name] for name in names]
+    if any(len(set(row)) < len(row) for row in rows):
+        looks = apart(dots[0].look for dots in series.values())
+        shown = {
+            label: [replace(dot, look=look) for dot in dots]
+            for (label, dots), look in zip(shown.items(), looks, strict=True)
+        }
+    # where a colour tells of the row, it says nothing of the series
+    keys = {
+        label: dots[0].look if len({dot.look for dot in dots}) == 1 else replace(dots[0].look, colour=FAINT)
+        for label, dots in shown.items()
+    }
+    return shown, keys
+
+
+def ranked(dots: Sequence[Dot], references: Sequence[Dot], *, caption: str, at_most: int = 40) -> Figure:
+    """The models of a sweep over several settings in the order of their scores, a row each.
+
+    Args:
+        dots: the variants.
+        references: the models they are compared with.
+        caption: small print under the plot.
+        at_most: how many of the variants are shown, the best ones.
+    """
+    best = sorted(dots, key=lambda dot: -dot.score)[:at_most]
+    left = f"\nthe {at_most} best of {len(dots)} variants" if len(dots) > at_most else ""
+    return _rows({"": best}, references, axis="", caption=caption + left, by_score=True)

@@ -13,7 +13,7 @@ from mlflow.pyfunc.model import PythonModel
 from omegaconf import DictConfig, OmegaConf
 
 from m2v_bench import __version__
-from m2v_bench.analysis.report import record_table
+from m2v_bench.analysis.summary import record_table
 from m2v_bench.cache import file_sha256
 from m2v_bench.config import TrackingConfig, flat_settings
 from m2v_bench.jobs import ERROR, RECORD, TRACEBACK, read_record
@@ -35,6 +35,7 @@ _ARTIFACTS = {
     "table.md": "tables",
     "scores.csv": "tables",
     "speed_vs_score.png": "figures",
+    "speed_vs_score.svg": "figures",
 }
 
 

@@ -1,34 +1,186 @@
+"""Figures: the same bytes each time, no line where there is none, nothing written over anything else."""
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
-from m2v_bench.analysis.plots import score_lines, speed_vs_score
+from m2v_bench.analysis.figures import save
+from m2v_bench.analysis.pareto import Point, speed_figure, undominated
+from m2v_bench.analysis.plots import Dot, ranked, score_figure, spread
+from m2v_bench.analysis.style import look
 
-ROWS = [
-    {"label": "a", "texts_per_second": 10.0, "score": 0.6, "n_parameters": 2e7},
-    {"label": "b", "texts_per_second": 9000.0, "score": 0.5, "n_parameters": 7e6},
-    {"label": "c", "texts_per_second": 9500.0, "score": 0.505, "n_parameters": 7e6},
-    {"label": "none", "texts_per_second": 5.0, "score": float("nan"), "n_parameters": 7e6},
-]
+TEACHER = look("sentence-transformers/all-MiniLM-L6-v2", "transformer")
+GLOVE, WORDLLAMA = look("stanford/glove.6B.50d"), look("dleemiller/wordllama-l2-supercat-256")
+REFERENCES = [Dot("GloVe 6B 50d", 0.51, GLOVE), Dot("WordLlama 256", 0.592, WORDLLAMA)]
+REFERENCES.append(Dot("all-MiniLM-L6-v2", 0.66, TEACHER))
+CAPTION = (
+    "suite starter (9 tasks); average over tasks (micro); main scores x 100, (n/N tasks); dialect m2v-0.7; seed 42"
+)
+LONG = [f"['{name}WordSim', 'SimLex999WordSim', 'WordSim353WordSim']" for name in ("MEN", "RareWord")]
+WEIGHTINGS = ("none", "zipf_log", "sif", "sif_counts", "idf")
 
 
-def test_the_same_numbers_give_the_same_bytes_and_others_do_not(tmp_path: Path):
-    for name, rows in (("one", ROWS), ("two", ROWS), ("other", ROWS[:2])):
-        speed_vs_score(rows, tmp_path / f"{name}.png", caption="suite x")
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "other.png").read_bytes()
-    picture = matplotlib.image.imread(tmp_path / "one.png")
-    assert picture.shape[1] > 800
+def variant(weighting: str = "sif", embeddings: str = "output") -> Any:
+    return look("m", "static", {"weighting": weighting, "vocabulary": "model", "embeddings": embeddings})
+
+
+def curve(values: list[str], weighting: str = "sif", embeddings: str = "output", start: float = 0.45) -> list[Dot]:
+    return [Dot(value, start + 0.02 * place, variant(weighting, embeddings)) for place, value in enumerate(values)]
+
+
+def sizes(sweep: int = 6) -> list[Point]:
+    """The PCA sizes of a sweep beside three models."""
+    points = [Point("all-MiniLM-L6-v2", TEACHER, 0.657, 35, 22_713_216)]
+    points += [Point("GloVe 6B 50d", GLOVE, 0.514, 9000, 20_000_000)]
+    points += [Point("WordLlama 256", WORDLLAMA, 0.592, 11000, 8_192_000)]
+    for place, dims in enumerate((16, 32, 64, 128, 256, 384)[:sweep]):
+        points.append(Point(f"M2V {dims}d", variant(), 0.5 + 0.02 * place, 12500 - 900 * place, 29525 * dims, own=True))
+    return points
+
+
+def figures() -> dict[str, Figure]:
+    dims = ["16", "32", "64", "128", "256", "384"]
+    names = ["all-MiniLM-L6-v2", "paraphrase-MiniLM-L3-v2", "bge-small-en-v1.5-int8-derived"]
+    several = {
+        f"weighting={name}, embeddings={each}": curve([*dims, "none"], name, each, 0.4 + 0.013 * place)
+        for place, (name, each) in enumerate(itertools.product(WEIGHTINGS, ("output", "input")))
+    }
+    return {
+        "curve": score_figure({"M2V sif": curve(dims)}, REFERENCES, axis="pca.dims", caption=CAPTION),
+        "curves": score_figure(several, REFERENCES, axis="pca.dims", caption=CAPTION),
+        "rows": score_figure({"": curve(names)}, REFERENCES, axis="base_model.name", caption=CAPTION),
+        "long": score_figure({"": curve(LONG)}, REFERENCES, axis="suite.tasks", caption=CAPTION),
+        "ranked": ranked([*curve(dims), *curve(names, "none")], REFERENCES, caption=CAPTION),
+        "speed": speed_figure(sizes(), caption=CAPTION),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, Figure]:
+    return figures()
+
+
+KINDS = ("curve", "curves", "rows", "long", "ranked", "speed")
+
+
+def test_the_same_numbers_give_the_same_bytes_in_any_process_and_others_do_not(tmp_path: Path):
+    files = [path for name, figure in figures().items() for path in save(figure, tmp_path / f"a.b {name}")]
+    assert {path.suffix for path in files} == {".svg", ".png"}
+    assert len(files) == 12
+    here = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    code = f"""
+import hashlib
+from pathlib import Path
+from m2v_bench.analysis.figures import save
+from tests.analysis.test_plots import figures
+for name, figure in figures().items():
+    for path in save(figure, Path({str(tmp_path)!r}, "again " + name)):
+        print(hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert there.stdout.split() == here
+    other, _ = save(speed_figure(sizes(5), caption=CAPTION), tmp_path / "other")
+    assert hashlib.sha256(other.read_bytes()).hexdigest() not in here
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_figure_is_vector_and_pixels_of_the_same_shape(drawn: dict[str, Figure], kind: str, tmp_path: Path):
+    vector, png = save(drawn[kind], tmp_path / kind)
+    picture, root = matplotlib.image.imread(png), ET.parse(vector).getroot()
+    width, height = (float(root.attrib[name].removesuffix("pt")) for name in ("width", "height"))
+    assert picture.shape[1] == 1120
+    assert picture.shape[0] / picture.shape[1] == pytest.approx(height / width, rel=0.01)
     assert np.ptp(picture[..., :3]) > 0.9
+    words = " ".join("".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "GloVe 6B 50d" in words
+    assert "main scores x 100" in words
 
 
-def test_a_sweep_is_drawn_along_numbers_and_along_names(tmp_path: Path):
-    several = {"a": {"16": 0.3, "256": 0.5}, "b": {"16": 0.2, "64": 0.4}}
-    for name, series in (
-        ("numbers", several),
-        ("names", {"a": {"none": 0.3, "sif": 0.5}}),
-        ("zero", {"a": {"0": 0.1}}),
-    ):
-        score_lines(series, {"teacher": 0.6}, tmp_path / f"{name}.png", axis="x", caption="c")
-        assert matplotlib.image.imread(tmp_path / f"{name}.png").shape[1] > 800
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_lies_over_another_or_is_cut_off(drawn: dict[str, Figure], kind: str):
+    figure = drawn[kind]
+    figure.draw_without_rendering()
+    texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible() and text.get_text().strip()]
+    # tick labels outside the axes' limits are there and not drawn
+    frame = figure.axes[0].get_window_extent()
+    boxes = []
+    for text in texts:
+        box = text.get_window_extent()
+        ticks = [*figure.axes[0].get_xticklabels(which="both"), *figure.axes[0].get_yticklabels(which="both")]
+        middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+        hidden = text in ticks and not (
+            frame.x0 - 1 <= middle[0] <= frame.x1 + 1 or frame.y0 - 1 <= middle[1] <= frame.y1 + 1
+        )
+        if not hidden:
+            boxes.append((text.get_text(), box))
+    whole = figure.bbox
+    for text, box in boxes:
+        assert box.x0 >= whole.x0 - 1 and box.x1 <= whole.x1 + 1, f"{text} is cut"
+        assert box.y0 >= whole.y0 - 1 and box.y1 <= whole.y1 + 1, f"{text} is cut"
+    for (one, a), (two, b) in itertools.combinations(boxes, 2):
+        width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(width, height) < 1.5, f"{one} and {two}"
+
+
+def lines(figure: Figure) -> list[Any]:
+    """The lines that join points."""
+    return [line for line in figure.axes[0].lines if line.get_linestyle() != "None" and len(line.get_xdata()) > 1]
+
+
+def test_no_line_joins_what_has_no_order(drawn: dict[str, Figure]):
+    assert not lines(drawn["rows"])
+    assert not lines(drawn["ranked"])
+    assert not lines(score_figure({"": curve(["0", "none"])}, [], axis="x", caption=""))
+    numbers = score_figure({"": curve(["16", "none", "32"])}, [], axis="pca.dims", caption="")
+    (line,) = lines(numbers)
+    assert list(line.get_xdata()) == [16, 32]
+
+
+def test_a_circles_area_is_its_models_number_of_parameters(drawn: dict[str, Figure]):
+    scattered = drawn["speed"].axes[0].collections
+    areas = sorted({round(float(each.get_sizes()[0]), 6) for each in scattered if len(each.get_offsets())})
+    parameters = sorted(point.n_parameters for point in sizes())
+    np.testing.assert_allclose(np.array(areas) / areas[-1], np.array(parameters) / parameters[-1], rtol=1e-6)
+
+
+def test_the_line_of_domination_goes_through_what_no_other_dominates(drawn: dict[str, Figure]):
+    points = sizes()
+    best = {point.label for point in undominated(points)}
+    assert best == {"all-MiniLM-L6-v2", "M2V 384d", "WordLlama 256", "M2V 32d", "M2V 16d"}
+    line = next(line for line in drawn["speed"].axes[0].lines if line.get_gid() == "domination")
+    corners = set(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    assert {(p.texts_per_second, 100 * p.score) for p in points if p.label in best} <= corners
+    for point in points:
+        beyond = [other for other in points if other.label in best and other.texts_per_second >= point.texts_per_second]
+        assert (point.label in best) == (not any(other.score > point.score for other in beyond if other != point))
+
+
+def test_equals_do_not_dominate_each_other():
+    twins = [Point(name, TEACHER, 0.5, 10.0, 1) for name in "ab"]
+    slower = Point("c", TEACHER, 0.5, 9.0, 1)
+    assert [point.label for point in undominated([slower, *twins])] == ["a", "b"]
+
+
+def test_one_model_and_one_without_a_score_can_be_drawn(tmp_path: Path):
+    nothing = Point("nothing", GLOVE, float("nan"), 5.0, 7_000_000)
+    save(speed_figure([Point("a", TEACHER, 0.6, 10.0, 20_000_000), nothing], caption=""), tmp_path / "one")
+    assert "nothing" not in (tmp_path / "one.svg").read_text()
+
+
+def test_names_stay_near_without_touching():
+    placed = spread([0.0, 1.0, 2.0, 50.0], [4.0, 4.0, 4.0, 4.0], -100, 100)
+    assert placed == [-3.0, 1.0, 5.0, 50.0]
+    assert spread([0.0, 1.0], [4.0, 4.0], 0, 100) == [2.0, 6.0]
+    assert spread([99.0, 99.0], [4.0, 4.0], 0, 100) == [94.0, 98.0]
+    assert spread([5.0, 1.0], [1.0, 1.0], 0, 100) == [5.0, 1.0]

@@ -4,10 +4,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from m2v_bench.analysis.report import report_sweep
+from m2v_bench.analysis.report_tables import speed_grid
 from m2v_bench.analysis.samples import Samples, write_samples
 from m2v_bench.analysis.signature import signature
+from m2v_bench.analysis.summary import summarise
+from m2v_bench.analysis.sweep_figures import draw, short_labels
 from m2v_bench.cache import write_json
 
 
@@ -48,29 +53,86 @@ def test_models_of_the_same_label_and_another_revision_are_told_apart(tmp_path: 
     assert scores(tmp_path) == {"a r1": 0.5, "a r2": 0.7, "teacher": 0.6}
 
 
-def test_a_second_swept_setting_is_a_line_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    drawn: dict[str, Any] = {}
-    monkeypatch.setattr(
-        "m2v_bench.analysis.report.score_lines", lambda series, references, path, **_: drawn.update(series)
-    )
+def words(figure: Figure) -> list[str]:
+    return [text.get_text().replace("\n", " ") for text in figure.findobj(Text) if text.get_text()]
+
+
+def test_a_second_swept_setting_is_a_line_of_its_own():
     jobs = [
         record(f"{dims} {name}", f"{dims}{name}", score, 0.9, **{"pca.dims": dims, "weighting.name": name})
         for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.2), ("sif", 16, 0.3), ("sif", 32, 0.4))
     ]
-    report_sweep(jobs, tmp_path, name="x", axis="pca.dims")
-    assert drawn == {"weighting.name=none": {"16": 0.1, "32": 0.2}, "weighting.name=sif": {"16": 0.3, "32": 0.4}}
+    figure = draw(summarise(jobs), "pca.dims")[""]
+    drawn = {tuple(line.get_xdata()): [] for line in figure.axes[0].lines}
+    for line in figure.axes[0].lines:
+        drawn[tuple(line.get_xdata())].append([round(float(y), 6) for y in line.get_ydata()])
+    assert drawn[16, 32] == [[10, 20], [30, 40]]
+    assert {"weighting=none", "weighting=sif", "teacher"} <= set(words(figure))
 
 
 @pytest.mark.parametrize(("second", "ticks"), [("y/b-int8", {"a", "b-int8-derived"}), ("y/a", {"x/a", "y/a"})])
-def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, ticks: set[str]
-):
-    drawn: dict[str, Any] = {}
-    monkeypatch.setattr("m2v_bench.analysis.report.score_lines", lambda series, *_, **__: drawn.update(series))
+def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(second: str, ticks: set[str]):
     jobs = [record(name, name, 0.5, 0.6, **{"base_model.name": name}) for name in ("x/a", second)]
     jobs[1]["variant"]["base_model"] = jobs[1]["variant"]["base_model"].replace("int8", "int8-derived")
-    report_sweep(jobs, tmp_path, name="x", axis="base_model.name")
-    assert set(drawn["distilled"]) == ticks
+    figure = draw(summarise(jobs), "base_model.name")[""]
+    assert ticks == {label.get_text() for label in figure.axes[0].get_yticklabels()} - {"compared with", "teacher"}
+
+
+def test_a_sweep_over_several_settings_is_drawn_in_the_order_of_scores():
+    jobs = [
+        record(f"M2V a {dims}d {name}", f"{dims}{name}", score, 0.35, **{"pca.dims": dims, "weighting.name": name})
+        for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.4), ("sif", 16, 0.3), ("sif", 32, 0.2))
+    ]
+    figure = draw(summarise(jobs), None)[""]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["M2V 32d none", "teacher", "M2V 16d sif", "M2V 32d sif", "M2V 16d none"]
+
+
+def with_speed(job: dict[str, Any], machine: str, **rates: float) -> dict[str, Any]:
+    job["speed"] = [
+        {
+            **{"label": label, "texts_per_second": rate, "slowest": rate / 2, "fastest": 2 * rate, "texts": 9},
+            **{"n_parameters": 10**6, "bytes_on_disk": 10**6, "mean_characters": 5.0},
+            "hardware": {"processor": machine, "cores": 2, "system": "Linux"},
+        }
+        for label, rate in rates.items()
+    ]
+    return job
+
+
+def test_speeds_of_one_machine_are_drawn_and_others_are_left_out_and_told():
+    jobs = [
+        with_speed(record("M2V 16d", "r1", 0.5, 0.9, **{"pca.dims": 16}), "one", **{"M2V 16d": 900, "teacher": 5}),
+        with_speed(record("M2V 32d", "r2", 0.4, 0.9, **{"pca.dims": 32}), "one", **{"M2V 32d": 800, "teacher": 6}),
+        with_speed(record("M2V 64d", "r3", 0.6, 0.9, **{"pca.dims": 64}), "other", **{"M2V 64d": 9999}),
+    ]
+    summary = summarise(jobs)
+    grid = speed_grid(summary)
+    assert grid is not None
+    assert [row[0] for row in grid.rows] == ["M2V 16d", "M2V 32d", "teacher"]
+    assert [row[-1] for row in grid.rows] == ["no", "yes", "no"]
+    assert "1 models were measured elsewhere" in " ".join(grid.notes)
+    told = words(draw(summary, "pca.dims")["-speed"])
+    assert {"M2V 16d", "M2V 32d", "teacher"} <= set(told)
+    assert "M2V 64d" not in told
+    assert any("1 models measured elsewhere are not shown" in each for each in told)
+
+
+def test_a_sweep_leaves_figures_and_takes_away_what_is_no_longer_true(tmp_path: Path):
+    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca.dims": dims}) for dims in (16, 32)]
+    measured = [with_speed(dict(job), "one", **{job["label"]: 10}) for job in jobs]
+    files = report_sweep(measured, tmp_path, name="x", axis=None)
+    ends = ("x-speed.png", "x-speed.svg", "x.png", "x.svg")
+    assert sorted(path.name for path, kind in files.items() if kind == "figures") == list(ends)
+    report_sweep(jobs, tmp_path, name="x", axis=None)
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == list(ends[2:])
+
+
+def test_short_labels_say_what_differs():
+    labels = ["M2V all-MiniLM-L6-v2 256d sif", "M2V all-MiniLM-L6-v2 no PCA sif"]
+    assert list(short_labels(labels).values()) == ["M2V 256d", "M2V no PCA"]
+    assert short_labels(labels[:1]) == {labels[0]: labels[0]}
+    assert list(short_labels(["M2V a b", "M2V a"]).values()) == ["M2V a b", "M2V a"]
 
 
 def test_a_sweeps_signature_names_all_that_was_swept(tmp_path: Path):

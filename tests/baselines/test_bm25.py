@@ -101,6 +101,6 @@ def test_a_run_shows_it_with_what_it_cannot_do(bench, tmp_path: Path):
     assert "(1/2)" in next(line for line in run.stdout.splitlines() if "│ BM25" in line)
     (record,) = (tmp_path / "results" / "runs").glob("*/record.json")
     assert len(json.loads(record.read_text())["scores"]) == 4
-    assert (tmp_path / "results" / "figures" / "speed_vs_score.png").is_file()
+    assert (tmp_path / "results" / "figures" / "custom-speed.png").is_file()
     bars = [line for line in run.stderr.replace("\r", "\n").splitlines() if "|" in line]
     assert not [bar for bar in bars if not bar.startswith("forward pass")]  # its package's own are off

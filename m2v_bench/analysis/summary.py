@@ -1,0 +1,188 @@
+"""The records of a run or a sweep, put together: one table, what it can be drawn along, and speed beside score."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from m2v_bench.analysis.grid import Grid
+from m2v_bench.analysis.marks import daggers
+from m2v_bench.analysis.paired import complete
+from m2v_bench.analysis.samples import Samples
+from m2v_bench.analysis.signature import merged
+from m2v_bench.analysis.stored import read_task_samples, stored_models
+from m2v_bench.analysis.style import Look, look
+from m2v_bench.analysis.sweeps import Record
+from m2v_bench.analysis.tables import AVERAGE, ScoreTable, score_table, to_grid
+from m2v_bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the jobs of a sweep, or one run, say together.
+
+    Attributes:
+        records: of the jobs, in the order of the sweep.
+        changed: the settings that differ between the jobs.
+        rows: a row per model and task, under labels that are unique: the distilled models first.
+        students: the label of each job's distilled model.
+        table: models x task types.
+        signature: what the numbers are numbers of.
+        looks: of the models, by label.
+        speeds: the speed records that compare, by label: all of one machine and the same texts.
+        n_elsewhere: how many models were measured on another machine or other texts, and are left out of `speeds`.
+    """
+
+    records: Sequence[Record]
+    changed: Sequence[str]
+    rows: pd.DataFrame
+    students: Sequence[str]
+    table: ScoreTable
+    signature: str
+    looks: Mapping[str, Look]
+    speeds: Mapping[str, Mapping[str, Any]]
+    n_elsewhere: int
+
+    @property
+    def aggregation(self) -> str:
+        """How averages are made."""
+        return _aggregation(self.records[0])
+
+    @property
+    def plotted(self) -> str:
+        """What a plot says it is of, more where it cannot be over all tasks."""
+        table = self.table
+        n_all = table.cells[table.labels[0], AVERAGE].n_all
+        some = f"; plotted over the {table.n_common} of {n_all} tasks that all models have"
+        return self.signature + some * (table.n_common != n_all)
+
+    @property
+    def references(self) -> list[str]:
+        """The labels of the models that were not distilled here and can be plotted."""
+        return [
+            label
+            for label in self.table.labels
+            if label not in self.students and not math.isnan(self.table.common.get(label, math.nan))
+        ]
+
+
+def record_rows(record: Record) -> pd.DataFrame:
+    """A row per model and task of one run."""
+    return pd.DataFrame(record["scores"]).assign(teacher=record["teacher"])
+
+
+def record_table(record: Record) -> ScoreTable:
+    """The table of one run."""
+    return score_table(record_rows(record), _aggregation(record))
+
+
+def _aggregation(record: Record) -> str:
+    return str(record["settings"].get("suite.aggregation", "micro"))
+
+
+def summarise(records: Sequence[Record]) -> Summary:
+    """Put the records of a sweep's jobs, or that of one run, together.
+
+    Args:
+        records: one or more, in the order of the sweep.
+    """
+    changed = [
+        key
+        for key in records[0]["settings"]
+        if len({str(each["settings"].get(key)) for each in records}) > 1
+        and not key.startswith("baselines.")  # they are rows of their own and change no other
+    ]
+    rows, labels = _rows(records, changed)
+    students = [labels[number, record["label"]] for number, record in enumerate(records)]
+    variants = dict(zip(students, (record["variant"] for record in records), strict=True))
+    owners = rows.drop_duplicates("label")
+    looks = {
+        row.label: look(str(row.model), str(row.kind), variants.get(str(row.label))) for row in owners.itertuples()
+    }
+    speeds, n_elsewhere = _speeds(records, labels)
+    return Summary(
+        records=records,
+        changed=changed,
+        rows=rows,
+        students=students,
+        table=score_table(rows, _aggregation(records[0])),
+        signature=merged(each["signature"] for each in records),
+        looks=looks,
+        speeds=speeds,
+        n_elsewhere=n_elsewhere,
+    )
+
+
+# Settings that give other scores to every model, and not only to the distilled one.
+_COMMON_SETTINGS = ("seed", "suite.", "hub_dir")
+
+
+def _rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFrame, dict[tuple[int, str], str]]:
+    """The rows of all jobs under labels that are unique, and these by job and by the label in its record.
+
+    The distilled models come first, in the order of the sweep, then those they are compared with.
+    """
+    parts = []
+    for number, record in enumerate(records):
+        settings = record["settings"]
+        suffix = "".join(f" {key}={settings[key]}" for key in changed if key.startswith(_COMMON_SETTINGS))
+        rows = record_rows(record)
+        rows["student"] = rows["label"] == record["label"]
+        rows["origin"] = [(number, label) for label in rows["label"]]
+        rows["label"] += suffix
+        rows["seed"] = settings["seed"]
+        rows["teacher"] = None if record["teacher"] is None else record["teacher"] + suffix
+        parts.append(rows)
+    rows = pd.concat(parts)
+    # two base models may share their last name, and then their label
+    identities = rows.groupby("label")["revision"].nunique()
+    shared = rows["label"].isin(identities.index[identities > 1])
+    rows.loc[shared, "label"] += " " + rows.loc[shared, "revision"].str[:6]
+    labels = dict(zip(rows["origin"], rows["label"], strict=True))
+    rows = rows.sort_values("student", ascending=False, kind="stable").drop(columns=["student", "origin"])
+    return rows.drop_duplicates(["label", "task"]), labels
+
+
+def _speeds(
+    records: Sequence[Record], labels: Mapping[tuple[int, str], str]
+) -> tuple[dict[str, Mapping[str, Any]], int]:
+    """The speed records of the machine and the texts that most models were measured with, and how many others."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for number, record in enumerate(records):
+        for speed in record.get("speed", []):
+            found.setdefault(labels.get((number, speed["label"]), speed["label"]), speed)
+    measured = {
+        label: json.dumps([speed["hardware"], speed["texts"], speed["mean_characters"]], sort_keys=True)
+        for label, speed in found.items()
+    }
+    if not found:
+        return {}, 0
+    ((most, n),) = Counter(measured.values()).most_common(1)
+    return {label: speed for label, speed in found.items() if measured[label] == most}, len(found) - n
+
+
+def sweep_grid(summary: Summary, results_dir: Path, *, title: str) -> Grid:
+    """The table of a sweep, with daggers where the samples in `results_dir` tell what chance may explain."""
+    marks, notes = _daggers(summary, results_dir)
+    return to_grid(summary.table, title=title, signature=summary.signature, marks=marks, notes=notes)
+
+
+def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], list[str]]:
+    """What chance may explain, corrected over all models of the sweep; a sweep's table never fails for it."""
+    try:
+        stored = stored_models(results_dir)
+    except BenchError as error:
+        return {}, [f"not tested for chance: {error}"]
+    owners = {row.label: (row.model, row.revision, row.seed) for row in summary.rows.itertuples()}
+
+    def read(label: str, task: str) -> Mapping[str, Samples] | None:
+        own = [each for each in stored if (each.name, each.revision, each.variant.get("seed", 42)) == owners[label]]
+        samples = read_task_samples(own[0], task, results_dir) if len(own) == 1 else None
+        return complete(samples, list(samples)) if samples else None
+
+    return daggers(summary.rows, summary.table, summary.aggregation, read)
