@@ -51,11 +51,11 @@ bench-distill: $(call stamp,test)  ## time and memory of a distillation beside m
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
 	$(PY) -m tests.launchers
 
-bench-speed: $(call stamp,test)  ## speed, start and memory of the default models beside other libraries
-	$(PY) -m m2v_bench.cli speed $(ARGS)
+bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
+	$(PY) -m tests.bench_encode $(ARGS)
 
-readme:  ## put the numbers of the result files into the README
-	$(PYTHON) tests/quote.py
+readme:  ## put the numbers of the result files into the README and the pages of experiments/
+	$(PYTHON) tests/quote.py $(ARGS)
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db

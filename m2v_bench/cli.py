@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_track(verbs)
     _add_search(verbs)
     _add_speed(verbs)
+    _add_ablations(verbs)
+    _add_fidelity(verbs)
+    _add_reproduce(verbs)
     return parser
 
 
@@ -108,7 +111,7 @@ def _add_compare(verbs: _Verbs) -> None:
     compare.add_argument(
         "models", nargs="+", metavar="MODEL", help="run folder, name or label or part of one, or name@revision/variant"
     )
-    compare.add_argument("--results", default="results", type=Path, metavar="DIR", help="where runs wrote (results)")
+    _add_results(compare)
     compare.add_argument(
         "--tasks", action="append", default=[], metavar="TASK", help="compare on this task alone; repeatable"
     )
@@ -131,6 +134,91 @@ def _compare(arguments: argparse.Namespace) -> None:
         confidence=arguments.confidence,
     )
     _show(grid, arguments.format)
+
+
+def _add_ablations(verbs: _Verbs) -> None:
+    ablations = verbs.add_parser(
+        "ablations", help="main effects and interactions in a factorial sweep; findings tested"
+    )
+    ablations.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or its folder")
+    _add_results(ablations)
+    _add_format(ablations)
+    ablations.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draws (42)")
+    ablations.set_defaults(run=_ablations)
+
+
+def _ablations(arguments: argparse.Namespace) -> None:
+    from m2v_bench.analysis.ablations import ablations, write
+    from m2v_bench.analysis.sweeps import sweep_folder
+
+    found = ablations(arguments.sweep, arguments.results, seed=arguments.seed)
+    for grid in found.grids.values():
+        _show(grid, arguments.format)
+    for path in write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.results):
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _add_fidelity(verbs: _Verbs) -> None:
+    fidelity = verbs.add_parser("fidelity", help="how much of their teacher's geometry the models of runs keep")
+    fidelity.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run or sweep, or name of a sweep")
+    fidelity.add_argument(
+        "--texts", required=True, metavar="FILE", help="a .txt file with one text a line, .csv, .parquet, or a dataset"
+    )
+    fidelity.add_argument("--column", default="text", metavar="NAME", help="of the texts (text)")
+    fidelity.add_argument("--most", default=20_000, type=int, metavar="N", help="distinct texts to compare on (20000)")
+    fidelity.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draw of texts (42)")
+    fidelity.add_argument("--name", default="fidelity", help="of the table in results_dir/tables (fidelity)")
+    _add_results(fidelity)
+    _add_format(fidelity)
+    fidelity.set_defaults(run=_fidelity)
+
+
+def _fidelity(arguments: argparse.Namespace) -> None:
+    from m2v_bench.fidelity import fidelity
+
+    grid = fidelity(
+        arguments.runs,
+        arguments.results,
+        texts=arguments.texts,
+        column=arguments.column,
+        most=arguments.most,
+        seed=arguments.seed,
+    )
+    _show(grid, arguments.format)
+    for path in grid.write(arguments.results / "tables", arguments.name):
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _add_reproduce(verbs: _Verbs) -> None:
+    from m2v_bench.reproduce import ITEMS
+
+    reproduce = verbs.add_parser("reproduce", help="run an item of the paper on what can be had here")
+    reproduce.add_argument("item", choices=ITEMS, help="which")
+    reproduce.add_argument("words", nargs="*", metavar="SETTING=VALUE", help="as of a run: launcher=joblib")
+    reproduce.add_argument("--hub-dir", metavar="FOLDER", help="dataset repositories, instead of the hub")
+    reproduce.add_argument("--data-dir", metavar="FOLDER", help="the WordSim, PEARL and classification sets")
+    reproduce.add_argument("--corpus", metavar="FILE", help="texts that sif_counts and idf count tokens in")
+    reproduce.add_argument("--dry-run", action="store_true", help="show what would be computed")
+    reproduce.set_defaults(run=_reproduce)
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from m2v_bench.reproduce import reproduce
+
+    reproduce(
+        arguments.item,
+        hub_dir=arguments.hub_dir,
+        data_dir=arguments.data_dir,
+        corpus=arguments.corpus,
+        words=arguments.words,
+        dry_run=arguments.dry_run,
+    )
+
+
+def _add_results(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--results", default="results", type=Path, metavar="DIR", help="results_dir of the runs (results)"
+    )
 
 
 def _add_bundle(verbs: _Verbs) -> None:
@@ -241,7 +329,7 @@ def _table(arguments: argparse.Namespace) -> None:
 def _add_report(verbs: _Verbs) -> None:
     report = verbs.add_parser("report", help="one page of a sweep or a run: tables, figures, cost, failures, commands")
     report.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or a run, in the results; or its folder")
-    report.add_argument("--results", default="results", type=Path, metavar="DIR", help="where runs wrote (results)")
+    _add_results(report)
     report.add_argument("--out", type=Path, metavar="FILE", help="the HTML page (DIR/reports/SWEEP.html)")
     report.set_defaults(run=_report)
 

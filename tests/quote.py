@@ -1,16 +1,19 @@
-"""Put into the README what runs wrote.
+"""Put into the README and the pages of experiments/ what runs wrote, and what the authors published.
 
-    python tests/quote.py
+    python tests/quote.py [RESULTS_DIR]
 
-Copies the files that the README shows from where runs write them to results/readme/, which alone is kept in the
-repository, so that somebody's own run changes nothing that the README says.
+Copies the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, which
+alone is kept in the repository, so that somebody's own run changes nothing that the documents say.
 
-A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON).
+A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
+of `<!-- published/TABLE -->` by that table of m2v_bench/published/tables.toml.
 """
 
 import json
 import re
 import shutil
+import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -23,13 +26,56 @@ SOURCES = (
     "bench/distill.md",
     "bench/launchers.md",
     "speed/benchmark/speed.md",
+    "bench/encode.md",
     "figures/starter-speed.png",
+    "tables/paper_main.md",
+    "tables/paper_main_fidelity.md",
+    "tables/paper_ablations_effects.md",
+    "tables/paper_ablations_effects_by_type.md",
+    "tables/paper_ablations_findings.md",
+    "tables/paper_ablations_fidelity.md",
+    "tables/paper_classification.md",
+    "tables/pca_dims.md",
+    "tables/pca_dims_fidelity.md",
+    "tables/sif_coefficient.md",
+    "tables/vocabulary_size.md",
+    "figures/pca_dims.png",
+    "figures/sif_coefficient.png",
+    "figures/vocabulary_size.png",
 )
-BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "experiments").glob("*.md")))
+PUBLISHED = "published/"
+# Columns of the authors' tables that are not called as tables.toml calls them, with a capital.
+COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", "pairclass": "PairClass", "sts": "STS", "pearl": "PEARL"}
+COLUMNS |= {"wordsim": "WordSim", "sst2": "SST-2", "imdb": "IMDB", "trec": "TREC", "ag_news": "AG News"}
+BLOCK = re.compile(rf"<!-- ((?:results|{PUBLISHED[:-1]})/\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def shown(path: Path) -> str:
-    """What the README says of a result file."""
+def shown(name: str) -> str:
+    """What a page says of a result file, or of a table of the authors."""
+    return published(name.removeprefix(PUBLISHED)) if name.startswith(PUBLISHED) else from_file(ROOT / name)
+
+
+def published(name: str) -> str:
+    """A table of the authors, a row per model, with its source under it."""
+    table = tomllib.loads((ROOT / "m2v_bench" / "published" / "tables.toml").read_text(encoding="utf-8"))[name]
+    notes = [str(table[each]) for each in ("title", "metric", "note") if each in table]
+    given = table.get("rows") or {each.replace("_", " "): value for each, value in table.items() if each != "source"}
+    rows = {model: row if isinstance(row, dict) else {"published": row} for model, row in given.items()}
+    columns = list(next(iter(rows.values())))
+    lines = [["", *(COLUMNS.get(column, column.capitalize()) for column in columns)], ["---", *["---:"] * len(columns)]]
+    lines += [[model, *(_number(row[column]) for column in columns)] for model, row in rows.items()]
+    return "\n".join(
+        [*("| " + " | ".join(line) + " |" for line in lines), "", "; ".join([*notes, f"source: {table['source']}"])]
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def from_file(path: Path) -> str:
+    """What a page says of a result file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return text.strip()
@@ -40,15 +86,16 @@ def shown(path: Path) -> str:
     return "\n".join([machine, "", "| What | Time |", "|---|---:|", *rows])
 
 
-def render(readme: str) -> str:
-    """The README with every block made anew."""
-    return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(ROOT / block[1])}\n<!-- end -->", readme)
+def render(page: str) -> str:
+    """The page with every block made anew."""
+    return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(block[1])}\n<!-- end -->", page)
 
 
 if __name__ == "__main__":
+    made = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
     KEPT.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
-        if (ROOT / "results" / source).is_file():
-            shutil.copyfile(ROOT / "results" / source, KEPT / Path(source).name)
-    target = ROOT / "README.md"
-    target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")
+        if (made / source).is_file():
+            shutil.copyfile(made / source, KEPT / Path(source).name)
+    for target in PAGES:
+        target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

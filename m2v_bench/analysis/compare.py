@@ -54,8 +54,8 @@ def two_models(compared: Compared, confidence: float) -> Grid:
     corrected = holm([each.p for each in differences])
     rows = []
     for number, (task, each) in enumerate(zip(compared.tasks, differences, strict=True)):
-        p = [_p(each.p), _p(corrected[number])]
-        rows.append([task, *_points(*statistics.scores[number]), *_interval(each), *p, outcome[number]])
+        p = [p_text(each.p), p_text(corrected[number])]
+        rows.append([task, *_points(*statistics.scores[number]), *interval(each), *p, outcome[number]])
     for average in compared.averages:
         means = _points(*(statistics.weights(average) @ statistics.scores))
         for question, each in (
@@ -63,7 +63,7 @@ def two_models(compared: Compared, confidence: float) -> Grid:
             ("tasks like these", statistics.tasks_like_these(0, 1, average)),
         ):
             name = f"{_AVERAGES[average]}: {question}"
-            rows.append([name, *means, *_interval(each), _p(each.p), "", verdict(each.value, each.p, alpha)])
+            rows.append([name, *means, *interval(each), p_text(each.p), "", verdict(each.value, each.p, alpha)])
     a, b = compared.labels
     percent = f"{100 * confidence:g}%"
     count = ", ".join(f"{outcome.count(each)} {each}" for each in ("win", "tie", "loss", "untested"))
@@ -112,7 +112,7 @@ def _ranked(compared: Compared, average: str, confidence: float) -> list[list[st
     columns = [_letters(n, each, 1 - confidence) for each in (these, like)]
     rows = []
     for place, model in enumerate(order):
-        against = [*_interval(shown[0, place]), _p(p[0, place])] if place else ["-"] * 4
+        against = [*interval(shown[0, place]), p_text(p[0, place])] if place else ["-"] * 4
         row = [compared.labels[model], average, *_points(means[model]), *against]
         rows.append([*row, *(letter[place] for letter in columns)])
     return rows
@@ -128,10 +128,11 @@ def _points(*scores: float) -> list[str]:
     return [f"{100 * score:.2f}" for score in scores]
 
 
-def _interval(each: Difference) -> list[str]:
+def interval(each: Difference) -> list[str]:
     """Value, low and high in points."""
     return ["-" if np.isnan(value) else f"{100 * value:+.2f}" for value in (each.value, each.low, each.high)]
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value as tables show it."""
     return "-" if np.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.4f}"

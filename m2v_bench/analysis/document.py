@@ -84,13 +84,14 @@ def _numeric(grid: Grid) -> list[bool]:
     ]
 
 
-_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?(?=[\s(†%/]|$)")
+# a value, as in `60.15 (9/9)`, `+0.09*`, `<0.0001`; no revision and no `16d`
+_NUMBER = re.compile(r"<?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?=[\s(†*%/]|$)")
 
 
 def _number(text: str) -> float | None:
     """The number that a text begins with."""
     match = _NUMBER.match(text)
-    return float(match[0].replace(",", "")) if match else None
+    return float(match[1].replace(",", "")) if match else None
 
 
 def _inline(picture: Picture) -> Markup:

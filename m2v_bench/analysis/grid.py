@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
@@ -36,7 +37,7 @@ class Grid:
         """A Markdown table, its notes as paragraphs below it."""
         lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" + "---:|" * (len(self.columns) - 1)]
         for number, row in enumerate(self.rows):
-            texts = [text.replace("|", "\\|") for text in row]
+            texts = [text.replace("|", "\\|").replace("\n", "<br>") for text in row]
             shown = [f"**{text}**" if (number, column) in self.bold else text for column, text in enumerate(texts)]
             lines.append("| " + " | ".join(shown) + " |")
         return "\n".join([*lines, "", "\n\n".join(self.notes), ""])
@@ -62,6 +63,14 @@ class Grid:
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [rf"\par{{\footnotesize {_latex(note)}}}" for note in self.notes]
         return "\n".join([*lines, ""])
+
+    def write(self, folder: Path, name: str) -> list[Path]:
+        """Write NAME.md and NAME.csv to a folder; their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {folder / f"{name}.md": self.markdown(), folder / f"{name}.csv": self.csv()}
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8")
+        return list(made)
 
     def terminal(self) -> str:
         """The table as `show` prints it, without colours, 200 characters wide."""

@@ -66,7 +66,7 @@ def speed_figure(points: Sequence[Point], *, caption: str) -> Figure:
     """
     points = [each for each in points if not math.isnan(each.score)]
     best = undominated(points)
-    unit = min(_AREA, _LARGEST / max(each.n_parameters / 1e6 for each in points))
+    unit = min(_AREA, _LARGEST / max(1.0, *(each.n_parameters / 1e6 for each in points)))
     named = [each for each in points if len(points) <= _NAMED or each in best or not each.own]
     if len(named) < len(points):
         caption += f"\n{len(points) - len(named)} distilled models that another one dominates stand without a name"

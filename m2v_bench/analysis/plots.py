@@ -84,31 +84,9 @@ def _curves(
         ends = []
         for (label, dots), look in zip(series.items(), looks, strict=False):
             known = sorted(dots, key=lambda dot: places[dot.label])
-            numbers = [dot for dot in known if dot.label not in words]
-            axes.plot(
-                [places[dot.label] for dot in numbers],
-                [100 * dot.score for dot in numbers],
-                linestyle=look.dash,
-                **look.marking,
-            )
-            apart_dots = [dot for dot in known if dot.label in words]
-            axes.plot(
-                [places[dot.label] for dot in apart_dots],
-                [100 * dot.score for dot in apart_dots],
-                linestyle="none",
-                **look.marking,
-            )
+            _draw_curve(axes, known, look, places, words)
             if len(series) == 1:
-                for dot in known:
-                    axes.annotate(
-                        f"{100 * dot.score:.1f}",
-                        (places[dot.label], 100 * dot.score),
-                        xytext=(0, 8),
-                        textcoords="offset points",
-                        ha="center",
-                        fontsize=LABEL_SIZE,
-                        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
-                    )
+                _write_scores(axes, known, places)
             ends.append((label, 100 * known[-1].score, look))
         for dot, look in zip(references, looks[len(series) :], strict=True):
             axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
@@ -121,6 +99,22 @@ def _curves(
         add_caption(figure, caption)
         _name_ends(figure, axes, ends)
     return figure
+
+
+def _draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
+    """A marker per dot, and a line through those whose values are numbers."""
+    for is_word, dash in ((False, look.dash), (True, "none")):
+        own = [dot for dot in dots if (dot.label in words) == is_word]
+        xs, ys = [places[dot.label] for dot in own], [100 * dot.score for dot in own]
+        axes.plot(xs, ys, linestyle=dash, **look.marking)
+
+
+def _write_scores(axes: Any, dots: Sequence[Dot], places: Mapping[str, float]) -> None:
+    for dot in dots:
+        axes.annotate(
+            f"{100 * dot.score:.1f}", (places[dot.label], 100 * dot.score), (0, 8), textcoords="offset points",
+            ha="center", fontsize=LABEL_SIZE, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
+        )  # fmt: skip
 
 
 def _tick(name: str) -> str:
@@ -203,8 +197,10 @@ def _rows(
         rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
     elif references:
         rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
+    ticks = [textwrap.wrap(_tick(name), 38) for name, _ in rows]
+    row = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 1.5 + _ROW_INCHES * (len(rows) + len(keys))), layout="constrained")
+        figure = Figure(figsize=(7.0, 1.5 + row * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
         axes = figure.subplots()
         for place, (_, dots) in enumerate(rows):
             for dot in dots:
@@ -214,7 +210,7 @@ def _rows(
                     f"{100 * dots[0].score:.1f}", (100 * dots[0].score, place), (8, 0), textcoords="offset points",
                     va="center_baseline", fontsize=LABEL_SIZE,
                 )  # fmt: skip
-        axes.set_yticks(range(len(rows)), ["\n".join(textwrap.wrap(_tick(name), 38)) for name, _ in rows])
+        axes.set_yticks(range(len(rows)), ["\n".join(lines) for lines in ticks])
         for tick, (name, dots) in zip(axes.get_yticklabels(), rows, strict=True):
             if name == _APART and not dots:
                 tick.set_color(FAINT)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from m2v_bench.analysis.figures import save
-from m2v_bench.analysis.summary import Record, draw, record_rows, summarise, sweep_grid
+from m2v_bench.analysis.summary import record_rows, summarise, sweep_grid
+from m2v_bench.analysis.sweep_figures import draw
+from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import ScoreTable, to_grid
 
 _FIGURE = "speed_vs_score"
@@ -53,7 +55,7 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
         results_dir: gets tables/NAME.md and .csv, figures/NAME.svg and .png (scores), and figures/NAME-speed.svg and
             .png (speed against score).
         name: the sweep's name.
-        axis: the setting that scores are drawn along, as in `summary.draw`.
+        axis: the setting that scores are drawn along, as in `sweep_figures.draw`.
 
     Returns:
         The files written, each with the folder it belongs to.

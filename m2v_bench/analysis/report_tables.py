@@ -1,4 +1,4 @@
-"""The tables of a report beside that of scores: settings, tasks, what was not scored, cost."""
+"""The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
 
 import json
 import re
@@ -8,8 +8,10 @@ from typing import Any
 
 from m2v_bench.analysis.experiment import Experiment
 from m2v_bench.analysis.grid import Grid
+from m2v_bench.analysis.pareto import undominated
 from m2v_bench.analysis.stored import stored_models
-from m2v_bench.analysis.summary import Summary, shared_words, short_labels
+from m2v_bench.analysis.summary import Summary
+from m2v_bench.analysis.sweep_figures import shared_words, short_labels, speed_points
 from m2v_bench.errors import BenchError
 from m2v_bench.units import duration, human_bytes
 
@@ -17,10 +19,12 @@ _STAGES = ("prepare", "distil", "evaluate", "speed")
 _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 
 
-def job_settings(found: Experiment) -> Grid | None:
-    """A row per job: the settings that differ between jobs, the model, and how the job ended; None of one job."""
+def job_settings(found: Experiment) -> Grid:
+    """A row per job: the settings that differ between jobs, the model, and how the job ended; of a run, its model."""
     if found.kind == "run":
-        return None
+        record = found.jobs[0].record or {}
+        facts = {"model": record.get("label"), "revision": record.get("revision"), **record.get("variant", {})}
+        return Grid(["What", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value])
     rows = []
     for number, job in enumerate(found.jobs, start=1):
         record = job.record or {}
@@ -46,6 +50,7 @@ def task_scores(summary: Summary) -> Grid:
     tasks = summary.rows.drop_duplicates("task").sort_values(
         "type", key=lambda types: types.map(table.columns.index), kind="stable"
     )
+    unscored = 0
     for task in tasks.itertuples():
         cells = [known.get((label, task.task)) for label in table.labels]
         scores = {
@@ -53,9 +58,12 @@ def task_scores(summary: Summary) -> Grid:
             for label, cell in zip(table.labels, cells, strict=True)
             if cell is not None and cell.main_score is not None and cell.main_score == cell.main_score
         }
+        if not scores:
+            unscored += 1
+            continue
         static = [label for label in scores if table.kinds[label] == "static"]
         best = max(static, key=lambda label: scores[label], default=None)
-        if best is not None:
+        if best is not None and len(static) > 1:
             bold.add((len(rows), 2 + table.labels.index(best)))
         texts = [
             f"{100 * scores[label]:.2f}" if label in scores else f"- {cell.state if cell is not None else ''}".rstrip()
@@ -63,34 +71,37 @@ def task_scores(summary: Summary) -> Grid:
         ]
         rows.append([task.task, task.type, *texts])
     notes = ["main scores x 100, the best static model of each task in bold", summary.signature]
+    if unscored:
+        notes.insert(0, f"{unscored}/{len(tasks)} tasks, of which no model has a score, are not shown")
     short = short_labels(summary.students)
     if any(short[label] != label for label in short):
-        notes.insert(1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
+        notes.insert(-1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
     columns = ["Task", "Type", *(short.get(label, label) for label in table.labels)]
     return Grid(columns, rows, title="tasks x models", notes=notes, bold=frozenset(bold))
 
 
-def not_scored(found: Experiment) -> Grid | None:
-    """The scores that failed or could not be, those of one reason in a row; None where there are none."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+def not_scored(found: Experiment, state: str) -> Grid | None:
+    """The scores that are `failed` or `missing`, those of one reason in a row; None where there are none."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    everybody = {score["label"] for record in found.records for score in record["scores"]}
+    n_all = n_none = 0
     for record in found.records:
         for score in record["scores"]:
-            if score["main_score"] is None:
-                groups.setdefault((score["state"], masked(str(score["reason"]))), []).append(score)
-    if not groups:
+            n_all += 1
+            if score["main_score"] is None and score["state"] == state:
+                n_none += 1
+                reason = str(score["reason"])
+                # behind the colon stands what is missing of each task, which would be a row each
+                reason = reason.partition(": ")[0] if state == "missing" else reason
+                whose.setdefault((score["task"], masked(reason)), []).append(score["label"])
+    rows: dict[tuple[str, str], list[str]] = {}
+    for (task, reason), labels in whose.items():
+        models = f"all {len(everybody)}" if set(labels) == everybody else ", ".join(dict.fromkeys(labels))
+        rows.setdefault((models, reason), []).append(task)
+    if not rows:
         return None
-    rows = []
-    for (state, reason), scores in sorted(groups.items(), key=lambda item: item[0]):
-        tasks, models = (sorted({score[name] for score in scores}) for name in ("task", "label"))
-        rows.append([", ".join(tasks), state, ", ".join(models), str(len(scores)), reason])
-    n_all = sum(len(record["scores"]) for record in found.records)
-    n_none = sum(map(len, groups.values()))
-    return Grid(
-        ["Task", "State", "Models", "Scores", "Reason"],
-        rows,
-        title=f"{n_none}/{n_all} scores are not there",
-        notes=["missing: the data is not here, or the model cannot do it; failed: tried, and tried again next time"],
-    )
+    cells = [[reason, models, str(len(tasks)), ", ".join(tasks)] for (models, reason), tasks in rows.items()]
+    return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{n_none}/{n_all} scores are {state}")
 
 
 def job_costs(found: Experiment) -> Grid:
@@ -154,6 +165,41 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found.get("seconds"), int | float) else {}
+
+
+def speed_grid(summary: Summary) -> Grid | None:
+    """Speed and size beside score, the fastest first; None where no speed was measured."""
+    if not summary.speeds:
+        return None
+    first = next(iter(summary.speeds.values()))
+    points = {point.label: point for point in speed_points(summary, {})}
+    best = {point.label for point in undominated(list(points.values()))}
+    rows: list[list[str]] = []
+    bold = set()
+    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
+        if label in best:
+            bold.add((len(rows), 1))
+        rows.append(
+            [
+                label,
+                f"{speed['texts_per_second']:,.0f}",
+                f"{speed['slowest']:,.0f} - {speed['fastest']:,.0f}",
+                f"{speed['n_parameters'] / 1e6:.1f}",
+                f"{speed['bytes_on_disk'] / 1e6:.1f}",
+                f"{100 * points[label].score:.2f}" if label in points else "-",
+                "-" if label not in points else "no" if label in best else "yes",
+            ]
+        )
+    notes = [
+        "in bold: no other model is as fast and scores as well, or better",
+        f"one thread of {first['hardware']['processor']} ({first['hardware']['cores']} cores, "
+        f"{first['hardware']['system']}); median, slowest and fastest of the rounds over {first['texts']} texts of "
+        f"{first['mean_characters']:.0f} characters on average",
+    ]
+    if summary.n_elsewhere:
+        notes.insert(1, f"{summary.n_elsewhere} models were measured elsewhere and do not compare")
+    columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
+    return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))
 
 
 def masked(text: str) -> str:

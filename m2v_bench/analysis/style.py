@@ -75,8 +75,9 @@ class Look:
 _TEACHER, _DISTILLED, _STATIC, _WORDS, _FLOOR = range(5)
 
 MODELS: dict[str, Look] = {
-    "sentence-transformers/all-MiniLM-L6-v2": Look("#000000", "s", _TEACHER, "--"),
+    "sentence-transformers/all-MiniLM-L6-v2": Look("#111111", "s", _TEACHER, "--"),
     "sentence-transformers/paraphrase-MiniLM-L3-v2": Look("#777777", "s", _TEACHER, "--"),
+    "google-bert/bert-base-uncased": Look("#6699CC", "s", _TEACHER, "--"),
     "BAAI/bge-base-en-v1.5": Look("#661100", "s", _TEACHER, "--"),
     "BAAI/bge-small-en-v1.5": Look("#882255", "s", _TEACHER, "--"),
     "m2v_bench/bge-small-en-v1.5-int8-derived": Look("#882255", "s", _TEACHER, "--", hollow=True),
@@ -110,7 +111,7 @@ VOCABULARIES = {"model": "o", "glove": "p", "glove_subword": "h"}
 _OWN_WORDS = "8"
 
 # For models and weightings that are not listed; which one follows from the name alone.
-_SPARE = ("#44AA99", "#6699CC", "#DDAA33", "#AA7744", "#7766AA", "#BB5566", "#88AA22", "#4477AA")
+_SPARE = ("#44AA99", "#DDAA33", "#AA7744", "#7766AA", "#BB5566", "#88AA22", "#4477AA")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">", "d", "8", "*")
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)), (0, (8, 3)))
 
@@ -120,7 +121,7 @@ DARK = {
     FAINT: "#a8a8a8",
     GRID: "#3a3f45",
     PAPER: "#16191d",
-    "#000000": "#f5f5f5",
+    "#111111": "#f5f5f5",
     "#0072B2": "#3c9fe0",
     "#332288": "#8f85e0",
     "#661100": "#d0806e",

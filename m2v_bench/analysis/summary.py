@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from m2v_bench.analysis.grid import Grid
 from m2v_bench.analysis.marks import daggers
 from m2v_bench.analysis.paired import complete
-from m2v_bench.analysis.pareto import Point, speed_figure, undominated
-from m2v_bench.analysis.plots import Dot, ranked, score_figure
 from m2v_bench.analysis.samples import Samples
 from m2v_bench.analysis.signature import merged
 from m2v_bench.analysis.stored import read_task_samples, stored_models
 from m2v_bench.analysis.style import Look, look
+from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import AVERAGE, ScoreTable, score_table, to_grid
 from m2v_bench.errors import BenchError
-
-Record = Mapping[str, Any]
-"""What `run.run` writes to record.json."""
 
 
 @dataclass(frozen=True)
@@ -191,124 +186,3 @@ def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], 
         return complete(samples, list(samples)) if samples else None
 
     return daggers(summary.rows, summary.table, summary.aggregation, read)
-
-
-def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
-    """The figures of a sweep or a run, by what their files' names end in.
-
-    Args:
-        summary: of its records.
-        axis: the setting that scores are drawn along; None takes the one that differs, and draws the models in the
-            order of their scores when several do.
-
-    Returns:
-        The scores under "", where there is more than one variant or an axis; speed against score under "-speed",
-        where speed was measured.
-    """
-    if not summary.table.n_common:
-        return {}
-    figures = {}
-    axis = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
-    common, looks = summary.table.common, summary.looks
-    references = [Dot(label, common[label], looks[label]) for label in summary.references]
-    short = short_labels(summary.students)
-    if axis is not None:
-        figures[""] = score_figure(_series(summary, axis), references, axis=axis, caption=summary.plotted)
-    elif len(summary.students) > 1:
-        dots = [Dot(short[label], common[label], looks[label]) for label in summary.students]
-        figures[""] = ranked(dots, references, caption=summary.plotted)
-    if points := _points(summary, short):
-        speed = next(iter(summary.speeds.values()))
-        machine = f"speed on one thread of {speed['hardware']['processor']}, {speed['texts']} texts of the suite"
-        left = f"; {summary.n_elsewhere} models measured elsewhere are not shown" if summary.n_elsewhere else ""
-        figures["-speed"] = speed_figure(points, caption=f"{summary.plotted}\n{machine}{left}")
-    return figures
-
-
-def _points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
-    """The models whose speed and score are both known."""
-    return [
-        Point(
-            short.get(label, label),
-            summary.looks[label],
-            summary.table.common[label],
-            speed["texts_per_second"],
-            speed["n_parameters"],
-            own=label in summary.students,
-        )
-        for label, speed in summary.speeds.items()
-        if not math.isnan(summary.table.common.get(label, math.nan))
-    ]
-
-
-def _series(summary: Summary, axis: str) -> dict[str, list[Dot]]:
-    """The variants of a sweep by what tells the curves apart, each under its value of the setting `axis`."""
-    changed, records = summary.changed, summary.records
-    values = {key: _values(records, key) for key in {*changed, axis}}
-    series: dict[str, list[Dot]] = {}
-    for number, label in enumerate(summary.students):
-        others = ", ".join(
-            f"{key.removesuffix('.name')}={values[key][number]}" for key in changed if key != axis
-        ) or shared_words(summary.students)
-        dot = Dot(values[axis][number], summary.table.common[label], summary.looks[label])
-        series.setdefault(others, []).append(dot)
-    return series
-
-
-def _values(records: Sequence[Record], setting: str) -> list[str]:
-    """A setting's value per job; base models are called as their results are, where that tells them apart."""
-    values = [str(each["settings"][setting]) for each in records]
-    if setting != "base_model.name":
-        return values
-    names = [each["variant"]["base_model"] for each in records]
-    return names if len(set(names)) == len(set(values)) else values
-
-
-def shared_words(labels: Sequence[str]) -> str:
-    """What labels have in common, word by word."""
-    return " ".join(word for word in labels[0].split() if all(word in each.split() for each in labels))
-
-
-def short_labels(labels: Sequence[str]) -> dict[str, str]:
-    """Labels without the words that all of them share, but for the first; whole ones where that is not enough."""
-    if len(set(labels)) < 2:
-        return {label: label for label in labels}
-    common = set(shared_words(labels).split()) - {"M2V"}
-    short = {label: " ".join(word for word in label.split() if word not in common) for label in labels}
-    distinct = len(set(short.values())) == len(short) and all(each not in ("", "M2V") for each in short.values())
-    return short if distinct else {label: label for label in labels}
-
-
-def speed_grid(summary: Summary) -> Grid | None:
-    """Speed and size beside score, the fastest first; None where no speed was measured."""
-    if not summary.speeds:
-        return None
-    first = next(iter(summary.speeds.values()))
-    points = {point.label: point for point in _points(summary, {})}
-    best = {point.label for point in undominated(list(points.values()))}
-    rows: list[list[str]] = []
-    bold = set()
-    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
-        if label in best:
-            bold.add((len(rows), 1))
-        rows.append(
-            [
-                label,
-                f"{speed['texts_per_second']:,.0f}",
-                f"{speed['slowest']:,.0f} - {speed['fastest']:,.0f}",
-                f"{speed['n_parameters'] / 1e6:.1f}",
-                f"{speed['bytes_on_disk'] / 1e6:.1f}",
-                f"{100 * points[label].score:.2f}" if label in points else "-",
-                "-" if label not in points else "no" if label in best else "yes",
-            ]
-        )
-    notes = [
-        "in bold: no other model is as fast and scores as well, or better",
-        f"one thread of {first['hardware']['processor']} ({first['hardware']['cores']} cores, "
-        f"{first['hardware']['system']}); median, slowest and fastest of the rounds over {first['texts']} texts of "
-        f"{first['mean_characters']:.0f} characters on average",
-    ]
-    if summary.n_elsewhere:
-        notes.insert(1, f"{summary.n_elsewhere} models were measured elsewhere and do not compare")
-    columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
-    return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from m2v_bench.analysis.ablations import ablations
 from m2v_bench.analysis.document import Code, Document, Picture, Section, to_html, to_markdown
-from m2v_bench.analysis.experiment import Experiment, find_experiment
+from m2v_bench.analysis.experiment import Experiment, JobFiles, find_experiment
 from m2v_bench.analysis.figures import save
 from m2v_bench.analysis.grid import Grid
 from m2v_bench.analysis.report_tables import (
@@ -21,10 +22,12 @@ from m2v_bench.analysis.report_tables import (
     model_costs,
     not_scored,
     shared_settings,
+    speed_grid,
     task_scores,
 )
-from m2v_bench.analysis.summary import Summary, draw, speed_grid, summarise, sweep_grid
-from m2v_bench.analysis.tables import AVERAGE
+from m2v_bench.analysis.summary import Summary, summarise, sweep_grid
+from m2v_bench.analysis.sweep_figures import draw
+from m2v_bench.analysis.tables import AVERAGE, ScoreTable
 from m2v_bench.errors import BenchError
 from m2v_bench.units import duration
 
@@ -85,8 +88,8 @@ def report(found: Experiment, command: str) -> Document:
     summary = summarise(records) if records else None
     sections = [_failures(found)]
     if summary is not None:
-        sections += [_results(found, summary), _tasks(summary), _speed(summary)]
-    sections.append(Section("What was run", _settings(found)))
+        sections += [_results(found, summary), _effects(found), _tasks(found, summary), _speed(summary)]
+    sections.append(Section("What was run", [job_settings(found)]))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
     sections.append(Section("To repeat it", _commands(found, command)))
@@ -107,11 +110,8 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     if summary is None:
         return facts
     table, records = summary.table, summary.records
-    best = table.best_static(AVERAGE)
-    if best is not None:
-        kept = table.kept[best]
-        of = "" if math.isnan(kept) else f", {100 * kept:.1f} % of its teacher"
-        facts.append(("Best static model", f"{best}: {table.cells[best, AVERAGE].text}{of}"))
+    if (best := _best(table)) is not None:
+        facts.append(("Best static model", best))
     n_there = sum(table.cells[label, AVERAGE].n for label in table.labels)
     n_all = sum(table.cells[label, AVERAGE].n_all for label in table.labels)
     facts.append(("Scores", f"{n_there}/{n_all}, of {len(table.labels)} models"))
@@ -128,6 +128,21 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     facts.append(("Versions", ", ".join(versions)))
     facts.append(("Signature", summary.signature))
     return facts
+
+
+def _best(table: ScoreTable) -> str | None:
+    """The best static model, by the tasks that all models have where none has all."""
+    best = table.best_static(AVERAGE)
+    if best is not None:
+        kept = table.kept[best]
+        of = "" if math.isnan(kept) else f", {100 * kept:.1f} % of its teacher"
+        return f"{best}: {table.cells[best, AVERAGE].text}{of}"
+    static = [label for label in table.labels if table.kinds[label] == "static" and label in table.common]
+    if not static:
+        return None
+    best = max(static, key=lambda label: table.common[label])
+    n_all = table.cells[best, AVERAGE].n_all
+    return f"{best}: {100 * table.common[best]:.2f} over the {table.n_common}/{n_all} tasks that all models have"
 
 
 def _seconds(record: Mapping[str, Any]) -> float:
@@ -160,8 +175,20 @@ def _results(found: Experiment, summary: Summary) -> Section:
     )
 
 
-def _tasks(summary: Summary) -> Section:
-    return Section("Scores of each task", [task_scores(summary)])
+def _effects(found: Experiment) -> Section:
+    """What each setting of a factorial sweep does, and what the settings do together."""
+    if found.kind == "run" or len(found.changed) < 2:
+        return Section("Effects", [])
+    try:
+        grids = list(ablations(str(found.folder), found.results_dir).grids.values())
+    except BenchError as error:
+        return Section("Effects", [f"Not told: {error}"])
+    return Section("Effects", grids)
+
+
+def _tasks(found: Experiment, summary: Summary) -> Section:
+    missing = not_scored(found, "missing")
+    return Section("Scores of each task", [task_scores(summary), *([] if missing is None else [missing])])
 
 
 def _speed(summary: Summary) -> Section:
@@ -175,16 +202,18 @@ def _failures(found: Experiment) -> Section:
     blocks: list[Any] = []
     bad = [job for job in found.jobs if job.state != "finished"]
     if bad:
-        rows = [[found.title(job), job.state, masked(job.error or "-")] for job in bad]
+        rows = [[found.title(job), job.state, masked(_reason(job))] for job in bad]
         blocks.append(Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(found.jobs)} jobs not finished"))
-    if (grid := not_scored(found)) is not None:
+    if (grid := not_scored(found, "failed")) is not None:
         blocks.append(grid)
-    return Section("Failures and gaps", blocks)
+    return Section("Failures", blocks)
 
 
-def _settings(found: Experiment) -> list[Any]:
-    grid = job_settings(found)
-    return [grid] if grid is not None else ["No setting differs between the jobs."]
+def _reason(job: JobFiles) -> str:
+    """Why a job is not finished; its scores that failed are told in a table of their own."""
+    if job.record is not None:
+        return "in the table of scores below"
+    return job.error or "-"
 
 
 def _commands(found: Experiment, command: str) -> list[Any]:

@@ -99,7 +99,7 @@ def _documents(files: Sequence[str], column: str) -> list[str]:
     left = _MOST_CHARACTERS
     for name in files:
         corpus = Corpus(name, column, settings=("--texts ", "--column "))
-        for batch in corpus.batches(show_progress=False):
+        for batch in corpus.batches():
             documents += batch
             left -= sum(map(len, batch))
             if left < 0:

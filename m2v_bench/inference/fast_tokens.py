@@ -20,6 +20,7 @@ LONGEST_PART = 256  # bytes; longer ones hardly come again
 MOST_MISSING = 4096  # parts that are entered at a time
 MOST_PARTS = 500_000  # about 50 MB; then the table starts anew
 
+Use = Callable[[int, Flat], None]
 Runner = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
@@ -37,8 +38,12 @@ class _Texts:
         return len(self.starts) - 1
 
     def missing_parts(self) -> list[bytes]:
-        raw = memoryview(self.buffer)
+        raw = self.buffer.data
         return [raw[first:end].tobytes() for first, end in self.rest[self.rest[:, 1] == kernels.PART, 2:].tolist()]
+
+    def left(self) -> np.ndarray:
+        """What of `rest` keeps a text from being done."""
+        return self.rest[self.rest[:, 1] != kernels.LEARN]
 
     def add(self, ids: np.ndarray, texts: np.ndarray) -> None:
         """Take the ids of some texts, whose places in them are set."""
@@ -48,11 +53,12 @@ class _Texts:
         self._n_ids += len(ids)
 
     def flat(self) -> Flat:
-        return Flat(self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids), self.id_starts, self.id_ends)
+        ids = self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids)
+        return Flat(ids, self.id_starts, self.id_ends, is_fast=True)
 
 
 class FastTokens:
-    """A tokenizer with a table of parts. One thread at a time may call `ids`, which has threads of its own."""
+    """A tokenizer with a table of parts. One thread at a time may call `each`, which has threads of its own."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Read where texts may be cut, and try it out.
@@ -68,7 +74,7 @@ class FastTokens:
         texts = probes(self._cuts.added)
         expected = reference_ids(tokenizer, texts, None, None).lists()
         for _ in range(2):  # into the empty table, and out of the full one
-            if self.ids([texts], None, None)[0].lists() != expected:
+            if self.lists(texts, None, None) != expected:
                 raise Unproven("its parts did not give the tokens of the whole")
 
     def _clear(self) -> None:
@@ -84,48 +90,52 @@ class FastTokens:
     def _table(self) -> tuple[np.ndarray, ...]:
         return self._slots, self._entries, self._entries.view(np.int32), self._keys, self._ids
 
-    def ids(
-        self, batches: Sequence[Sequence[str]], max_length: int | None, unknown: int | None, run: Runner = map
-    ) -> list[Flat]:
-        """The ids of batches of texts, as `tokens.reference_ids` gives them for each batch.
+    def lists(self, texts: Sequence[str], max_length: int | None, unknown: int | None) -> list[list[int]]:
+        """The ids as a list per text."""
+        found: list[list[int]] = []
+        self.each([texts], max_length, unknown, lambda _, flat: found.extend(flat.lists()))
+        return found
 
-        `run` is `map`, or a pool's, which spreads the batches over threads.
+    def each(
+        self,
+        batches: Sequence[Sequence[str]],
+        max_length: int | None,
+        unknown: int | None,
+        use: Use,
+        run: Runner = map,
+    ) -> None:
+        """Hand the ids of batches of texts, as `tokens.reference_ids` gives them, to `use`, with the batch's number.
+
+        `run` is `map`, or a pool's, which spreads the batches over threads; `use` is called in them.
         """
         if self._n_entries > MOST_PARTS:
             self._clear()
         limits = -1 if max_length is None else max_length, -1 if unknown is None else unknown
 
-        def begin(batch: Sequence[str]) -> _Texts:
-            texts = _Texts(batch)
+        def begin(number: int) -> _Texts:
+            texts = _Texts(batches[number])
             self._tokenize(texts, np.arange(len(texts)), 64 + len(texts.buffer) // 2, limits)
+            if not len(texts.left()):
+                use(number, texts.flat())
             return texts
 
-        done = list(run(begin, batches))
+        done = list(run(begin, range(len(batches))))
         # the table changes here alone, while no thread reads it
         self._enter([part for texts in done for part in texts.missing_parts()])
-        for texts in done:
+        for number, texts in enumerate(done):
+            unfinished = len(texts.left()) > 0
             self._learn(texts)
-        for texts, batch in zip(done, batches, strict=True):
-            self._finish(texts, batch, limits, max_length, unknown)
-        return [texts.flat() for texts in done]
+            if unfinished:
+                self._finish(texts, batches[number], limits, max_length, unknown)
+                use(number, texts.flat())
 
     def _tokenize(self, texts: _Texts, which: np.ndarray, room: int, limits: tuple[int, int]) -> None:
         """Look the parts of some texts up; what is missing is then in `texts.rest`."""
         ids = np.empty(room, np.int32)
         rest = np.empty((len(which) + MOST_MISSING, 4), np.int64)
-        n_rest, n = kernels.tokenize(
-            *(
-                texts.buffer,
-                texts.starts,
-                which,
-                self._cuts.fields,
-                self._word_piece,
-                LONGEST_PART,
-                self._table,
-                *limits,
-            ),
-            *(ids, texts.id_starts, texts.id_ends, rest),
-        )
+        how = self._cuts.fields, self._word_piece, LONGEST_PART, self._table, *limits
+        where = ids, texts.id_starts, texts.id_ends, rest
+        n_rest, n = kernels.tokenize(texts.buffer, texts.starts, which, *how, *where)
         texts.rest = rest[:n_rest].copy()
         texts.add(ids[:n], which)
 
@@ -135,18 +145,17 @@ class FastTokens:
         """Do the texts that were left: those whose parts are entered by now, and those that must not be cut."""
         room = 64 + len(texts.buffer) // 2
         while len(texts.rest):
-            number, reason = texts.rest[:, 0].copy(), texts.rest[:, 1]
+            number, reason = texts.rest[:, 0], texts.rest[:, 1]
             whole = np.unique(number[reason == kernels.WHOLE])
             again = np.setdiff1d(number, whole)
+            texts.rest = texts.rest[:0]
             texts.id_starts[again] = texts.id_ends[again] = 0
             if len(whole):
                 found = reference_ids(self._tokenizer, [batch[i] for i in whole.tolist()], max_length, unknown)
                 texts.id_starts[whole], texts.id_ends[whole] = found.starts, found.ends
                 texts.add(found.ids, whole)
-            texts.rest = texts.rest[:0]
             if len(again):
-                if (reason == kernels.NO_ROOM).any():
-                    room *= 2
+                room *= 2 if (reason == kernels.NO_ROOM).any() else 1
                 self._tokenize(texts, again, room, limits)
                 self._enter(texts.missing_parts())
                 self._learn(texts)
@@ -221,7 +230,7 @@ def _room(array: np.ndarray, size: int) -> np.ndarray:
 def _bytes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """UTF-8 bytes of texts one after the other, and where each begins, and the end."""
     joined = "".join(texts)
-    sizes = map(len, texts) if joined.isascii() else (len(t) if t.isascii() else len(t.encode()) for t in texts)
+    sizes = map(len, texts) if joined.isascii() else [len(t) if t.isascii() else len(t.encode()) for t in texts]
     starts = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter(sizes, np.int64, count=len(texts)), out=starts[1:])
     return np.frombuffer(joined.encode(), np.uint8), starts

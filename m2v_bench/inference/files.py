@@ -137,23 +137,26 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
 
     What cannot be mapped as it is, damaged files too, is left to the safetensors package.
     """
-    arrays = {}
     with path.open("rb") as file:
-        begin = 8 + int.from_bytes(file.read(8), "little")
-        size = path.stat().st_size
-        header = json.loads(file.read(begin - 8)) if begin <= size else {"": {"dtype": None}}
+        begin, size = 8 + int.from_bytes(file.read(8), "little"), path.stat().st_size
+        header: dict[str, Any] = json.loads(file.read(begin - 8)) if begin <= size else {"": {"dtype": None}}
     header.pop("__metadata__", None)
+    arrays: dict[str, np.ndarray] = {}
     for name, tensor in header.items():
-        dtype = np.dtype(_MAPPED.get(tensor["dtype"], object))
-        first, last = tensor.get("data_offsets", (0, 0))
-        whole = last - first == dtype.itemsize * math.prod(tensor.get("shape", ())) and begin + last <= size
-        if dtype == object or not whole or first == last or (begin + first) % dtype.itemsize:
-            from safetensors.numpy import load_file
-
-            return load_file(path)
+        if tensor["dtype"] not in _MAPPED:
+            break
+        dtype: np.dtype[Any] = np.dtype(_MAPPED[tensor["dtype"]])
+        (first, last), shape = tensor["data_offsets"], tuple(tensor["shape"])
+        fits = 0 < last - first == dtype.itemsize * math.prod(shape) and begin + last <= size
+        if not fits or (begin + first) % dtype.itemsize:
+            break
         # a private copy of a page that is written to: the file stays as it is
-        arrays[name] = np.memmap(path, dtype, mode="c", offset=begin + first, shape=tuple(tensor["shape"]))
-    return arrays
+        arrays[name] = np.memmap(path, dtype, "c", begin + first, shape)
+    if len(arrays) == len(header):
+        return arrays
+    from safetensors.numpy import load_file
+
+    return load_file(path)
 
 
 def _has_normalize_module(folder: Path) -> bool:

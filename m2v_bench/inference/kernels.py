@@ -1,18 +1,15 @@
-"""Loops over bytes, tokens and rows, compiled by numba; all release the interpreter's lock.
+"""Loops over the bytes of texts, compiled by numba; all release the interpreter's lock.
 
 A part of a text is found in a hash table with open addressing. `slots` holds 0, or the upper half of a part's hash and
 the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
 its bytes and its ids by number, up to four ids, or where in `ids` they begin, where in `keys` a longer key begins, and
 whether it is a piece of WordPiece's. A piece that goes on within a word has a key that begins with `INSIDE`.
+
+All of it is in one file, as numba does not compile anew what calls a function of another file that changed.
 """
 
-import platform
-
 import numpy as np
-from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from m2v_bench.inference.cuts import MARK, SEPARATOR
 
@@ -26,10 +23,6 @@ _SPACE = 0x20
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # odd numbers of random bits, as multiplicative hashing wants them
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
-
-# whether the processor turns float16 into float32, as those of x86 do since 2012 and those of ARM always
-_X86 = platform.machine().lower() in ("x86_64", "amd64")
-HALVES = platform.machine() in ("arm64", "aarch64") or (_X86 and get_host_cpu_features().get("f16c", False))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -260,6 +253,68 @@ def _all_of(some, buffer, first, end):
     return i == end
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _copy(entry, size, table, flat, n):
+    """Copy the first `size` ids of an entry to `flat` at `n`, and maybe something to the places behind."""
+    _, entries, entry_ids, _, ids = table
+    if np.int64(entries[entry, 2] >> _HALF) <= IDS_HERE:
+        for k in range(IDS_HERE):
+            flat[n + k] = entry_ids[entry, 6 + k]
+    else:
+        offset = np.int64(entries[entry, 3])
+        for k in range(size):
+            flat[n + k] = ids[offset + k]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _note(rest, n_rest, text, reason, first, last):
+    rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, reason, first, last
+    return n_rest + 1
+
+
+@njit(cache=True, nogil=True)
+def _look_up(text, buffer, found, fold, word_piece, table, limits, flat, n, rest, n_rest, lows, highs):
+    """The ids of a text that was cut into the parts `found`.
+
+    `limits` are the bytes of the longest part, the ids of a text (-1: any number), and the rows of `rest`.
+
+    Returns:
+        Why there are none, or 0; how much of `flat` is taken; how many rows of `rest`.
+    """
+    parts, places = found
+    longest, left, last_note = limits
+    _, _, simple = word_piece
+    _, entries, _, _, _ = table
+    reason = 0
+    for part in range(len(places)):
+        first, last = places[part, 0], places[part, 1]
+        if last - first > longest:
+            return WHOLE, n, n_rest
+        entry = _find(parts[part, 0], parts[part, 1], 0, buffer, first, last, fold, table)
+        if n + max(last - first, 0 if entry < 0 else np.int64(entries[entry, 2] >> _HALF)) + IDS_HERE > len(flat):
+            return max(reason, NO_ROOM), n, n_rest
+        if entry >= 0:
+            size = np.int64(entries[entry, 2] >> _HALF)
+            size = min(size, left) if left >= 0 else size
+            _copy(entry, size, table, flat, n)
+        elif _all_of(simple, buffer, first, last):
+            size = _word_pieces(buffer, first, last, word_piece, fold, table, left, flat, n, lows, highs)
+            size = min(size, left) if left >= 0 else size
+            if n_rest < last_note:
+                n_rest = _note(rest, n_rest, text, LEARN, first, last)
+        elif n_rest < last_note:
+            reason = PART
+            n_rest = _note(rest, n_rest, text, reason, first, last)
+            continue
+        else:
+            return LATER, n, n_rest
+        n += size
+        left = left - size if left >= 0 else left
+        if left == 0:
+            break
+    return reason, n, n_rest
+
+
 @njit(cache=True, nogil=True)
 def tokenize(
     buffer, starts, texts, cuts, word_piece, longest, table, max_length, unknown, flat, id_starts, id_ends, rest
@@ -272,7 +327,7 @@ def tokenize(
         texts: the numbers of the texts to do, int64.
         cuts: `cuts.Cuts.fields`.
         word_piece: of a WordPiece model that has all its pieces in the table: the unknown id, the characters of the
-            longest word, and which bytes (folded) words are made of that it splits (bool); none for other models.
+            longest word, and which bytes make words that are split here (bool); none of them for other models.
         longest: bytes of the longest part that is looked for.
         table: slots, entries, the same as int32, keys, ids.
         max_length: ids of a text beyond it are cut; -1 cuts nothing.
@@ -287,71 +342,29 @@ def tokenize(
         How much is missing, and how much of `flat` is taken.
     """
     _, fold, begins, added, added_offsets, _, _ = cuts
-    _, longest_word, simple = word_piece
-    lows, highs = np.empty(longest_word + 1, np.uint64), np.empty(longest_word + 1, np.uint64)
-    _, entries, entry_ids, _, ids = table
+    lows, highs = np.empty(word_piece[1] + 1, np.uint64), np.empty(word_piece[1] + 1, np.uint64)
     n = n_rest = most = 0
     for text in texts:
         most = max(most, starts[text + 1] - starts[text])
     parts, places = np.empty((most, 2), np.uint64), np.empty((most, 2), np.int64)
     for text in texts:
-        start, end = starts[text], starts[text + 1]
-        first_id, left, reason = n, max_length, 0
-        if _has_added(buffer, start, end, begins, added, added_offsets):
-            reason = WHOLE
-        # first all cuts, then all look-ups: these do not wait for each other then
-        n_parts = _cut(buffer, start, end, cuts, parts, places) if reason == 0 else 0
-        for part in range(n_parts):
-            first, last = places[part, 0], places[part, 1]
-            if last - first > longest:
-                reason = WHOLE
-                break
-            entry = _find(parts[part, 0], parts[part, 1], 0, buffer, first, last, fold, table)
-            if entry < 0 and _all_of(simple, buffer, first, last) and n + last - first <= len(flat):
-                size = _word_pieces(buffer, first, last, word_piece, fold, table, left, flat, n, lows, highs)
-                if n_rest + len(texts) < len(rest):
-                    rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, LEARN, first, last
-                    n_rest += 1
-                if max_length >= 0:
-                    size = min(size, left)
-                    left -= size
-                n += size
-                if left == 0:
-                    break
-                continue
-            if entry < 0:
-                reason = PART
-                if n_rest + len(texts) >= len(rest):  # the last rows are for texts
-                    reason = LATER
-                    break
-                rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, reason, first, last
-                n_rest += 1
-                continue
-            count = size = np.int64(entries[entry, 2] >> _HALF)
-            if n + size + IDS_HERE > len(flat):
-                reason = max(reason, NO_ROOM)
-                break
-            if max_length >= 0:
-                size = min(size, left)
-                left -= size
-            if count <= IDS_HERE:
-                for k in range(IDS_HERE):  # beyond `size` the next part writes over them
-                    flat[n + k] = entry_ids[entry, 6 + k]
-            else:
-                offset = np.int64(entries[entry, 3])
-                for k in range(size):
-                    flat[n + k] = ids[offset + k]
-            n += size
-            if left == 0:
-                break
+        start, end, first_id = starts[text], starts[text + 1], n
+        reason = WHOLE if _has_added(buffer, start, end, begins, added, added_offsets) else 0
+        if reason == 0 and max_length != 0:
+            # first all cuts, then all look-ups: these do not wait for each other then
+            n_parts = _cut(buffer, start, end, cuts, parts, places)
+            limits = (longest, max_length, len(rest) - len(texts))
+            found = (parts, places[:n_parts])
+            reason, n, n_rest = _look_up(
+                text, buffer, found, fold, word_piece, table, limits, flat, n, rest, n_rest, lows, highs
+            )
         if reason == 0:
             n = _without(flat, first_id, n, unknown)
             id_starts[text], id_ends[text] = first_id, n
             continue
         n = first_id
         if reason != PART:
-            rest[n_rest, 0], rest[n_rest, 1], rest[n_rest, 2], rest[n_rest, 3] = text, reason, start, end
-            n_rest += 1
+            n_rest = _note(rest, n_rest, text, reason, start, end)
     return n_rest, n
 
 
@@ -363,42 +376,3 @@ def _without(flat, first, end, unknown):
         flat[n] = flat[k]
         n += flat[k] != unknown
     return n
-
-
-@intrinsic
-def _float32(typing_context, number):  # type: ignore[no-untyped-def]
-    """A number of a row as float32; uint16 stands for the bits of a float16, which numba has no type for."""
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        if number == types.uint16:
-            return builder.fpext(builder.bitcast(values[0], ir.HalfType()), ir.FloatType())
-        return context.cast(builder, values[0], number, types.float32)
-
-    return types.float32(number), generate
-
-
-@njit(cache=True, nogil=True)
-def mean(table, flat, starts, ends, mapping, weights, out):
-    """The mean of each text's rows, times their weights, in `out`, float32 of shape (texts, dims).
-
-    `table` holds float32, int8, or the bits of float16 as uint16. `mapping` and `weights` are of length 0 where a token
-    has its own row, or no weight.
-    """
-    mapped, weighted = len(mapping) > 0, len(weights) > 0
-    dims = table.shape[1]
-    for text in range(len(starts)):
-        start, end = starts[text], ends[text]
-        total = out[text]
-        total[:] = 0
-        for k in range(start, end):
-            row = table[mapping[flat[k]] if mapped else flat[k]]
-            if weighted:
-                factor = weights[flat[k]]
-                for d in range(dims):
-                    total[d] += _float32(row[d]) * factor
-            else:
-                for d in range(dims):
-                    total[d] += _float32(row[d])
-        count = np.float32(max(end - start, 1))
-        for d in range(dims):
-            total[d] /= count

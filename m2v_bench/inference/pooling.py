@@ -36,17 +36,17 @@ class Rows:
 
     def fast_mean(self, flat: Flat, out: np.ndarray) -> None:
         """As `mean`, by compiled loops."""
-        from m2v_bench.inference import kernels
+        from m2v_bench.inference import mean_kernel
 
-        kernels.mean(self._table, flat.ids, flat.starts, flat.ends, self._mapping, self._weights, out)
+        mean_kernel.mean(self._table, flat.ids, flat.starts, flat.ends, self._mapping, self._weights, out)
 
     @cached_property
     def _table(self) -> np.ndarray:
-        """The table as `kernels.mean` takes it."""
-        from m2v_bench.inference import kernels
+        """The table as `mean_kernel.mean` takes it."""
+        from m2v_bench.inference import mean_kernel
 
         if self.table.dtype == np.float16:
-            return self.table.view(np.uint16) if kernels.HALVES else self.table.astype(np.float32)
+            return self.table.view(np.uint16) if mean_kernel.HALVES else self.table.astype(np.float32)
         return self.table if self.table.dtype == np.int8 else self.table.astype(np.float32, copy=False)
 
     @cached_property

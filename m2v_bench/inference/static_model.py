@@ -1,26 +1,20 @@
 """Static embedding models: a table of token rows; a text is the mean of its tokens' rows."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.errors import BenchError
 from m2v_bench.inference import files
-from m2v_bench.inference.fast import FastPath
 from m2v_bench.inference.pooling import Rows, normalize
-from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
-from m2v_bench.threads import n_threads
-
-if TYPE_CHECKING:
-    from m2v_bench.inference.fast_tokens import FastTokens, Runner
+from m2v_bench.inference.splitter import BATCH_SIZE, Splitter
+from m2v_bench.inference.tokens import Flat
 
 DEFAULT_MAX_LENGTH = 512
-BATCH_SIZE = 1024
 MaxLength = int | None | Literal["model"]
 
 
@@ -58,8 +52,7 @@ class StaticModel:
         self.tokenizer = tokenizer if _own_tokenizer else Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self._unknown = unknown_id(self.tokenizer)
-        self._fast = FastPath(self.tokenizer)
+        self._splitter = Splitter(self.tokenizer)
 
         n_tokens = self.tokenizer.get_vocab_size()
         n_rows = len(self.table) if mapping is None else len(mapping)
@@ -90,10 +83,6 @@ class StaticModel:
     def _rows(self) -> Rows:
         return Rows(self.table, self.mapping, self.weights)
 
-    @cached_property
-    def _median_token_length(self) -> int:
-        return int(np.median([len(token) for token in self.tokenizer.get_vocab()]))
-
     def fast_path(self) -> str | None:
         """Load the compiled loops now, rather than when there is enough to do.
 
@@ -101,7 +90,10 @@ class StaticModel:
             Why this model cannot use them (it then takes the `tokenizers` package, and gives the same embeddings), or
             None when it can.
         """
-        return self._fast.obstacle()
+        obstacle = self._splitter.obstacle()
+        if obstacle is None:
+            self.encode([""], fast=True)  # the other loop
+        return obstacle
 
     def tokenize(
         self, texts: Sequence[str], *, max_length: MaxLength = "model", fast: bool | None = None
@@ -111,11 +103,12 @@ class StaticModel:
         Characters beyond `max_length` times the median token length are cut first, as model2vec does. For `fast` see
         `encode`.
         """
-        tokens = self._fast_tokens(texts, fast)
-        found: list[list[int]] = []
-        for start in range(0, len(texts), BATCH_SIZE):
-            batch = self._cut(texts[start : start + BATCH_SIZE], max_length)
-            found += self._ids([batch], max_length, tokens)[0].lists()
+        found: list[list[int]] = [[]] * len(texts)
+
+        def use(start: int, flat: Flat) -> None:
+            found[start : start + len(flat)] = flat.lists()
+
+        self._splitter.each(texts, use, max_length=self._longest(max_length), fast=fast)
         return found
 
     def encode(
@@ -150,22 +143,19 @@ class StaticModel:
         """
         if isinstance(texts, str):
             return self.encode([texts], max_length=max_length, fast=fast)[0]
-        tokens = self._fast_tokens(texts, fast)
-        mean = self._rows.mean if tokens is None else self._rows.fast_mean
 
-        def embed(flat: Flat, out: np.ndarray) -> None:
-            mean(flat, out)
+        embeddings = np.empty((len(texts), self.dims), np.float32)
+
+        def use(start: int, flat: Flat) -> None:
+            out = embeddings[start : start + len(flat)]
+            (self._rows.fast_mean if flat.is_fast else self._rows.mean)(flat, out)
             if self.normalize:
                 normalize(out)
 
-        embeddings = np.empty((len(texts), self.dims), np.float32)
-        # the `tokenizers` package has threads of its own
-        threads = 1 if tokens is None or len(texts) <= batch_size else n_threads()
-        with _pool(threads) as run:
-            for starts in _groups(range(0, len(texts), batch_size), threads, show_progress):
-                batches = [self._cut(texts[start : start + batch_size], max_length) for start in starts]
-                flats = self._ids(batches, max_length, tokens, run)
-                list(run(embed, flats, [embeddings[start : start + batch_size] for start in starts]))
+        longest = self._longest(max_length)
+        self._splitter.each(
+            texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
+        )
         return embeddings
 
     def encode_as_sequence(
@@ -191,39 +181,16 @@ class StaticModel:
         """
         if isinstance(texts, str):
             return self.encode_as_sequence([texts], max_length=max_length, fast=fast)[0]
-        tokens = self._fast_tokens(texts, fast)
-        sequences: list[np.ndarray] = []
-        for (start,) in _groups(range(0, len(texts), batch_size), 1, show_progress):
-            (flat,) = self._ids([self._cut(texts[start : start + batch_size], max_length)], max_length, tokens)
-            sequences += [self._rows.of(flat.of(text)) for text in range(len(flat))]
+        sequences: list[np.ndarray] = [np.empty(0)] * len(texts)
+
+        def use(start: int, flat: Flat) -> None:
+            sequences[start : start + len(flat)] = [self._rows.of(flat.of(text)) for text in range(len(flat))]
+
+        longest = self._longest(max_length)
+        self._splitter.each(
+            texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
+        )
         return sequences
-
-    def _fast_tokens(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
-        if set(map(type, texts)) - {str}:
-            for number, text in enumerate(texts):
-                if not isinstance(text, str):
-                    raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
-        return self._fast.tokens(sum(map(len, texts)), wanted)
-
-    def _cut(self, texts: Sequence[str], max_length: MaxLength) -> list[str]:
-        """Cut the characters that no token can come of, going by the median length of a token."""
-        longest = self._longest(max_length)
-        if longest is None or max(map(len, texts), default=0) <= longest:  # a token has a character at least
-            return list(texts)
-        return [text[: longest * self._median_token_length] for text in texts]
-
-    def _ids(
-        self,
-        batches: Sequence[Sequence[str]],
-        max_length: MaxLength,
-        tokens: "FastTokens | None",
-        run: "Runner" = map,
-    ) -> list[Flat]:
-        longest = self._longest(max_length)
-        if tokens is None:
-            return [reference_ids(self.tokenizer, batch, longest, self._unknown) for batch in batches]
-        with self._fast.lock:
-            return tokens.ids(batches, longest, self._unknown, run)
 
     def _longest(self, max_length: MaxLength) -> int | None:
         return self.max_length if max_length == "model" else max_length
@@ -310,25 +277,3 @@ class StaticModel:
             mapping=found.mapping,
             _own_tokenizer=True,
         )
-
-
-@contextlib.contextmanager
-def _pool(threads: int) -> Iterator["Runner"]:
-    """A `map` that spreads its work over threads."""
-    if threads == 1:
-        yield map
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool.map
-
-
-def _groups(starts: range, size: int, show_progress: bool) -> Iterator[range]:
-    """`size` batches at a time."""
-    groups = [starts[first : first + size] for first in range(0, len(starts), size)]
-    if not show_progress:
-        return iter(groups)
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(groups, desc="encoding", unit="batch", unit_scale=size))

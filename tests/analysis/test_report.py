@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from m2v_bench.analysis.report import report_sweep
+from m2v_bench.analysis.report_tables import speed_grid
 from m2v_bench.analysis.samples import Samples, write_samples
 from m2v_bench.analysis.signature import signature
-from m2v_bench.analysis.summary import draw, short_labels, speed_grid, summarise
+from m2v_bench.analysis.summary import summarise
+from m2v_bench.analysis.sweep_figures import draw, short_labels
 from m2v_bench.cache import write_json
 
 

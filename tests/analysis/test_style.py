@@ -58,7 +58,7 @@ def everything() -> dict[str, Look]:
 def test_every_model_that_comes_with_the_bench_is_in_the_registry():
     catalog = tomllib.loads((ROOT / "m2v_bench" / "catalog.toml").read_text())
     names = {each["model_name"] for each in catalog.values() if "model_name" in each}
-    for path in (conf_dir() / "baseline").glob("*.yaml"):
+    for path in [*conf_dir().glob("baseline/*.yaml"), *conf_dir().glob("base_model/*.yaml")]:
         name = str(yaml.safe_load(path.read_text()).get("name"))
         if name.count("/") == 1 and not name.startswith("~"):
             names.add(name)
@@ -68,6 +68,10 @@ def test_every_model_that_comes_with_the_bench_is_in_the_registry():
 
 def test_every_weighting_has_a_colour():
     assert set(WEIGHTINGS) == set(weighting.WEIGHTINGS)
+
+
+def test_black_itself_is_no_colour_as_an_svg_leaves_it_out_and_a_dark_page_could_not_change_it():
+    assert "#000000" not in {each.colour for each in everything().values()} | set(DARK)
 
 
 def test_no_two_looks_are_the_same():

@@ -148,7 +148,7 @@ def test_a_fresh_process_that_dies_is_told_with_its_last_words(folder: Path, tex
     file = folder.parent / "texts.json"
     file.write_text('["good cat"]')
     gone = Contender("gone", "static", str(folder / "none"), "m2v_bench", "x", "static", 8, 1, 1)
-    with pytest.raises(RuntimeError, match="in a fresh process: .*none: no such folder"):
+    with pytest.raises(RuntimeError, match=r"in a fresh process: .*none: no such folder"):
         cold_start(gone, file)
 
 

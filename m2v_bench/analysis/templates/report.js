@@ -10,11 +10,18 @@ for (const table of document.querySelectorAll("table")) {
     const value = (row) => row.cells[column].dataset.value;
     const numeric = cells.some((cell) => cell.dataset.value !== undefined);
     const ways = numeric ? ["descending", "ascending"] : ["ascending", "descending"];
-    const button = document.createElement("button");
-    button.type = "button";
+    // no <button>: a browser does not print a head that holds one again on the next sheet
+    const button = document.createElement("span");
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.append(...head.childNodes);
     head.append(button);
     head.setAttribute("aria-sort", "none");
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      button.click();
+    });
     button.addEventListener("click", () => {
       const way = ways[ways.indexOf(head.getAttribute("aria-sort")) + 1] ?? "none";
       for (const other of heads) other.setAttribute("aria-sort", "none");

@@ -1,0 +1,60 @@
+"""The effects in a real sweep, made by processes of its own."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from m2v_bench import cli
+from tests.conftest import run_bench
+
+WORDS = ["-m", "embeddings=output,input", "pca.dims=256,none", "weighting=zipf_log,none", "baseline=[]"]
+WORDS += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim,AutoFJRetrieval]", "tracking=none"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("ablations")
+    sweep = run_bench(*WORDS, "sweep.name=mine", cwd=home)
+    assert sweep.returncode == 0, sweep.stderr
+    return home / "results"
+
+
+def test_effects_of_a_real_sweep(results: Path, capsys: pytest.CaptureFixture[str]):
+    cli.main(["ablations", "mine", "--results", str(results), "--format", "markdown"])
+    shown = capsys.readouterr().out
+    assert "8 variants: 2 embeddings x 2 pca.dims x 2 weighting.name; 3/3 tasks; average over tasks" in shown
+    effects = pd.read_csv(results / "tables" / "mine_effects.csv")
+    scores = pd.read_csv(results / "tables" / "mine.csv")
+    variants = scores.pivot(index="label", columns="task", values="main_score").mean(axis=1)
+    assert len(variants) == 8
+    reduced = variants.index.str.contains("256d")
+    (row,) = effects[(effects["column"] == "Avg") & (effects["effect"] == "pca.dims: 256 less none")].to_dict("records")
+    assert row["value"] == pytest.approx(variants[reduced].mean() - variants[~reduced].mean(), abs=1e-9)
+    assert row["these_low"] < row["value"] < row["these_high"]
+    assert row["like_high"] - row["like_low"] > row["these_high"] - row["these_low"]
+    assert set(effects["column"]) == {"Avg", "Avg MTEB", "Retrieval", "WordSim"}
+    assert effects.groupby("column")["kind"].value_counts().unstack().to_numpy().tolist() == [[3, 3]] * 4
+
+
+def test_findings_of_a_real_sweep(results: Path):
+    cli.main(["ablations", str(results / "sweeps" / "mine"), "--results", str(results)])
+    findings = pd.read_csv(results / "tables" / "mine_findings.csv").set_index(["finding", "scope"])
+    assert len(findings) == 1 + 3 + 2 + 2
+    pca = findings.loc["PCA improves", "all settings"]
+    effects = pd.read_csv(results / "tables" / "mine_effects.csv").set_index(["column", "effect"])
+    assert pca["value"] == effects.loc[("Avg", "pca.dims: 256 less none"), "value"]
+    assert findings["published"].round(4).dropna().tolist() == [0.0526, 0.0281, 0.0281, 0.0324, 0.0324, 0.0605, 0.0605]
+    assert findings["verdict"].iloc[0] == "undecided"
+    assert np.isnan(findings["value"].iloc[0])
+    markdown = (results / "tables" / "mine_findings.md").read_text()
+    assert "| not in this sweep | +5.26 | - | - | - | - | - | - | 0 | 0 | undecided |" in markdown
+    assert (results / "tables" / "mine_effects_by_type.md").is_file()
+
+
+def test_what_is_no_such_sweep_is_told(results: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["ablations", "min", "--results", str(results)])
+    assert "min: no sweep in" in (told := capsys.readouterr().err)
+    assert "Did you mean mine? It has mine" in told

@@ -1,0 +1,312 @@
+"""The compiled loops give the ids of the tokenizers package and the bits of numpy, whatever the text."""
+
+import itertools
+import json
+import pickle
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unicodedata import category
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from m2v_bench import StaticModel
+from m2v_bench.assets import fetch
+from m2v_bench.errors import BenchError
+from m2v_bench.inference import fast_tokens
+from m2v_bench.inference.cuts import Unproven, find_cuts
+from m2v_bench.inference.fast_tokens import FastTokens
+from m2v_bench.inference.tokens import reference_ids, unknown_id
+from tests.conftest import tiny_static_model
+from tests.golden import tiny_models
+from tests.golden.cases import ADDED_WORDS, ODD_TEXTS
+
+SPACES = [" ", "  ", "\t", "\n", "\r\n", "\xa0", "\u2009", "\u3000", "\x0b", "\x85", "\u200b"]
+SPECIAL = ["[UNK]", "[PAD]", "[CLS", "##ing", "<s>", "<unk>", "</s", "<|endoftext|>", "▁", "Ġ", "<0x41>"]
+ACCENTS = ["\u0301", "\u0308", "\u0338", "\u0345", "\u05b4", "\u0e31", "\u200d", "\ufe0f", "\u1100", "\u1161"]
+WORDS = [
+    "the",
+    "The",
+    "NAÏVE",
+    "café",
+    "don't",
+    "x" * 120,
+    "unbelievably",
+    "日本語",
+    "한국어",
+    "ﬁne",
+    "½",
+    "İ",
+    "ς",
+    "🙂",
+]
+
+
+def wordpiece(*, lowercase: bool) -> Tokenizer:
+    data = json.loads((fetch(["all-MiniLM-L6-v2"])["all-MiniLM-L6-v2"] / "tokenizer.json").read_text(encoding="utf-8"))
+    data["truncation"] = data["padding"] = data["post_processor"] = None
+    data["normalizer"]["lowercase"] = lowercase
+    return Tokenizer.from_str(json.dumps(data))
+
+
+def words_alone() -> Tokenizer:
+    vocabulary = {word: row for row, word in enumerate(["[UNK]", *dict.fromkeys(w.lower() for w in WORDS)])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+def of_model(build: Callable[[Path], Path], folder: Path) -> Tokenizer:
+    """The tokenizer of a model that was distilled from a tiny one."""
+    from m2v_bench import distill
+
+    return distill(str(build(folder)), pca_dims=16, show_progress=False).tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
+    tmp = tmp_path_factory.mktemp("tiny")
+    llama = fetch(["wordllama-256"])["wordllama-256"] / "tokenizer.json"
+    return {
+        "uncased": wordpiece(lowercase=True),
+        "cased": wordpiece(lowercase=False),
+        "bpe": of_model(tiny_models.build_bpe, tmp / "bpe"),
+        "qwen": of_model(tiny_models.build_qwen, tmp / "qwen"),
+        "unigram": of_model(tiny_models.build_unigram, tmp / "unigram"),
+        "llama": Tokenizer.from_file(str(llama)),
+        "words": words_alone(),
+    }
+
+
+NAMES = ["uncased", "cased", "bpe", "qwen", "unigram", "llama", "words"]
+
+
+def same(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> None:
+    """Twice: when the parts are met for the first time, and when they are known."""
+    unknown = unknown_id(tokenizer)
+    expected = reference_ids(tokenizer, texts, max_length, unknown).lists()
+    fast = FastTokens(tokenizer)
+    for _ in range(2):
+        found = fast.lists(texts, max_length, unknown)
+        for text, ours, theirs in zip(texts, found, expected, strict=True):
+            assert ours == theirs, repr(text)
+
+
+def random_texts(n: int) -> Iterator[str]:
+    rng = random.Random(0)
+    pools = [
+        [chr(c) for c in range(32, 127)],
+        [chr(c) for c in range(0x250)],
+        [*SPACES, *SPECIAL, *ACCENTS, *WORDS, *".,!?-'\"()[]<>=#"],
+        [chr(c) for c in range(1, 0x3000)],
+        [chr(c) for c in itertools.chain(range(0x3000, 0xD800), range(0xE000, 0x1F900))],
+    ]
+    for _ in range(n):
+        mixed = rng.choices(pools, weights=[3, 2, 6, 1, 1], k=rng.randint(0, 12))
+        parts = [rng.choice(pool) for pool in mixed]
+        yield rng.choice(["", " "]).join(parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_random_texts(tokenizers: dict[str, Tokenizer], name: str):
+    same(tokenizers[name], list(random_texts(100_000)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_code_point(tokenizers: dict[str, Tokenizer], name: str):
+    """Those that mean something between letters and spaces, all others in rows."""
+    points = [chr(point) for point in itertools.chain(range(0xD800), range(0xE000, 0x110000))]
+    assigned = [point for point in points if category(point) not in ("Cn", "Co", "Lo")]
+    texts = [f"a{point}b {point} {point}c" for point in assigned]
+    texts += ["".join(points[start : start + 256]) for start in range(0, len(points), 256)]
+    same(tokenizers[name], texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("max_length", [None, 512, 7, 1, 0])
+def test_real_and_odd_texts(tokenizers: dict[str, Tokenizer], name: str, max_length: int | None, real_texts: list[str]):
+    odd = [text if isinstance(text, str) else "".join(part * n for part, n in text) for text in ODD_TEXTS]
+    long = ["word" * 5000, "日" * 3000, "\u0301" * 300, " " * 500, "a " * 3000, "x" * 256 + " " + "y" * 257]
+    same(tokenizers[name], [*odd, *ADDED_WORDS, *long, *real_texts], max_length)
+
+
+def test_words_up_to_the_longest_that_wordpiece_splits(tokenizers: dict[str, Tokenizer]):
+    same(tokenizers["uncased"], [letter * n for letter in ("a", "qz", "the", "7") for n in range(60)])
+
+
+@pytest.fixture(scope="module")
+def model(tokenizers: dict[str, Tokenizer]) -> StaticModel:
+    tokenizer = tokenizers["uncased"]
+    rows = tokenizer.get_vocab_size()
+    return StaticModel(np.random.default_rng(0).normal(size=(rows, 40)).astype(np.float32), tokenizer)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_embeddings_are_the_same_bits(
+    model: StaticModel, dtype: Any, shared: bool, normalize: bool, real_texts: list[str]
+):
+    rng = np.random.default_rng(1)
+    n = len(model.table)
+    parts = {"weights": rng.random(n), "mapping": rng.integers(0, 500, n)} if shared else {}
+    table = (50 * model.table[: 500 if shared else n]).astype(dtype)
+    made = StaticModel(table, model.tokenizer, normalize=normalize, **parts)
+    texts = ["", "🜁", *real_texts]
+    fast, slow = made.encode(texts, fast=True), made.encode(texts, fast=False)
+    assert fast.dtype == slow.dtype == np.float32
+    np.testing.assert_array_equal(fast, slow)
+    assert not fast[:2].any()
+
+
+def test_numbers_that_are_not_finite_stay_so(model: StaticModel):
+    table = model.table.astype(np.float16)
+    table[::2] = np.inf
+    table[1::3] = np.nan
+    made = StaticModel(table, model.tokenizer, normalize=False)
+    np.testing.assert_array_equal(made.encode(["the cat"], fast=True), made.encode(["the cat"], fast=False))
+
+
+def test_threads_batches_and_earlier_calls_change_nothing(
+    model: StaticModel, monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
+):
+    expected = model.encode(real_texts, fast=False)
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("RAYON_NUM_THREADS", threads)
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+        for size in (1, 7, 1000):
+            np.testing.assert_array_equal(model.encode(real_texts, batch_size=size, fast=True), expected)
+    assert model.tokenize(real_texts, fast=True) == model.tokenize(real_texts, fast=False)
+    for ours, theirs in zip(
+        model.encode_as_sequence(real_texts[:50], fast=True),
+        model.encode_as_sequence(real_texts[:50], fast=False),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_full_table_starts_anew(
+    tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
+):
+    monkeypatch.setattr(fast_tokens, "MOST_PARTS", 300)
+    monkeypatch.setattr(fast_tokens, "MOST_MISSING", 5)
+    for name in ("bpe", "uncased"):
+        same(tokenizers[name], real_texts[:200])
+
+
+def test_the_loops_are_loaded_when_they_are_worth_it(model: StaticModel, real_texts: list[str]):
+    made = StaticModel(model.table, model.tokenizer)
+    made.encode(real_texts)
+    assert made._splitter._tokens is None
+    made.encode(real_texts * 10)
+    assert made._splitter._tokens is not None
+    assert made.fast_path() is None
+
+
+def test_a_model_that_has_them_can_be_pickled(model: StaticModel):
+    made = StaticModel(model.table, model.tokenizer)
+    expected = made.encode(["the cat"], fast=True)
+    copy = pickle.loads(pickle.dumps(made))
+    np.testing.assert_array_equal(copy.encode(["the cat"], fast=True), expected)
+
+
+def _changed(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    return {**data, **parts}
+
+
+def test_where_nothing_is_known_the_tokenizers_package_is_taken(tokenizers: dict[str, Tokenizer]):
+    uncased, bpe, unigram, llama = (
+        json.loads(tokenizers[name].to_str()) for name in ("uncased", "bpe", "unigram", "llama")
+    )
+    added = {"content": "new york", "id": 3, "single_word": False, "lstrip": True, "rstrip": True, "special": False}
+    joined = {**llama["model"], "vocab": {**llama["model"]["vocab"], "of▁the": 31999}}
+    cases = {
+        "normalized text": _changed(uncased, added_tokens=[{**added, "normalized": True}]),
+        "step Replace": _changed(uncased, normalizer={"type": "Replace", "pattern": {"String": "-"}, "content": " "}),
+        "splitting is Digits": _changed(uncased, pre_tokenizer={"type": "Digits", "individual_digits": True}),
+        "at random": _changed(bpe, model={**bpe["model"], "dropout": 0.1}),
+        "may hold spaces": _changed(unigram, pre_tokenizer={**unigram["pre_tokenizer"], "split": False}),
+        "reach over spaces": _changed(llama, model=joined),
+        "step Strip": _changed(unigram, normalizer={"type": "Strip", "strip_left": True, "strip_right": True}),
+    }
+    for reason, data in cases.items():
+        with pytest.raises(Unproven, match=reason):
+            find_cuts(data)
+
+
+def test_an_expression_that_is_not_known_is_not_trusted(tokenizers: dict[str, Tokenizer]):
+    data = json.loads(tokenizers["qwen"].to_str())
+    split = data["pre_tokenizer"]["pretokenizers"][0]
+    find_cuts(data)
+    split["pattern"]["Regex"] = "New York|" + split["pattern"]["Regex"]
+    with pytest.raises(Unproven, match="a way of its own"):
+        find_cuts(data)
+
+
+def test_a_tokenizer_that_only_seems_known_is_found_out(
+    tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch
+):
+    from m2v_bench.inference import cuts
+
+    monkeypatch.setattr(cuts, "_ALTERNATIVES", {*cuts._ALTERNATIVES, "a 7"})
+    data = json.loads(tokenizers["qwen"].to_str())
+    split = data["pre_tokenizer"]["pretokenizers"][0]
+    split["pattern"]["Regex"] = "a 7|" + split["pattern"]["Regex"]
+    with pytest.raises(Unproven, match="tokens of the whole"):
+        FastTokens(Tokenizer.from_str(json.dumps(data)))
+
+
+def test_a_model_without_the_loops_says_why_and_does_its_work():
+    tiny = tiny_static_model()
+    tiny.tokenizer.pre_tokenizer = pre_tokenizers.Digits()
+    model = StaticModel(tiny.table, tiny.tokenizer)
+    assert "not proven on this tokenizer: its splitting is Digits" in str(model.fast_path())
+    with pytest.raises(BenchError, match=r"fast=True: .*leave fast at None"):
+        model.encode(["cat"], fast=True)
+    assert model.encode(["cat"]).any()
+
+
+def test_without_numba_the_numbers_are_the_same(tmp_path: Path, model: StaticModel, real_texts: list[str]):
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "texts.json").write_text(json.dumps(real_texts))
+    code = """
+import sys
+sys.modules["numba"] = None  # as if it were not installed
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "numba" else found(name, *more)
+import json, numpy as np
+from m2v_bench import StaticModel
+model = StaticModel.from_pretrained("model")
+np.save("slow.npy", model.encode(json.load(open("texts.json")) * 10))
+print(model.fast_path())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "numba is not installed (pip install 'm2v-bench[fast]')" in done.stdout
+    np.testing.assert_array_equal(np.load(tmp_path / "slow.npy")[:1000], model.encode(real_texts, fast=True))
+
+
+def test_what_is_no_text_is_told(model: StaticModel):
+    for texts in (["a", None], ["a", float("nan")], ["a", ("b", "c")]):
+        with pytest.raises(TypeError, match=r"texts\[1\] is .* every text must be a str"):
+            model.encode(texts)  # type: ignore[arg-type]
+
+
+def test_loading_and_a_first_sentence_import_no_heavy_package(tmp_path: Path, model: StaticModel):
+    model.save_pretrained(tmp_path / "model")
+    code = """
+import sys
+from m2v_bench import StaticModel
+model = StaticModel.from_pretrained("model")
+model.encode(["a first sentence"])
+print([name for name in "torch scipy numba pandas transformers huggingface_hub".split() if name in sys.modules])
+print(type(model.table.base).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "memmap"]

@@ -1,0 +1,106 @@
+"""The verb on a real sweep, made by processes of its own."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from m2v_bench import cli
+from m2v_bench.errors import BenchError
+from m2v_bench.fidelity import fidelity, read_texts
+from tests.conftest import run_bench
+
+WORDS = ["-m", "pca.dims=16,256", "baseline=[teacher,glove-6b-50d]", "tracking=none"]
+WORDS += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("fidelity")
+    sweep = run_bench(*WORDS, "sweep.name=mine", cwd=home)
+    assert sweep.returncode == 0, sweep.stderr
+    return home / "results"
+
+
+def test_fidelity_of_a_real_sweep(
+    results: Path, real_texts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(each.replace("\n", " ") for each in [*real_texts[:300], real_texts[0]]))
+    command = ["fidelity", "mine", "--results", str(results), "--texts", str(texts), "--format", "markdown"]
+    cli.main(command)
+    shown = capsys.readouterr().out
+    rows = pd.read_csv(results / "tables" / "fidelity.csv").set_index("Model")
+    small, large, glove = (rows.loc[name] for name in rows.index)
+    assert list(rows.index) == ["M2V all-MiniLM-L6-v2 16d sif", "M2V all-MiniLM-L6-v2 256d sif", "GloVe 6B 50d"]
+    assert glove["Overlap@10"] < large["Overlap@10"] < 100
+    assert small["Overlap@10"] < large["Overlap@10"]
+    assert 0 < small["CKA"] < large["CKA"] < 1
+    scores = pd.read_csv(results / "tables" / "mine.csv").groupby("label")["main_score"].mean()
+    assert large["Avg"] == f"{100 * scores['M2V all-MiniLM-L6-v2 256d sif']:.2f} (2/2)"
+    assert "300 distinct texts of texts.txt" in shown
+    files = sorted((results / "fidelity").rglob("*.json"))
+    assert len(files) == 3
+    before = {path: path.stat().st_mtime_ns for path in files}
+    cli.main([*command, "--name", "again"])
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+    assert (results / "tables" / "again.md").read_text() == (results / "tables" / "fidelity.md").read_text()
+
+
+def test_a_run_is_what_its_model_gives(results: Path, real_texts: list[str], tmp_path: Path):
+    from m2v_bench import StaticModel
+    from m2v_bench.assets import fetch
+    from m2v_bench.evaluation.fidelity import linear_cka
+
+    texts = tmp_path / "texts.csv"
+    pd.DataFrame({"body": real_texts[:50]}).to_csv(texts, index=False)
+    (run,) = (results / "sweeps" / "mine").glob("pca.dims-256*")
+    words = ["--results", str(results), "--texts", str(texts), "--column", "body", "--name", "run"]
+    cli.main(["fidelity", str(run), *words])
+    record = next(
+        made
+        for path in (results / "fidelity").rglob("*.json")
+        if (made := json.loads(path.read_text()))["student"] and made["texts"]["label"] == "texts.csv"
+    )
+    from sentence_transformers import SentenceTransformer
+
+    teacher = SentenceTransformer(str(fetch(["all-MiniLM-L6-v2"])["all-MiniLM-L6-v2"]), device="cpu")
+    student = StaticModel.from_pretrained(run / "model")
+    expected = linear_cka(teacher.encode(real_texts[:50]), student.encode(real_texts[:50]))
+    assert record["linear_cka"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_texts_are_drawn_by_the_seed_and_each_is_there_once(tmp_path: Path):
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(str(number % 40) for number in range(100)))
+    every = read_texts(str(file), most=1000, seed=1)
+    assert every.texts == [str(number) for number in range(40)]
+    drawn = [read_texts(str(file), most=20, seed=seed).texts for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(set(drawn[0])) == 20
+    assert np.all(np.diff([int(each) for each in drawn[0]]) > 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--texts", "nowhere.txt"], r"--texts nowhere\.txt: no such file or folder"),
+        (["--texts", "few.txt"], r"--texts few\.txt: holds 2 distinct texts; more than 10 are needed"),
+        (["--texts", "few.txt", "--most", "10"], "--most 10: must be above 10"),
+    ],
+)
+def test_bad_texts_are_named(options: list[str], message: str, results: Path, monkeypatch: pytest.MonkeyPatch):
+    (results / "few.txt").write_text("one\ntwo\ntwo\n")
+    monkeypatch.chdir(results)
+    most = int(options[3]) if options[2:] else 20_000
+    with pytest.raises(BenchError, match=message):
+        fidelity(["mine"], results, texts=options[1], most=most)
+
+
+def test_a_bad_column_is_named(tmp_path: Path):
+    file = tmp_path / "texts.csv"
+    file.write_text("body\n" + "\n".join(map(str, range(20))))
+    with pytest.raises(BenchError, match=r"--column text: .*texts\.csv has no such column; it has body"):
+        read_texts(str(file), most=20, seed=1)
