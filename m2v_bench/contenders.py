@@ -46,7 +46,7 @@ def contenders(words: Sequence[str], scratch: Path, *, config_dir: str | None = 
         found += [_peer(library, name, config_dir)] if library in PEERS and name else _find(word, config_dir)
     labels = [each.label for each in found]
     return [
-        replace(each, label=f"{each.label} ({each.name})") if labels.count(each.label) > 1 else each for each in found
+        replace(each, label=f"{each.label} ({each.source})") if labels.count(each.label) > 1 else each for each in found
     ]
 
 
@@ -113,6 +113,7 @@ def _run_by(library: str, own: Contender) -> Contender:
         label=f"{own.label}, by {library}",
         loader=PEERS[library],
         library=_with_version(library),
+        peer=True,
         absent=absent,
     )
 

@@ -41,6 +41,7 @@ class Contender:
         library: who runs it, with the version.
         name, kind, dims, n_parameters, bytes_on_disk: as in `Model`.
         revisions: the revisions under which its scores may be filed.
+        peer: whether another library runs the files of a static model of ours.
         absent: why it cannot be measured here; None when it can.
     """
 
@@ -54,6 +55,7 @@ class Contender:
     n_parameters: int
     bytes_on_disk: int
     revisions: tuple[str, ...] = ()
+    peer: bool = False
     absent: str | None = None
 
 

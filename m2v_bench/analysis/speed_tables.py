@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 
 _NOTHING = "-"
 _SAME = 1e-3  # embeddings that differ by less are those of one model, whoever computes them
+_ONE_CORE = 1.3  # that were busy, at most, if one thread worked
 _BUSY = 0.5  # of the cores: what else ran when the benchmark began
 
 
@@ -78,7 +79,7 @@ def _how(record: Record, *, energy: bool) -> list[str]:
     texts, plan = record["texts"], record["plan"]
     lengths = "; ".join(
         f"{each['texts']:,} of {each['tokens']['median']:.0f} tokens ({each['tokens']['min']} - "
-        f"{each['tokens']['max']}) and {each['mean_bytes']:.0f} bytes"
+        f"{each['tokens']['max']}) and {each['mean_bytes']:,.0f} bytes"
         for each in texts["lengths"].values()
     )
     notes = [
@@ -98,6 +99,11 @@ def _how(record: Record, *, energy: bool) -> list[str]:
         (each["label"], each["max_tokens"]) for each in record["models"] if (each["max_tokens"] or longest) < longest
     ]
     notes += [f"{label} reads no more than {most} tokens of a text" for label, most in cut]
+    notes += [
+        f"{model['label']} kept {busiest:.1f} cores busy where one thread was allowed"
+        for model in record["models"]
+        if (busiest := max((speed["1"]["cores_busy"] for speed in model["speed"].values()), default=0)) > _ONE_CORE
+    ]
     if energy:
         notes.append("J: what the processors of the whole machine used meanwhile")
     return notes
@@ -206,7 +212,8 @@ def _scored(record: Record, results_dir: Path) -> list[tuple[Mapping[str, Any], 
     found = []
     for model in record["models"]:
         own = [each for each in stored if each.revision in model["revisions"] and each.variant.get("seed", 42) == 42]
-        if own and model["speed"] and (model["difference"] is None or model["difference"] < _SAME):
+        same = not model["peer"] or (model["difference"] is not None and model["difference"] < _SAME)
+        if own and model["speed"] and same:
             found.append((model, own[0]))
     return found
 
