@@ -98,7 +98,7 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
     models = [_Measured(each, reason=each.absent) for each in contenders]
     energy = Energy.here()
     steps = len(models) * (len(texts.by_length) * (1 + plan.rounds) + plan.cold_starts)
-    with quiet(), tqdm(total=steps, desc="measuring", unit="step") as bar:
+    with quiet(), tqdm(total=steps, desc="measuring", unit="step", disable=None) as bar:
         for model in models:
             _attempt(model, bar, partial(_calibrate, model, texts), steps=len(texts.by_length))
         for number in range(plan.rounds):
