@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from m2v_bench import cli
+from m2v_bench.verbs import data, runs, scores
 
 
 def parsed(*argv: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     """What a verb is called with."""
     seen: list[Any] = []
-    for verb in ("_compare", "_doctor", "_speed", "_table"):
-        monkeypatch.setattr(cli, verb, seen.append)
+    for module, verb in ((scores, "_compare"), (data, "_doctor"), (runs, "_speed"), (scores, "_table")):
+        monkeypatch.setattr(module, verb, seen.append)
     cli.main(argv)
     (arguments,) = seen
     return arguments
