@@ -12,6 +12,7 @@ from m2v_bench.contenders import contenders
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.bench_texts import bench_texts
 from m2v_bench.evaluation.benchmark import Plan, benchmark
+from m2v_bench.threads import limit_threads
 
 FOLDER = Path("speed", "benchmark")  # of a results folder, beside the speed records of runs
 _FIGURE = "speed_vs_score"
@@ -45,7 +46,8 @@ def speed(
         BenchError: for a model or a file that is not there, or when no model could be measured; the record then says
             why.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    # all of it, as the tokenizers package keeps the number of threads that it first used in a process
+    with tempfile.TemporaryDirectory() as scratch, limit_threads(plan.threads):
         models = contenders(words, Path(scratch), config_dir=config_dir)
         record = benchmark(models, bench_texts(texts, column, seed=seed), plan, seed=seed)
     folder = results_dir / FOLDER

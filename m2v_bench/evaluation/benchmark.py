@@ -102,7 +102,7 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
         for model in models:
             _attempt(model, bar, partial(_calibrate, model, texts), steps=len(texts.by_length))
         for number in range(plan.rounds):
-            first = number % max(len(models), 1)
+            first = number % len(models)
             for length in texts.by_length:
                 for model in [*models[first:], *models[:first]]:
                     _attempt(model, bar, partial(_round, model, texts, length, plan.threads, energy))
