@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-scale readme constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,7 +51,10 @@ bench-distill: $(call stamp,test)  ## time and memory of a distillation beside m
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
 	$(PY) -m tests.launchers
 
-readme:  ## put the numbers of the result files into the README
+bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a large one would cost
+	$(PY) -m tests.bench_scale
+
+readme:  ## put the numbers of the result files into the README and docs/scale.md
 	$(PYTHON) tests/quote.py
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here

@@ -1,9 +1,9 @@
-"""Put into the README what runs wrote.
+"""Put into the README and docs/scale.md what runs wrote.
 
     python tests/quote.py
 
-Copies the files that the README shows from where runs write them to results/readme/, which alone is kept in the
-repository, so that somebody's own run changes nothing that the README says.
+Copies the files that these pages show from where runs write them to results/readme/, which alone is kept in the
+repository, so that somebody's own run changes nothing that the pages say.
 
 A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON).
 """
@@ -22,13 +22,15 @@ SOURCES = (
     "bench/run.json",
     "bench/distill.md",
     "bench/launchers.md",
+    *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "check", "parts", "sweep")),
     "figures/speed_vs_score.png",
 )
+PAGES = ("README.md", "docs/scale.md")
 BLOCK = re.compile(r"<!-- (results/\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def shown(path: Path) -> str:
-    """What the README says of a result file."""
+    """What a page says of a result file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return text.strip()
@@ -39,9 +41,9 @@ def shown(path: Path) -> str:
     return "\n".join([machine, "", "| What | Time |", "|---|---:|", *rows])
 
 
-def render(readme: str) -> str:
-    """The README with every block made anew."""
-    return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(ROOT / block[1])}\n<!-- end -->", readme)
+def render(page: str) -> str:
+    """A page with every block made anew."""
+    return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(ROOT / block[1])}\n<!-- end -->", page)
 
 
 if __name__ == "__main__":
@@ -49,5 +51,6 @@ if __name__ == "__main__":
     for source in SOURCES:
         if (ROOT / "results" / source).is_file():
             shutil.copyfile(ROOT / "results" / source, KEPT / Path(source).name)
-    target = ROOT / "README.md"
-    target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        target = ROOT / page
+        target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,16 +1,19 @@
-"""What the README quotes is what the files hold."""
+"""What the README and docs/scale.md quote is what the files hold."""
 
 import re
 
+import pytest
+
 from m2v_bench.distillation.dialects import DIALECTS
-from tests.quote import BLOCK, ROOT, render
+from tests.quote import BLOCK, PAGES, ROOT, render
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, SCALE = ((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 
-def test_quoted_numbers_are_those_of_the_files():
-    assert len(BLOCK.findall(README)) == 6
-    assert render(README) == README, "run `make readme`"
+@pytest.mark.parametrize(("page", "n_blocks"), [(README, 6), (SCALE, 6)], ids=PAGES)
+def test_quoted_numbers_are_those_of_the_files(page: str, n_blocks: int):
+    assert len(BLOCK.findall(page)) == n_blocks
+    assert render(page) == page, "run `make readme`"
 
 
 def test_a_changed_number_is_noticed():
@@ -23,7 +26,7 @@ def test_pictures_and_commands_exist():
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
         assert (ROOT / picture).is_file(), picture
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"`?make ([a-z-]+)", README)):
+    for target in set(re.findall(r"`?make ([a-z-]+)", README + SCALE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
