@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from m2v_bench.analysis.signature import AGGREGATIONS
 from m2v_bench.distillation.dialects import get_dialect
 from m2v_bench.distillation.reduction import parse_dims
-from m2v_bench.errors import BenchError, check_seed
+from m2v_bench.errors import BenchError, check_seed, did_you_mean
 from m2v_bench.jobs import register_resolver
 
 
@@ -139,9 +139,10 @@ class TrackingConfig:
 class LauncherConfig:
     """Where the jobs of a sweep run: `local`, one after the other in this process; `joblib`; `ray`; `slurm`.
 
-    `workers` jobs run at once, each with `threads` threads (null: all for local, else 1) and room for `memory_gb`; null
-    takes as many as processors and free memory allow, and on a cluster all. `address` is that of a Ray cluster, null
-    starts one on this machine. `cluster` (slurm, local), `partition` and `minutes`, a job's limit, are Slurm's.
+    `workers` jobs run at once, each with `threads` threads (null: 1) and room for `memory_gb`; null takes as many as
+    processors and free memory allow, and on a cluster all. A local job has all threads. `address` is that of a Ray
+    cluster, null starts one on this machine. `cluster` (slurm, local), `partition` and `minutes`, a job's limit, are
+    Slurm's.
     """
 
     name: str = "local"
@@ -156,7 +157,10 @@ class LauncherConfig:
 
 @dataclass
 class SweepConfig:
-    """The sweep's name, which is that of its folder, table and figure, and the setting that its plot runs along."""
+    """The sweep's name, which is that of its folder, table and figure, and the setting that its plot runs along.
+
+    Without an `axis` the plot runs along the one setting that differs, if it is one.
+    """
 
     name: str = "sweep"
     axis: str | None = None
@@ -235,7 +239,6 @@ def check(config: DictConfig) -> Config:
     Raises:
         BenchError: naming the setting, its value and what is allowed.
     """
-    from m2v_bench.messages import is_setting
 
     checked = typed(config)
     get_dialect(checked.dialect.name)
@@ -244,8 +247,7 @@ def check(config: DictConfig) -> Config:
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
         raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
-    if checked.sweep.axis is not None and not is_setting(checked.sweep.axis):
-        raise BenchError(f"sweep.axis={checked.sweep.axis}: no such setting; it is one of the sweep's, as pca.dims")
+    _check_axis(checked.sweep.axis)
     _check_launcher(checked.launcher)
     if checked.batch_size < 1:
         raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
@@ -290,6 +292,23 @@ def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
     return flat
 
 
+def _check_axis(axis: str | None) -> None:
+    from m2v_bench.messages import is_setting, settings
+
+    if axis is not None and not is_setting(axis):
+        near = did_you_mean(axis, settings())
+        raise BenchError(f"sweep.axis={axis}: no such setting.{near} Name one that the jobs differ in, as pca.dims")
+
+
+# Settings of a launcher that the others would pass over.
+_LAUNCHERS_OF = {
+    "workers": ("joblib", "ray", "slurm"),
+    "threads": ("joblib", "ray", "slurm"),
+    "address": ("ray",),
+    "partition": ("slurm",),
+}
+
+
 def _check_launcher(launcher: LauncherConfig) -> None:
     for name, allowed in (("name", ("local", "joblib", "ray", "slurm")), ("cluster", ("slurm", "local"))):
         if (value := getattr(launcher, name)) not in allowed:
@@ -297,6 +316,12 @@ def _check_launcher(launcher: LauncherConfig) -> None:
     for name in ("workers", "threads", "memory_gb", "minutes"):
         if (value := getattr(launcher, name)) is not None and value <= 0:
             raise BenchError(f"launcher.{name}={value}: must be above 0")
+    for name, names in _LAUNCHERS_OF.items():
+        if (value := getattr(launcher, name)) is not None and launcher.name not in names:
+            raise BenchError(
+                f"launcher.{name}={value}: launcher={launcher.name} has no use for it; "
+                f"set launcher={' or '.join(names)}, or leave launcher.{name} out"
+            )
 
 
 def _check_device(device: str) -> None:

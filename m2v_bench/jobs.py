@@ -29,9 +29,14 @@ def job_folder(overrides: Sequence[str]) -> str:
         overrides: the words of the job, as `pca.dims=64`.
     """
     split = sorted(word.lstrip("+~").partition("=") for word in overrides)
-    kept = [(name, value) for name, _, value in split if _group(name) not in _NOT_PART]
+    kept = [(name, value) for name, _, value in split if tells_apart(name)]
     readable = "_".join(f"{name}-{value}" for name, value in kept if _group(name) not in _NOT_SHOWN)
     return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', readable)[:60].strip('_') or 'job'}-{content_hash(kept)[:8]}"
+
+
+def tells_apart(name: str) -> bool:
+    """Whether jobs that differ in this setting are different jobs, and not one that runs otherwise."""
+    return _group(name) not in _NOT_PART
 
 
 def _group(name: str) -> str:
@@ -112,7 +117,9 @@ def write_error(folder: Path, message: str | None, error: BaseException) -> str:
     return told
 
 
-def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, command: str) -> None:
+def write_plan(
+    sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, command: str, failed: int | None
+) -> None:
     """Keep which jobs the sweep has now, as its folder may hold others of earlier starts, and what was made of them.
 
     The key of each job is kept too, by which a record of earlier settings is known.
@@ -122,6 +129,7 @@ def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *
         jobs: in their order.
         files: tables and figures, relative to the results, each with its kind.
         command: that started the sweep.
+        failed: how many jobs failed; None until the sweep has ended.
     """
     plan = {
         "name": sweep_dir.name,
@@ -129,6 +137,7 @@ def write_plan(sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *
         "jobs": [job.folder.name for job in jobs],
         "keys": {job.folder.name: job.key for job in jobs},
         "files": dict(files),
+        "failed": failed,
     }
     write_json(sweep_dir / SWEEP, plan)
 

@@ -24,7 +24,7 @@ from m2v_bench.worker import Work, work
 
 Launcher = Callable[[Sequence[Work], LauncherConfig, int], None]
 
-# Variables that other machines and processes do not get by themselves.
+# Variables that the nodes of a Ray cluster do not have; other workers inherit them.
 _PASSED_ON = ("M2V_BENCH_", "HF_", "PIP_", "MLFLOW_")
 # The bars of several processes would write over each other.
 _QUIET = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -49,10 +49,8 @@ def launch(jobs: Sequence[Work], config: LauncherConfig, *, round_: int = 0) -> 
             work(job)
         return
     threads = config.threads or 1
-    environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-    environment |= {**_QUIET, **dict.fromkeys(_THREADS, str(threads))}
-    os.environ.update(environment)  # what is started from here inherits it
-    given = [replace(job, threads=threads, environment=environment) for job in jobs]
+    os.environ.update({**_QUIET, **dict.fromkeys(_THREADS, str(threads))})  # what is started from here inherits it
+    given = [replace(job, threads=threads) for job in jobs]
     LAUNCHERS[config.name](given, config, max(1, n_workers(config, len(jobs)) >> round_))
 
 
@@ -79,18 +77,21 @@ def _ray(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
     ray = require("ray", extra="ray", setting="launcher=ray", instead="take launcher=joblib")
 
     _check_answers(config.address)
+    passed_on = (*_PASSED_ON, *_QUIET, *_THREADS)
+    environment = {name: value for name, value in os.environ.items() if name.startswith(passed_on)}
     own = {} if config.address else {"num_cpus": workers * (config.threads or 1), "include_dashboard": False}
     try:
-        ray.init(address=config.address, runtime_env={"env_vars": dict(jobs[0].environment)}, **own)
+        ray.init(address=config.address, runtime_env={"env_vars": environment}, **own)
     except ConnectionError as error:
         raise BenchError(f"{_no_cluster(config.address)} ({error})") from error
     try:
         # the sweep starts again what a dead worker leaves, so that it counts how often
         remote = ray.remote(num_cpus=config.threads or 1, max_retries=0)(work)
-        waiting = [remote.remote(job) for job in jobs]
-        died = None
-        while waiting:
-            done, waiting = ray.wait(waiting)
+        at_once = len(jobs) if config.address and config.workers is None else workers
+        waiting, running, died = list(jobs), list[Any](), None
+        while waiting or running:
+            fresh, waiting = waiting[: at_once - len(running)], waiting[at_once - len(running) :]
+            done, running = ray.wait(running + [remote.remote(job) for job in fresh])
             try:
                 ray.get(done)
             except ray.exceptions.RayTaskError:

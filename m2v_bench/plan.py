@@ -71,14 +71,15 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
     n_open = len(jobs) - n_finished
     totals.seconds += (rest or 0) * n_open
     columns = ["Job", "Model", "Forward pass", "Scores made", "To score", "Time"]
-    unknown = f"; {totals.unknown} scores or passes (?) have no timing recorded" if totals.unknown else ""
+    unknown = f"; no timing is recorded of {totals.unknown} scores or passes (?)" if totals.unknown else ""
     loading = "" if rest is None else f", {rest:.0f} s of it per job for loading, distilling and speed"
     cache = cache_dir()
     needed, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
     notes = [
         f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to go through base models, "
         f"{len(totals.scores)} scores to make; what jobs share is counted at the first",
-        f"time, from recorded timings: {duration(totals.seconds)}{loading if totals.seconds else ''}{unknown}",
+        f"time, from recorded timings: {_time(totals.seconds, totals.unknown)}"
+        f"{loading if totals.seconds else ''}{unknown}",
         f"disk: about {needed} for cache and models, {free} free in {cache}",
     ]
     Grid(columns, rows, title=f"plan of {name}", notes=notes).show()
@@ -110,8 +111,13 @@ def _row(prepared: Prepared, settings: Config, totals: _Totals, rates: Mapping[s
     made, n_open, more, untimed = _scores(prepared, settings, totals)
     seconds, unknown = seconds + more, unknown + untimed
     totals.seconds, totals.unknown = totals.seconds + seconds, totals.unknown + unknown
-    time = duration(seconds) if seconds or not unknown else "-"
-    return [" + ".join(dict.fromkeys(states)), str(made), str(n_open), f"{time}{' + ?' if unknown and seconds else ''}"]
+    return [" + ".join(dict.fromkeys(states)), str(made), str(n_open), _time(seconds, unknown)]
+
+
+def _time(seconds: float, unknown: int) -> str:
+    """What is known of a time, and `?` for what no timing is recorded of."""
+    known = [duration(seconds)] if seconds or not unknown else []
+    return " + ".join([*known, *(["?"] if unknown else [])])
 
 
 def _scores(prepared: Prepared, settings: Config, totals: _Totals) -> tuple[int, int, float, int]:

@@ -61,6 +61,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
     settings = check(config)
     started, timer = time.time(), Timer()
     output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / RECORD).unlink(missing_ok=True)  # of an earlier start; should this one fail, it tells of nothing here
     (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
     with timer("prepare"):
         prepared = prepare(settings)  # all of it first, so that nothing is distilled in vain

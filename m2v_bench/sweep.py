@@ -1,4 +1,7 @@
-"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them."""
+"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them.
+
+`--help` and mistyped words are answered by way of this module, so what takes seconds to import is imported when used.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +15,13 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
-from tqdm.auto import tqdm
 
-from m2v_bench.analysis.report import report_sweep
 from m2v_bench.assets import no_downloads
 from m2v_bench.config import LauncherConfig, TrackingConfig, check
 from m2v_bench.environment import command_line
 from m2v_bench.errors import BenchError
-from m2v_bench.jobs import Job, any_failed, clear_error, read_record, write_plan
-from m2v_bench.launchers import launch
+from m2v_bench.jobs import Job, any_failed, clear_error, read_record, tells_apart, write_plan
 from m2v_bench.messages import explain
-from m2v_bench.prepare import prepare
-from m2v_bench.run import not_fatal
 from m2v_bench.worker import Work
 
 log = logging.getLogger(__name__)
@@ -68,23 +66,25 @@ class Sweep(Sweeper):
             show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
             return
         with _alone(sweep_dir):
-            write_plan(sweep_dir, jobs, {}, command=command_line())
+            write_plan(sweep_dir, jobs, {}, command=command_line(), failed=None)
             for job in jobs:
                 clear_error(job.folder)
             finished = [] if self._config.rerun else [job for job in jobs if job.finished()]
             if finished:
-                print(f"{len(finished)} of {len(jobs)} jobs are finished already (rerun=true makes them again)")
-            _log_start(self._config, sweep_dir, finished)
-            self._run([job for job in jobs if job not in finished], sweep_dir)
-            self._end(jobs, sweep_dir)
+                print(f"{len(finished)} of {len(jobs)} jobs are finished already (rerun=true runs them again)")
+            with _tracked(self._config, sweep_dir, finished):
+                left = self._run([job for job in jobs if job not in finished], sweep_dir)
+            self._end(jobs, left, sweep_dir)
 
     def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
         """The jobs, each composed, checked and prepared."""
         words = [f"{name}={values}" for name, values in self.params.items()]
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes the class when it starts
+        from tqdm.auto import tqdm
 
         batch = BasicSweeper.split_arguments(overrides, None)[0]
+        _check_axes(batch)
         jobs: dict[Path, Job] = {}
         refused: dict[str, list[str]] = {}
         for each in tqdm(batch, desc="checking", unit="job", disable=None if len(batch) > 1 else True, leave=False):
@@ -103,8 +103,10 @@ class Sweep(Sweeper):
             raise BenchError(_refusal(refused, len(batch)))
         return list(jobs.values())
 
-    def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> None:
-        """Launch the jobs, and those again that a worker left behind when it died."""
+    def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
+        """Launch the jobs, and those again that a worker left behind when it died; those that have not ended."""
+        from m2v_bench.launchers import launch
+
         settings = OmegaConf.to_object(self._config.launcher)
         assert isinstance(settings, LauncherConfig)
         batch = [job.overrides for job in jobs]
@@ -121,27 +123,29 @@ class Sweep(Sweeper):
                 died = error
             still = [job for job in left if job.error() is None and _stamp(job) == before[job.folder]]
             if self._config.fail_fast and any_failed(sweep_dir):
-                return
+                return still
             fruitless = fruitless + 1 if len(still) == len(left) else 0
             if still:
                 deaths += 1
                 why = f" ({type(died).__name__}: {str(died).splitlines()[0]})" if died and str(died) else ""
                 log.warning("%d job(s) have left nothing behind, as when a worker dies%s", len(still), why)
             left = still
+        return left
 
-    def _end(self, jobs: Sequence[Job], sweep_dir: Path) -> None:
+    def _end(self, jobs: Sequence[Job], left: Sequence[Job], sweep_dir: Path) -> None:
         """Tell what failed, and put the jobs' records together."""
+        from m2v_bench.analysis.report import report_sweep
+
+        batch = [job.overrides for job in jobs]
         stopped = self._config.fail_fast and any_failed(sweep_dir)
-        batch, unstarted = [job.overrides for job in jobs], 0
         for job in jobs:
             if (error := job.error()) is not None:
                 failures.append(f"{_own(job.overrides, batch)}: {error}")
-            elif not job.finished() and stopped:
-                unstarted += 1
-            elif not job.finished():
-                failures.append(f"{_own(job.overrides, batch)}: left no record; its process died (memory?) each time")
-        if unstarted:
-            print(f"fail_fast=true: {unstarted} job(s) were not started")
+            elif job in left and not stopped:
+                why = "its process died (memory?) each time, or could write no file"
+                failures.append(f"{_own(job.overrides, batch)}: {why}")
+        if stopped and left:
+            print(f"fail_fast=true: {len(left)} job(s) were not started")
         found = [(job, read_record(job.folder)) for job in jobs]
         # one that the settings have changed since would stand for a job that failed
         records = [record for job, record in found if record is not None and record.get("key") == job.key]
@@ -150,12 +154,14 @@ class Sweep(Sweeper):
             if records:
                 files = report_sweep(records, results_dir, name=sweep_dir.name, axis=self._config.sweep.axis)
         finally:
-            made = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
-            write_plan(sweep_dir, jobs, made, command=command_line())
+            told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
+            write_plan(sweep_dir, jobs, told, command=command_line(), failed=len(failures))
             _log_end(self._config, sweep_dir, jobs, files)
 
 
 def _key(config: DictConfig) -> str:
+    from m2v_bench.prepare import prepare
+
     with no_downloads() if config.dry_run else nullcontext():
         return prepare(check(config)).key
 
@@ -166,9 +172,26 @@ def _stamp(job: Job) -> tuple[bool, int]:
     return (True, path.stat().st_mtime_ns) if path.is_file() else (False, 0)
 
 
+def _check_axes(batch: Sequence[Sequence[str]]) -> None:
+    """Refuse jobs that would be one, as they differ in nothing but how or where they run."""
+    if len(batch) == 1:
+        return
+    common = _common(batch)
+    names = {word.lstrip("+~").partition("=")[0] for words in batch for word in words if word not in common}
+    if vain := sorted(name for name in names if not tells_apart(name)):
+        raise BenchError(
+            f"{', '.join(vain)}: the jobs of a sweep cannot differ in this, which says how or where they run and not "
+            "what they are. Give it one value, or start a sweep per value, each with a sweep.name of its own"
+        )
+
+
+def _common(batch: Sequence[Sequence[str]]) -> set[str]:
+    return set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
+
+
 def _own(words: Sequence[str], batch: Sequence[Sequence[str]]) -> str:
     """The words of a job that not all jobs share."""
-    common = set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
+    common = _common(batch)
     return " ".join(word for word in words if word not in common)
 
 
@@ -207,25 +230,49 @@ def _tracking(config: DictConfig) -> TrackingConfig | None:
     return None if settings.name == "none" else settings
 
 
-def _log_start(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> None:
-    """Open the sweep's MLflow run, under which jobs in any process nest theirs; catch up on those that have ended."""
-    if (settings := _tracking(config)) is None:
-        return
-    with not_fatal(settings, debug=config.debug):
-        from m2v_bench import tracking
+@contextmanager
+def _tracked(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> Iterator[None]:
+    """Open the sweep's MLflow run, under which jobs in any process nest theirs; an interrupted one is not left running.
 
-        tracking.start_sweep(settings, sweep_dir, tags={"suite": config.suite.name})
-        for job in finished:
+    Jobs that are finished already may have ended without a store that could be written.
+    """
+    if (settings := _tracking(config)) is None:
+        yield
+        return
+    from m2v_bench.run import not_fatal
+
+    opened = False
+    with not_fatal(settings, debug=config.debug):
+        _log_jobs(config, settings, sweep_dir, finished)
+        opened = True
+    try:
+        yield
+    except BaseException:
+        if opened:
+            with not_fatal(settings, debug=False):
+                from m2v_bench import tracking
+
+                tracking.end_sweep(settings, sweep_dir, files={}, failed=None)
+        raise
+
+
+def _log_jobs(config: DictConfig, settings: TrackingConfig, sweep_dir: Path, jobs: Sequence[Job]) -> None:
+    """Log what the store lacks of the sweep and of those of its jobs that have ended."""
+    from m2v_bench import tracking
+
+    tracking.start_sweep(settings, sweep_dir, tags={"suite": config.suite.name})
+    for job in jobs:
+        if job.error() is not None or read_record(job.folder) is not None:
             tracking.log_run(settings, job.folder, sweep_dir=sweep_dir)
 
 
 def _log_end(config: DictConfig, sweep_dir: Path, jobs: Sequence[Job], files: dict[Path, str]) -> None:
     if (settings := _tracking(config)) is None:
         return
+    from m2v_bench.run import not_fatal
+
     with not_fatal(settings, debug=config.debug):
         from m2v_bench import tracking
 
-        for job in jobs:
-            if job.error() is not None:
-                tracking.log_run(settings, job.folder, sweep_dir=sweep_dir)
+        _log_jobs(config, settings, sweep_dir, jobs)
         tracking.end_sweep(settings, sweep_dir, files=files, failed=len(failures))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,6 @@ class Work:
         title: the words that set the job apart.
         cwd: the working folder, which relative paths in the settings start from.
         threads: how many threads the process may use, beside others; None leaves all to it.
-        environment: variables that the process needs.
     """
 
     config: DictConfig
@@ -29,7 +27,6 @@ class Work:
     title: str
     cwd: Path = field(default_factory=Path.cwd)
     threads: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def work(job: Work) -> None:
@@ -53,9 +50,8 @@ def work(job: Work) -> None:
 
 
 def _be_a_worker(job: Work) -> None:
-    """Give this process the settings of the one that started the sweep, and its share of the processors."""
+    """Give this process the working folder of the one that started the sweep, and its share of the processors."""
     os.chdir(job.cwd)
-    os.environ.update(job.environment)
     import torch
     from threadpoolctl import threadpool_limits
 

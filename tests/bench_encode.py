@@ -120,7 +120,7 @@ def alternately(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, l
 
 def check(model: StaticModel, theirs: Any, texts: list[str]) -> float:
     """That the ids are those of the tokenizers package; the largest difference of an embedding's number."""
-    unknown, cut = unknown_id(model.tokenizer), model._cut(texts, "model")
+    unknown, cut = unknown_id(model.tokenizer), model._splitter._cut(texts, model.max_length)
     expected = reference_ids(model.tokenizer, cut, model.max_length, unknown).lists()
     if model.tokenize(texts, fast=True) != expected:
         raise SystemExit("the ids differ from those of the tokenizers package")

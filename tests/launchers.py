@@ -62,7 +62,10 @@ def ray_cluster(*, nodes: int = 2) -> Iterator[str]:
         for process in reversed(started):
             process.terminate()
         for process in started:
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
         shutil.rmtree(scratch, ignore_errors=True)
 
 

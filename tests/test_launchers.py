@@ -18,6 +18,7 @@ JOBS = ["-m", "vocabulary=glove", "vocabulary.size=2000", "pca.dims=16,32", "wei
 JOBS += ["suite=custom", "suite.tasks=[SimLex999WordSim,AutoFJRetrieval]", "tracking=none"]
 # what the command line of a process that runs a job contains
 WORKERS = {"joblib": "LokyProcess", "ray": "ray::work", "submitit": "submitit.core._submit"}
+PASSWORD = "password-that-no-result-may-hold"
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +40,21 @@ def test_a_killed_worker_costs_no_score(launcher: str, expected: dict[str, str],
     home = working_folder(tmp_path / "home")
     with ray_cluster(nodes=2) if name == "ray" else nullcontext() as address:
         words = [*JOBS, *LAUNCHERS[launcher], *([f"launcher.address={address}"] if address else [])]
-        process = start(home, words)
-        victim = _first(home, WORKERS[name])
-        time.sleep(1)
-        os.kill(victim, signal.SIGKILL)
-        output, errors = process.communicate(timeout=300)
+        process = start(home, words, MLFLOW_TRACKING_PASSWORD=PASSWORD)
+        try:
+            victim = _first(home, WORKERS[name])
+            time.sleep(1)
+            os.kill(victim, signal.SIGKILL)
+            output, errors = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     assert "left nothing behind, as when a worker dies" in errors
     assert output.count("│ M2V") == 4
     assert scores(home) == expected
     assert not (home / "results" / "speed").exists()  # the workers would have measured each other
+    files = [path for path in (home / "results").rglob("*") if path.is_file()]
+    assert not any(PASSWORD.encode() in path.read_bytes() for path in files)
 
 
 def _first(home: Path, words: str) -> int:

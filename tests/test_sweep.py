@@ -12,7 +12,9 @@ import pytest
 from filelock import FileLock
 
 from m2v_bench.cache import cache_dir
+from m2v_bench.errors import BenchError
 from m2v_bench.jobs import job_folder
+from m2v_bench.sweep import _check_axes
 from tests.conftest import Cli
 
 WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "baseline=[]", "tracking=none"]
@@ -50,6 +52,7 @@ def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: 
     assert plan.returncode == 0, plan.stderr
     assert "2 jobs, 0 finished" in plan.stdout
     assert "4 scores to make" in " ".join(plan.stdout.split())
+    assert "?; no timing is recorded of" in " ".join(plan.stdout.split())
     assert not list((tmp_path / "results").rglob("*.json"))
 
     first = bench("+sweep=pca_dims", "pca.dims=16,32", *WORDSIM)
@@ -70,6 +73,13 @@ def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: 
     assert forced.stdout.count("distilled ") == 1
     changed = bench("+sweep=pca_dims", "pca.dims=16", *WORDSIM, "seed=7")
     assert changed.stdout.count("distilled ") == 1
+
+
+def test_jobs_cannot_differ_in_how_they_run():
+    _check_axes([["pca.dims=16", "device=cpu"]])
+    _check_axes([["pca.dims=16", "device=cpu"], ["pca.dims=32", "device=cpu"]])
+    with pytest.raises(BenchError, match=r"^device: the jobs of a sweep cannot differ in this"):
+        _check_axes([["pca.dims=16", "device=cpu"], ["pca.dims=16", "device=auto"]])
 
 
 def test_jobs_that_cannot_be_are_all_told_before_the_first_one_runs(bench: Cli, tmp_path: Path):
@@ -117,6 +127,9 @@ def test_two_sweeps_of_one_name_do_not_run_at_once(bench: Cli, tmp_path: Path):
 def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
     """A limit on the size of files stands for the disk: the small model can be written, the large one cannot."""
     command = [sys.executable, "-m", "m2v_bench", "-m", "pca.dims=256,16", *WORDSIM]
+    earlier = tmp_path / "results" / "sweeps" / "sweep" / job_folder(["pca.dims=256", *WORDSIM]) / "record.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text('{"key": "of an earlier start"}')
     sweep = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=_no_file_above_4_mb
     )
@@ -124,6 +137,7 @@ def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
     assert "pca.dims=256: results_dir=results: " in sweep.stderr
     assert "has room" in sweep.stderr
     assert "Traceback" not in sweep.stderr
+    assert not earlier.exists()
     assert [record["variant"]["pca_dims"] for record in records(tmp_path)] == [16]
 
 

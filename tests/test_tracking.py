@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from mlflow.entities import Run
 
 from m2v_bench.config import TrackingConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.tracking import end_sweep, log_run, start_sweep
+from m2v_bench.tracking import end_sweep, log_run, rebuild, start_sweep
 from tests.conftest import Cli, run_bench
 
 WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "baseline=[]"]
@@ -126,6 +128,33 @@ for folder in sys.argv[1:]:
     assert len(logged) == len(folders)
 
 
+def test_a_sweep_that_is_interrupted_is_not_left_running(home: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "m2v_bench", "-m", "pca.dims=16,32,64", *WORDSIM]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while not list((tmp_path / "results").glob("sweeps/sweep/*/record.json")):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; run the same command again" in process.communicate()[1]
+    assert process.returncode == 130
+    rebuild(tmp_path / "results", TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/again.db", log_model=False))
+    for name in ("mlflow.db", "again.db"):
+        parent = next(run for run in runs(tmp_path, name) if run.data.tags["m2v_bench.folder"] == "sweeps/sweep")
+        assert parent.info.status == "KILLED"
+
+
+def test_jobs_logged_before_their_sweep_are_nested_when_it_is(home: Path, tmp_path: Path):
+    shutil.copytree(home / "results", tmp_path / "results")
+    config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/mlflow.db", log_model=False)
+    sweep_dir = tmp_path / "results" / "sweeps" / "sweep"
+    job = next(sweep_dir.glob("*/record.json")).parent
+    run_id = log_run(config, job, sweep_dir=sweep_dir)  # the store could not be written when the sweep started
+    parent = start_sweep(config, sweep_dir, tags={})
+    assert log_run(config, job, sweep_dir=sweep_dir) == run_id
+    assert client(tmp_path).get_run(run_id).data.tags["mlflow.parentRunId"] == parent
+
+
 def test_a_half_logged_run_is_logged_once(home: Path, tmp_path: Path):
     shutil.copytree(home / "results", tmp_path / "results")
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/mlflow.db", log_model=False)
@@ -140,6 +169,18 @@ def test_a_half_logged_run_is_logged_once(home: Path, tmp_path: Path):
     assert start_sweep(config, sweep_dir, tags={}) == first
     end_sweep(config, sweep_dir, files={}, failed=0)
     assert len(runs(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("nosuch://store", "nosuch://store cannot be used as an MLflow store: "),
+        ("sqlite:////proc/nowhere/mlflow.db", r"/proc/nowhere/mlflow.db: cannot be written \(No such file"),
+    ],
+)
+def test_a_store_that_cannot_be_is_told_in_one_line(uri: str, message: str, tmp_path: Path):
+    with pytest.raises(BenchError, match=message):
+        start_sweep(TrackingConfig(name="mlflow", uri=uri), tmp_path / "results" / "sweeps" / "x", tags={})
 
 
 def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Path):

@@ -53,7 +53,8 @@ class _Texts:
         self._n_ids += len(ids)
 
     def flat(self) -> Flat:
-        return Flat(self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids), self.id_starts, self.id_ends)
+        ids = self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids)
+        return Flat(ids, self.id_starts, self.id_ends, is_fast=True)
 
 
 class FastTokens:

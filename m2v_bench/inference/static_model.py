@@ -1,27 +1,20 @@
 """Static embedding models: a table of token rows; a text is the mean of its tokens' rows."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.errors import BenchError
 from m2v_bench.inference import files
-from m2v_bench.inference.fast import FastPath
 from m2v_bench.inference.pooling import Rows, normalize
-from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
-from m2v_bench.threads import n_threads
-
-if TYPE_CHECKING:
-    from m2v_bench.inference.fast_tokens import FastTokens, Runner, Use
+from m2v_bench.inference.splitter import BATCH_SIZE, Splitter
+from m2v_bench.inference.tokens import Flat
 
 DEFAULT_MAX_LENGTH = 512
-BATCH_SIZE = 1024
-BATCHES_PER_THREAD = 8  # between two changes of the table of parts
 MaxLength = int | None | Literal["model"]
 
 
@@ -59,8 +52,7 @@ class StaticModel:
         self.tokenizer = tokenizer if _own_tokenizer else Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self._unknown = unknown_id(self.tokenizer)
-        self._fast = FastPath(self.tokenizer)
+        self._splitter = Splitter(self.tokenizer)
 
         n_tokens = self.tokenizer.get_vocab_size()
         n_rows = len(self.table) if mapping is None else len(mapping)
@@ -91,10 +83,6 @@ class StaticModel:
     def _rows(self) -> Rows:
         return Rows(self.table, self.mapping, self.weights)
 
-    @cached_property
-    def _median_token_length(self) -> int:
-        return int(np.median([len(token) for token in self.tokenizer.get_vocab()]))
-
     def fast_path(self) -> str | None:
         """Load the compiled loops now, rather than when there is enough to do.
 
@@ -102,7 +90,7 @@ class StaticModel:
             Why this model cannot use them (it then takes the `tokenizers` package, and gives the same embeddings), or
             None when it can.
         """
-        obstacle = self._fast.obstacle()
+        obstacle = self._splitter.obstacle()
         if obstacle is None:
             self.encode([""], fast=True)  # the other loop
         return obstacle
@@ -120,7 +108,7 @@ class StaticModel:
         def use(start: int, flat: Flat) -> None:
             found[start : start + len(flat)] = flat.lists()
 
-        self._each(texts, use, max_length=max_length, tokens=self._fast_tokens(texts, fast))
+        self._splitter.each(texts, use, max_length=self._longest(max_length), fast=fast)
         return found
 
     def encode(
@@ -155,24 +143,19 @@ class StaticModel:
         """
         if isinstance(texts, str):
             return self.encode([texts], max_length=max_length, fast=fast)[0]
-        tokens = self._fast_tokens(texts, fast)
-        mean = self._rows.mean if tokens is None else self._rows.fast_mean
-
-        def embed(part: tuple[Flat, np.ndarray]) -> None:
-            flat, out = part
-            mean(flat, out)
-            if self.normalize:
-                normalize(out)
 
         embeddings = np.empty((len(texts), self.dims), np.float32)
 
         def use(start: int, flat: Flat) -> None:
             out = embeddings[start : start + len(flat)]
-            mean(flat, out)
+            (self._rows.fast_mean if flat.is_fast else self._rows.mean)(flat, out)
             if self.normalize:
                 normalize(out)
 
-        self._each(texts, use, max_length=max_length, tokens=tokens, batch_size=batch_size, show_progress=show_progress)
+        longest = self._longest(max_length)
+        self._splitter.each(
+            texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
+        )
         return embeddings
 
     def encode_as_sequence(
@@ -203,51 +186,11 @@ class StaticModel:
         def use(start: int, flat: Flat) -> None:
             sequences[start : start + len(flat)] = [self._rows.of(flat.of(text)) for text in range(len(flat))]
 
-        tokens = self._fast_tokens(texts, fast)
-        self._each(texts, use, max_length=max_length, tokens=tokens, batch_size=batch_size, show_progress=show_progress)
-        return sequences
-
-    def _fast_tokens(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
-        if set(map(type, texts)) - {str}:
-            for number, text in enumerate(texts):
-                if not isinstance(text, str):
-                    raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
-        return self._fast.tokens(sum(map(len, texts)), wanted)
-
-    def _cut(self, texts: Sequence[str], max_length: MaxLength) -> list[str]:
-        """Cut the characters that no token can come of, going by the median length of a token."""
         longest = self._longest(max_length)
-        if longest is None or max(map(len, texts), default=0) <= longest:  # a token has a character at least
-            return list(texts)
-        return [text[: longest * self._median_token_length] for text in texts]
-
-    def _each(
-        self,
-        texts: Sequence[str],
-        use: "Use",
-        *,
-        max_length: MaxLength,
-        tokens: "FastTokens | None",
-        batch_size: int = BATCH_SIZE,
-        show_progress: bool = False,
-    ) -> None:
-        """Hand the ids of each batch of texts to `use`, with the number of its first text."""
-        longest, starts = self._longest(max_length), range(0, len(texts), batch_size)
-        # the `tokenizers` package has threads of its own
-        threads = 1 if tokens is None or len(starts) < 2 else n_threads()
-        with _pool(threads) as run:
-            for some in _groups(starts, 1 if threads == 1 else BATCHES_PER_THREAD * threads, show_progress):
-                batches = [self._cut(texts[start : start + batch_size], max_length) for start in some]
-                if tokens is None:
-                    for start, batch in zip(some, batches, strict=True):
-                        use(start, reference_ids(self.tokenizer, batch, longest, self._unknown))
-                    continue
-
-                def use_batch(number: int, flat: Flat, starts: range = some) -> None:
-                    use(starts[number], flat)
-
-                with self._fast.lock:
-                    tokens.each(batches, longest, self._unknown, use_batch, run)
+        self._splitter.each(
+            texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
+        )
+        return sequences
 
     def _longest(self, max_length: MaxLength) -> int | None:
         return self.max_length if max_length == "model" else max_length
@@ -334,25 +277,3 @@ class StaticModel:
             mapping=found.mapping,
             _own_tokenizer=True,
         )
-
-
-@contextlib.contextmanager
-def _pool(threads: int) -> Iterator["Runner"]:
-    """A `map` that spreads its work over threads."""
-    if threads == 1:
-        yield map
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool.map
-
-
-def _groups(starts: range, size: int, show_progress: bool) -> Iterator[range]:
-    """`size` batches at a time."""
-    groups = [starts[first : first + size] for first in range(0, len(starts), size)]
-    if not show_progress:
-        return iter(groups)
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(groups, desc="encoding", unit="batch", unit_scale=size))

@@ -17,11 +17,13 @@ class Flat:
         ids: ids of all texts, int32.
         starts: where in `ids` each text begins, int64 of shape (texts,).
         ends: where it ends.
+        is_fast: whether compiled loops made them.
     """
 
     ids: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
+    is_fast: bool = False
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from m2v_bench.config import TrackingConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.jobs import ERROR, RECORD, SWEEP, failed_scores, read_record
+from m2v_bench.jobs import ERROR, RECORD, SWEEP, read_record
 from m2v_bench.tracking.runs import log_run
 from m2v_bench.tracking.sweeps import end_sweep, start_sweep
 
@@ -50,7 +50,7 @@ def _rebuild_sweep(config: TrackingConfig, results_dir: Path, sweep_dir: Path, j
         config,
         sweep_dir,
         files={path: folder for path, folder in files.items() if path.is_file()},
-        failed=len(jobs) - sum(not failed_scores(record) for record in records),
+        failed=state.get("failed"),
         ended=max(times, default=None),
     )
 

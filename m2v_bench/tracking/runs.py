@@ -23,6 +23,7 @@ _MAX_PARAM = 6000  # characters of a parameter's value that every MLflow store a
 _MAX_DIGEST = 36  # characters of a dataset's digest that every MLflow store accepts
 _MAX_TAG = 5000  # characters of a tag's value that every MLflow store accepts
 _BATCH = 100  # entities per request that every MLflow store accepts
+_PARENT = "mlflow.parentRunId"
 _CONTENT = "m2v_bench.content"  # tag: a hash of what the run tells of
 # files of a run's folder -> artifact folder
 _ARTIFACTS = {
@@ -67,14 +68,17 @@ def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = No
     content = "-".join(file_sha256(folder / name)[:16] for name in (RECORD, ERROR) if (folder / name).is_file())
     with opened(config) as store:
         known = store.runs_of(folder)
+        parents = store.runs_of(sweep_dir) if sweep_dir is not None else []
+        nested = {_PARENT: str(parents[0].info.run_id)} if parents else {}
         for run in known:
             if run.data.tags.get(_CONTENT) == content and run.info.status in ("FINISHED", "FAILED"):
+                if nested and run.data.tags.get(_PARENT) != nested[_PARENT]:
+                    # logged while the sweep's run could not be made, or when it was another
+                    store.client.set_tag(run.info.run_id, _PARENT, nested[_PARENT])
                 return str(run.info.run_id)
         for run in known:  # half logged when a process died, or of an earlier start of the job
             store.client.delete_run(run.info.run_id)
-        parents = store.runs_of(sweep_dir) if sweep_dir is not None else []
-        tags = {**folder_tags(folder), _CONTENT: content}
-        tags |= {"mlflow.parentRunId": str(parents[0].info.run_id)} if parents else {}
+        tags = {**folder_tags(folder), _CONTENT: content, **nested}
         if record is None:
             return _log_failed(store, folder, tags)
         return _log_record(store, folder, record, tags, log_model=config.log_model)

@@ -9,6 +9,7 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock, Timeout
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from m2v_bench.config import TrackingConfig
@@ -62,30 +63,39 @@ def opened(config: TrackingConfig) -> Iterator[Opened]:
     MLflow try for most of an hour; so a file is looked at first and used by one process of ours at a time.
 
     Raises:
-        BenchError: when the file is held by another program or is no database.
-        Exception: whatever MLflow raises for a store that cannot be reached.
+        BenchError: when the store cannot be reached, or the file is held by another program or is no database.
     """
     database = _sqlite_file(config.uri)
     if database is None:
         mlflow.set_tracking_uri(config.uri)
         yield _open(config, None)
         return
-    database.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{database}.lock", timeout=_QUEUE_SECONDS)
     try:
-        with FileLock(f"{database}.lock", timeout=_QUEUE_SECONDS):
-            _check_sqlite(database)
-            mlflow.set_tracking_uri(config.uri)
-            yield _open(config, (database.parent / "mlruns").as_uri())
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise BenchError(f"{database} is held by another run of this program") from None
+    except OSError as error:
+        raise BenchError(f"{database}: cannot be written ({error.strerror or error})") from error
+    try:
+        _check_sqlite(database)
+        mlflow.set_tracking_uri(config.uri)
+        yield _open(config, (database.parent / "mlruns").as_uri())
+    finally:
+        lock.release()
 
 
 def _open(config: TrackingConfig, artifacts: str | None) -> Opened:
-    client = MlflowClient(config.uri)
-    found = client.get_experiment_by_name(config.experiment)
-    if found is not None:
-        return Opened(client, str(found.experiment_id))
-    return Opened(client, str(client.create_experiment(config.experiment, artifact_location=artifacts)))
+    try:
+        client = MlflowClient(config.uri)
+        found = client.get_experiment_by_name(config.experiment)
+        if found is not None:
+            return Opened(client, str(found.experiment_id))
+        return Opened(client, str(client.create_experiment(config.experiment, artifact_location=artifacts)))
+    except MlflowException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BenchError(f"{config.uri} cannot be used as an MLflow store: {type(error).__name__}: {reason}") from error
 
 
 def _check_sqlite(database: Path) -> None:

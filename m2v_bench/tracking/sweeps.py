@@ -35,7 +35,12 @@ def start_sweep(
 
 
 def end_sweep(
-    config: TrackingConfig, sweep_dir: Path, *, files: Mapping[Path, str], failed: int, ended: float | None = None
+    config: TrackingConfig,
+    sweep_dir: Path,
+    *,
+    files: Mapping[Path, str],
+    failed: int | None,
+    ended: float | None = None,
 ) -> None:
     """Attach the sweep's table and figures to its run and close it.
 
@@ -43,7 +48,7 @@ def end_sweep(
         config: where to log.
         sweep_dir: the sweep's folder.
         files: each with the artifact folder that it goes to.
-        failed: how many jobs failed.
+        failed: how many jobs failed; None when the sweep was interrupted.
         ended: when it ended, in seconds since 1970; now when None.
 
     Raises:
@@ -53,6 +58,8 @@ def end_sweep(
         run_id = str(store.runs_of(sweep_dir)[0].info.run_id)
         for path, folder in files.items():
             store.client.log_artifact(run_id, str(path), folder)
-        store.client.log_metric(run_id, "failed_jobs", failed)
+        if failed is not None:
+            store.client.log_metric(run_id, "failed_jobs", failed)
         end = None if ended is None else int(ended * 1000)
-        store.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", end_time=end)
+        status = "KILLED" if failed is None else "FAILED" if failed else "FINISHED"
+        store.client.set_terminated(run_id, status, end_time=end)

@@ -203,9 +203,9 @@ def test_a_full_table_starts_anew(
 def test_the_loops_are_loaded_when_they_are_worth_it(model: StaticModel, real_texts: list[str]):
     made = StaticModel(model.table, model.tokenizer)
     made.encode(real_texts)
-    assert made._fast._tokens is None
+    assert made._splitter._tokens is None
     made.encode(real_texts * 10)
-    assert made._fast._tokens is not None
+    assert made._splitter._tokens is not None
     assert made.fast_path() is None
 
 

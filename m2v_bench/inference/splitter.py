@@ -1,0 +1,146 @@
+"""From texts to token ids by the `tokenizers` package, or by compiled loops where they are worth it."""
+
+import contextlib
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from m2v_bench.errors import BenchError
+from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
+from m2v_bench.threads import n_threads
+
+if TYPE_CHECKING:
+    from m2v_bench.inference.fast_tokens import FastTokens, Runner, Use
+
+# Loading numba and the compiled loops takes about as long as the tokenizers package does for so many characters.
+WORTH_IT = 1_000_000
+BATCH_SIZE = 1024
+BATCHES_PER_THREAD = 8  # between two changes of the table of parts
+_INSTALL = "pip install 'm2v-bench[fast]'"
+
+
+class Splitter:
+    """A model's tokenizer, and its compiled loops once they are made."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._unknown = unknown_id(tokenizer)
+        self._lock = threading.RLock()
+        self._tokens: FastTokens | None = None
+        self._obstacle: str | None = None
+        self._met = 0
+
+    def __reduce__(self) -> tuple[type["Splitter"], tuple[Tokenizer]]:
+        return Splitter, (self._tokenizer,)  # what was learnt stays in its process
+
+    def each(
+        self,
+        texts: Sequence[str],
+        use: "Use",
+        *,
+        max_length: int | None,
+        fast: bool | None,
+        batch_size: int = BATCH_SIZE,
+        show_progress: bool = False,
+    ) -> None:
+        """Hand the ids of each batch of texts to `use`, with the number of its first text.
+
+        Args:
+            texts: of any number.
+            use: called once per batch, maybe by several threads at a time.
+            max_length: ids beyond it are cut, before the unknown ones are dropped; None cuts nothing.
+            fast: True for the compiled loops, False for none, None for what takes less time.
+            batch_size: texts of a batch.
+            show_progress: show a progress bar.
+
+        Raises:
+            TypeError: when a text is no string.
+            BenchError: when the compiled loops are wanted and cannot be had.
+        """
+        tokens = self._choose(texts, fast)
+        starts = range(0, len(texts), batch_size)
+        # the `tokenizers` package has threads of its own
+        threads = 1 if tokens is None or len(starts) < 2 else n_threads()
+        with _pool(threads) as run:
+            for some in _groups(starts, 1 if threads == 1 else BATCHES_PER_THREAD * threads, show_progress):
+                batches = [self._cut(texts[start : start + batch_size], max_length) for start in some]
+                if tokens is None:
+                    for start, batch in zip(some, batches, strict=True):
+                        use(start, reference_ids(self._tokenizer, batch, max_length, self._unknown))
+                    continue
+
+                def use_batch(number: int, flat: Flat, starts: range = some) -> None:
+                    use(starts[number], flat)
+
+                with self._lock:
+                    tokens.each(batches, max_length, self._unknown, use_batch, run)
+
+    def _choose(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
+        if set(map(type, texts)) - {str}:
+            for number, text in enumerate(texts):
+                if not isinstance(text, str):
+                    raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
+        if wanted is False:
+            return None
+        self._met += sum(map(len, texts))
+        if wanted or self._met >= WORTH_IT:
+            obstacle = self.obstacle()
+            if wanted and obstacle:
+                raise BenchError(f"fast=True: {obstacle}; leave fast at None, which gives the same embeddings")
+        return self._tokens
+
+    def obstacle(self) -> str | None:
+        """Make the compiled loops ready; why they cannot be had, or None."""
+        with self._lock:
+            if self._tokens is None and self._obstacle is None:
+                self._obstacle = self._load()
+            return self._obstacle
+
+    def _load(self) -> str | None:
+        if importlib.util.find_spec("numba") is None:
+            return f"numba is not installed ({_INSTALL})"
+        from m2v_bench.inference.cuts import Unproven
+        from m2v_bench.inference.fast_tokens import FastTokens
+
+        try:
+            self._tokens = FastTokens(self._tokenizer)
+        except Unproven as error:
+            return f"compiled loops are not proven on this tokenizer: {error}"
+        return None
+
+    @cached_property
+    def _median_token_length(self) -> int:
+        return int(np.median([len(token) for token in self._tokenizer.get_vocab()]))
+
+    def _cut(self, texts: Sequence[str], max_length: int | None) -> list[str]:
+        """Cut the characters that no token can come of, going by the median length of a token, as model2vec does."""
+        if max_length is None or max(map(len, texts), default=0) <= max_length:  # a token has a character at least
+            return list(texts)
+        return [text[: max_length * self._median_token_length] for text in texts]
+
+
+@contextlib.contextmanager
+def _pool(threads: int) -> Iterator["Runner"]:
+    """A `map` that spreads its work over threads."""
+    if threads == 1:
+        yield map
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
+
+
+def _groups(starts: range, size: int, show_progress: bool) -> Iterator[range]:
+    """`size` batches at a time."""
+    groups = [starts[first : first + size] for first in range(0, len(starts), size)]
+    if not show_progress:
+        return iter(groups)
+    from tqdm.auto import tqdm
+
+    return iter(tqdm(groups, desc="encoding", unit="batch", unit_scale=size))
