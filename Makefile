@@ -18,7 +18,8 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed readme constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scale readme
+.PHONY: constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,7 +55,10 @@ bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equ
 bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
 	$(PY) -m tests.bench_encode $(ARGS)
 
-readme:  ## put the numbers of the result files into the README and the pages of experiments/
+bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a large one would cost
+	$(PY) -m tests.bench_scale
+
+readme:  ## put the numbers of the result files into the README, docs/ and the pages of experiments/
 	$(PYTHON) tests/quote.py $(ARGS)
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here

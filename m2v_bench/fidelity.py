@@ -1,5 +1,6 @@
 """`m2v-bench fidelity`: how much of its teacher's geometry each model of a run or sweep keeps, on real sentences."""
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -61,8 +62,9 @@ def fidelity(
     jobs = {folder: record for word in words for folder, record in _jobs(word, results_dir)}
     drawn = read_texts(texts, column, most=most, seed=seed)
     found: list[dict[str, Any]] = []
+    teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # their embeddings and neighbours, by revision
     for folder, record in tqdm(jobs.items(), desc="comparing with teachers", unit="run", disable=None):
-        found += _of_run(folder, record, drawn, results_dir)
+        found += _of_run(folder, record, drawn, results_dir, teachers)
     unique = {(each["model"], each["revision"], each["teacher"]): each for each in found}
     students_first = sorted(unique.values(), key=lambda each: not each["student"])
     return fidelity_grid(students_first, list(jobs.values()))
@@ -94,7 +96,13 @@ def _jobs(word: str, results_dir: Path) -> Iterator[tuple[Path, Record]]:
         yield from sweep_records(sweep_folder(word, results_dir)).items()
 
 
-def _of_run(folder: Path, record: Record, texts: Texts, results_dir: Path) -> list[dict[str, Any]]:
+def _of_run(
+    folder: Path,
+    record: Record,
+    texts: Texts,
+    results_dir: Path,
+    teachers: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> list[dict[str, Any]]:
     settings = _settings(folder)
     base = find_base(settings.base_model.name, revision=settings.base_model.revision)
     reference = teacher(base)
@@ -104,11 +112,15 @@ def _of_run(folder: Path, record: Record, texts: Texts, results_dir: Path) -> li
     known = {each.label: _read(paths[each.label]) for each in models}
     todo = [each for each in models if known[each.label] is None]
     if todo:
-        device = pick_device(settings.device)
-        expected = embeddings(reference, texts.texts, device=device, batch_size=settings.batch_size)
-        neighbours = nearest(expected)
+        embed = functools.partial(
+            embeddings, texts=texts.texts, device=pick_device(settings.device), batch_size=settings.batch_size
+        )
+        if reference.revision not in teachers:
+            vectors = embed(reference)
+            teachers[reference.revision] = vectors, nearest(vectors)
+        expected, neighbours = teachers[reference.revision]
         for model in todo:
-            own = embeddings(model, texts.texts, device=device, batch_size=settings.batch_size)
+            own = embed(model)
             known[model.label] = {
                 "model": model.name,
                 "revision": model.revision,

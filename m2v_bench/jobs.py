@@ -4,14 +4,16 @@ import contextlib
 import json
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from m2v_bench.cache import content_hash, write_json
+from m2v_bench.errors import BenchError
 
 RECORD, ERROR, TRACEBACK, SWEEP = "record.json", "error.txt", "traceback.txt", "sweep.json"
 
@@ -149,3 +151,26 @@ def any_failed(sweep_dir: Path) -> bool:
     except (OSError, ValueError):
         return False
     return any((sweep_dir / folder / ERROR).is_file() for folder in folders)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, taken: str) -> Iterator[None]:
+    """Hold the folder of a sweep or a search, so that no other process works in it.
+
+    Args:
+        folder: made when it is not there.
+        taken: what to say when another process holds it.
+
+    Raises:
+        BenchError: when another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BenchError(taken) from None
+    try:
+        yield
+    finally:
+        lock.release()

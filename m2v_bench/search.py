@@ -27,6 +27,7 @@ from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import for_mteb
 from m2v_bench.evaluation.store import Store
+from m2v_bench.jobs import alone
 from m2v_bench.packages import require
 from m2v_bench.prepare import Prepared, prepare, recipe_of
 from m2v_bench.tasks import SuiteTask
@@ -81,17 +82,19 @@ def search(
     print(f"tuned on: {', '.join(task.name for task in tuning)}\nreported on: {', '.join(t.name for t in reporting)}")
     folder = Path(settings.results_dir) / "searches" / name
     key = content_hash([prepared.key, [task.name for task in tuning], asdict(space)])
-    made = _read(folder, key, name)
-    with tqdm(total=trials, initial=min(len(made), trials), desc="searching", unit="trial") as bar:
-        while len(made) < trials:
-            coefficient, size = _ask(optuna, made, space, settings.seed)
-            score = _score(settings, coefficient, size, tuning, folder)
-            made.append(Trial(coefficient, size, score))
-            write_json(folder / _TRIALS, {"key": key, "trials": [asdict(trial) for trial in made]})
-            bar.update()
-    pd.DataFrame([asdict(trial) for trial in made]).to_csv(folder / "trials.csv", index_label="trial")
-    grid = _report(settings, made[:trials], tuning, reporting, folder)
-    (folder / "report.md").write_text(grid.markdown(), encoding="utf-8")
+    taken = f"--name {name}: a search of this name is running in {folder.parent}. Wait for it, or take another name"
+    with alone(folder, taken):
+        made = _read(folder, key, name)
+        with tqdm(total=trials, initial=min(len(made), trials), desc="searching", unit="trial") as bar:
+            while len(made) < trials:
+                coefficient, size = _ask(optuna, made, space, settings.seed)
+                score = _score(settings, coefficient, size, tuning, folder)
+                made.append(Trial(coefficient, size, score))
+                write_json(folder / _TRIALS, {"key": key, "trials": [asdict(trial) for trial in made]})
+                bar.update()
+        pd.DataFrame([asdict(trial) for trial in made]).to_csv(folder / "trials.csv", index_label="trial")
+        grid = _report(settings, made[:trials], tuning, reporting, folder)
+        (folder / "report.md").write_text(grid.markdown(), encoding="utf-8")
     return grid
 
 

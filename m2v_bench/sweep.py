@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
@@ -20,7 +19,7 @@ from m2v_bench.assets import no_downloads
 from m2v_bench.config import LauncherConfig, TrackingConfig, check
 from m2v_bench.environment import command_line
 from m2v_bench.errors import BenchError
-from m2v_bench.jobs import Job, any_failed, clear_error, read_record, tells_apart, write_plan
+from m2v_bench.jobs import Job, alone, any_failed, clear_error, read_record, tells_apart, write_plan
 from m2v_bench.messages import explain
 from m2v_bench.worker import Work
 
@@ -65,7 +64,11 @@ class Sweep(Sweeper):
 
             show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
             return
-        with _alone(sweep_dir):
+        taken = (
+            f"sweep.name={sweep_dir.name}: a sweep of this name is running in {sweep_dir.parent.parent}. "
+            "Wait for it, or set sweep.name=NAME; what both need is computed once"
+        )
+        with alone(sweep_dir, taken):
             write_plan(sweep_dir, jobs, {}, command=command_line(), failed=None)
             for job in jobs:
                 clear_error(job.folder)
@@ -204,24 +207,6 @@ def _refusal(refused: dict[str, list[str]], n_jobs: int) -> str:
             *(f"    {m}" for m in message.split("\n")),
         ]
     return "\n".join(lines)
-
-
-@contextmanager
-def _alone(sweep_dir: Path) -> Iterator[None]:
-    """Hold the sweep's folder."""
-    sweep_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(sweep_dir / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BenchError(
-            f"sweep.name={sweep_dir.name}: a sweep of this name is running in {sweep_dir.parent.parent}. "
-            "Wait for it, or set sweep.name=NAME; what both need is computed once"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _tracking(config: DictConfig) -> TrackingConfig | None:

@@ -1,4 +1,4 @@
-"""Put into the README and the pages of experiments/ what runs wrote, and what the authors published.
+"""Put into the README, docs/ and the pages of experiments/ what runs wrote, and what the authors published.
 
     python tests/quote.py [RESULTS_DIR]
 
@@ -27,6 +27,7 @@ SOURCES = (
     "bench/launchers.md",
     "speed/benchmark/speed.md",
     "bench/encode.md",
+    *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "check", "parts", "sweep")),
     "figures/starter-speed.png",
     "tables/paper_main.md",
     "tables/paper_main_fidelity.md",
@@ -43,7 +44,10 @@ SOURCES = (
     "figures/sif_coefficient.png",
     "figures/vocabulary_size.png",
 )
-PAGES = (ROOT / "README.md", *sorted((ROOT / "experiments").glob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    *(page for folder in ("docs", "experiments") for page in sorted((ROOT / folder).glob("*.md"))),
+)
 PUBLISHED = "published/"
 # Columns of the authors' tables that are not called as tables.toml calls them, with a capital.
 COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", "pairclass": "PairClass", "sts": "STS", "pearl": "PEARL"}

@@ -95,7 +95,13 @@ def test_a_dry_run_shows_the_plan(hub_dir: Path, tmp_path: Path, capfd: pytest.C
 
 def test_an_item_runs(tmp_path: Path):
     command = [sys.executable, "-m", "m2v_bench.cli", "reproduce", "ablations", "base_model=all-MiniLM-L6-v2"]
-    command += ["weighting=none,zipf_log", "dialect=m2v-0.7", "suite=custom", "suite.tasks=[SimLex999WordSim]"]
+    command += [
+        "embeddings=output",
+        "weighting=none,zipf_log",
+        "dialect=m2v-0.7",
+        "suite=custom",
+        "suite.tasks=[SimLex999WordSim]",
+    ]
     run = subprocess.run(
         [*command, "baseline=[]", "tracking=none"],
         cwd=tmp_path,

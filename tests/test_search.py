@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from m2v_bench.compose import compose
 from m2v_bench.config import typed
@@ -80,6 +81,16 @@ def test_what_cannot_be_searched_is_told(words: Sequence[str], message: str, tmp
     assert run.returncode == 1
     assert message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_two_searches_of_one_name_do_not_run_at_once(tmp_path: Path):
+    folder = tmp_path / "results" / "searches" / "mine"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        second = searched(tmp_path, "--name", "mine")
+    assert second.returncode == 1
+    assert "--name mine: a search of this name is running in results/searches" in second.stderr
+    assert not (folder / "trials.json").exists()
 
 
 def test_the_halves_share_no_task_and_have_every_type():

@@ -1,22 +1,28 @@
-"""The MLflow store beside the result files: logged live, by several processes, made again, and not to be had."""
+"""The MLflow store beside the result files: logged live, by several processes, made again, looked at, not to be had."""
 
 import json
+import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
 from mlflow.entities import Run
+from playwright.sync_api import Locator, Page
 
 from m2v_bench.config import TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.tracking import end_sweep, log_run, rebuild, start_sweep
+from tests.browser import visit
 from tests.conftest import Cli, run_bench
 
 WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "baseline=[]"]
@@ -197,3 +203,85 @@ def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Pa
     assert "database is locked; another program holds it" in run.stdout
     assert "`m2v-bench track rebuild --uri sqlite:///held.db` catches up" in run.stdout
     assert list((tmp_path / "results" / "sweeps").rglob("record.json"))
+
+
+@pytest.fixture(scope="module")
+def pages(home: Path) -> Iterator[str]:
+    """The address of MLflow's own pages of the store."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    host, _, port = address.partition(":")
+    command = [Path(sys.executable).with_name("mlflow"), "ui", "--backend-store-uri", "sqlite:///mlflow.db"]
+    command += ["--host", host, "--port", port, "--workers", "1"]
+    with (home / "ui.log").open("w") as log:
+        # a session of its own, as the server's processes end together or not at all
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        server = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait_for(address, server, home / "ui.log")
+            yield f"http://{address}"
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)  # it only reads
+            server.wait(20)
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"http://{address}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"mlflow ui does not answer: {log.read_text()}")
+
+
+def _link(page: Page, run_id: str) -> Locator:
+    return page.locator(f'a[href$="/runs/{run_id}"]')
+
+
+def test_mlflow_pages_show_the_sweep_its_jobs_a_chart_and_the_model(
+    home: Path, request: pytest.FixtureRequest, tmp_path: Path
+):
+    with visit(width=1500, height=1000) as seen:
+        pages = request.getfixturevalue("pages")  # no server is started where there is no browser
+        page = seen.page
+        page.set_default_timeout(60_000)  # that an element is waited for; a busy machine is slow
+        experiment = client(home).get_experiment_by_name("m2v_bench").experiment_id
+        seen.open(f"{pages}/#/experiments/{experiment}/runs?workflowType=machine_learning")
+
+        parent = next(run for run in runs(home) if run.data.tags.get("kind") == "sweep").info.run_id
+        children = [run for run in runs(home) if run.data.tags.get("mlflow.parentRunId") == parent]
+        row = page.get_by_role("row").filter(has=_link(page, parent))
+        row.wait_for()
+        assert [_link(page, child.info.run_id).count() for child in children] == [0, 0, 0]
+        row.get_by_role("button").first.click()
+        for child in children:
+            _link(page, child.info.run_id).wait_for()
+            assert _link(page, child.info.run_id).inner_text() == child.info.run_name
+        page.screenshot(path=tmp_path / "runs.png")
+
+        child = next(run for run in children if "task.SimLex999WordSim" in run.data.metrics)
+        _link(page, child.info.run_id).click()
+        page.get_by_text("Parent run", exact=True).wait_for()
+        _link(page, parent).wait_for()
+        page.get_by_role("tab", name="Model metrics").click()
+        page.get_by_placeholder("Search metric charts").fill("task.SimLex999WordSim")
+        chart = page.locator(".js-plotly-plot")
+        score = child.data.metrics["task.SimLex999WordSim"]
+        chart.locator("text", has_text=f"{score:.2f}").first.wait_for()
+        assert chart.count() == 1
+        page.screenshot(path=tmp_path / "chart.png")
+
+        seen.open(f"{pages}/#/experiments/{experiment}/models?workflowType=machine_learning")
+        (model,) = child.outputs.model_outputs
+        page.locator(f'a[href$="/models/{model.model_id}"]').click()
+        page.get_by_text("Artifacts", exact=True).click()
+        for file in ("MLmodel", "python_model.pkl", "input_example.json"):
+            page.get_by_text(file, exact=True).wait_for()
+        page.screenshot(path=tmp_path / "model.png")
+
+        # a store without users answers that it has none
+        assert [each for each in seen.failed if "/mlflow/users/current" not in each] == []
+        assert seen.outside == []

@@ -96,7 +96,7 @@ def report(found: Experiment, command: str) -> Document:
     shared = "Settings" if found.kind == "run" else "Settings that all jobs share"
     sections.append(Section(shared, [shared_settings(found)], folded=True))
     title = f"{found.kind.capitalize()} {found.name}"
-    return Document(title, _facts(found, summary), [each for each in sections if each is not None and each.blocks])
+    return Document(title, _facts(found, summary), [each for each in sections if each.blocks])
 
 
 def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:

@@ -22,11 +22,17 @@ def n_texts(task: AbsTask) -> int | None:
     return sum(samples) if samples else None
 
 
-def counted(task: AbsTask) -> Iterator[Mapping[str, Any]]:
-    """What mteb counted in each split and subset that the task is scored on."""
+def counted(task: AbsTask, *, training: bool = True) -> Iterator[Mapping[str, Any]]:
+    """What mteb counted in each split and subset that the task is scored on.
+
+    Args:
+        task: the task.
+        training: whether the split that a classifier learns from is among them.
+    """
     for part in parts(task):
-        for _, _, expected in _expected(part):
-            yield expected
+        for split, _, expected in _expected(part):
+            if training or split in part.eval_splits:
+                yield expected
 
 
 def differences(task: AbsTask) -> list[str]:
