@@ -16,13 +16,33 @@ def versions() -> dict[str, str]:
     """Versions of Python, of this package and of those that can move a score."""
     from m2v_bench import __version__
 
-    found = {"m2v_bench": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    return {
+        "m2v_bench": __version__,
+        "python": platform.python_version(),
+        **{package: version_of(package) for package in PACKAGES},
+    }
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package, or `absent`."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, its number of logical cores and the operating system."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def environment() -> dict[str, Any]:

@@ -10,6 +10,7 @@ EXTRAS = {
     "bm25": ("bm25s", "PyStemmer"),
     "bpemb": ("sentencepiece",),
     "optuna": ("optuna",),
+    "peers": ("model2vec",),
     "ray": ("ray",),
     "slurm": ("submitit",),
 }

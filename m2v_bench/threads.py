@@ -1,26 +1,41 @@
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment in which the tokenizers package uses so many threads.
+
+    It reads `RAYON_NUM_THREADS` once, when it first uses several threads in a process.
+    """
+    return {"TOKENIZERS_PARALLELISM": "false" if threads == 1 else "true", "RAYON_NUM_THREADS": str(threads)}
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch, BLAS, OpenMP and the tokenizers package use one thread."""
+def limit_threads(threads: int) -> Iterator[None]:
+    """Let torch, BLAS, OpenMP, the tokenizers package and our own loops use so many threads."""
     import torch
     from threadpoolctl import threadpool_limits
 
-    threads, tokenizers = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    torch.set_num_threads(1)
+    before, variables = torch.get_num_threads(), thread_variables(threads)
+    old = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    torch.set_num_threads(threads)
     try:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=threads):
             yield
     finally:
-        torch.set_num_threads(threads)
-        if tokenizers is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = tokenizers
+        torch.set_num_threads(before)
+        for name, value in old.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Let everything use one thread."""
+    return limit_threads(1)
 
 
 def n_threads() -> int:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from m2v_bench.assets import fetch
+from m2v_bench.environment import hardware
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.speed import hardware
 from tests.golden.cases import RELEASES
 from tests.golden.make_golden import environment, make_environment
 

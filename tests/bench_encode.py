@@ -27,8 +27,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from m2v_bench import StaticModel, distill
 from m2v_bench.assets import fetch
-from m2v_bench.environment import versions
-from m2v_bench.evaluation.speed import hardware
+from m2v_bench.environment import hardware, versions
 from m2v_bench.inference.tokens import reference_ids, unknown_id
 from tests.conftest import TEST_DATA
 

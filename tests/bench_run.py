@@ -43,7 +43,7 @@ def main() -> None:
         bare = [seconds([python, "-c", "pass"], clone, environment) for _ in range(5)]
         times["import m2v_bench (process, best of 5)"] = min(imports)
         times["empty python process (best of 5)"] = min(bare)
-        code = "import json; from m2v_bench.evaluation.speed import hardware; print(json.dumps(hardware()))"
+        code = "import json; from m2v_bench.environment import hardware; print(json.dumps(hardware()))"
         for name in ("tables/starter.md", "figures/starter-speed.png"):
             kept = REPOSITORY / "results" / name
             kept.parent.mkdir(parents=True, exist_ok=True)

@@ -95,8 +95,7 @@ def scores(home: Path) -> dict[str, str]:
 
 def main() -> None:
     """Print the table and write it, with the machine that it was made on, to results/bench."""
-    from m2v_bench.environment import versions
-    from m2v_bench.evaluation.speed import hardware
+    from m2v_bench.environment import hardware, versions
 
     rows, first = {}, None
     with tempfile.TemporaryDirectory() as scratch:

@@ -25,6 +25,7 @@ SOURCES = (
     "bench/run.json",
     "bench/distill.md",
     "bench/launchers.md",
+    "speed/benchmark/speed.md",
     "bench/encode.md",
     *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "check", "parts", "sweep")),
     "figures/starter-speed.png",

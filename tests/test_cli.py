@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from m2v_bench import cli
+from m2v_bench.verbs import data, runs, scores
 
 
 def parsed(*argv: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     """What a verb is called with."""
     seen: list[Any] = []
-    for verb in ("_compare", "_doctor", "_table"):
-        monkeypatch.setattr(cli, verb, seen.append)
+    for module, verb in ((scores, "_compare"), (data, "_doctor"), (runs, "_speed"), (scores, "_table")):
+        monkeypatch.setattr(module, verb, seen.append)
     cli.main(argv)
     (arguments,) = seen
     return arguments
@@ -28,6 +29,9 @@ def test_words_may_stand_before_and_behind_options(monkeypatch: pytest.MonkeyPat
     one = parsed("compare", "--tasks", "WordSim-MEN", "glove", "wordllama", monkeypatch=monkeypatch)
     assert (one.tasks, one.models) == (["WordSim-MEN"], ["glove", "wordllama"])
     two = parsed("compare", "glove", "--tasks", "A", "--tasks", "B", "wordllama", monkeypatch=monkeypatch)
+    fast = parsed("speed", "a", "--rounds", "1", "model2vec:b", monkeypatch=monkeypatch)
+    assert (fast.rounds, fast.models) == (1, ["a", "model2vec:b"])
+    assert parsed("speed", "--threads", "4", monkeypatch=monkeypatch).models == []
     assert (two.tasks, two.models) == (["A", "B"], ["glove", "wordllama"])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -32,6 +33,7 @@ class Model:
         bytes_on_disk: size of the files that it is loaded from.
         load: loads it onto a torch device; called only when something must be computed. What it gives embeds texts;
             that of a lexical model has mteb's `index` and `search` instead.
+        folder: of the files that it is loaded from; None where there is none.
         similarity: how two embeddings are compared.
         prompts: prompts by task name, task type or prompt type, as sentence-transformers keeps them.
         variant: the settings that make it one of several variants; empty for a baseline.
@@ -47,6 +49,7 @@ class Model:
     n_parameters: int
     bytes_on_disk: int
     load: Callable[[str], Any]
+    folder: Path | None = None
     similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
     prompts: Mapping[str, str] = field(default_factory=dict)
     variant: Mapping[str, Any] = field(default_factory=dict)

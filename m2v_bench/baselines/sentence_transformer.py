@@ -60,7 +60,7 @@ def _model(base: BaseModel, label: str) -> Model:
     prompts = settings.get("prompts") or {}
     # a dense layer after the transformer has the last word on the dimensions
     dense = [_json(path).get("out_features") for path in sorted(folder.glob("*_Dense/config.json"))]
-    shapes, static = _shapes(folder), _is_static(folder)
+    shapes, static = _shapes(folder), is_static(folder)
     hidden = shapes[0][-1] if static else base.hidden_size
     return Model(
         name=base.name,
@@ -71,6 +71,7 @@ def _model(base: BaseModel, label: str) -> Model:
         n_parameters=sum(math.prod(shape) for shape in shapes),
         bytes_on_disk=folder_bytes(folder, suffixes=(*MODEL_FILES, ".bin") if static else MODEL_FILES),
         load=load,
+        folder=folder,
         similarity=settings.get("similarity_fn_name") or "cosine",
         prompts={name: text for name, text in prompts.items() if text},
     )
@@ -80,7 +81,7 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _is_static(folder: Path) -> bool:
+def is_static(folder: Path) -> bool:
     """Whether the first module looks up rows for words or tokens, and no transformer runs."""
     modules = _json(folder / "modules.json")
     first = str(modules[0].get("type", "")) if modules else ""

@@ -13,6 +13,7 @@ from m2v_bench.config import BaselineConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.inference import files
 from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH, StaticModel
+from m2v_bench.loaders import read_wordllama
 
 
 class StaticEncoder:
@@ -40,6 +41,7 @@ def distilled(
         n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder),
         load=lambda device: StaticEncoder(model),
+        folder=folder,
         variant=variant,
     )
 
@@ -72,6 +74,7 @@ def static(key: str, config: BaselineConfig) -> Model:
         n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder, suffixes=MODEL_FILES),
         load=lambda device: StaticEncoder(model),
+        folder=folder,
     )
 
 
@@ -81,26 +84,19 @@ def wordllama(key: str, config: BaselineConfig) -> Model:
     Its encoder is the plain mean without normalization or a longest input, hence a `StaticModel`; the
     embeddings are those of the `wordllama` package.
     """
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
     name, known = str(config.name), [asset.name for asset in catalog().values() if "wordllama" in asset.package]
     if name not in known:
         raise BenchError(f"baselines.{key}.name={name}: no WordLlama of the catalog; allowed: {', '.join(known)}")
     folder = fetch([name])[name]
-    table = load_file(folder / "model.safetensors")["embedding.weight"]
-
-    def load(device: str) -> StaticEncoder:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return StaticEncoder(StaticModel(table, tokenizer, normalize=False), max_length=None)
-
+    model = read_wordllama(folder)
     return Model(
         name=str(catalog()[name].model_name),
         revision=folder_hash(folder),
         label=config.label or key,
         kind="static",
-        dims=table.shape[1],
-        n_parameters=table.size,
+        dims=model.dims,
+        n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder),
-        load=load,
+        load=lambda device: StaticEncoder(model, max_length=None),
+        folder=folder,
     )

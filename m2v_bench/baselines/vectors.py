@@ -74,6 +74,7 @@ def vectors(key: str, config: BaselineConfig) -> Model:
         n_parameters=rows * dims,
         bytes_on_disk=folder_bytes(folder),
         load=lambda device: WordVectorEncoder(folder),
+        folder=folder,
     )
 
 

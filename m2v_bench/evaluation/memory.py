@@ -16,7 +16,7 @@ class Peak:
 
     def rss_bytes(self) -> int | None:
         """Bytes so far; None where the system does not say."""
-        return _peak_since_reset() if self.of == "task" else _peak_of_process()
+        return _peak_since_reset() if self.of == "task" else peak_of_process()
 
 
 def _reset() -> bool:
@@ -29,13 +29,20 @@ def _reset() -> bool:
 
 
 def _peak_since_reset() -> int | None:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
 
 
-def _peak_of_process() -> int | None:
+def peak_of_process() -> int | None:
+    """The largest resident set size of this process so far, in bytes; None where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    # on Linux getrusage would count the process that started this one
+    own = _peak_since_reset()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return own if own is not None else unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

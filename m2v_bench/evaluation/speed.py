@@ -2,10 +2,7 @@
 
 import json
 import logging
-import os
-import platform
 import random
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,18 +14,16 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from tqdm.auto import tqdm
 
-from m2v_bench.baselines.encoder import Encoder, Model
+from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import content_hash, write_json
-from m2v_bench.environment import versions
+from m2v_bench.environment import hardware, version_of, versions
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quiet import quiet
+from m2v_bench.evaluation.throughput import texts_per_second
 from m2v_bench.tasks.suite import SuiteTask
-from m2v_bench.threads import one_thread
 
 TEXTS_PER_TASK = 32
-REPEATS = 3
-_MIN_SECONDS = 0.5  # a repeat of a fast model encodes the texts as often as it takes to fill this
-_VERSION = 1
+_VERSION = 2
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +71,16 @@ def measure(
     A lexical model embeds no text and has none. Where others of our processes run beside this one (`alone` is False)
     nothing is measured, as it would measure them too.
 
-    A record holds texts per second (median of `REPEATS`, with the slowest and the fastest), the share of one
-    core that was busy, the texts' number and mean length, parameters, bytes on disk, and the hardware.
+    A record holds what `throughput.texts_per_second` gives (of a static model of ours in its fastest state: all of
+    its texts were met before, compiled loops are loaded), the texts' number and mean length, parameters, bytes on
+    disk, and the hardware.
     """
     here = hardware()
     models = [model for model in models if model.kind != "lexical"]
     folders = {model.label: results_dir / "speed" / model.name.replace("/", "__") / model.revision for model in models}
     file_name = f"{suite_name}-{content_hash(here)[:8]}.json"
-    key = content_hash([_VERSION, seed, versions(), [_identity(entry) for entry in suite]])
+    made_with = versions() | {"numba": version_of("numba")}  # it makes static models faster, and changes no score
+    key = content_hash([_VERSION, seed, made_with, [_identity(entry) for entry in suite]])
     records = {model.label: _read(folders[model.label] / file_name) for model in models}
     todo = [model for model in models if records[model.label].get("key") != key]
     if not alone:
@@ -132,43 +129,6 @@ def _identity(entry: SuiteTask) -> list[Any]:
     """What decides which texts a task gives."""
     task = entry.task
     return [entry.name, entry.missing is None, task.metadata.revision, list(task.eval_splits), list(task.hf_subsets)]
-
-
-def texts_per_second(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
-    """Encode `texts` on one thread, `REPEATS` times after a warm-up, and return the rates."""
-    with one_thread():
-        started = time.perf_counter()
-        encoder.encode(texts, batch_size=32)
-        once = time.perf_counter() - started
-        rounds = max(1, round(_MIN_SECONDS / once))
-        rates, busy = [], []
-        for _ in range(REPEATS):
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(rounds):
-                encoder.encode(texts, batch_size=32)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            rates.append(rounds * len(texts) / wall)
-            busy.append(cpu / wall)
-    return {
-        "texts_per_second": float(np.median(rates)),
-        "slowest": min(rates),
-        "fastest": max(rates),
-        "cores_busy": round(float(np.median(busy)), 2),
-    }
-
-
-def hardware() -> dict[str, Any]:
-    """The processor, its number of logical cores and the operating system."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        processor = names[0] if names else processor
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _metadata(asset: str, *, sizes: Mapping[str, int | list[str]], about: str, *
     )
 
 
-def _read_tab(path: Path) -> tuple[list[str], list[str]]:
+def read_tab(path: Path) -> tuple[list[str], list[str]]:
     """Labels and texts of a tab-separated file with three header lines."""
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[3:] if line.strip()]
     return [row[0] for row in rows], [row[1].strip() for row in rows]
@@ -72,7 +72,7 @@ class _TextClassification(_FromAsset, AbsTaskClassification):
     n_experiments = _TRAINING["experiments"]
 
     def _read(self, folder: Path) -> DatasetDict:
-        splits = {split: _read_tab(folder / f"{self.files}-{split}.tab") for split in ("train", "test")}
+        splits = {split: read_tab(folder / f"{self.files}-{split}.tab") for split in ("train", "test")}
         names = sorted(set(splits["train"][0]))
         data = DatasetDict(
             {
@@ -131,7 +131,7 @@ class Newsgroups20Clustering(_FromAsset, AbsTaskClustering):
     )
 
     def _read(self, folder: Path) -> DatasetDict:
-        labels, texts = _read_tab(folder / "20newsgroups-test.tab")
+        labels, texts = read_tab(folder / "20newsgroups-test.tab")
         rows = random.Random(SAMPLE_SEED).sample(range(len(texts)), self.n_texts)
         columns = {"sentences": [texts[i] for i in rows], "labels": [labels[i] for i in rows]}
         return DatasetDict(test=Dataset.from_dict(columns))

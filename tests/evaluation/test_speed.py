@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts, measure, texts_per_second
+from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts, measure
+from m2v_bench.evaluation.throughput import texts_per_second
 from m2v_bench.tasks import load_suite
-from m2v_bench.threads import one_thread
+from m2v_bench.threads import limit_threads, n_threads, one_thread
 from tests.conftest import as_model, tiny_static_model
 
 
@@ -39,6 +40,12 @@ def test_inside_one_thread_everything_uses_one_and_afterwards_as_before():
         assert torch.get_num_threads() == 1
         assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
     assert (torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")) == before
+    with limit_threads(2):
+        assert (torch.get_num_threads(), n_threads()) == (2, 2)
+        with one_thread():
+            assert n_threads() == 1
+        assert n_threads() == 2
+    assert (torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")) == before
 
 
 def test_a_measurement_keeps_one_core_busy_at_most():
@@ -47,6 +54,7 @@ def test_a_measurement_keeps_one_core_busy_at_most():
     measured = texts_per_second(StaticEncoder(tiny_static_model()), ["good cat " * 200] * 2000)
     assert measured["slowest"] <= measured["texts_per_second"] <= measured["fastest"]
     assert measured["cores_busy"] < 1.3
+    assert measured["path"] == "compiled loops" or measured["path"].startswith("tokenizers package (")
 
 
 def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path):
