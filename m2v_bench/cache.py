@@ -174,11 +174,19 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], *, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file that everybody may read, which safetensors' own writer does not allow."""
+    """Write a safetensors file that everybody may read, which safetensors' own writer does not allow.
+
+    A file that was there is replaced, not written over: a model that is mapped from it stays as it is.
+    """
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    path.write_bytes(save(contiguous, metadata=metadata))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(save(contiguous, metadata=metadata))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

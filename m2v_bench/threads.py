@@ -44,7 +44,7 @@ def n_threads() -> int:
     One where `TOKENIZERS_PARALLELISM` forbids more, `RAYON_NUM_THREADS` where that is set, else one per processor that
     this process may run on.
     """
-    if os.environ.get("TOKENIZERS_PARALLELISM", "").lower() in ("false", "off", "no", "n", "0"):
+    if os.environ.get("TOKENIZERS_PARALLELISM", "true").lower() in ("", "false", "f", "off", "no", "n", "0"):
         return 1
     asked = os.environ.get("RAYON_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):

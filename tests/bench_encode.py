@@ -123,7 +123,10 @@ def check(model: StaticModel, theirs: Any, texts: list[str]) -> float:
     expected = reference_ids(model.tokenizer, cut, model.max_length, unknown).lists()
     if model.tokenize(texts, fast=True) != expected:
         raise SystemExit("the ids differ from those of the tokenizers package")
-    return float(np.abs(model.encode(texts, fast=True) - theirs.encode(texts, use_multiprocessing=False)).max())
+    difference = float(np.abs(model.encode(texts, fast=True) - theirs.encode(texts, use_multiprocessing=False)).max())
+    if difference > 1e-6:
+        raise SystemExit(f"an embedding differs from model2vec's by {difference}")
+    return difference
 
 
 def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int) -> list[dict[str, Any]]:

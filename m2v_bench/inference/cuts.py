@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-# what a byte is to `kernels.scan`
+# what a byte is to `kernels.tokenize`
 SEPARATOR, MARK, WORD = 0, 1, 2
 
 _ANY_NORMALIZERS = {"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
@@ -46,7 +46,8 @@ class Cuts:
         fold: the byte that stands for each byte, uint8 of shape (256,): lower case, where case makes no difference.
         before_spaces: parts begin before a single space, instead of being what stands between white space.
         keep_space: whether a part that begins before a space keeps it.
-        added: tokens that are matched in the raw text; a text that holds one is not cut.
+        added: tokens that are matched in the raw text; a text that holds one, in whatever case, is not cut.
+        splits_words: whether a word of letters and digits goes to the model as it is, folded.
     """
 
     classes: np.ndarray
@@ -54,6 +55,7 @@ class Cuts:
     before_spaces: bool
     keep_space: bool
     added: tuple[bytes, ...]
+    splits_words: bool = False
 
     @property
     def folds(self) -> bool:
@@ -62,15 +64,15 @@ class Cuts:
 
     @cached_property
     def fields(self) -> tuple[Any, ...]:
-        """What `kernels.scan` takes.
+        """What `kernels.tokenize` takes.
 
         classes and fold; which bytes an added token begins with (bool), the tokens' bytes one after the other and
         where each begins (int64); before_spaces, keep_space.
         """
-        begins = np.zeros(256, bool)
-        begins[[token[0] for token in self.added if token]] = True
+        # by folded bytes, as the folded text may hold a token where the text itself does not
+        added = self.fold[np.frombuffer(b"".join(self.added), np.uint8)]
         offsets = np.cumsum([0, *map(len, self.added)], dtype=np.int64)
-        added = np.frombuffer(b"".join(self.added), np.uint8)
+        begins = np.isin(self.fold, added[offsets[:-1]])
         return self.classes, self.fold, begins, added, offsets, self.before_spaces, self.keep_space
 
 
@@ -93,9 +95,8 @@ def find_cuts(data: Mapping[str, Any]) -> Cuts:
     if names in (["BertPreTokenizer"], ["Whitespace"], ["WhitespaceSplit"]):
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "BertNormalizer"})
         composes = any(step["type"] in _COMPOSING for step in steps)
-        return _between_spaces(
-            marks=names == ["BertPreTokenizer"] and not composes, lowers=lowers and not composes, added=added
-        )
+        marks = names == ["BertPreTokenizer"] and not composes
+        return _between_spaces(marks=marks, lowers=lowers and not composes, added=added)
     if names and names[-1] in ("ByteLevel", "Metaspace"):
         _check_splitters(splitters)
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "Precompiled", "Strip", "Replace"})
@@ -143,14 +144,18 @@ def _check_splitters(steps: Sequence[Mapping[str, Any]]) -> None:
 
 def _is_known_split(step: Mapping[str, Any]) -> bool:
     alternatives = re.split(r"\|(?![^(]*\))", str(step["pattern"].get("Regex")))  # at bars outside parentheses
-    return step["behavior"] == "Isolated" and not step["invert"] and _ALTERNATIVES.issuperset(alternatives)
+    # of all kinds of characters there must be one, as what none matches is a piece whatever it holds
+    kinds = (r"\\s\+", r".*\\p\{L\}\+", r".*\\p\{N\}.*", r".*\[\^\\s\\p\{L\}\\p\{N\}\]\+.*")
+    whole = all(any(re.fullmatch(kind, alternative) for alternative in alternatives) for kind in kinds)
+    return step["behavior"] == "Isolated" and not step["invert"] and whole and _ALTERNATIVES.issuperset(alternatives)
 
 
 def _check_unsplit(model: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
     """A BPE that sees the whole text, as Llama's: no merge may reach over the beginning of a word."""
     prepend, replace = steps
     spaced = prepend["prepend"] == _SPACE and (replace["pattern"], replace["content"]) == ({"String": " "}, _SPACE)
-    if model["type"] != "BPE" or not spaced or not model.get("byte_fallback"):
+    odd = ("ignore_merges", "end_of_word_suffix", "continuing_subword_prefix")
+    if model["type"] != "BPE" or not spaced or not model.get("byte_fallback") or any(model.get(name) for name in odd):
         raise Unproven("its words may hold spaces")
     if any(_SPACE in token.lstrip(_SPACE) for token in model["vocab"]):
         raise Unproven("its tokens reach over spaces")
@@ -166,7 +171,7 @@ def _between_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> C
     fold = _IDENTITY.copy()
     if lowers:
         fold[list(string.ascii_uppercase.encode())] = list(string.ascii_lowercase.encode())
-    return Cuts(classes, fold, before_spaces=False, keep_space=False, added=added)
+    return Cuts(classes, fold, before_spaces=False, keep_space=False, added=added, splits_words=marks)
 
 
 def _before_spaces(added: tuple[bytes, ...], *, keep_space: bool) -> Cuts:
@@ -214,7 +219,7 @@ def probes(added: Sequence[bytes]) -> list[str]:
         "\x85",
         "\xad",
     ]
-    signs += [token.decode() for token in added[:4]]
+    signs += [token.decode() for token in added[:4]] + [token.decode().swapcase() for token in added[:4]]
     spaces = ["", " ", "  ", "\n", " \n", "\t "]
     texts = [f"{left}{space}{right}" for left, space, right in product(signs, spaces, signs)]
     texts += [f" {sign} word{sign}Word {sign}" for sign in signs]

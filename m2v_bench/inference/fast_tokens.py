@@ -16,9 +16,9 @@ from m2v_bench.inference import kernels
 from m2v_bench.inference.cuts import Cuts, Unproven, find_cuts, probes
 from m2v_bench.inference.tokens import Flat, flat_ids, reference_ids
 
-LONGEST_PART = 256  # bytes; longer ones hardly come again
+LONGEST_PART = 128  # bytes; longer ones hardly come again
 MOST_MISSING = 4096  # parts that are entered at a time
-MOST_PARTS = 500_000  # about 50 MB; then the table starts anew
+MOST_BYTES = 64_000_000  # of the table, before it starts anew
 
 Use = Callable[[int, Flat], None]
 Runner = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -52,6 +52,9 @@ class _Texts:
         self._ids.append(ids)
         self._n_ids += len(ids)
 
+    def forget_ids(self) -> None:
+        self._ids = []
+
     def flat(self) -> Flat:
         ids = self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids)
         return Flat(ids, self.id_starts, self.id_ends, is_fast=True)
@@ -78,6 +81,7 @@ class FastTokens:
                 raise Unproven("its parts did not give the tokens of the whole")
 
     def _clear(self) -> None:
+        self._whole = False  # an interrupt may come anywhere
         self._n_entries = 0
         self._taken = np.zeros(2, np.int64)  # of keys, of ids
         self._slots = np.zeros(1 << 12, np.uint64)
@@ -85,6 +89,7 @@ class FastTokens:
         self._keys, self._ids = np.empty(1 << 12, np.uint8), np.empty(1 << 12, np.int32)
         if self._pieces:
             self._append(list(self._pieces), [[id_] for id_ in self._pieces.values()], are_pieces=True)
+        self._whole = True
 
     @property
     def _table(self) -> tuple[np.ndarray, ...]:
@@ -108,15 +113,16 @@ class FastTokens:
 
         `run` is `map`, or a pool's, which spreads the batches over threads; `use` is called in them.
         """
-        if self._n_entries > MOST_PARTS:
+        if not self._whole or 64 * self._n_entries + self._taken @ (1, 4) > MOST_BYTES:
             self._clear()
-        limits = -1 if max_length is None else max_length, -1 if unknown is None else unknown
+        limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
 
         def begin(number: int) -> _Texts:
             texts = _Texts(batches[number])
             self._tokenize(texts, np.arange(len(texts)), 64 + len(texts.buffer) // 2, limits)
             if not len(texts.left()):
                 use(number, texts.flat())
+                texts.forget_ids()
             return texts
 
         done = list(run(begin, range(len(batches))))
@@ -143,7 +149,7 @@ class FastTokens:
         self, texts: _Texts, batch: Sequence[str], limits: tuple[int, int], max_length: int | None, unknown: int | None
     ) -> None:
         """Do the texts that were left: those whose parts are entered by now, and those that must not be cut."""
-        room = 64 + len(texts.buffer) // 2
+        room = 64 + len(texts.buffer) // 2  # what did not suffice, if that is the reason
         while len(texts.rest):
             number, reason = texts.rest[:, 0], texts.rest[:, 1]
             whole = np.unique(number[reason == kernels.WHOLE])
@@ -194,8 +200,10 @@ class FastTokens:
         self._keys = _room(self._keys, self._taken[0] + n_bytes)
         self._ids = _room(self._ids, self._taken[1] + n_ids)
         if 2 * last > len(self._slots):
+            self._whole = False
             self._slots = np.zeros(1 << (2 * last).bit_length(), np.uint64)
             kernels.link(0, self._n_entries, self._table)
+            self._whole = True
 
 
 def _word_piece(model: dict[str, Any], cuts: Cuts) -> tuple[tuple[int, int, np.ndarray], dict[bytes, int]]:
@@ -205,17 +213,22 @@ def _word_piece(model: dict[str, Any], cuts: Cuts) -> tuple[tuple[int, int, np.n
     is unknown, and so is one that is too long. There is nothing for other models.
     """
     simple = np.zeros(256, bool)
-    if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"] or cuts.before_spaces:
+    if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"] or not cuts.splits_words:
         return (-1, 0, simple), {}
     simple[list((string.ascii_letters + string.digits).encode())] = True
     prefix = model["continuing_subword_prefix"]
     inside = bytes([kernels.INSIDE])
-    pieces = {}
+    longest = min(model["max_input_chars_per_word"], LONGEST_PART)  # no longer word is split here
+
+    def reachable(piece: str) -> bool:
+        lower = piece == piece.lower() or not cuts.folds
+        return piece.isascii() and piece.isalnum() and lower and len(piece) <= longest
+
+    pieces = {token.encode(): id_ for token, id_ in model["vocab"].items() if reachable(token)}
     for token, id_ in model["vocab"].items():
-        starts, bare = not token.startswith(prefix), token.removeprefix(prefix)
-        if bare.isascii() and bare.isalnum() and not (cuts.folds and bare != bare.lower()):  # no text leads to these
-            pieces[(b"" if starts else inside) + bare.encode()] = id_
-    return (model["vocab"][model["unk_token"]], model["max_input_chars_per_word"], simple), pieces
+        if token.startswith(prefix) and reachable(token.removeprefix(prefix)):
+            pieces[inside + token.removeprefix(prefix).encode()] = id_
+    return (model["vocab"][model["unk_token"]], longest, simple), pieces
 
 
 def _room(array: np.ndarray, size: int) -> np.ndarray:

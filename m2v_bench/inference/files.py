@@ -142,17 +142,18 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
         header: dict[str, Any] = json.loads(file.read(begin - 8)) if begin <= size else {"": {"dtype": None}}
     header.pop("__metadata__", None)
     arrays: dict[str, np.ndarray] = {}
-    for name, tensor in header.items():
+    end = 0  # the arrays lie one behind the other and fill the file
+    for name, tensor in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])):
         if tensor["dtype"] not in _MAPPED:
             break
         dtype: np.dtype[Any] = np.dtype(_MAPPED[tensor["dtype"]])
         (first, last), shape = tensor["data_offsets"], tuple(tensor["shape"])
-        fits = 0 < last - first == dtype.itemsize * math.prod(shape) and begin + last <= size
+        fits = first == end and 0 < last - first == dtype.itemsize * math.prod(shape) and begin + last <= size
         if not fits or (begin + first) % dtype.itemsize:
             break
         # a private copy of a page that is written to: the file stays as it is
-        arrays[name] = np.memmap(path, dtype, "c", begin + first, shape)
-    if len(arrays) == len(header):
+        arrays[name], end = np.memmap(path, dtype, "c", begin + first, shape), last
+    if len(arrays) == len(header) and begin + end == size:
         return arrays
     from safetensors.numpy import load_file
 

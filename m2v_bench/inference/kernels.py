@@ -198,13 +198,13 @@ def _may_cut(buffer, i, start, end):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _has_added(buffer, start, end, begins, added, added_offsets):
+def _has_added(buffer, start, end, fold, begins, added, added_offsets):
     for i in range(start, end):
         if begins[buffer[i]]:
             for token in range(len(added_offsets) - 1):
                 offset, size = added_offsets[token], added_offsets[token + 1] - added_offsets[token]
                 k = 0
-                while k < size and i + k < end and buffer[i + k] == added[offset + k]:
+                while k < size and i + k < end and fold[buffer[i + k]] == added[offset + k]:
                     k += 1
                 if k == size:
                     return True
@@ -349,7 +349,7 @@ def tokenize(
     parts, places = np.empty((most, 2), np.uint64), np.empty((most, 2), np.int64)
     for text in texts:
         start, end, first_id = starts[text], starts[text + 1], n
-        reason = WHOLE if _has_added(buffer, start, end, begins, added, added_offsets) else 0
+        reason = WHOLE if _has_added(buffer, start, end, fold, begins, added, added_offsets) else 0
         if reason == 0 and max_length != 0:
             # first all cuts, then all look-ups: these do not wait for each other then
             n_parts = _cut(buffer, start, end, cuts, parts, places)

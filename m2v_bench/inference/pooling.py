@@ -38,6 +38,12 @@ class Rows:
         """As `mean`, by compiled loops."""
         from m2v_bench.inference import mean_kernel
 
+        n_tokens = len(self.table if self.mapping is None else self.mapping)
+        if len(flat.ids) and flat.ids.max() >= n_tokens:  # compiled loops do not look where they read
+            raise IndexError(f"token id {flat.ids.max()} of {n_tokens} tokens: the tokenizer's ids have holes")
+        if self.table.shape[1] == 1:  # numpy adds a single column in another order
+            self.mean(flat, out)
+            return
         mean_kernel.mean(self._table, flat.ids, flat.starts, flat.ends, self._mapping, self._weights, out)
 
     @cached_property

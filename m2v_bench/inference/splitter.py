@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib.util
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 # Loading numba and the compiled loops takes about as long as the tokenizers package does for so many characters.
 WORTH_IT = 1_000_000
 BATCH_SIZE = 1024
-BATCHES_PER_THREAD = 8  # between two changes of the table of parts
+FEW = 64  # texts that are not worth a thread
+AT_ONCE = 32  # batches between two changes of the table of parts
 _INSTALL = "pip install 'm2v-bench[fast]'"
 
 
@@ -34,6 +37,11 @@ class Splitter:
         self._tokens: FastTokens | None = None
         self._obstacle: str | None = None
         self._met = 0
+        _SPLITTERS.add(self)
+
+    def forget(self) -> None:
+        """Begin anew, as in a new process, where nobody holds the lock and the table may be half written."""
+        self._lock, self._tokens = threading.RLock(), None
 
     def __reduce__(self) -> tuple[type["Splitter"], tuple[Tokenizer]]:
         return Splitter, (self._tokenizer,)  # what was learnt stays in its process
@@ -60,14 +68,21 @@ class Splitter:
 
         Raises:
             TypeError: when a text is no string.
+            BenchError: for a negative `max_length` and a `batch_size` below 1.
             BenchError: when the compiled loops are wanted and cannot be had.
         """
+        if max_length is not None and max_length < 0:
+            raise BenchError(f"max_length={max_length}: must be at least 0, or None to cut nothing")
+        if batch_size < 1:
+            raise BenchError(f"batch_size={batch_size}: must be at least 1")
         tokens = self._choose(texts, fast)
-        starts = range(0, len(texts), batch_size)
         # the `tokenizers` package has threads of its own
-        threads = 1 if tokens is None or len(starts) < 2 else n_threads()
+        threads = 1 if tokens is None else min(n_threads(), 1 + len(texts) // FEW)
+        if threads > 1:  # no thread is to wait long for the last one
+            batch_size = min(batch_size, max(FEW, len(texts) // (4 * threads)))
+        starts = range(0, len(texts), batch_size)
         with _pool(threads) as run:
-            for some in _groups(starts, 1 if threads == 1 else BATCHES_PER_THREAD * threads, show_progress):
+            for some in _groups(starts, 1 if threads == 1 else AT_ONCE, show_progress):
                 batches = [self._cut(texts[start : start + batch_size], max_length) for start in some]
                 if tokens is None:
                     for start, batch in zip(some, batches, strict=True):
@@ -105,12 +120,17 @@ class Splitter:
         if importlib.util.find_spec("numba") is None:
             return f"numba is not installed ({_INSTALL})"
         from m2v_bench.inference.cuts import Unproven
-        from m2v_bench.inference.fast_tokens import FastTokens
 
         try:
+            from m2v_bench.inference.fast_tokens import FastTokens
+
             self._tokens = FastTokens(self._tokenizer)
         except Unproven as error:
             return f"compiled loops are not proven on this tokenizer: {error}"
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # numba has kinds of its own, and a panic of tokenizers is no Exception
+            return f"compiled loops cannot be used here: {type(error).__name__}: {error}"
         return None
 
     @cached_property
@@ -122,6 +142,17 @@ class Splitter:
         if max_length is None or max(map(len, texts), default=0) <= max_length:  # a token has a character at least
             return list(texts)
         return [text[: max_length * self._median_token_length] for text in texts]
+
+
+_SPLITTERS: "weakref.WeakSet[Splitter]" = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+
+
+    def _begin_anew() -> None:
+        for splitter in list(_SPLITTERS):
+            splitter.forget()
+
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextlib.contextmanager

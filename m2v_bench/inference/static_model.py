@@ -21,6 +21,8 @@ MaxLength = int | None | Literal["model"]
 class StaticModel:
     """A static embedding model in the file format of model2vec.
 
+    Its parts are not to be changed once it has embedded something; make another model of them.
+
     Attributes:
         table: rows of the tokens, shape (rows, dims), as stored (float32, float16 or int8).
         tokenizer: splits texts into tokens; its ids are row numbers (or indices into `mapping`).
@@ -58,6 +60,15 @@ class StaticModel:
         n_rows = len(self.table) if mapping is None else len(mapping)
         if n_tokens != n_rows:
             raise BenchError(f"the tokenizer has {n_tokens} tokens but there are rows for {n_rows}")
+        if mapping is not None and n_rows and not 0 <= mapping.min() <= mapping.max() < len(self.table):
+            raise BenchError(
+                f"mapping points to rows {mapping.min()} to {mapping.max()}; there are 0 to {len(self.table) - 1}"
+            )
+        if weights is not None and weights.shape != (n_rows,):
+            raise BenchError(f"weights are of shape {weights.shape}; {n_rows} tokens need ({n_rows},)")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_rows"}
 
     def __repr__(self) -> str:
         rows, dims = self.table.shape
@@ -127,7 +138,7 @@ class StaticModel:
         Args:
             texts: one text or several.
             max_length: tokens beyond it are cut; None cuts nothing, `model` is what the model says.
-            batch_size: texts done at a time by one thread; does not change the result.
+            batch_size: texts done at a time by one thread, at most; does not change the result.
             show_progress: show a progress bar.
             fast: whether to take compiled loops (extra `fast`), which give the same bits: True demands them, False
                 forbids them, None takes them where they are there and enough was asked of the model to be worth
@@ -139,7 +150,7 @@ class StaticModel:
 
         Raises:
             TypeError: when something in `texts` is not a string.
-            BenchError: for `fast=True` where that cannot be.
+            BenchError: for `fast=True` where that cannot be, a negative `max_length`, a `batch_size` below 1.
         """
         if isinstance(texts, str):
             return self.encode([texts], max_length=max_length, fast=fast)[0]

@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import os
 import pickle
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unicodedata import category
@@ -161,8 +163,15 @@ def test_embeddings_are_the_same_bits(
     texts = ["", "🜁", *real_texts]
     fast, slow = made.encode(texts, fast=True), made.encode(texts, fast=False)
     assert fast.dtype == slow.dtype == np.float32
-    np.testing.assert_array_equal(fast, slow)
+    assert fast.tobytes() == slow.tobytes()
     assert not fast[:2].any()
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 17, 300])
+def test_the_bits_are_the_same_in_any_number_of_dimensions(model: StaticModel, dims: int, real_texts: list[str]):
+    table = np.random.default_rng(dims).normal(size=(len(model.table), dims)).astype(np.float32)
+    made = StaticModel(table, model.tokenizer)
+    assert made.encode(real_texts, fast=True).tobytes() == made.encode(real_texts, fast=False).tobytes()
 
 
 def test_numbers_that_are_not_finite_stay_so(model: StaticModel):
@@ -177,11 +186,15 @@ def test_threads_batches_and_earlier_calls_change_nothing(
     model: StaticModel, monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
 ):
     expected = model.encode(real_texts, fast=False)
-    for threads in ("1", "2", "3"):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    for threads, size in itertools.product(("1", "2", "3"), (1, 7, 1000)):
         monkeypatch.setenv("RAYON_NUM_THREADS", threads)
-        monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
-        for size in (1, 7, 1000):
-            np.testing.assert_array_equal(model.encode(real_texts, batch_size=size, fast=True), expected)
+        fresh = StaticModel(model.table, model.tokenizer)  # it learns from several batches at a time
+        for _ in range(2):
+            np.testing.assert_array_equal(fresh.encode(real_texts, batch_size=size, fast=True), expected)
+    with ThreadPoolExecutor(4) as users:
+        for found in users.map(lambda _: model.encode(real_texts, fast=True), range(8)):
+            np.testing.assert_array_equal(found, expected)
     assert model.tokenize(real_texts, fast=True) == model.tokenize(real_texts, fast=False)
     for ours, theirs in zip(
         model.encode_as_sequence(real_texts[:50], fast=True),
@@ -194,7 +207,7 @@ def test_threads_batches_and_earlier_calls_change_nothing(
 def test_a_full_table_starts_anew(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
 ):
-    monkeypatch.setattr(fast_tokens, "MOST_PARTS", 300)
+    monkeypatch.setattr(fast_tokens, "MOST_BYTES", 20_000)
     monkeypatch.setattr(fast_tokens, "MOST_MISSING", 5)
     for name in ("bpe", "uncased"):
         same(tokenizers[name], real_texts[:200])
@@ -212,7 +225,9 @@ def test_the_loops_are_loaded_when_they_are_worth_it(model: StaticModel, real_te
 def test_a_model_that_has_them_can_be_pickled(model: StaticModel):
     made = StaticModel(model.table, model.tokenizer)
     expected = made.encode(["the cat"], fast=True)
-    copy = pickle.loads(pickle.dumps(made))
+    data = pickle.dumps(made)
+    assert len(data) < 1.5 * made.table.nbytes
+    copy = pickle.loads(data)
     np.testing.assert_array_equal(copy.encode(["the cat"], fast=True), expected)
 
 
@@ -260,6 +275,121 @@ def test_a_tokenizer_that_only_seems_known_is_found_out(
     split["pattern"]["Regex"] = "a 7|" + split["pattern"]["Regex"]
     with pytest.raises(Unproven, match="tokens of the whole"):
         FastTokens(Tokenizer.from_str(json.dumps(data)))
+
+
+def _word_piece(**parts: Any) -> dict[str, Any]:
+    vocabulary = ["[UNK]", "c", "##at", "cat", "dog", "do", "##g", "anticipation", "xcat", "xa", "at", "C"]
+    model = models.WordPiece({token: row for row, token in enumerate(vocabulary)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    data = json.loads(tokenizer.to_str())
+    data["model"] |= {name: value for name, value in parts.items() if name in data["model"]}
+    return {**data, **{name: value for name, value in parts.items() if name not in data["model"]}}
+
+
+COMPOSED = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"max_input_chars_per_word": 3},
+        {"max_input_chars_per_word": 10},
+        {"max_input_chars_per_word": 10**12},
+        {"continuing_subword_prefix": ""},
+        {"continuing_subword_prefix": "x"},
+        {"normalizer": COMPOSED},
+        {"normalizer": None},
+    ],
+    ids=str,
+)
+def test_unusual_wordpiece_tokenizers(parts: dict[str, Any]):
+    tokenizer = Tokenizer.from_str(json.dumps(_word_piece(**parts)))
+    same(tokenizer, ["Cat DOG cat", "anticipation", "xcat xat catat", "do-dog,dogg", "c" * 200, "Å Å CAT"])
+
+
+def test_a_special_token_is_found_whatever_its_case(tokenizers: dict[str, Tokenizer]):
+    tokenizer = wordpiece(lowercase=True)
+    tokenizer.add_special_tokens(["naïve", "<pad>"])
+    same(tokenizer, ["A NAïVE view", "a naïve view", "<PAD> <pad> <Pad>", "NAïVE naïve"])
+
+
+def test_what_the_tokenizers_package_cannot_do_is_left_to_it(tokenizers: dict[str, Tokenizer]):
+    data = _word_piece()
+    data["model"]["vocab"].pop("[UNK]")
+    tiny = Tokenizer.from_str(json.dumps(data))
+    model = StaticModel(np.ones((tiny.get_vocab_size(), 4), np.float32), tiny)
+    assert "cannot be used here" in str(model.fast_path())
+    assert model.encode(["cat"] * 2).any()
+
+
+def test_a_numba_that_cannot_be_used_costs_nothing(tmp_path: Path, model: StaticModel):
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text('raise ImportError("Numba needs NumPy 1.0 or less")')
+    code = """
+from m2v_bench import StaticModel
+model = StaticModel.from_pretrained("model")
+print(model.encode(["the cat " * 300_000], max_length=None).any(), model.fast_path())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "True compiled loops cannot be used here: ImportError: Numba needs NumPy 1.0 or less\n"
+
+
+def test_parts_that_do_not_fit_are_refused(model: StaticModel):
+    n = len(model.table)
+    with pytest.raises(BenchError, match="mapping points to rows 0 to 60; there are 0 to 49"):
+        StaticModel(model.table[:50], model.tokenizer, mapping=np.full(n, 60) * (np.arange(n) == 3))
+    for weights in (np.ones(10), np.ones((n, 1))):
+        with pytest.raises(BenchError, match="weights are of shape"):
+            StaticModel(model.table, model.tokenizer, weights=weights)
+    holes = Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 10_000_000}, unk_token="[UNK]"))
+    made = StaticModel(np.ones((2, 4), np.float32), holes)
+    for fast in (True, False):
+        with pytest.raises(IndexError):
+            made.encode(["cat"], fast=fast)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_settings_that_cannot_be_are_refused(model: StaticModel, fast: bool):
+    for batch_size in (0, -1):
+        with pytest.raises(BenchError, match=f"batch_size={batch_size}: must be at least 1"):
+            model.encode(["cat"], batch_size=batch_size, fast=fast)
+    with pytest.raises(BenchError, match="max_length=-1: must be at least 0"):
+        model.encode(["cat"], max_length=-1, fast=fast)
+
+
+def test_an_interrupted_table_is_made_anew(tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch):
+    fast = FastTokens(tokenizers["uncased"])
+    expected = fast.lists(["the thing"], None, None)
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fast, "_append", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fast._clear()
+    assert fast.lists(["the thing"], None, None) == expected
+
+
+def test_a_model_that_is_loaded_survives_a_save_over_it(tmp_path: Path, model: StaticModel):
+    model.save_pretrained(tmp_path / "model")
+    loaded = StaticModel.from_pretrained(tmp_path / "model")
+    StaticModel.from_pretrained(tmp_path / "model", dimensionality=8).save_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.table, model.table)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(model: StaticModel):
+    expected = model.encode(["the cat"], fast=True)
+    with model._splitter._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if (model.encode(["the cat"], fast=True) == expected).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_model_without_the_loops_says_why_and_does_its_work():
