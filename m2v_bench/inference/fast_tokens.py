@@ -47,8 +47,9 @@ class _Texts:
 
     def add(self, ids: np.ndarray, texts: np.ndarray) -> None:
         """Take the ids of some texts, whose places in them are set."""
-        self.id_starts[texts] += self._n_ids
-        self.id_ends[texts] += self._n_ids
+        if self._n_ids:
+            self.id_starts[texts] += self._n_ids
+            self.id_ends[texts] += self._n_ids
         self._ids.append(ids)
         self._n_ids += len(ids)
 

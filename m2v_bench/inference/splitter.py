@@ -147,7 +147,6 @@ class Splitter:
 _SPLITTERS: "weakref.WeakSet[Splitter]" = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
 
-
     def _begin_anew() -> None:
         for splitter in list(_SPLITTERS):
             splitter.forget()

@@ -346,6 +346,7 @@ def test_parts_that_do_not_fit_are_refused(model: StaticModel):
         with pytest.raises(BenchError, match="weights are of shape"):
             StaticModel(model.table, model.tokenizer, weights=weights)
     holes = Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 10_000_000}, unk_token="[UNK]"))
+    holes.pre_tokenizer = pre_tokenizers.Whitespace()
     made = StaticModel(np.ones((2, 4), np.float32), holes)
     for fast in (True, False):
         with pytest.raises(IndexError):
