@@ -20,6 +20,8 @@ LONGEST_PART = 128  # bytes; longer ones hardly come again
 MOST_MISSING = 4096  # parts that are entered at a time
 MOST_BYTES = 64_000_000  # of the table, before it starts anew
 
+_NO_IDS, _NO_REST = np.empty(0, np.int32), np.empty((0, 4), np.int64)
+
 Use = Callable[[int, Flat], None]
 Runner = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -53,8 +55,9 @@ class _Texts:
         self._ids.append(ids)
         self._n_ids += len(ids)
 
-    def forget_ids(self) -> None:
-        self._ids = []
+    def keep_ids(self, keep: bool) -> None:
+        """Keep the ids so far in memory of their own, or not at all."""
+        self._ids = [ids.copy() for ids in self._ids] if keep else []
 
     def flat(self) -> Flat:
         ids = self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids)
@@ -74,6 +77,7 @@ class FastTokens:
         data = json.loads(tokenizer.to_str())
         self._cuts = find_cuts(data)
         self._word_piece, self._pieces = _word_piece(data["model"], self._cuts)
+        self._spare: list[tuple[np.ndarray, np.ndarray]] = []  # room for ids and for `rest`, one per thread at work
         self._clear()
         texts = probes(self._cuts.added)
         expected = reference_ids(tokenizer, texts, None, None).lists()
@@ -120,10 +124,15 @@ class FastTokens:
 
         def begin(number: int) -> _Texts:
             texts = _Texts(batches[number])
-            self._tokenize(texts, np.arange(len(texts)), 64 + len(texts.buffer) // 2, limits)
-            if not len(texts.left()):
+            # memory of its own would cost a thread more than what it does with it
+            ids, rest = self._spare.pop() if self._spare else (_NO_IDS, _NO_REST)
+            ids, rest = _room(ids, 64 + len(texts.buffer) // 2), _room(rest, len(texts) + MOST_MISSING)
+            self._tokenize(texts, np.arange(len(texts)), ids, rest, limits)
+            done = not len(texts.left())
+            if done:
                 use(number, texts.flat())
-                texts.forget_ids()
+            texts.keep_ids(not done)
+            self._spare.append((ids, rest))
             return texts
 
         done = list(run(begin, range(len(batches))))
@@ -136,10 +145,10 @@ class FastTokens:
                 self._finish(texts, batches[number], limits, max_length, unknown)
                 use(number, texts.flat())
 
-    def _tokenize(self, texts: _Texts, which: np.ndarray, room: int, limits: tuple[int, int]) -> None:
-        """Look the parts of some texts up; what is missing is then in `texts.rest`."""
-        ids = np.empty(room, np.int32)
-        rest = np.empty((len(which) + MOST_MISSING, 4), np.int64)
+    def _tokenize(
+        self, texts: _Texts, which: np.ndarray, ids: np.ndarray, rest: np.ndarray, limits: tuple[int, int]
+    ) -> None:
+        """Look the parts of some texts up, with `ids` and `rest` as room; what is missing is then in `texts.rest`."""
         how = self._cuts.fields, self._word_piece, LONGEST_PART, self._table, *limits
         where = ids, texts.id_starts, texts.id_ends, rest
         n_rest, n = kernels.tokenize(texts.buffer, texts.starts, which, *how, *where)
@@ -163,7 +172,8 @@ class FastTokens:
                 texts.add(found.ids, whole)
             if len(again):
                 room *= 2 if (reason == kernels.NO_ROOM).any() else 1
-                self._tokenize(texts, again, room, limits)
+                rest = np.empty((len(again) + MOST_MISSING, 4), np.int64)
+                self._tokenize(texts, again, np.empty(room, np.int32), rest, limits)
                 self._enter(texts.missing_parts())
                 self._learn(texts)
 
