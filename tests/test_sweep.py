@@ -193,7 +193,7 @@ def _kept(home: Path) -> dict[str, object]:
     kept: dict[str, object] = {}
     for path in sorted([*(home / "results").rglob("*"), *(home / "cache").glob("[!a]*/**/*")]):
         name = str(path.relative_to(home))
-        if not path.is_file() or path.suffix in (".lock", ".png") or "/speed/" in name or "/costs/" in name:
+        if not path.is_file() or path.suffix in (".lock", ".png") or "speed" in name or "/costs/" in name:
             continue
         if path.suffix not in (".json", ".jsonl", ".csv", ".md", ".yaml", ".log") and ".locks" not in name:
             kept[name] = path.read_bytes()
