@@ -25,6 +25,10 @@ LAUNCHERS = {
 }
 
 
+# on loopback, whatever a cluster made the user's folder hold
+RAY_OPEN = {"RAY_AUTH_MODE": "disabled"}
+
+
 def working_folder(folder: Path) -> Path:
     """A folder to run in, with a cache of its own that shares nothing but the assets."""
     (folder / "cache").mkdir(parents=True)
@@ -34,7 +38,7 @@ def working_folder(folder: Path) -> Path:
 
 def start(home: Path, words: Sequence[str], **environment: str) -> subprocess.Popen[str]:
     """`python -m m2v_bench` in a working folder."""
-    given = {**os.environ, **environment, "M2V_BENCH_CACHE": str(home / "cache")}
+    given = {**os.environ, **RAY_OPEN, **environment, "M2V_BENCH_CACHE": str(home / "cache")}
     command = [sys.executable, "-m", "m2v_bench", *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=home, env=given, text=True, stdout=pipe, stderr=pipe)
@@ -46,7 +50,7 @@ def ray_cluster(*, nodes: int = 2) -> Iterator[str]:
     port = "6399"
     scratch = tempfile.mkdtemp(prefix="ray-")  # short, as the path of a socket must be
     words = ["--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={scratch}"]
-    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    environment = {**os.environ, **RAY_OPEN, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
     ray = [str(BIN / "ray")]
     started: list[subprocess.Popen[bytes]] = []
     try:

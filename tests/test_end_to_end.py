@@ -240,7 +240,7 @@ def test_help_shows_groups_and_settings(bench: Cli):
         "base_model: all-MiniLM-L6-v2",
         "weighting: dialect, idf, none, sif, sif_counts, zipf_log",
         "sweep: base_model, dialect, full_factorial, pca_dims, quantization, sif_coefficient, ",
-        "experiment: paper_ablations, paper_main, speed_vs_score",
+        "experiment: paper_ablations, paper_classification, paper_main, speed_vs_score",
     )
     assert "baseline: M2V_base_glove, M2V_base_glove_subword, " in shown
     for group in groups:
