@@ -63,7 +63,7 @@ figures: $(call stamp)  ## put figures, tables and settings into README, docs/, 
 	$(PY) -m tests.settings
 
 docs: $(call stamp,docs)  ## build the site of README, docs/ and experiments/ into site/
-	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . site
+	$(VENV)/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . site
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -18,11 +18,14 @@ exclude_patterns = [".*", "build", "conf", "dist", "m2v_bench", "mlruns", "resul
 extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
+smartquotes = False  # quotes of commands are to be copied
 
 html_theme = "furo"
 html_title = f"m2v_bench {release}"
 html_extra_path = ["extra"]  # index.html, which leads to docs/index.html
 html_copy_source = False
+html_show_search_summary = False  # it fetches the pages found, which browsers forbid for files
+html_use_index = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
 

@@ -19,6 +19,7 @@ from m2v_bench.schema import BaselineConfig, Config
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 JOBS = {"sweep": "axes to vary", "experiment": "items of the paper"}
+_LONGEST = 60  # characters of a default that is shown
 _TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: ""}
 
 _HEAD = """# Configuration
@@ -84,7 +85,7 @@ def _table(cls: type, prefix: str, defaults: dict[str, Any]) -> str:
         if isinstance(each.type, type) and is_dataclass(each.type):
             continue
         name = f"{prefix}{each.name}"
-        default = f"`{_value(defaults[name])}`" if name in defaults else ""
+        default = _value(defaults[name]) if name in defaults else ""
         rows.append(f"| `{name}` | {_type(each.type)} | {default} | {_cell(about[each.name])} |")
     return "\n".join(rows)
 
@@ -104,8 +105,9 @@ def _type(kind: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as it is written on the command line."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as it is written on the command line, unless it is long."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`" if len(text) <= _LONGEST else f"{len(value)} of them"
 
 
 def _line(text: str) -> str:

@@ -2,13 +2,34 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 
+from m2v_bench.analysis.signature import AGGREGATIONS
+from m2v_bench.baselines import KINDS
+from m2v_bench.distillation.dialects import DIALECTS, SEQUENCES
+from m2v_bench.distillation.forward import PRECISIONS
+from m2v_bench.distillation.pooling import POOLINGS
+from m2v_bench.distillation.quantization import DTYPES
+from m2v_bench.distillation.recipe import EMBEDDINGS
+from m2v_bench.distillation.reduction import SOLVERS
+from m2v_bench.distillation.weighting import WEIGHTINGS
+from m2v_bench.launchers import LAUNCHERS
 from m2v_bench.messages import groups as group_folders
-from m2v_bench.schema import Config
+from m2v_bench.schema import (
+    BaselineConfig,
+    Config,
+    DialectConfig,
+    LauncherConfig,
+    PcaConfig,
+    PoolingConfig,
+    QuantizationConfig,
+    SuiteConfig,
+    WeightingConfig,
+)
 from tests.browser import visit
 from tests.quote import PAGES, ROOT
 from tests.settings import JOBS, PAGE, attributes, files, groups, render
@@ -32,6 +53,28 @@ def test_a_setting_without_a_description_is_noticed():
         """
 
     assert attributes(Some) == ("What it is.", {"one": "of several lines."})
+
+
+@pytest.mark.parametrize(
+    ("cls", "setting", "allowed"),
+    [
+        (DialectConfig, "name", DIALECTS),
+        (DialectConfig, "sequence", SEQUENCES),
+        (PoolingConfig, "name", POOLINGS),
+        (PcaConfig, "solver", SOLVERS),
+        (WeightingConfig, "name", WEIGHTINGS),
+        (QuantizationConfig, "dtype", DTYPES),
+        (SuiteConfig, "aggregation", AGGREGATIONS),
+        (BaselineConfig, "kind", KINDS),
+        (LauncherConfig, "name", ["local", *LAUNCHERS]),
+        (Config, "embeddings", EMBEDDINGS),
+        (Config, "precision", PRECISIONS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_setting_names_all_that_it_may_be(cls: type, setting: str, allowed: Iterable[str]):
+    text = attributes(cls)[1][setting]
+    assert [name for name in allowed if f"`{name}`" not in text] == []
 
 
 def test_the_reference_is_what_the_schema_and_the_files_say():
@@ -62,6 +105,8 @@ def test_the_site_opens_without_a_network(site: Path):
         seen.page.locator("img").first.wait_for()
         for page in PAGES:
             seen.open((site / page.relative_to(ROOT)).with_suffix(".html"))
+        seen.open(f"{(site / 'search.html').as_uri()}?q=dimensionality")
+        seen.page.get_by_role("link", name="File format").locator("visible=true").last.wait_for()
         assert (seen.errors, seen.failed, seen.outside) == ([], [], [])
 
 
