@@ -211,8 +211,10 @@ class Config:
 
     Attributes:
         embeddings: `output` of one forward pass per token, or rows of the base model's `input` embedding matrix.
-        precision: products in the forward pass: `fp32`, or `bf16` where the processor has instructions for it.
-        baselines: models scored beside the distilled one, by key; chosen by their files, `'baseline=[teacher,bm25]'`.
+        precision: products in the forward pass: `fp32`, or `bf16` where the processor has instructions for it, which
+            pays where matrix tiles (AMX) or a GPU multiply it.
+        baselines: models scored beside the distilled one, by key; chosen by their files, `'baseline=[teacher,bm25]'`,
+            `baseline=[]` for none. `baselines.NAME.label=VALUE` changes one of them.
         hub_dir: folder of dataset repositories as `<org>/<name>/`; null loads stock tasks from the model hub.
         data_dir: folder of the WordSim, PEARL and classification sets; null loads those that have a dataset repository
             from there.
