@@ -1,6 +1,6 @@
 """Write docs/configuration.md: every setting, from the dataclasses of m2v_bench/schema.py and the files of conf/.
 
-python -m tests.settings
+Run by `make figures` as `python -m tests.settings`.
 """
 
 import inspect
