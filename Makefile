@@ -18,8 +18,8 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scale readme
-.PHONY: constraints clean help
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scale figures
+.PHONY: docs constraints clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,13 +58,17 @@ bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on t
 bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a large one would cost
 	$(PY) -m tests.bench_scale
 
-readme:  ## put the numbers of the result files into the README, docs/ and the pages of experiments/
-	$(PYTHON) tests/quote.py $(ARGS)
+figures: $(call stamp)  ## put figures, tables and settings into README, docs/, experiments/: from results/ and the schema
+	$(PY) tests/quote.py $(ARGS)
+	$(PY) -m tests.settings
+
+docs: $(call stamp,docs)  ## build the site of README, docs/ and experiments/ into site/
+	$(VENV)/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . site
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-constraints: $(call stamp,test) $(call stamp,lint)  ## write constraints.txt anew from what is installed
+constraints: $(call stamp,test) $(call stamp,lint) $(call stamp,docs)  ## write constraints.txt anew from what is installed
 	@{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable --exclude m2v-bench | sed 's/+cpu//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
@@ -78,6 +82,6 @@ $(call stamp): $(VENV)/bin/python $(PINS)
 	$(INSTALL) --editable .
 	@touch $@
 
-$(call stamp,test) $(call stamp,lint): $(call stamp,%): $(VENV)/bin/python $(PINS)
+$(call stamp,test) $(call stamp,lint) $(call stamp,docs): $(call stamp,%): $(VENV)/bin/python $(PINS)
 	$(INSTALL) --editable '.[$*]'
 	@touch $@

@@ -12,13 +12,14 @@ from m2v_bench.baselines import Model, load_baselines
 from m2v_bench.baselines.sentence_transformer import is_static, sentence_transformer
 from m2v_bench.baselines.static import distilled, static
 from m2v_bench.compose import compose
-from m2v_bench.config import BaselineConfig, Config, check, conf_dir
+from m2v_bench.config import check, conf_dir
 from m2v_bench.distillation.distill import run_recipe
 from m2v_bench.environment import version_of
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.loaders import Contender
 from m2v_bench.packages import EXTRAS
 from m2v_bench.prepare import recipe_of
+from m2v_bench.schema import BaselineConfig, Config
 
 # library -> the loader by which it runs the files of a static model of ours
 PEERS = {"model2vec": "model2vec", "sentence-transformers": "sentence_transformer"}

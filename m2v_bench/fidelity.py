@@ -18,7 +18,7 @@ from m2v_bench.baselines import Model, load_baselines
 from m2v_bench.baselines.sentence_transformer import teacher
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import content_hash, write_json
-from m2v_bench.config import Config, typed
+from m2v_bench.config import typed
 from m2v_bench.distillation.base import find_base
 from m2v_bench.distillation.corpus import Corpus
 from m2v_bench.distillation.vectors import pick_device
@@ -27,6 +27,7 @@ from m2v_bench.errors import BenchError, check_seed
 from m2v_bench.evaluation.fidelity import NEIGHBOURS, VERSION, embeddings, linear_cka, nearest, neighbour_overlap
 from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.jobs import read_record
+from m2v_bench.schema import Config
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from m2v_bench.config import LauncherConfig
 from m2v_bench.doctor.machine import available_memory
 from m2v_bench.errors import BenchError
 from m2v_bench.packages import require
+from m2v_bench.schema import LauncherConfig
 from m2v_bench.worker import Work, work
 
 Launcher = Callable[[Sequence[Work], LauncherConfig, int], None]

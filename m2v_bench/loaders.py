@@ -123,7 +123,7 @@ def vectors(folder: str) -> Loaded:
 def baseline(settings: str) -> Loaded:
     """Any other baseline that embeds texts, by its settings as JSON: those of `BaselineConfig`, and its `key`."""
     from m2v_bench.baselines import KINDS
-    from m2v_bench.config import BaselineConfig
+    from m2v_bench.schema import BaselineConfig
 
     config = json.loads(settings)
     key = config.pop("key")

@@ -14,8 +14,9 @@ from hydra.errors import (
 )
 from omegaconf.errors import OmegaConfBaseException
 
-from m2v_bench.config import BaselineConfig, Config, conf_dir
+from m2v_bench.config import conf_dir
 from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.schema import BaselineConfig, Config
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HELP = "`python -m m2v_bench --help` lists all settings."

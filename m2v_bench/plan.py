@@ -10,7 +10,7 @@ from m2v_bench.analysis.grid import Grid
 from m2v_bench.assets import no_downloads
 from m2v_bench.baselines import Model, distinct
 from m2v_bench.cache import cache_dir, content_hash, costs
-from m2v_bench.config import Config, check
+from m2v_bench.config import check
 from m2v_bench.distillation.distill import vocabulary_of
 from m2v_bench.distillation.vectors import STAGE, passes, pick_device
 from m2v_bench.doctor.machine import free_bytes
@@ -18,6 +18,7 @@ from m2v_bench.doctor.models import student_of
 from m2v_bench.doctor.timing import Records, forecast
 from m2v_bench.jobs import RECORD, Job
 from m2v_bench.prepare import Prepared, prepare
+from m2v_bench.schema import Config
 from m2v_bench.units import duration, human_bytes
 
 _FLOAT32 = 4

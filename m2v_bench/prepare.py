@@ -7,10 +7,10 @@ from functools import cached_property
 from m2v_bench.assets import catalog, fetch
 from m2v_bench.baselines import Model, baseline_assets, load_baselines
 from m2v_bench.cache import content_hash
-from m2v_bench.config import Config
 from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.distillation.words import GLOVE_ASSET
 from m2v_bench.environment import versions
+from m2v_bench.schema import Config
 from m2v_bench.tasks import SuiteTask, load_suite
 
 

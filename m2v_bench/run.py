@@ -14,7 +14,7 @@ from m2v_bench.analysis.signature import published_splits, signature
 from m2v_bench.baselines import distinct
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import write_json
-from m2v_bench.config import Config, TrackingConfig, check, flat_settings
+from m2v_bench.config import check, flat_settings
 from m2v_bench.distillation.distill import Distillation, run_recipe
 from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.vectors import pick_device
@@ -26,6 +26,7 @@ from m2v_bench.evaluation.speed import SpeedTexts, measure
 from m2v_bench.evaluation.store import Store
 from m2v_bench.jobs import RECORD
 from m2v_bench.prepare import prepare
+from m2v_bench.schema import Config, TrackingConfig
 from m2v_bench.tasks import SuiteTask
 
 

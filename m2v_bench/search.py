@@ -19,7 +19,6 @@ from m2v_bench.analysis.grid import Grid
 from m2v_bench.analysis.tables import AVERAGE, score_table
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import content_hash, write_json
-from m2v_bench.config import Config
 from m2v_bench.distillation.distill import run_recipe
 from m2v_bench.distillation.vectors import pick_device
 from m2v_bench.distillation.weighting import WEIGHTINGS
@@ -30,6 +29,7 @@ from m2v_bench.evaluation.store import Store
 from m2v_bench.jobs import alone
 from m2v_bench.packages import require
 from m2v_bench.prepare import Prepared, prepare, recipe_of
+from m2v_bench.schema import Config
 from m2v_bench.tasks import SuiteTask
 
 _STEP = 16  # of the PCA size

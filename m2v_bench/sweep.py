@@ -16,11 +16,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from m2v_bench.assets import no_downloads
-from m2v_bench.config import LauncherConfig, TrackingConfig, check
+from m2v_bench.config import check
 from m2v_bench.environment import command_line
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import Job, alone, any_failed, clear_error, read_record, tells_apart, write_plan
 from m2v_bench.messages import explain
+from m2v_bench.schema import LauncherConfig, TrackingConfig
 from m2v_bench.worker import Work
 
 log = logging.getLogger(__name__)

@@ -103,6 +103,6 @@ def as_model(static: StaticModel, label: str, **fields: object) -> Model:
 def glove() -> Model:
     """The GloVe vectors of the package registry as a model under test."""
     from m2v_bench.baselines.vectors import vectors
-    from m2v_bench.config import BaselineConfig
+    from m2v_bench.schema import BaselineConfig
 
     return vectors("glove", BaselineConfig(kind="vectors", name="glove-6b-50d", label="GloVe"))

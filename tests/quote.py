@@ -1,4 +1,4 @@
-"""Put into the README, docs/ and the pages of experiments/ what runs wrote, and what the authors published.
+"""Put into the README, docs/, experiments/ and what stands beside them what runs wrote, and what the authors published.
 
     python tests/quote.py [RESULTS_DIR]
 
@@ -44,9 +44,8 @@ SOURCES = (
     "figures/sif_coefficient.png",
     "figures/vocabulary_size.png",
 )
-PAGES = (
-    ROOT / "README.md",
-    *(page for folder in ("docs", "experiments") for page in sorted((ROOT / folder).glob("*.md"))),
+PAGES = tuple(
+    page for folder in (".", "docs", "experiments", "notebooks") for page in sorted((ROOT / folder).glob("*.md"))
 )
 PUBLISHED = "published/"
 # Columns of the authors' tables that are not called as tables.toml calls them, with a capital.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from m2v_bench.config import LauncherConfig
 from m2v_bench.launchers import n_workers
+from m2v_bench.schema import LauncherConfig
 from tests.conftest import Cli
 from tests.launchers import LAUNCHERS, ray_cluster, scores, start, working_folder
 

@@ -1,27 +1,69 @@
-"""What the README, docs/ and the pages of experiments/ quote is what the files hold."""
+"""What the README and the other pages quote is what the files hold, and what they name is there."""
 
 import re
 import shlex
 from pathlib import Path
 
+import nbformat
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 
 from m2v_bench import cli
 from m2v_bench.config import conf_dir
 from m2v_bench.distillation.dialects import DIALECTS
+from m2v_bench.messages import is_setting
 from tests.quote import BLOCK, PAGES, ROOT, published, render
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_pages_quote_what_the_files_hold(page: Path):
     text = page.read_text(encoding="utf-8")
-    assert render(text) == text, "run `make readme`"
+    assert render(text) == text, "run `make figures`"
     assert text.count("<!-- end -->") == len(BLOCK.findall(text)), "a block that is not known"
     assert "<!-- end -->\n<!-- end -->" not in text
-    for link in re.findall(r"\]\((\w[^):]*)\)", text):
-        assert (page.parent / link.partition("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_and_pictures_lead_somewhere(page: Path):
+    for mark, link in re.findall(r"(!?)\[[^]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            assert not mark, f"{link}: pages open without a network"
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.is_file() and target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, left = set(), {ROOT / "README.md"}
+    while left:
+        page = left.pop()
+        reached.add(page)
+        links = re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8"))
+        left |= {(page.parent / link).resolve() for link in links} - reached
+    assert set(PAGES) - reached == {ROOT / "docs" / "index.md"}  # the site's own front
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_a_notebooks_text_quotes_no_measurement(path: Path):
+    """Its numbers are those that its cells compute, so that none can be out of date."""
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    assert re.findall(r"\d+\.\d\d+|\d\s?%|\d texts/s|\d (?:s|ms|MB|points)\b", "\n".join(texts)) == []
 
 
 def test_published_tables_are_quoted_as_published():
@@ -30,7 +72,7 @@ def test_published_tables_are_quoted_as_published():
     assert "| size on disk mb | 30 |" in published("announcement")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_name_what_there_is(page: Path):
     text = page.read_text(encoding="utf-8")
     for kind, name in re.findall(r"\+(sweep|experiment)=(\w+)", text):
@@ -40,25 +82,56 @@ def test_commands_name_what_there_is(page: Path):
         words = shlex.split(command)
         if words[0] != "fidelity" or "--texts" in words:  # a verb may be named without what it needs
             cli._parse(parser, words)
+    for command in re.findall(r"(?:^|`)python -m m2v_bench ([^`\n]*)", text, re.MULTILINE):
+        check_words([word for word in shlex.split(command, comments=True) if not word.startswith("-")], text)
+
+
+def check_words(words: list[str], page: str) -> None:
+    """Every word of a command is of a setting, or of a group and a file that is there or that the page has made."""
+    for override in OverridesParser.create().parse_overrides(words):
+        group, key = conf_dir() / override.key_or_group, override.get_key_element().lstrip("+")
+        if not group.is_dir():
+            assert is_setting(key), override.input_line
+            continue
+        value = override.value()
+        chosen = value if isinstance(value, list) else value.list if isinstance(value, ChoiceSweep) else [value]
+        for name in chosen:
+            file = group / f"{name}.yaml"
+            assert file.is_file() or f"`conf/{group.name}/{file.name}`" in page, override.input_line
 
 
 def test_a_changed_number_is_noticed():
-    number = re.search(r"\| \d\.\d{5} \|", README)
+    page = (ROOT / "docs" / "evaluating.md").read_text(encoding="utf-8")
+    number = re.search(r"\| \d\.\d{5} \|", page)
     assert number
-    assert render(README.replace(number[0], "| 0.99999 |", 1)) != README.replace(number[0], "| 0.99999 |", 1)
+    changed = page.replace(number[0], "| 0.99999 |", 1)
+    assert render(changed) != changed
 
 
-def test_pictures_and_commands_exist():
-    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
-        assert (ROOT / picture).is_file(), picture
+def test_make_has_every_target_that_is_named():
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"`?make ([a-z-]+)", ".".join(page.read_text(encoding="utf-8") for page in PAGES))):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for page in PAGES:
+        for targets in re.findall(r"(?:^|`)make((?: [a-z-]+)+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            for target in targets.split():
+                assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name_of(page)}: {target}"
 
 
 def test_the_dialects_are_those_of_the_code():
-    rows = re.findall(r"^\| `(m2v-[0-9.]+)` \| ([^|]+?) \| ([^|]+?) \| .* \| `(\w+)` \|$", README, re.MULTILINE)
+    page = (ROOT / "docs" / "distilling.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(m2v-[0-9.]+)` \| ([^|]+?) \| ([^|]+?) \| .* \| `(\w+)` \|$", page, re.MULTILINE)
     sequences = {"swapped": "swapped", "the tokenizer's template": "template"}
     assert [(name, releases, sequences[around], weighting) for name, releases, around, weighting in rows] == [
         (name, dialect.releases, dialect.sequence, dialect.weighting) for name, dialect in DIALECTS.items()
     ]
+
+
+def test_the_changelog_has_the_versions_of_the_code():
+    page = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)`, `([\w/.]+)` \|", page, re.MULTILINE)
+    stated = {(file, name): int(version) for version, name, file in rows}
+    in_code = {
+        (name_of(path), name): int(version)
+        for path in sorted((ROOT / "m2v_bench").rglob("*.py"))
+        for name, version in re.findall(r"^(\w*VERSION) = (\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert stated == in_code

@@ -19,8 +19,8 @@ import pytest
 from mlflow.entities import Run
 from playwright.sync_api import Locator, Page
 
-from m2v_bench.config import TrackingConfig
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import TrackingConfig
 from m2v_bench.tracking import end_sweep, log_run, rebuild, start_sweep
 from tests.browser import visit
 from tests.conftest import Cli, run_bench
@@ -117,7 +117,7 @@ def test_four_processes_log_to_a_store_that_is_not_there_yet(home: Path):
     code = """
 import sys
 from pathlib import Path
-from m2v_bench.config import TrackingConfig
+from m2v_bench.schema import TrackingConfig
 from m2v_bench.tracking import log_run
 for folder in sys.argv[1:]:
     log_run(TrackingConfig(name="mlflow", uri="sqlite:///shared.db", log_model=False), Path(folder))

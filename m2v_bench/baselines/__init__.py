@@ -11,9 +11,9 @@ from m2v_bench.baselines.random_vectors import random
 from m2v_bench.baselines.sentence_transformer import sentence_transformer, teacher
 from m2v_bench.baselines.static import static, wordllama
 from m2v_bench.baselines.vectors import vectors
-from m2v_bench.config import BaselineConfig
 from m2v_bench.distillation.base import BaseModel
 from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.schema import BaselineConfig
 
 __all__ = ["KINDS", "Encoder", "Model", "baseline_assets", "check_baselines", "distinct", "load_baselines"]
 

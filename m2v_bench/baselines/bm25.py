@@ -5,8 +5,8 @@ from contextlib import redirect_stderr
 from typing import Any
 
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.config import BaselineConfig
 from m2v_bench.packages import require
+from m2v_bench.schema import BaselineConfig
 
 TASK_TYPES = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "InstructionReranking"})
 

@@ -11,9 +11,9 @@ from m2v_bench.baselines.encoder import Model
 from m2v_bench.baselines.vector_files import converted
 from m2v_bench.baselines.vectors import mean_rows
 from m2v_bench.cache import content_hash, file_sha256
-from m2v_bench.config import BaselineConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.packages import require
+from m2v_bench.schema import BaselineConfig
 
 
 class BpembEncoder:

@@ -7,7 +7,7 @@ import numpy as np
 
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import content_hash
-from m2v_bench.config import BaselineConfig
+from m2v_bench.schema import BaselineConfig
 
 DIMS = 256
 _VERSION = 1  # raise it when a text gets another vector

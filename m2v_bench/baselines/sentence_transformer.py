@@ -9,9 +9,9 @@ import numpy as np
 from m2v_bench.assets import MODEL_FILES, resolve_model
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import folder_bytes, folder_hash
-from m2v_bench.config import BaselineConfig
 from m2v_bench.distillation.base import BaseModel
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import BaselineConfig
 
 
 class SentenceTransformerEncoder:

@@ -9,11 +9,11 @@ import numpy as np
 from m2v_bench.assets import MODEL_FILES, catalog, fetch
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import folder_bytes, folder_hash
-from m2v_bench.config import BaselineConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.inference import files
 from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH, StaticModel
 from m2v_bench.loaders import read_wordllama
+from m2v_bench.schema import BaselineConfig
 
 
 class StaticEncoder:

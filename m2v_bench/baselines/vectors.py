@@ -9,8 +9,8 @@ from m2v_bench.assets import catalog, fetch
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.baselines.vector_files import converted, read_words
 from m2v_bench.cache import folder_bytes, folder_hash
-from m2v_bench.config import BaselineConfig
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import BaselineConfig
 
 _TEXTS_AT_A_TIME = 1024
 

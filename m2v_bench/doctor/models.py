@@ -7,9 +7,9 @@ from typing import Any
 
 from m2v_bench.assets import MODEL_FILES, catalog, is_offline, no_downloads
 from m2v_bench.baselines import Model, load_baselines
-from m2v_bench.config import Config
 from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.prepare import recipe_of
+from m2v_bench.schema import Config
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from m2v_bench.analysis.grid import Grid
 from m2v_bench.assets import catalog
 from m2v_bench.baselines import Model
 from m2v_bench.cache import cache_dir
-from m2v_bench.config import Config
 from m2v_bench.doctor.machine import arrow_bytes, available_memory, disk_of, free_bytes, peak_memory
 from m2v_bench.doctor.models import dims_of, hub_models, models_of_run
 from m2v_bench.doctor.needs import BUNDLE, NOT_HERE, Need, asset_state, examine
 from m2v_bench.doctor.timing import Estimate, Records, forecast
 from m2v_bench.errors import BenchError
 from m2v_bench.prepare import model_assets, suite_of
+from m2v_bench.schema import Config
 from m2v_bench.tasks.manifest import NAME, Manifest
 from m2v_bench.tasks.suite import SuiteTask
 from m2v_bench.units import duration, human_bytes

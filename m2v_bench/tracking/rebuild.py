@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from m2v_bench.config import TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import ERROR, RECORD, SWEEP, read_record
+from m2v_bench.schema import TrackingConfig
 from m2v_bench.tracking.runs import log_run
 from m2v_bench.tracking.sweeps import end_sweep, start_sweep
 

@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from m2v_bench import __version__
 from m2v_bench.analysis.summary import record_table
 from m2v_bench.cache import file_sha256
-from m2v_bench.config import TrackingConfig, flat_settings
+from m2v_bench.config import flat_settings
 from m2v_bench.jobs import ERROR, RECORD, TRACEBACK, read_record
+from m2v_bench.schema import TrackingConfig
 from m2v_bench.tracking.store import Opened, folder_tags, opened
 
 _MAX_PARAM = 6000  # characters of a parameter's value that every MLflow store accepts

@@ -12,8 +12,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from m2v_bench.config import TrackingConfig
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import TrackingConfig
 
 FOLDER, RESULTS = "m2v_bench.folder", "m2v_bench.results"
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from m2v_bench.config import TrackingConfig
+from m2v_bench.schema import TrackingConfig
 from m2v_bench.tracking.store import folder_tags, opened
 
 

@@ -156,7 +156,7 @@ def add_track(verbs: Verbs) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
-    from m2v_bench.config import TrackingConfig
+    from m2v_bench.schema import TrackingConfig
     from m2v_bench.tracking import rebuild
 
     config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)

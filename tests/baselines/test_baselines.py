@@ -10,9 +10,10 @@ from hydra import compose, initialize_config_dir
 from m2v_bench.assets import fetch
 from m2v_bench.baselines import baseline_assets, check_baselines, distinct, load_baselines
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.config import BaselineConfig, Config, check, conf_dir, register
+from m2v_bench.config import check, conf_dir, register
 from m2v_bench.distillation.base import BaseModel, find_base
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import BaselineConfig, Config
 from tests.conftest import as_model, tiny_static_model
 from tests.hub_server import COMMIT, hub_environment, hub_server
 
@@ -135,7 +136,7 @@ def test_a_distilled_model_that_was_saved_is_a_baseline(tmp_path: Path, base: Ba
 _OF_THE_HUB = """
 import sys
 from m2v_bench.baselines import load_baselines
-from m2v_bench.config import BaselineConfig
+from m2v_bench.schema import BaselineConfig
 configs = {"potion": BaselineConfig(kind="static", name="people/potion", revision=sys.argv[1])}
 (model,) = load_baselines(configs, None)
 print(model.name, model.revision, model.label, model.load("cpu").encode(["good cat"], batch_size=1).shape)
@@ -203,7 +204,7 @@ _HIDDEN = """
 import sys
 sys.modules[sys.argv[1]] = None  # what Python itself does for a module that cannot be imported
 from m2v_bench.baselines import load_baselines
-from m2v_bench.config import BaselineConfig
+from m2v_bench.schema import BaselineConfig
 from m2v_bench.errors import BenchError
 try:
     load_baselines({"x": BaselineConfig(kind=sys.argv[2], name=sys.argv[3] or None)}, None)

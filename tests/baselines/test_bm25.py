@@ -8,11 +8,11 @@ import pytest
 
 from m2v_bench.baselines import load_baselines
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.config import BaselineConfig
 from m2v_bench.evaluation.evaluate import Score, Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import for_mteb
 from m2v_bench.evaluation.speed import SpeedTexts, measure
 from m2v_bench.evaluation.store import Store
+from m2v_bench.schema import BaselineConfig
 from m2v_bench.tasks import load_suite
 from tests.conftest import TEST_DATA, as_model, tiny_static_model
 

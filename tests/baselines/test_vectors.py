@@ -13,8 +13,8 @@ from m2v_bench.assets import fetch
 from m2v_bench.baselines import load_baselines
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.baselines.vector_files import converted, read_words
-from m2v_bench.config import BaselineConfig
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import BaselineConfig
 from tests.hub_server import hub_environment, hub_server
 
 WORDS = ["the", "cat", "Paris", "é\u2028x", "22", "a b\u00a0c"]
@@ -172,7 +172,7 @@ def test_glove_is_averaged_as_sentence_transformers_does_it(glove_asset: Path, r
 
 _OF_THE_HUB = """
 from m2v_bench.baselines import load_baselines
-from m2v_bench.config import BaselineConfig
+from m2v_bench.schema import BaselineConfig
 (model,) = load_baselines({"old": BaselineConfig(kind="sentence_transformer", name="people/old")}, None)
 print(model.name, model.revision, (model.load("cpu").encode(["cat"], batch_size=1)[:, :3] != 0).tolist(), sep="|")
 """

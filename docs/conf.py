@@ -1,0 +1,45 @@
+"""The site of `make docs`: README, docs/, experiments/ and what stands beside them; it opens without a network."""
+
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+from m2v_bench import __version__
+
+project = "m2v_bench"
+release = __version__
+project_copyright = "the m2v_bench authors"
+
+# sources lie in the whole repository, so that their links lead to the same places there and in the site
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/*.md", "experiments/*.md", "notebooks/README.md"]
+exclude_patterns = [".*", "build", "conf", "dist", "m2v_bench", "mlruns", "results", "site", "tests"]
+extensions = ["myst_parser"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+smartquotes = False  # quotes of commands are to be copied
+
+html_theme = "furo"
+html_title = f"m2v_bench {release}"
+html_extra_path = ["extra"]  # index.html, which leads to docs/index.html
+html_copy_source = False
+html_show_search_summary = False  # it fetches the pages found, which browsers forbid for files
+html_use_index = False
+html_show_sphinx = False
+html_math_renderer = "mathml"
+
+
+def _inline(visitor: Any, node: nodes.math) -> None:
+    visitor.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block(visitor: Any, node: nodes.math_block) -> None:
+    visitor.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> None:
+    """Formulae as MathML, which browsers show themselves; Sphinx's own way loads a script from the network."""
+    app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))

@@ -1,0 +1,120 @@
+"""The reference of settings is complete and current; the site builds without a warning, and needs no network."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from m2v_bench.analysis.signature import AGGREGATIONS
+from m2v_bench.baselines import KINDS
+from m2v_bench.distillation.dialects import DIALECTS, SEQUENCES
+from m2v_bench.distillation.forward import PRECISIONS
+from m2v_bench.distillation.pooling import POOLINGS
+from m2v_bench.distillation.quantization import DTYPES
+from m2v_bench.distillation.recipe import EMBEDDINGS
+from m2v_bench.distillation.reduction import SOLVERS
+from m2v_bench.distillation.weighting import WEIGHTINGS
+from m2v_bench.launchers import LAUNCHERS
+from m2v_bench.messages import groups as group_folders
+from m2v_bench.schema import (
+    BaselineConfig,
+    Config,
+    DialectConfig,
+    LauncherConfig,
+    PcaConfig,
+    PoolingConfig,
+    QuantizationConfig,
+    SuiteConfig,
+    WeightingConfig,
+)
+from tests.browser import visit
+from tests.quote import PAGES, ROOT
+from tests.settings import JOBS, PAGE, attributes, files, groups, render
+
+
+@pytest.mark.parametrize("cls", [Config, *groups().values()], ids=lambda cls: cls.__name__)
+def test_every_setting_is_described(cls: type):
+    about, described = attributes(cls)
+    own = [each.name for each in fields(cls) if not (isinstance(each.type, type) and is_dataclass(each.type))]
+    assert about
+    assert list(described) == own, "the attributes of the docstring and the fields of the dataclass"
+
+
+def test_a_setting_without_a_description_is_noticed():
+    class Some:
+        """What it is.
+
+        Attributes:
+            one: of several
+                lines.
+        """
+
+    assert attributes(Some) == ("What it is.", {"one": "of several lines."})
+
+
+@pytest.mark.parametrize(
+    ("cls", "setting", "allowed"),
+    [
+        (DialectConfig, "name", DIALECTS),
+        (DialectConfig, "sequence", SEQUENCES),
+        (PoolingConfig, "name", POOLINGS),
+        (PcaConfig, "solver", SOLVERS),
+        (WeightingConfig, "name", WEIGHTINGS),
+        (QuantizationConfig, "dtype", DTYPES),
+        (SuiteConfig, "aggregation", AGGREGATIONS),
+        (BaselineConfig, "kind", KINDS),
+        (LauncherConfig, "name", ["local", *LAUNCHERS]),
+        (Config, "embeddings", EMBEDDINGS),
+        (Config, "precision", PRECISIONS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_setting_names_all_that_it_may_be(cls: type, setting: str, allowed: Iterable[str]):
+    text = attributes(cls)[1][setting]
+    assert [name for name in allowed if f"`{name}`" not in text] == []
+
+
+def test_the_reference_is_what_the_schema_and_the_files_say():
+    assert PAGE.read_text(encoding="utf-8") == render(), "run `make figures`"
+    assert {*groups(), *JOBS} == set(group_folders()) | {"sweep"}
+    assert all(about for group in group_folders() for about in files(group).values())
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "--conf-dir", "docs"]
+    done = subprocess.run([*command, ".", str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_site_has_every_page(site: Path):
+    for page in PAGES:
+        assert (site / page.relative_to(ROOT)).with_suffix(".html").is_file(), page
+
+
+def test_the_site_opens_without_a_network(site: Path):
+    with visit() as seen:
+        seen.open(site / "index.html")
+        seen.page.get_by_role("link", name="Start here").click()
+        seen.page.locator("img").first.wait_for()
+        for page in PAGES:
+            seen.open((site / page.relative_to(ROOT)).with_suffix(".html"))
+        seen.open(f"{(site / 'search.html').as_uri()}?q=dimensionality")
+        seen.page.get_by_role("link", name="File format").locator("visible=true").last.wait_for()
+        assert (seen.errors, seen.failed, seen.outside) == ([], [], [])
+
+
+def test_formulae_are_shown_and_nothing_is_wider_than_a_phone(site: Path):
+    with visit(width=390) as seen:
+        seen.open(site / "docs" / "concepts.html")
+        formula = seen.page.locator("math").first.bounding_box()
+        assert formula and formula["width"] > 5
+        for name in ("docs/concepts", "docs/configuration", "docs/inference", "README"):
+            seen.open(site / f"{name}.html")
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, name
