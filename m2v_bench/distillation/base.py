@@ -100,9 +100,12 @@ class BaseModel:
             BenchError: when there is none, its files are damaged, or weights are missing; `transformers` would go
                 on with random ones.
         """
-        if self.loaded is not None:
-            return copy.deepcopy(self.loaded[0]).float().eval()  # the caller's stays as it is
-        return _load(self.folder, pooling)
+        # of a model that was handed over a copy, as the caller's stays as it is
+        model = _load(self.folder, pooling) if self.loaded is None else copy.deepcopy(self.loaded[0]).float().eval()
+        if hasattr(model, "set_attn_implementation"):
+            # tokens and words are a few positions long, for which fused attention takes longer than plain products
+            model.set_attn_implementation("eager")
+        return model
 
 
 def find_base(model: Any, tokenizer: Any = None, *, revision: str | None = None) -> BaseModel:

@@ -67,7 +67,7 @@ def check_precision(precision: str, device: str) -> None:
     if not any(on for name, on in capabilities.items() if "bf16" in name):
         raise BenchError("precision=bf16: torch finds no bf16 instructions in this processor; use fp32")
     # without matrix tiles (AMX) some processors multiply bf16 slower than fp32
-    gain = product_rate(torch.bfloat16) / product_rate(torch.float32)
+    gain = product_rate(torch.bfloat16, size=512) / product_rate(torch.float32, size=512)
     if gain < 1:
         warnings.warn(
             f"precision=bf16: this processor multiplies bf16 at {gain:.2f} times its rate for fp32, which is faster",
@@ -75,7 +75,7 @@ def check_precision(precision: str, device: str) -> None:
         )
 
 
-def product_rate(dtype: Any, *, size: int = 1024, repeats: int = 8) -> float:
+def product_rate(dtype: Any, *, size: int, repeats: int = 8) -> float:
     """The best rate of a square matrix product on this processor, in GFLOP/s.
 
     Args:
@@ -104,7 +104,7 @@ def forward_pass(
     cross a shard, a pass that was interrupted gives the same bits as one that was not.
 
     Args:
-        model: a transformer in evaluation mode.
+        model: a transformer in evaluation mode; with `bf16` its linear layers are rounded for good.
         sequences: token ids of the base model, special tokens included; an empty one gives a row of zeros.
         how: pooling, precision and device.
         shards: folder of the shards; the caller removes it when it has what it needs.
@@ -117,6 +117,10 @@ def forward_pass(
 
     _keep_freed_memory()
     model = model.to(how.device)
+    if how.precision == "bf16":
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Linear):  # once, where autocast would do it for every batch
+                layer.to(torch.bfloat16)
     kind = torch.device(how.device).type  # another kind of device would give other bits
     lengths = np.array([len(sequence) for sequence in sequences])
     order = np.argsort(lengths, kind="stable")

@@ -119,7 +119,7 @@ class Newsgroups20Clustering(_FromAsset, AbsTaskClustering):
     max_fraction_of_documents_to_embed = None
     max_document_to_embed = None
     max_documents_per_cluster = 512
-    n_clusters = 10
+    n_clusters = 100  # k-means starts at random: with 10 draws rounding alone moved the score by 0.007
     metadata = _metadata(
         asset,
         name="Newsgroups20Clustering",

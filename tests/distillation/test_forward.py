@@ -92,7 +92,7 @@ def test_bf16_is_near_fp32(base: BaseModel, tmp_path: Path):
 @pytest.mark.parametrize("rates", [(100.0, 200.0), (200.0, 100.0)])
 def test_a_precision_that_is_slower_here_is_warned_of(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    monkeypatch.setattr(forward, "product_rate", lambda dtype: rates[dtype == torch.float32])
+    monkeypatch.setattr(forward, "product_rate", lambda dtype, size: rates[dtype == torch.float32])
     if rates[0] > rates[1]:
         check_precision("bf16", "cpu")
         return

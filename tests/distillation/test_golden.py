@@ -123,7 +123,9 @@ def test_rows(pair: Pair):
 
 def test_signs_are_those_of_the_release_that_fixes_them(pair: Pair):
     if pair.dialect == "m2v-0.7":
-        assert (pair.signs == 1).all()
+        # a layer normalization leaves one direction without variance: what stands there is rounding
+        spread = pair.ours.table.std(axis=0, dtype=np.float64)
+        assert (pair.signs[spread > 1e-6 * spread.max()] == 1).all()
 
 
 def test_clusters(pair: Pair):
