@@ -1,13 +1,14 @@
 """From texts to token ids by the `tokenizers` package, or by compiled loops where they are worth it."""
 
-import contextlib
 import importlib.util
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Loading numba and the compiled loops takes about as long as the tokenizers package does for so many characters.
 WORTH_IT = 1_000_000
 BATCH_SIZE = 1024
+CHARACTERS = 1 << 18  # of a batch, more or less: what is made of them stays in the processor's cache
 FEW = 64  # texts that are not worth a thread
 AT_ONCE = 32  # batches between two changes of the table of parts
 _INSTALL = "pip install 'm2v-bench[fast]'"
@@ -78,22 +80,19 @@ class Splitter:
         tokens = self._choose(texts, fast)
         # the `tokenizers` package has threads of its own
         threads = 1 if tokens is None else min(n_threads(), 1 + len(texts) // FEW)
-        if threads > 1:  # no thread is to wait long for the last one
-            batch_size = min(batch_size, max(FEW, len(texts) // (4 * threads)))
-        starts = range(0, len(texts), batch_size)
-        with _pool(threads) as run:
-            for some in _groups(starts, 1 if threads == 1 else AT_ONCE, show_progress):
-                batches = [self._cut(texts[start : start + batch_size], max_length) for start in some]
-                if tokens is None:
-                    for start, batch in zip(some, batches, strict=True):
-                        use(start, reference_ids(self._tokenizer, batch, max_length, self._unknown))
-                    continue
+        run = _runner(threads)
+        for some in _groups(_batches(texts, batch_size, threads), 1 if threads == 1 else AT_ONCE, show_progress):
+            batches = [self._cut(texts[batch.start : batch.stop], max_length) for batch in some]
+            if tokens is None:
+                for batch, its_texts in zip(some, batches, strict=True):
+                    use(batch.start, reference_ids(self._tokenizer, its_texts, max_length, self._unknown))
+                continue
 
-                def use_batch(number: int, flat: Flat, starts: range = some) -> None:
-                    use(starts[number], flat)
+            def use_batch(number: int, flat: Flat, some: Sequence[range] = some) -> None:
+                use(some[number].start, flat)
 
-                with self._lock:
-                    tokens.each(batches, max_length, self._unknown, use_batch, run)
+            with self._lock:
+                tokens.each(batches, max_length, self._unknown, use_batch, run)
 
     def _choose(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
         if set(map(type, texts)) - {str}:
@@ -148,27 +147,69 @@ _SPLITTERS: "weakref.WeakSet[Splitter]" = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
 
     def _begin_anew() -> None:
+        _pool.cache_clear()  # its threads are not there
         for splitter in list(_SPLITTERS):
             splitter.forget()
 
     os.register_at_fork(after_in_child=_begin_anew)
 
 
-@contextlib.contextmanager
-def _pool(threads: int) -> Iterator["Runner"]:
-    """A `map` that spreads its work over threads."""
+def _runner(threads: int) -> "Runner":
+    """A `map` over several threads, this one among them, that returns when all are done."""
     if threads == 1:
-        yield map
-        return
-    from concurrent.futures import ThreadPoolExecutor
+        return map
+    pool = _pool(threads - 1)
 
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool.map
+    def run(work: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
+        left, found = deque(numbers), {}
+
+        def take() -> None:
+            try:
+                while left:
+                    try:
+                        number = left.popleft()
+                    except IndexError:  # another thread was faster
+                        return
+                    found[number] = work(number)
+            finally:
+                left.clear()  # after an error nobody begins another one
+
+        helpers = [pool.submit(take) for _ in range(threads - 1)]
+        try:
+            take()
+        finally:  # even an interrupt waits for the others, as they read what the next call may change
+            running = [helper for helper in helpers if not helper.cancel()]
+            wait(running)
+        for helper in running:
+            helper.result()  # raises what it met
+        return [found[number] for number in sorted(found)]
+
+    return run
 
 
-def _groups(starts: range, size: int, show_progress: bool) -> Iterator[range]:
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: to start them takes as long as to embed hundreds of texts."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="m2v-bench")
+
+
+def _batches(texts: Sequence[str], batch_size: int, threads: int) -> list[range]:
+    """Numbers of texts that are done at a time."""
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, count=len(texts)))
+    # no thread is to wait long for the last one
+    most = min(CHARACTERS, int(ends[-1]) // (4 * threads)) if threads > 1 else CHARACTERS
+    batches, start = [], 0
+    while start < len(texts):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        batches.append(range(start, min(stop, start + batch_size, len(texts))))
+        start = batches[-1].stop
+    return batches
+
+
+def _groups(batches: Sequence[range], size: int, show_progress: bool) -> Iterator[Sequence[range]]:
     """`size` batches at a time."""
-    groups = [starts[first : first + size] for first in range(0, len(starts), size)]
+    groups = [batches[first : first + size] for first in range(0, len(batches), size)]
     if not show_progress:
         return iter(groups)
     from tqdm.auto import tqdm

@@ -5,8 +5,10 @@ import json
 import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +25,8 @@ from m2v_bench.errors import BenchError
 from m2v_bench.inference import fast_tokens
 from m2v_bench.inference.cuts import Unproven, find_cuts
 from m2v_bench.inference.fast_tokens import FastTokens
-from m2v_bench.inference.tokens import reference_ids, unknown_id
+from m2v_bench.inference.splitter import Splitter
+from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
 from tests.conftest import tiny_static_model
 from tests.golden import tiny_models
 from tests.golden.cases import ADDED_WORDS, ODD_TEXTS
@@ -384,13 +387,46 @@ def test_a_model_that_is_loaded_survives_a_save_over_it(tmp_path: Path, model: S
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(model: StaticModel):
-    expected = model.encode(["the cat"], fast=True)
+def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(
+    model: StaticModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)  # "true" would let that package's own threads hang
+    monkeypatch.setenv("RAYON_NUM_THREADS", "2")
+    texts = ["the cat"] * 200
+    expected = model.encode(texts, fast=True)  # by two threads, which the child does not have
     with model._splitter._lock:
         child = os.fork()
         if child == 0:
-            os._exit(0 if (model.encode(["the cat"], fast=True) == expected).all() else 1)
+            signal.alarm(60)  # ends it if it waits for ever
+            os._exit(0 if (model.encode(texts, fast=True) == expected).all() else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_error_in_a_thread_reaches_the_caller_when_all_are_done(
+    tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
+):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    monkeypatch.setenv("RAYON_NUM_THREADS", "3")
+    splitter = Splitter(tokenizers["uncased"])
+    caller, at_work, failed = threading.get_ident(), set(), threading.Event()
+
+    def use(start: int, _: Flat) -> None:
+        at_work.add(start)
+        if threading.get_ident() == caller:
+            failed.wait(10)  # until another thread has met its error
+        elif not failed.is_set():
+            failed.set()
+            raise OSError("of a thread")
+        at_work.remove(start)
+
+    found: list[int] = []
+    for _ in range(2):  # what is new is done by the caller, what is known by all threads
+        found.clear()
+        splitter.each(real_texts, lambda _, flat: found.append(len(flat)), max_length=None, fast=True)
+        assert sum(found) == len(real_texts)
+    with pytest.raises(OSError, match="of a thread"):
+        splitter.each(real_texts, use, max_length=None, fast=True, batch_size=10)
+    assert len(at_work) == 1  # the batch that failed; no other was left half done
 
 
 def test_a_model_without_the_loops_says_why_and_does_its_work():
