@@ -387,9 +387,7 @@ def test_a_model_that_is_loaded_survives_a_save_over_it(tmp_path: Path, model: S
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(
-    model: StaticModel, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(model: StaticModel, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)  # "true" would let that package's own threads hang
     monkeypatch.setenv("RAYON_NUM_THREADS", "2")
     texts = ["the cat"] * 200
