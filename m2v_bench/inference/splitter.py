@@ -25,7 +25,7 @@ WORTH_IT = 1_000_000
 BATCH_SIZE = 1024
 CHARACTERS = 1 << 18  # of a batch, more or less: what is made of them stays in the processor's cache
 FEW = 64  # texts that are not worth a thread
-AT_ONCE = 32  # batches between two changes of the table of parts
+AT_ONCE = 64  # batches between two changes of the table of parts
 _INSTALL = "pip install 'm2v-bench[fast]'"
 
 
@@ -77,14 +77,20 @@ class Splitter:
             raise BenchError(f"max_length={max_length}: must be at least 0, or None to cut nothing")
         if batch_size < 1:
             raise BenchError(f"batch_size={batch_size}: must be at least 1")
-        tokens = self._choose(texts, fast)
+        _check_texts(texts)
+        lengths = np.fromiter(map(len, texts), np.int64, count=len(texts))
+        tokens = self._choose(int(lengths.sum()), fast)
         # the `tokenizers` package has threads of its own
         threads = 1 if tokens is None else min(n_threads(), 1 + len(texts) // FEW)
         run = _runner(threads)
-        for some in _groups(_batches(texts, batch_size, threads), 1 if threads == 1 else AT_ONCE, show_progress):
-            batches = [self._cut(texts[batch.start : batch.stop], max_length) for batch in some]
+        batches = _batches(lengths, batch_size, threads)
+        for some in _groups(batches, 1 if threads == 1 else AT_ONCE, show_progress):
+            cut = [
+                self._cut(texts[batch.start : batch.stop], lengths[batch.start : batch.stop], max_length)
+                for batch in some
+            ]
             if tokens is None:
-                for batch, its_texts in zip(some, batches, strict=True):
+                for batch, its_texts in zip(some, cut, strict=True):
                     use(batch.start, reference_ids(self._tokenizer, its_texts, max_length, self._unknown))
                 continue
 
@@ -92,16 +98,12 @@ class Splitter:
                 use(some[number].start, flat)
 
             with self._lock:
-                tokens.each(batches, max_length, self._unknown, use_batch, run)
+                tokens.each(cut, max_length, self._unknown, use_batch, run)
 
-    def _choose(self, texts: Sequence[str], wanted: bool | None) -> "FastTokens | None":
-        if set(map(type, texts)) - {str}:
-            for number, text in enumerate(texts):
-                if not isinstance(text, str):
-                    raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
+    def _choose(self, n_characters: int, wanted: bool | None) -> "FastTokens | None":
         if wanted is False:
             return None
-        self._met += sum(map(len, texts))
+        self._met += n_characters
         if wanted or self._met >= WORTH_IT:
             obstacle = self.obstacle()
             if wanted and obstacle:
@@ -136,11 +138,18 @@ class Splitter:
     def _median_token_length(self) -> int:
         return int(np.median([len(token) for token in self._tokenizer.get_vocab()]))
 
-    def _cut(self, texts: Sequence[str], max_length: int | None) -> list[str]:
+    def _cut(self, texts: Sequence[str], lengths: np.ndarray, max_length: int | None) -> list[str]:
         """Cut the characters that no token can come of, going by the median length of a token, as model2vec does."""
-        if max_length is None or max(map(len, texts), default=0) <= max_length:  # a token has a character at least
+        if max_length is None or lengths.max() <= max_length:  # a token has a character at least
             return list(texts)
         return [text[: max_length * self._median_token_length] for text in texts]
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if set(map(type, texts)) - {str}:
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
 
 
 _SPLITTERS: "weakref.WeakSet[Splitter]" = weakref.WeakSet()
@@ -193,17 +202,17 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="m2v-bench")
 
 
-def _batches(texts: Sequence[str], batch_size: int, threads: int) -> list[range]:
-    """Numbers of texts that are done at a time."""
-    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, count=len(texts)))
-    # no thread is to wait long for the last one
-    most = min(CHARACTERS, int(ends[-1]) // (4 * threads)) if threads > 1 else CHARACTERS
-    batches, start = [], 0
-    while start < len(texts):
-        before = ends[start - 1] if start else 0
+def _batches(lengths: np.ndarray, batch_size: int, threads: int) -> list[range]:
+    """Numbers of texts that are done at a time, by the characters of each text."""
+    n, ends, most = len(lengths), np.cumsum(lengths), CHARACTERS
+    if threads > 1 and n:  # no thread is to wait long for the last one
+        batch_size, most = min(batch_size, -(-n // (8 * threads))), min(most, int(ends[-1]) // (8 * threads))
+    batches, start, before = [], 0, 0
+    while start < n:
         stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
-        batches.append(range(start, min(stop, start + batch_size, len(texts))))
+        batches.append(range(start, min(stop, start + batch_size)))
         start = batches[-1].stop
+        before = ends[start - 1]
     return batches
 
 
