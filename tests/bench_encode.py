@@ -161,7 +161,7 @@ def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int
         # by themselves, as what model2vec leaves in the processor's cache is as much work for two threads as for one
         by_threads = alternately(
             {f"ours, {threads} threads": partial(with_threads, threads, known["ours"]) for threads in (1, 2)},
-            2 * rounds,
+            5 * rounds,
         )
         rows.append(
             {
