@@ -126,8 +126,7 @@ def with_threads(threads: int, work: Callable[[], Any]) -> None:
 
 def check(model: StaticModel, theirs: Any, texts: list[str]) -> float:
     """That the ids are those of the tokenizers package; the largest difference of an embedding's number."""
-    unknown, lengths = unknown_id(model.tokenizer), np.array([len(text) for text in texts])
-    cut = model._splitter._cut(texts, lengths, model.max_length)
+    unknown, cut = unknown_id(model.tokenizer), model._splitter._cut(texts, model.max_length)
     expected = reference_ids(model.tokenizer, cut, model.max_length, unknown).lists()
     if model.tokenize(texts, fast=True) != expected:
         raise SystemExit("the ids differ from those of the tokenizers package")

@@ -30,14 +30,14 @@ class _Texts:
     """Texts as bytes, and their ids as far as they are known."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.buffer, self.starts = _bytes(texts)
+        self.buffer, self.starts, self.ends = _bytes(texts)
         self.id_starts, self.id_ends = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         self.rest = np.empty((0, 4), np.int64)
         self._ids: list[np.ndarray] = []
         self._n_ids = 0
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
+        return len(self.starts)
 
     def missing_parts(self) -> list[bytes]:
         raw = self.buffer.data
@@ -103,27 +103,30 @@ class FastTokens:
     def lists(self, texts: Sequence[str], max_length: int | None, unknown: int | None) -> list[list[int]]:
         """The ids as a list per text."""
         found: list[list[int]] = []
-        self.each([texts], max_length, unknown, lambda _, flat: found.extend(flat.lists()))
+        self.each(1, lambda _: texts, max_length, unknown, lambda _, flat: found.extend(flat.lists()))
         return found
 
     def each(
         self,
-        batches: Sequence[Sequence[str]],
+        n_batches: int,
+        batch: Callable[[int], Sequence[str]],
         max_length: int | None,
         unknown: int | None,
         use: Use,
+        *,
         run: Runner = map,
     ) -> None:
         """Hand the ids of batches of texts, as `tokens.reference_ids` gives them, to `use`, with the batch's number.
 
-        `run` is `map`, or a pool's, which spreads the batches over threads; `use` is called in them.
+        `batch` gives the texts of one. `run` is `map`, or spreads the batches over threads, in which `batch` and `use`
+        are then called.
         """
         if not self._whole or 64 * self._n_entries + self._taken @ (1, 4) > MOST_BYTES:
             self._clear()
         limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
 
         def begin(number: int) -> _Texts:
-            texts = _Texts(batches[number])
+            texts = _Texts(batch(number))
             # memory of its own would cost a thread more than what it does with it
             ids, rest = self._spare.pop() if self._spare else (_NO_IDS, _NO_REST)
             ids, rest = _room(ids, 64 + len(texts.buffer) // 2), _room(rest, len(texts) + MOST_MISSING)
@@ -135,14 +138,14 @@ class FastTokens:
             self._spare.append((ids, rest))
             return texts
 
-        done = list(run(begin, range(len(batches))))
+        done = list(run(begin, range(n_batches)))
         # the table changes here alone, while no thread reads it
         self._enter([part for texts in done for part in texts.missing_parts()])
         for number, texts in enumerate(done):
             unfinished = len(texts.left()) > 0
             self._learn(texts)
             if unfinished:
-                self._finish(texts, batches[number], limits, max_length, unknown)
+                self._finish(texts, batch(number), limits, max_length, unknown)
                 use(number, texts.flat())
 
     def _tokenize(
@@ -151,7 +154,7 @@ class FastTokens:
         """Look the parts of some texts up, with `ids` and `rest` as room; what is missing is then in `texts.rest`."""
         how = self._cuts.fields, self._word_piece, LONGEST_PART, self._table, *limits
         where = ids, texts.id_starts, texts.id_ends, rest
-        n_rest, n = kernels.tokenize(texts.buffer, texts.starts, which, *how, *where)
+        n_rest, n = kernels.tokenize(texts.buffer, texts.starts, texts.ends, which, *how, *where)
         texts.rest = rest[:n_rest].copy()
         texts.add(ids[:n], which)
 
@@ -251,10 +254,17 @@ def _room(array: np.ndarray, size: int) -> np.ndarray:
     return longer
 
 
-def _bytes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """UTF-8 bytes of texts one after the other, and where each begins, and the end."""
-    joined = "".join(texts)
-    sizes = map(len, texts) if joined.isascii() else [len(t) if t.isascii() else len(t.encode()) for t in texts]
-    starts = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(np.fromiter(sizes, np.int64, count=len(texts)), out=starts[1:])
-    return np.frombuffer(joined.encode(), np.uint8), starts
+def _bytes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """UTF-8 bytes of texts with a null between two, and where each begins and ends."""
+    buffer = np.frombuffer("\0".join(texts).encode(), np.uint8)
+    ends = np.empty(len(texts), np.int64)
+    nulls = np.flatnonzero(buffer == 0)
+    if len(nulls) == len(texts) - 1:
+        ends[:-1] = nulls
+        ends[-1] = len(buffer)
+    else:  # a text holds one itself
+        np.cumsum([len(text.encode()) + 1 for text in texts], out=ends)
+        ends -= 1
+    starts = np.zeros(len(texts), np.int64)
+    starts[1:] = ends[:-1] + 1
+    return buffer, starts, ends

@@ -340,13 +340,14 @@ def _look_up(text, buffer, found, fold, word_piece, table, limits, flat, n, rest
 
 @njit(cache=True, nogil=True)
 def tokenize(
-    buffer, starts, texts, cuts, word_piece, longest, table, max_length, unknown, flat, id_starts, id_ends, rest
+    buffer, starts, ends, texts, cuts, word_piece, longest, table, max_length, unknown, flat, id_starts, id_ends, rest
 ):
     """The token ids of texts, as far as their parts are in the table.
 
     Args:
         buffer: the bytes of all texts, uint8.
-        starts: where in `buffer` each text begins, and the end, int64.
+        starts: where in `buffer` each text begins, int64.
+        ends: and where it ends.
         texts: the numbers of the texts to do, int64.
         cuts: `cuts.Cuts.fields`.
         word_piece: of a WordPiece model that has all its pieces in the table: the unknown id, the characters of the
@@ -368,10 +369,10 @@ def tokenize(
     lows, highs = np.empty(word_piece[1] + 1, np.uint64), np.empty(word_piece[1] + 1, np.uint64)
     n = n_rest = most = 0
     for text in texts:
-        most = max(most, starts[text + 1] - starts[text])
+        most = max(most, ends[text] - starts[text])
     parts, places = np.empty((most, 4), np.uint64), np.empty((most, 2), np.int64)
     for text in texts:
-        start, end, first_id = starts[text], starts[text + 1], n
+        start, end, first_id = starts[text], ends[text], n
         reason = WHOLE if _has_added(buffer, start, end, fold, begins, added, added_offsets) else 0
         if reason == 0 and max_length != 0:
             # first all cuts, then all look-ups: these do not wait for each other then

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # Loading numba and the compiled loops takes about as long as the tokenizers package does for so many characters.
 WORTH_IT = 1_000_000
 BATCH_SIZE = 1024
-CHARACTERS = 1 << 18  # of a batch, more or less: what is made of them stays in the processor's cache
-FEW = 64  # texts that are not worth a thread
+FEWEST, CHARACTERS = 1 << 14, 1 << 18  # of a batch, more or less: what is made of them stays in the processor's cache
+FEW = 256  # texts that are not worth a thread
 AT_ONCE = 64  # batches between two changes of the table of parts
 _INSTALL = "pip install 'm2v-bench[fast]'"
 
@@ -77,28 +77,40 @@ class Splitter:
             raise BenchError(f"max_length={max_length}: must be at least 0, or None to cut nothing")
         if batch_size < 1:
             raise BenchError(f"batch_size={batch_size}: must be at least 1")
-        _check_texts(texts)
-        lengths = np.fromiter(map(len, texts), np.int64, count=len(texts))
-        tokens = self._choose(int(lengths.sum()), fast)
-        # the `tokenizers` package has threads of its own
-        threads = 1 if tokens is None else min(n_threads(), 1 + len(texts) // FEW)
-        run = _runner(threads)
-        batches = _batches(lengths, batch_size, threads)
-        for some in _groups(batches, 1 if threads == 1 else AT_ONCE, show_progress):
-            cut = [
-                self._cut(texts[batch.start : batch.stop], lengths[batch.start : batch.stop], max_length)
-                for batch in some
-            ]
-            if tokens is None:
-                for batch, its_texts in zip(some, cut, strict=True):
-                    use(batch.start, reference_ids(self._tokenizer, its_texts, max_length, self._unknown))
-                continue
+        try:
+            lengths = np.fromiter(map(len, texts), np.int64, count=len(texts))
+            tokens = self._choose(int(lengths.sum()), fast)
+            # the `tokenizers` package has threads of its own
+            threads = 1 if tokens is None else min(n_threads(), 1 + len(texts) // FEW)
+            batches = _batches(lengths, batch_size, threads)
+            for some in _groups(batches, 1 if threads == 1 else AT_ONCE, show_progress):
+                self._each(texts, some, use, max_length=max_length, tokens=tokens, threads=threads)
+        except TypeError:
+            _check_texts(texts)  # when it is too late, as it takes two percent of the time of short texts
+            raise
 
-            def use_batch(number: int, flat: Flat, some: Sequence[range] = some) -> None:
-                use(some[number].start, flat)
+    def _each(
+        self,
+        texts: Sequence[str],
+        batches: Sequence[range],
+        use: "Use",
+        *,
+        max_length: int | None,
+        tokens: "FastTokens | None",
+        threads: int,
+    ) -> None:
+        def batch(number: int) -> list[str]:
+            return self._cut(texts[batches[number].start : batches[number].stop], max_length)
 
+        def use_batch(number: int, flat: Flat) -> None:
+            use(batches[number].start, flat)
+
+        if tokens is not None:
             with self._lock:
-                tokens.each(cut, max_length, self._unknown, use_batch, run)
+                tokens.each(len(batches), batch, max_length, self._unknown, use_batch, run=_runner(threads))
+            return
+        for number in range(len(batches)):
+            use_batch(number, reference_ids(self._tokenizer, batch(number), max_length, self._unknown))
 
     def _choose(self, n_characters: int, wanted: bool | None) -> "FastTokens | None":
         if wanted is False:
@@ -138,18 +150,17 @@ class Splitter:
     def _median_token_length(self) -> int:
         return int(np.median([len(token) for token in self._tokenizer.get_vocab()]))
 
-    def _cut(self, texts: Sequence[str], lengths: np.ndarray, max_length: int | None) -> list[str]:
+    def _cut(self, texts: Sequence[str], max_length: int | None) -> list[str]:
         """Cut the characters that no token can come of, going by the median length of a token, as model2vec does."""
-        if max_length is None or lengths.max() <= max_length:  # a token has a character at least
+        if max_length is None or max(map(len, texts), default=0) <= max_length:  # a token has a character at least
             return list(texts)
         return [text[: max_length * self._median_token_length] for text in texts]
 
 
 def _check_texts(texts: Sequence[str]) -> None:
-    if set(map(type, texts)) - {str}:
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
 
 
 _SPLITTERS: "weakref.WeakSet[Splitter]" = weakref.WeakSet()
@@ -204,15 +215,17 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _batches(lengths: np.ndarray, batch_size: int, threads: int) -> list[range]:
     """Numbers of texts that are done at a time, by the characters of each text."""
-    n, ends, most = len(lengths), np.cumsum(lengths), CHARACTERS
-    if threads > 1 and n:  # no thread is to wait long for the last one
-        batch_size, most = min(batch_size, -(-n // (8 * threads))), min(most, int(ends[-1]) // (8 * threads))
+    n, ends = len(lengths), np.cumsum(lengths)
     batches, start, before = [], 0, 0
     while start < n:
+        size, most = batch_size, CHARACTERS
+        if threads > 1:  # a share of what is left, so that no thread waits long for the last one
+            size = min(size, max(FEW, (n - start) // (2 * threads)))
+            most = min(most, max(FEWEST, (int(ends[-1]) - before) // (2 * threads)))
         stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
-        batches.append(range(start, min(stop, start + batch_size)))
+        batches.append(range(start, min(stop, start + size)))
         start = batches[-1].stop
-        before = ends[start - 1]
+        before = int(ends[start - 1])
     return batches
 
 
