@@ -89,6 +89,24 @@ def test_bf16_is_near_fp32(base: BaseModel, tmp_path: Path):
     assert 0.999 < cosine.min() < 1
 
 
+def test_packed_products_are_those_of_autocast(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    long = (101, *range(2000, 2120), 102)
+    packed = passed(base, [*SEQUENCES, long], tmp_path / "packed", precision="bf16")
+    model = base.transformer()
+    forward._round_linear_layers(model)
+    layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear]
+    assert layers
+    assert all("forward" in vars(layer) for layer in layers)  # torch has the operators
+
+    def absent(_: Any) -> None:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(forward, "_packed", absent)
+    plain = passed(base, [*SEQUENCES, long], tmp_path / "plain", precision="bf16")
+    cosine = (packed * plain).sum(axis=1) / np.linalg.norm(packed, axis=1) / np.linalg.norm(plain, axis=1)
+    assert cosine.min() > 0.99999
+
+
 @pytest.mark.parametrize("rates", [(100.0, 200.0), (200.0, 100.0)])
 def test_a_precision_that_is_slower_here_is_warned_of(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
