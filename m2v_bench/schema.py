@@ -212,7 +212,7 @@ class Config:
     Attributes:
         embeddings: `output` of one forward pass per token, or rows of the base model's `input` embedding matrix.
         precision: products in the forward pass: `fp32`, or `bf16` where the processor has instructions for it, which
-            pays where matrix tiles (AMX) or a GPU multiply it.
+            pays on a GPU and on processors that multiply it faster than fp32 (the others are warned of).
         baselines: models scored beside the distilled one, by key; chosen by their files, `'baseline=[teacher,bm25]'`,
             `baseline=[]` for none. `baselines.NAME.label=VALUE` changes one of them.
         hub_dir: folder of dataset repositories as `<org>/<name>/`; null loads stock tasks from the model hub.
