@@ -27,7 +27,7 @@ from tests.golden.make_golden import environment, make_environment
 ROOT = Path(__file__).parents[1]
 BASE = "all-MiniLM-L6-v2"
 THEIRS = "0.10.0"
-# what a change must keep to, as shares of model2vec's time and memory; bf16 where the processor multiplies it at twice the rate
+# what a change must keep to, as shares of model2vec's time and memory; bf16 where its products take half the time
 LIMITS = {"fp32": (0.9, 0.8), "bf16": (0.45, 0.8)}
 _HEAD = """
 import json, resource, sys, time
