@@ -237,6 +237,7 @@ def table(result: dict[str, Any]) -> str:
     worst = max(row["largest_difference"] for row in rows)
     lines += [
         "",
+        "- two threads: on eight times the texts, by turns with one",
         "- ids: those of the tokenizers package on every text; numbers: at most "
         f"{worst:.1e} from model2vec's (goal 1e-6)",
         "- rows of float16 and int8: "

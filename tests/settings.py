@@ -20,7 +20,14 @@ from m2v_bench.schema import BaselineConfig, Config
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 JOBS = {"sweep": "axes to vary", "experiment": "items of the paper"}
 _LONGEST = 60  # characters of a default that is shown
-_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: ""}
+_TYPES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    dict: "mapping",
+    Any: "number or text",
+}
 
 _HEAD = """# Configuration
 

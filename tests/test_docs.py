@@ -43,7 +43,7 @@ def test_every_setting_is_described(cls: type):
     assert list(described) == own, "the attributes of the docstring and the fields of the dataclass"
 
 
-def test_a_setting_without_a_description_is_noticed():
+def test_what_the_docstring_says_of_a_setting_is_read():
     class Some:
         """What it is.
 

@@ -104,7 +104,8 @@ def forward_pass(
     cross a shard, a pass that was interrupted gives the same bits as one that was not.
 
     Args:
-        model: a transformer in evaluation mode; with `bf16` its linear layers are rounded for good.
+        model: a transformer in evaluation mode; with `bf16` its linear layers are rounded for good, and it is of use
+            for passes like this one alone.
         sequences: token ids of the base model, special tokens included; an empty one gives a row of zeros.
         how: pooling, precision and device.
         shards: folder of the shards; the caller removes it when it has what it needs.
@@ -210,7 +211,8 @@ def _round_linear_layers(model: Any) -> None:
 
     for layer in model.modules():
         if type(layer) is torch.nn.Linear:
-            layer.to(torch.bfloat16)
+            for name, tensor in layer.named_parameters(recurse=False):  # new ones, as an embedding may share them
+                setattr(layer, name, torch.nn.Parameter(tensor.detach().to(torch.bfloat16), requires_grad=False))
             if layer.weight.device.type == "cpu":
                 with suppress(AttributeError, NotImplementedError, RuntimeError):
                     vars(layer)["forward"] = _packed(layer)

@@ -128,7 +128,10 @@ class FastTokens:
         def begin(number: int) -> _Texts:
             texts = _Texts(batch(number))
             # memory of its own would cost a thread more than what it does with it
-            ids, rest = self._spare.pop() if self._spare else (_NO_IDS, _NO_REST)
+            try:
+                ids, rest = self._spare.pop()
+            except IndexError:
+                ids, rest = _NO_IDS, _NO_REST
             ids, rest = _room(ids, 64 + len(texts.buffer) // 2), _room(rest, len(texts) + MOST_MISSING)
             self._tokenize(texts, np.arange(len(texts)), ids, rest, limits)
             done = not len(texts.left())

@@ -6,7 +6,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +81,21 @@ class Splitter:
         try:
             lengths = np.fromiter(map(len, texts), np.int64, count=len(texts))
             tokens = self._choose(int(lengths.sum()), fast)
-            # the `tokenizers` package has threads of its own
-            threads = 1 if tokens is None else min(n_threads(), 1 + len(texts) // FEW)
-            batches = _batches(lengths, batch_size, threads)
-            for some in _groups(batches, 1 if threads == 1 else AT_ONCE, show_progress):
-                self._each(texts, some, use, max_length=max_length, tokens=tokens, threads=threads)
+            if tokens is None:  # the `tokenizers` package has threads of its own, and takes a tuple for two texts
+                _check_texts(texts)
+                n, threads = len(texts), 1
+                batches = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+            else:
+                threads = min(n_threads(), 1 + len(texts) // FEW)
+                batches = _batches(lengths, batch_size, threads)
+            at_once = 1 if threads == 1 else AT_ONCE
+            with _progress(len(texts), show_progress) as advance:
+                for first in range(0, len(batches), at_once):
+                    some = batches[first : first + at_once]
+                    self._each(texts, some, use, max_length=max_length, tokens=tokens, threads=threads)
+                    advance(some[-1].stop - some[0].start)
         except TypeError:
-            _check_texts(texts)  # when it is too late, as it takes two percent of the time of short texts
+            _check_texts(texts)  # not before, as it takes two percent of the time of short texts
             raise
 
     def _each(
@@ -178,7 +187,7 @@ def _runner(threads: int) -> "Runner":
     """A `map` over several threads, this one among them, that returns when all are done."""
     if threads == 1:
         return map
-    pool = _pool(threads - 1)
+    pool = _pool()
 
     def run(work: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
         left, found = deque(numbers), {}
@@ -194,12 +203,14 @@ def _runner(threads: int) -> "Runner":
             finally:
                 left.clear()  # after an error nobody begins another one
 
-        helpers = [pool.submit(take) for _ in range(threads - 1)]
+        helpers = []
+        with suppress(RuntimeError):  # while the interpreter ends, the caller does it alone
+            helpers += [pool.submit(take) for _ in range(threads - 1)]
         try:
             take()
-        finally:  # even an interrupt waits for the others, as they read what the next call may change
+        finally:
             running = [helper for helper in helpers if not helper.cancel()]
-            wait(running)
+            _wait_for(running)
         for helper in running:
             helper.result()  # raises what it met
         return [found[number] for number in sorted(found)]
@@ -208,9 +219,18 @@ def _runner(threads: int) -> "Runner":
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool() -> ThreadPoolExecutor:
     """Threads that stay: to start them takes as long as to embed hundreds of texts."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="m2v-bench")
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="m2v-bench")
+
+
+def _wait_for(running: Sequence[Future[None]]) -> None:
+    """Wait even when interrupted, and again: the threads read what the next call may change."""
+    try:
+        wait(running)
+    except BaseException:
+        _wait_for(running)
+        raise
 
 
 def _batches(lengths: np.ndarray, batch_size: int, threads: int) -> list[range]:
@@ -229,11 +249,12 @@ def _batches(lengths: np.ndarray, batch_size: int, threads: int) -> list[range]:
     return batches
 
 
-def _groups(batches: Sequence[range], size: int, show_progress: bool) -> Iterator[Sequence[range]]:
-    """`size` batches at a time."""
-    groups = [batches[first : first + size] for first in range(0, len(batches), size)]
-    if not show_progress:
-        return iter(groups)
+@contextmanager
+def _progress(n_texts: int, show: bool) -> Iterator[Callable[[int], object]]:
+    if not show:
+        yield lambda _: None
+        return
     from tqdm.auto import tqdm
 
-    return iter(tqdm(groups, desc="encoding", unit="batch", unit_scale=size))
+    with tqdm(total=n_texts, desc="encoding", unit="text", unit_scale=True) as bar:
+        yield bar.update

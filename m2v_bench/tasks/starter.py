@@ -1,6 +1,6 @@
 """The suite `starter`: real data that the package registries carry, as mteb task classes.
 
-Sizes are chosen so that a six-layer transformer takes under three minutes on two CPU cores; they and the seed
+Sizes are chosen so that a six-layer transformer takes about three minutes on two CPU cores; they and the seed
 of every draw are fixed here and stated in each task's metadata.
 """
 
