@@ -45,6 +45,7 @@ def main() -> None:
     import hydra
 
     from m2v_bench.config import conf_dir, register
+    from m2v_bench.interrupts import interruptible
     from m2v_bench.messages import explain
     from m2v_bench.sweep import failures, install
 
@@ -53,10 +54,8 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are to reach us, not Hydra's printer
     debug = any(word.lower() == "debug=true" for word in sys.argv)
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on from here", file=sys.stderr)
-        raise SystemExit(130) from None
+        with interruptible():
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
     except Exception as error:
         message = explain(error, sys.argv[1:])
         if message is None or debug:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from m2v_bench import __version__
 from m2v_bench.errors import BenchError
+from m2v_bench.interrupts import interruptible
 from m2v_bench.verbs import data, runs, scores
 
 
@@ -13,13 +14,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb; exit with 1 and one message when it cannot be done."""
     arguments = _parse(_parser(), argv)
     try:
-        arguments.run(arguments)
+        with interruptible():
+            arguments.run(arguments)
     except BenchError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on from here", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _parser() -> argparse.ArgumentParser:
