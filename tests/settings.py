@@ -9,7 +9,7 @@ import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import yaml
 
@@ -47,10 +47,19 @@ def attributes(cls: type) -> tuple[str, dict[str, str]]:
     return _line(about), {name: _line(text) for name, text in entries}
 
 
+def own_settings(cls: type) -> dict[str, Any]:
+    """The type of each setting of a dataclass that is no group."""
+    return {each.name: each.type for each in fields(cls) if not _is_group(each.type)}
+
+
 def groups() -> dict[str, type]:
     """The dataclass of each group of settings, by the group's name."""
-    own = {each.name: each.type for each in fields(Config) if isinstance(each.type, type) and is_dataclass(each.type)}
+    own = {each.name: each.type for each in fields(Config) if _is_group(each.type)}
     return {**own, "baseline": BaselineConfig}
+
+
+def _is_group(kind: Any) -> TypeGuard[type]:
+    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def files(group: str) -> dict[str, str]:
@@ -88,12 +97,10 @@ def render() -> str:
 def _table(cls: type, prefix: str, defaults: dict[str, Any]) -> str:
     about = attributes(cls)[1]
     rows = ["| Setting | Type | Default | What it is |", "|---|---|---|---|"]
-    for each in fields(cls):
-        if isinstance(each.type, type) and is_dataclass(each.type):
-            continue
-        name = f"{prefix}{each.name}"
+    for setting, kind in own_settings(cls).items():
+        name = f"{prefix}{setting}"
         default = _value(defaults[name]) if name in defaults else ""
-        rows.append(f"| `{name}` | {_type(each.type)} | {default} | {_cell(about[each.name])} |")
+        rows.append(f"| `{name}` | {_type(kind)} | {default} | {_cell(about[setting])} |")
     return "\n".join(rows)
 
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -32,15 +31,14 @@ from m2v_bench.schema import (
 )
 from tests.browser import visit
 from tests.quote import PAGES, ROOT
-from tests.settings import JOBS, PAGE, attributes, files, groups, render
+from tests.settings import JOBS, PAGE, attributes, files, groups, own_settings, render
 
 
 @pytest.mark.parametrize("cls", [Config, *groups().values()], ids=lambda cls: cls.__name__)
 def test_every_setting_is_described(cls: type):
     about, described = attributes(cls)
-    own = [each.name for each in fields(cls) if not (isinstance(each.type, type) and is_dataclass(each.type))]
     assert about
-    assert list(described) == own, "the attributes of the docstring and the fields of the dataclass"
+    assert list(described) == list(own_settings(cls)), "the attributes of the docstring and the fields of the dataclass"
 
 
 def test_what_the_docstring_says_of_a_setting_is_read():

@@ -194,10 +194,10 @@ def _runner(threads: int) -> "Runner":
 
         def take() -> None:
             try:
-                while left:
+                while True:
                     try:
                         number = left.popleft()
-                    except IndexError:  # another thread was faster
+                    except IndexError:
                         return
                     found[number] = work(number)
             finally:
