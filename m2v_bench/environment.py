@@ -45,6 +45,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def accelerator() -> str | None:
+    """The name of the GPU that torch would use, or None."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def environment() -> dict[str, Any]:
     """The machine and every installed distribution, for whoever wants to make it again."""
     installed = {found.metadata["Name"]: found.version for found in distributions()}
@@ -52,6 +59,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),
+        "accelerator": accelerator(),
         "versions": versions(),
         "git_commit": git_commit(),
         "distributions": {name: installed[name] for name in sorted(installed, key=str.lower)},

@@ -49,7 +49,7 @@ class MtebEncoder(AbsEncoder):
 
     def __init__(self, model: Model, *, seed: int, device: str = "cpu") -> None:
         self._model = model
-        self.device = device
+        self.device = device if model.kind == "transformer" else "cpu"  # the others run nowhere else
         self.memo = TextMemo()
         self._encoder: Encoder | None = None
         self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)

@@ -93,7 +93,7 @@ def test_speed_is_measured_on_the_cpu_whatever_the_device_of_the_run(tmp_path: P
         devices.append(device)
         return StaticEncoder(tiny_static_model())
 
-    model = as_model(tiny_static_model(), "m", load=load)
+    model = as_model(tiny_static_model(), "m", load=load, kind="transformer")
     encoders = {"m": MtebEncoder(model, seed=42, device="cuda")}
     measure([model], encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42)
     assert devices == ["cpu"]
