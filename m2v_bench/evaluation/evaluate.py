@@ -4,6 +4,7 @@ import copy
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import write_json
+from m2v_bench.environment import accelerator
 from m2v_bench.evaluation.memory import Peak
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quiet import quiet
@@ -228,18 +230,28 @@ def _score(task: AbsTask, encoder: MtebEncoder, session: Session) -> TaskResult:
         }
         write_json(store.path("costs", result.task_name, meta, ".json"), cost)
 
-    results = mteb.evaluate(
-        encoder,
-        task,
-        cache=Store(store.folder, before_save),
-        co2_tracker=False,
-        overwrite_strategy=_strategy(task, store, meta),
-        encode_kwargs={"batch_size": session.batch_size, "show_progress_bar": False},
-        show_progress_bar=False,
-        prediction_folder=None if recorder is None else recorder.folder,
-    )
+    with _uncompiled():
+        results = mteb.evaluate(
+            encoder,
+            task,
+            cache=Store(store.folder, before_save),
+            co2_tracker=False,
+            overwrite_strategy=_strategy(task, store, meta),
+            encode_kwargs={"batch_size": session.batch_size, "show_progress_bar": False},
+            show_progress_bar=False,
+            prediction_folder=None if recorder is None else recorder.folder,
+        )
     # read back: a result file rounds, and a score must not depend on whether it was just made
     return store.complete(task, meta) or results.task_results[0]
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """On some GPUs mteb compiles its cosine for every call of it: a minute where it takes a second."""
+    if accelerator() is None:
+        return nullcontext()
+    import torch
+
+    return torch.compiler.set_stance("force_eager")
 
 
 def _strategy(task: AbsTask, store: Store, meta: ModelMeta) -> Any:

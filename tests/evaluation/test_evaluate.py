@@ -45,6 +45,19 @@ def test_the_teacher_scores_as_published(teacher_scores: tuple[list[Score], Path
     }
 
 
+def test_nothing_is_compiled_for_a_gpu(
+    hub_dir: Path, word_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr("mteb.similarity_functions._use_torch_compile", lambda: True)
+    monkeypatch.setattr("m2v_bench.evaluation.evaluate.accelerator", lambda: "a GPU")
+    counters.clear()
+    (found,) = score([word_model], ["SummEvalSummarization.v2"], tmp_path, hub_dir=hub_dir)
+    assert found.state == "scored"
+    assert counters["frames"]["total"] == 0
+
+
 def test_scores_are_written_and_read_back_without_loading_the_model(word_model: Model, tmp_path: Path):
     (first,) = score([word_model], ["SimLex999WordSim"], tmp_path)
     known = as_model(tiny_static_model(), "words", load=never_loaded)
