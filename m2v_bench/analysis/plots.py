@@ -47,10 +47,15 @@ def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot],
     """
     references = sorted(references, key=lambda dot: dot.look.rank)
     names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
-    n_numbers = sum(_number(name) is not None for name in names)
-    if n_numbers < 2 or len(names) - n_numbers > 2:
+    if not is_curve(names):
         return _rows(series, references, axis=axis, caption=caption)
     return _curves(series, references, names, axis=axis, caption=caption)
+
+
+def is_curve(names: Sequence[str]) -> bool:
+    """Whether values of a setting are drawn along an axis: at least two are numbers, and at most two are none."""
+    n_numbers = sum(_number(name) is not None for name in names)
+    return n_numbers >= 2 and len(names) - n_numbers <= 2
 
 
 def _number(name: str) -> float | None:
@@ -62,7 +67,7 @@ def _number(name: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def _places(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
+def places_of(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
     """Where the values stand on an axis of powers of two, and which of them are names."""
     numbers = {name: value for name in names if (value := _number(name)) is not None}
     low, high = min(numbers.values()), max(numbers.values())
@@ -74,7 +79,7 @@ def _places(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
 def _curves(
     series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], names: Sequence[str], *, axis: str, caption: str
 ) -> Figure:
-    places, words = _places(names)
+    places, words = places_of(names)
     looks = apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
     lines = sum(len(_wrapped(name)) for name in [*series, *(dot.label for dot in references)])
     with matplotlib.rc_context(STYLE):
@@ -84,14 +89,14 @@ def _curves(
         ends = []
         for (label, dots), look in zip(series.items(), looks, strict=False):
             known = sorted(dots, key=lambda dot: places[dot.label])
-            _draw_curve(axes, known, look, places, words)
+            draw_curve(axes, known, look, places, words)
             if len(series) == 1:
                 _write_scores(axes, known, places)
             ends.append((label, 100 * known[-1].score, look))
         for dot, look in zip(references, looks[len(series) :], strict=True):
             axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
             ends.append((dot.label, 100 * dot.score, look))
-        axes.set_xticks([places[name] for name in names], [_tick(name) for name in names])
+        axes.set_xticks([places[name] for name in names], [tick(name) for name in names])
         axes.minorticks_off()
         axes.margins(x=0.06, y=0.08)
         axes.set_xlabel(axis)
@@ -101,7 +106,7 @@ def _curves(
     return figure
 
 
-def _draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
+def draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
     """A marker per dot, and a line through those whose values are numbers."""
     for is_word, dash in ((False, look.dash), (True, "none")):
         own = [dot for dot in dots if (dot.label in words) == is_word]
@@ -117,7 +122,7 @@ def _write_scores(axes: Any, dots: Sequence[Dot], places: Mapping[str, float]) -
         )  # fmt: skip
 
 
-def _tick(name: str) -> str:
+def tick(name: str) -> str:
     """Thousands as `k`, so that large sizes do not touch."""
     return f"{int(name) // 1000}k" if name.isdecimal() and int(name) >= 1000 and int(name) % 1000 == 0 else name
 
@@ -197,7 +202,7 @@ def _rows(
         rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
     elif references:
         rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
-    ticks = [textwrap.wrap(_tick(name), 38) for name, _ in rows]
+    ticks = [textwrap.wrap(tick(name), 38) for name, _ in rows]
     row = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 1.5 + row * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
@@ -211,10 +216,10 @@ def _rows(
                     va="center_baseline", fontsize=LABEL_SIZE,
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), ["\n".join(lines) for lines in ticks])
-        for tick, (name, dots) in zip(axes.get_yticklabels(), rows, strict=True):
+        for label, (name, dots) in zip(axes.get_yticklabels(), rows, strict=True):
             if name == _APART and not dots:
-                tick.set_color(FAINT)
-                tick.set_fontsize(LABEL_SIZE)
+                label.set_color(FAINT)
+                label.set_fontsize(LABEL_SIZE)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)

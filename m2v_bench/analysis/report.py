@@ -52,8 +52,8 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
 
     Args:
         records: of the jobs, in the order of the sweep.
-        results_dir: gets tables/NAME.md and .csv, figures/NAME.svg and .png (scores), and figures/NAME-speed.svg and
-            .png (speed against score).
+        results_dir: gets tables/NAME.md and .csv, and of what `sweep_figures.draw` draws figures/NAME.svg and .png
+            (scores), NAME-types (by task type) and NAME-speed (speed against score).
         name: the sweep's name.
         axis: the setting that scores are drawn along, as in `sweep_figures.draw`.
 
@@ -69,7 +69,7 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     summary.rows.drop(columns=["seconds", "state", "seed"]).to_csv(data, index=False)
     files = {markdown: "tables", data: "tables"}
     figures = draw(summary, axis)
-    for ending in ("", "-speed"):
+    for ending in ("", "-types", "-speed"):
         stem = results_dir / "figures" / f"{name}{ending}"
         if ending in figures:
             files |= dict.fromkeys(save(figures[ending], stem), "figures")

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from m2v_bench.analysis.panels import type_figure
 from m2v_bench.analysis.pareto import Point, speed_figure
-from m2v_bench.analysis.plots import Dot, ranked, score_figure
+from m2v_bench.analysis.plots import Dot, is_curve, ranked, score_figure
 from m2v_bench.analysis.summary import Summary
 from m2v_bench.analysis.sweeps import Record
+from m2v_bench.analysis.tables import header
 
 
 def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
@@ -20,18 +22,20 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
             order of their scores when several do.
 
     Returns:
-        The scores under "", where there is more than one variant or an axis; speed against score under "-speed",
-        where speed was measured.
+        The scores under "", where there is more than one variant or an axis; by task type under "-types", along an
+        axis of numbers; speed against score under "-speed", where speed was measured.
     """
     if not summary.table.n_common:
         return {}
     figures = {}
     axis = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
     common, looks = summary.table.common, summary.looks
-    references = [Dot(label, common[label], looks[label]) for label in summary.references]
+    references = _references(summary, common)
     short = short_labels(summary.students)
     if axis is not None:
-        figures[""] = score_figure(_series(summary, axis), references, axis=axis, caption=summary.plotted)
+        figures[""] = score_figure(_series(summary, axis, common), references, axis=axis, caption=summary.plotted)
+        if (by_type := _by_type(summary, axis)) is not None:
+            figures["-types"] = by_type
     elif len(summary.students) > 1:
         dots = [Dot(short[label], common[label], looks[label]) for label in summary.students]
         figures[""] = ranked(dots, references, caption=summary.plotted)
@@ -41,6 +45,23 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
         left = f"; {summary.n_elsewhere} models measured elsewhere are not shown" if summary.n_elsewhere else ""
         figures["-speed"] = speed_figure(points, caption=f"{summary.plotted}\n{machine}{left}")
     return figures
+
+
+def _by_type(summary: Summary, axis: str) -> Figure | None:
+    """The scores of each task type along the axis; None where the axis is none of numbers, or there is one type."""
+    table, panels = summary.table, {}
+    for name in table.columns:
+        scores = {label: score for (label, each), score in table.common_by_type.items() if each == name}
+        if scores:
+            panels[header(name, table)] = _series(summary, axis, scores), _references(summary, scores)
+    if len(panels) < 2 or not is_curve(list(dict.fromkeys(_values(summary.records, axis)))):
+        return None
+    return type_figure(panels, axis=axis, caption=summary.plotted)
+
+
+def _references(summary: Summary, scores: Mapping[str, float]) -> list[Dot]:
+    dots = [Dot(label, scores[label], summary.looks[label]) for label in summary.references]
+    return sorted(dots, key=lambda dot: dot.look.rank)
 
 
 def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
@@ -59,7 +80,7 @@ def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
     ]
 
 
-def _series(summary: Summary, axis: str) -> dict[str, list[Dot]]:
+def _series(summary: Summary, axis: str, scores: Mapping[str, float]) -> dict[str, list[Dot]]:
     """The variants of a sweep by what tells the curves apart, each under its value of the setting `axis`."""
     changed, records = summary.changed, summary.records
     values = {key: _values(records, key) for key in {*changed, axis}}
@@ -68,7 +89,7 @@ def _series(summary: Summary, axis: str) -> dict[str, list[Dot]]:
         others = ", ".join(
             f"{key.removesuffix('.name')}={values[key][number]}" for key in changed if key != axis
         ) or shared_words(summary.students)
-        dot = Dot(values[axis][number], summary.table.common[label], summary.looks[label])
+        dot = Dot(values[axis][number], scores[label], summary.looks[label])
         series.setdefault(others, []).append(dot)
     return series
 

@@ -166,6 +166,7 @@ def _results(found: Experiment, summary: Summary) -> Section:
     what = f"Average score against {along}" if along else "Average score of each model, the best one first"
     shows = {
         "": f"{what}. The numbers are in the table above.",
+        "-types": f"The same by task type, each on a scale of its own, against {along}.",
         "-speed": "Average score against speed; a circle's area is the model's number of parameters. Left of and below "
         "the dashed line, another model is as fast and scores as well, or better. The numbers stand under Speed.",
     }

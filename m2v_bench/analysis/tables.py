@@ -42,6 +42,7 @@ class ScoreTable:
         common: by label, the average over the tasks that every embedding model has, the only ones that a plot may
             compare; NaN for a lexical model that lacks one.
         n_common: how many tasks these are.
+        common_by_type: by (label, type), the same average over the tasks of one type, where there are some.
     """
 
     labels: list[str]
@@ -51,6 +52,7 @@ class ScoreTable:
     kept: dict[str, float]
     common: dict[str, float]
     n_common: int
+    common_by_type: dict[tuple[str, str], float]
 
     def best_static(self, column: str) -> str | None:
         """The static model with the highest complete average in a column."""
@@ -97,6 +99,7 @@ def score_table(scores: pd.DataFrame, aggregation: str = "micro") -> ScoreTable:
         kept={label: _kept(long, label, models["teacher"][label], aggregation) for label in models.index},
         common={label: cell.value if cell.n == cell.n_all else float("nan") for label, cell in common.items()},
         n_common=complete["task"].nunique(),
+        common_by_type={key: cell.value for key, cell in (by_type(complete) if len(complete) else {}).items()},
     )
 
 

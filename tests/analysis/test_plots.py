@@ -15,6 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from m2v_bench.analysis.figures import save
+from m2v_bench.analysis.panels import type_figure
 from m2v_bench.analysis.pareto import Point, speed_figure, undominated
 from m2v_bench.analysis.plots import Dot, ranked, score_figure, spread
 from m2v_bench.analysis.style import look
@@ -48,6 +49,13 @@ def sizes(sweep: int = 6) -> list[Point]:
     return points
 
 
+def panels(dims: list[str]) -> dict[str, Any]:
+    return {
+        name: ({"M2V sif": curve(dims, start=0.3 + 0.03 * place)}, REFERENCES)
+        for place, name in enumerate(("Class", "Clust", "PairClass", "Ret", "STS", "Sum", "PEARL", "WordSim"))
+    }
+
+
 def figures() -> dict[str, Figure]:
     dims = ["16", "32", "64", "128", "256", "384"]
     names = ["all-MiniLM-L6-v2", "paraphrase-MiniLM-L3-v2", "bge-small-en-v1.5-int8-derived"]
@@ -57,6 +65,7 @@ def figures() -> dict[str, Figure]:
     }
     return {
         "curve": score_figure({"M2V sif": curve(dims)}, REFERENCES, axis="pca.dims", caption=CAPTION),
+        "types": type_figure(panels(dims), axis="pca.dims", caption=CAPTION),
         "curves": score_figure(several, REFERENCES, axis="pca.dims", caption=CAPTION),
         "rows": score_figure({"": curve(names)}, REFERENCES, axis="base_model.name", caption=CAPTION),
         "long": score_figure({"": curve(LONG)}, REFERENCES, axis="suite.tasks", caption=CAPTION),
@@ -70,13 +79,13 @@ def drawn() -> dict[str, Figure]:
     return figures()
 
 
-KINDS = ("curve", "curves", "rows", "long", "ranked", "speed")
+KINDS = ("curve", "types", "curves", "rows", "long", "ranked", "speed")
 
 
 def test_the_same_numbers_give_the_same_bytes_in_any_process_and_others_do_not(tmp_path: Path):
     files = [path for name, figure in figures().items() for path in save(figure, tmp_path / f"a.b {name}")]
     assert {path.suffix for path in files} == {".svg", ".png"}
-    assert len(files) == 12
+    assert len(files) == 14
     here = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     code = f"""
 import hashlib
@@ -113,16 +122,16 @@ def test_no_text_lies_over_another_or_is_cut_off(drawn: dict[str, Figure], kind:
     figure.draw_without_rendering()
     texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible() and text.get_text().strip()]
     # tick labels outside the axes' limits are there and not drawn
-    frame = figure.axes[0].get_window_extent()
+    frames = {
+        tick: axes.get_window_extent()
+        for axes in figure.axes
+        for tick in [*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both")]
+    }
     boxes = []
     for text in texts:
-        box = text.get_window_extent()
-        ticks = [*figure.axes[0].get_xticklabels(which="both"), *figure.axes[0].get_yticklabels(which="both")]
-        middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-        hidden = text in ticks and not (
-            frame.x0 - 1 <= middle[0] <= frame.x1 + 1 or frame.y0 - 1 <= middle[1] <= frame.y1 + 1
-        )
-        if not hidden:
+        box, frame = text.get_window_extent(), frames.get(text)
+        x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+        if frame is None or frame.x0 - 1 <= x <= frame.x1 + 1 or frame.y0 - 1 <= y <= frame.y1 + 1:
             boxes.append((text.get_text(), box))
     whole = figure.bbox
     for text, box in boxes:

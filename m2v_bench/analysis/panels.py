@@ -1,0 +1,61 @@
+"""The figure of a sweep along a number with a plot per task type."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from m2v_bench.analysis.figures import LABEL_SIZE, add_caption
+from m2v_bench.analysis.plots import Dot, draw_curve, places_of, tick
+from m2v_bench.analysis.style import STYLE, apart
+
+_ACROSS = 3
+
+Panel = tuple[Mapping[str, Sequence[Dot]], Sequence[Dot]]
+"""Series and reference models, as `plots.score_figure` takes them."""
+
+
+def type_figure(panels: Mapping[str, Panel], *, axis: str, caption: str) -> Figure:
+    """A plot per task type, each with a scale of its own, as what is easy for one type is hard for another.
+
+    Args:
+        panels: by title, one or more; all with the same series and reference models in the same order.
+        axis: name of the swept setting.
+        caption: small print under the plots.
+    """
+    series, references = next(iter(panels.values()))
+    looks = apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
+    names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
+    places, words = places_of(names)
+    down = math.ceil(len(panels) / _ACROSS)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(STYLE["figure.figsize"][0], 1.2 + 1.75 * down), layout="constrained")
+        grid = figure.subplots(down, min(_ACROSS, len(panels)), sharex=True, squeeze=False).ravel()
+        for axes, (title, (curves, levels)) in zip(grid, panels.items(), strict=False):
+            axes.set_xscale("log", base=2)
+            for dots, look in zip(curves.values(), looks, strict=False):
+                known = sorted(dots, key=lambda dot: places[dot.label])
+                draw_curve(axes, known, look, places, words)
+            for dot, look in zip(levels, looks[len(series) :], strict=True):
+                axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
+            axes.set_title(title, fontsize=10)
+            axes.set_xticks([places[name] for name in names], [tick(name) for name in names], fontsize=LABEL_SIZE)
+            axes.tick_params(axis="x", rotation=90, labelbottom=True)
+            axes.tick_params(axis="y", labelsize=LABEL_SIZE)
+            axes.minorticks_off()
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        handles = [
+            Line2D([], [], linestyle=look.dash, label=name, **look.marking)
+            for name, look in zip(series, looks, strict=False)
+        ]
+        handles += [
+            Line2D([], [], color=look.colour, linestyle=look.dash, linewidth=1.4, label=dot.label)
+            for dot, look in zip(references, looks[len(series) :], strict=True)
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=_ACROSS, fontsize=LABEL_SIZE, frameon=False)
+        figure.supylabel(f"score against {axis}", fontsize=10)
+        add_caption(figure, caption)
+    return figure
