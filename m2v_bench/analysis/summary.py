@@ -20,6 +20,7 @@ from m2v_bench.analysis.style import Look, look
 from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import AVERAGE, ScoreTable, score_table, to_grid
 from m2v_bench.errors import BenchError
+from m2v_bench.jobs import tells_apart
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def summarise(records: Sequence[Record]) -> Summary:
         for key in records[0]["settings"]
         if len({str(each["settings"].get(key)) for each in records}) > 1
         and not key.startswith("baselines.")  # they are rows of their own and change no other
+        and tells_apart(key)  # a sweep may go on under another launcher
     ]
     rows, labels = _rows(records, changed)
     students = [labels[number, record["label"]] for number, record in enumerate(records)]

@@ -70,6 +70,32 @@ def test_a_second_swept_setting_is_a_line_of_its_own():
     assert {"weighting=none", "weighting=sif", "teacher"} <= set(words(figure))
 
 
+def test_jobs_that_ran_otherwise_stay_one_curve():
+    threads = {16: None, 32: 2}
+    jobs = [
+        record(f"{dims}", f"{dims}", 0.5, 0.9, **{"pca.dims": dims, "launcher.threads": n, "device": f"{n}"})
+        for dims, n in threads.items()
+    ]
+    assert summarise(jobs).changed == ["pca.dims"]
+
+
+def test_each_task_type_is_drawn_along_the_axis_over_the_tasks_that_all_have():
+    jobs = [
+        record(f"M2V {dims}d", f"r{dims}", score, 0.9, **{"pca.dims": dims}) for dims, score in ((16, 0.1), (32, 0.2))
+    ]
+    assert "-types" not in draw(summarise(jobs), "pca.dims")  # one type
+    for job in jobs:
+        others = [{**row, "task": "other", "type": "Clustering"} for row in job["scores"]]
+        lacking = [{**row, "task": "lacking", "main_score": None} for row in others if row["label"] == "teacher"]
+        job["scores"] = [*job["scores"], *others, *({**row, "task": "lacking"} for row in others[:1]), *lacking]
+    figure = draw(summarise(jobs), "pca.dims")["-types"]
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert {axes.get_title() for axes in shown} == {"Clust", "STS"}
+    for axes in shown:
+        curve = next(line for line in axes.lines if tuple(line.get_xdata()) == (16, 32))
+        assert [round(float(y), 6) for y in curve.get_ydata()] == [10, 20]
+
+
 @pytest.mark.parametrize(("second", "ticks"), [("y/b-int8", {"a", "b-int8-derived"}), ("y/a", {"x/a", "y/a"})])
 def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(second: str, ticks: set[str]):
     jobs = [record(name, name, 0.5, 0.6, **{"base_model.name": name}) for name in ("x/a", second)]
