@@ -29,20 +29,6 @@ SOURCES = (
     "bench/encode.md",
     *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "check", "parts", "sweep")),
     "figures/starter-speed.png",
-    "tables/paper_main.md",
-    "tables/paper_main_fidelity.md",
-    "tables/paper_ablations_effects.md",
-    "tables/paper_ablations_effects_by_type.md",
-    "tables/paper_ablations_findings.md",
-    "tables/paper_ablations_fidelity.md",
-    "tables/paper_classification.md",
-    "tables/pca_dims.md",
-    "tables/pca_dims_fidelity.md",
-    "tables/sif_coefficient.md",
-    "tables/vocabulary_size.md",
-    "figures/pca_dims.png",
-    "figures/sif_coefficient.png",
-    "figures/vocabulary_size.png",
 )
 PAGES = tuple(
     page for folder in (".", "docs", "experiments", "notebooks") for page in sorted((ROOT / folder).glob("*.md"))

@@ -1,20 +1,26 @@
 """What the README and the other pages quote is what the files hold, and what they name is there."""
 
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 
 from m2v_bench import cli
+from m2v_bench.analysis.summary import summarise, sweep_grid
+from m2v_bench.analysis.sweeps import sweep_records
 from m2v_bench.config import conf_dir
 from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.messages import is_setting
 from tests.quote import BLOCK, PAGES, ROOT, published, render
 
+KEPT = sorted(plan.parent for plan in (ROOT / "results" / "paper" / "sweeps").glob("*/sweep.json"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -35,6 +41,38 @@ def test_pages_quote_what_the_files_hold(page: Path):
     assert render(text) == text, "run `make figures`"
     assert text.count("<!-- end -->") == len(BLOCK.findall(text)), "a block that is not known"
     assert "<!-- end -->\n<!-- end -->" not in text
+
+
+@pytest.mark.parametrize("sweep", KEPT, ids=lambda folder: folder.name)
+def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
+    results_dir = sweep.parents[1]
+    grid = sweep_grid(summarise(list(sweep_records(sweep).values())), results_dir, title="")
+    kept = (results_dir / "tables" / f"{sweep.name}.md").read_text(encoding="utf-8")
+    # the samples that daggers come of are not kept
+    assert rows_of(kept.replace("†", "")) == rows_of(grid.markdown())
+
+
+def rows_of(markdown: str) -> list[str]:
+    return [line for line in markdown.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize("sweep", KEPT, ids=lambda folder: folder.name)
+def test_the_kept_records_hold_what_the_score_files_do(sweep: Path):
+    filed = {
+        (json.loads((file.parent / "model_meta.json").read_text(encoding="utf-8"))["revision"], file.stem, score)
+        for file in sweep.parents[1].glob("results/**/*.json")
+        if file.name != "model_meta.json"
+        for score in main_scores(json.loads(file.read_text(encoding="utf-8")))
+    }
+    rows = [row for record in sweep_records(sweep).values() for row in record["scores"]]
+    scored = {(row["revision"], row["task"], row["main_score"]) for row in rows if row["main_score"] is not None}
+    assert scored
+    assert scored <= filed
+
+
+def main_scores(result: dict[str, Any]) -> list[float]:
+    """The main scores of the splits of a result file, each over its subsets."""
+    return [float(np.mean([each["main_score"] for each in subsets])) for subsets in result["scores"].values()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
