@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,12 @@ def hardware() -> dict[str, Any]:
 
 
 def accelerator() -> str | None:
-    """The name of the GPU that torch would use, or None."""
+    """The name of the CUDA device that torch would use, or None."""
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    with suppress(RuntimeError):  # another program may have it for itself
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return None
 
 
 def environment() -> dict[str, Any]:

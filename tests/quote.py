@@ -2,8 +2,9 @@
 
     python tests/quote.py [RESULTS_DIR]
 
-Copies the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, which
-alone is kept in the repository, so that somebody's own run changes nothing that the documents say.
+Copies most of the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, so
+that somebody's own run changes nothing that the documents say; the paper's items are quoted from results/paper/, which
+is kept as their runs left it.
 
 A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
 of `<!-- published/TABLE -->` by that table of m2v_bench/published/tables.toml.

@@ -43,6 +43,12 @@ def test_pages_quote_what_the_files_hold(page: Path):
     assert "<!-- end -->\n<!-- end -->" not in text
 
 
+def test_what_is_kept_is_there_and_names_no_place_of_a_machine():
+    assert len(KEPT) == 7
+    for file in (ROOT / "results" / "paper").glob("sweeps/*/*/record.json"):
+        assert not re.search(r'": "(?:/|[A-Z]:)', file.read_text(encoding="utf-8")), file
+
+
 @pytest.mark.parametrize("sweep", KEPT, ids=lambda folder: folder.name)
 def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
     results_dir = sweep.parents[1]

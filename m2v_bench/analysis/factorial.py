@@ -24,12 +24,10 @@ from m2v_bench.analysis.bootstrap import TaskBootstrap
 from m2v_bench.analysis.stats import Comparison, Difference
 from m2v_bench.analysis.sweeps import Record
 from m2v_bench.errors import BenchError
+from m2v_bench.jobs import tells_apart
 
 Levels = Mapping[str, str | Sequence[str]]
 """Of some settings, the level, or those that count as one."""
-
-# Settings under which a variant is filed, or that it is compared with; they are no factors.
-_NO_FACTORS = ("baselines.", "launcher.", "tracking.", "sweep.")
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def design_of(records: Sequence[Record]) -> Design:
     levels = {
         name: [_level(name, record) for record in records]
         for name in records[0]["settings"]
-        if not name.startswith(_NO_FACTORS)
+        if tells_apart(name) and not name.startswith("baselines.")  # how it ran, and what it is compared with
     }
     varied = {name: values for name, values in levels.items() if len(set(values)) > 1}
     names = [name for name in varied if not any(_tells(varied, other, name) for other in varied)]

@@ -49,14 +49,14 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
 
 def _by_type(summary: Summary, axis: str) -> Figure | None:
     """The scores of each task type along the axis; None where the axis is none of numbers, or there is one type."""
+    if not is_curve(list(dict.fromkeys(_values(summary.records, axis)))):
+        return None
     table, panels = summary.table, {}
     for name in table.columns:
         scores = {label: score for (label, each), score in table.common_by_type.items() if each == name}
         if scores:
             panels[header(name, table)] = _series(summary, axis, scores), _references(summary, scores)
-    if len(panels) < 2 or not is_curve(list(dict.fromkeys(_values(summary.records, axis)))):
-        return None
-    return type_figure(panels, axis=axis, caption=summary.plotted)
+    return type_figure(panels, axis=axis, caption=summary.plotted) if len(panels) > 1 else None
 
 
 def _references(summary: Summary, scores: Mapping[str, float]) -> list[Dot]:

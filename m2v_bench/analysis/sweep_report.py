@@ -155,7 +155,8 @@ def _machine(found: Experiment) -> str:
     for job in found.jobs:
         with contextlib.suppress(OSError, ValueError, KeyError):
             own = json.loads((job.folder / "environment.json").read_text(encoding="utf-8"))
-            machines[f"{own['platform']}, {own['processors']} processors"] = None
+            gpu = f", {own['accelerator']}" if own.get("accelerator") else ""
+            machines[f"{own['platform']}, {own['processors']} processors{gpu}"] = None
     return " and ".join(machines)
 
 

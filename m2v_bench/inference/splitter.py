@@ -83,11 +83,10 @@ class Splitter:
             tokens = self._choose(int(lengths.sum()), fast)
             if tokens is None:  # the `tokenizers` package has threads of its own, and takes a tuple for two texts
                 _check_texts(texts)
-                n, threads = len(texts), 1
-                batches = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+                threads = 1
             else:
                 threads = min(n_threads(), 1 + len(texts) // FEW)
-                batches = _batches(lengths, batch_size, threads)
+            batches = _batches(lengths, batch_size, threads)
             at_once = 1 if threads == 1 else AT_ONCE
             with _progress(len(texts), show_progress) as advance:
                 for first in range(0, len(batches), at_once):
@@ -163,7 +162,7 @@ class Splitter:
 
     @cached_property
     def _median_token_length(self) -> int:
-        """By which texts are cut before the tokens are, as model2vec does: no token can come of the rest."""
+        """By which texts are cut before their tokens are, as model2vec does to spare the rest."""
         return int(np.median([len(token) for token in self._tokenizer.get_vocab()]))
 
 

@@ -48,10 +48,13 @@ class SuiteTask:
 
     @property
     def dataset(self) -> dict[str, Any]:
-        """Which data a score is of: path, revision, splits and subsets."""
+        """Which data a score is of: repository, revision, splits and subsets."""
         metadata = self.task.metadata
+        path = str(metadata.dataset.get("path"))
+        if Path(path).is_absolute():  # of a folder in its place; the class knows the repository
+            path = str(type(self.task).metadata.dataset.get("path"))
         return {
-            "path": str(metadata.dataset.get("path")),
+            "path": path,
             "revision": str(metadata.revision),
             "splits": [str(split) for split in self.task.eval_splits],
             "subsets": sorted(map(str, self.task.hf_subsets or [])),

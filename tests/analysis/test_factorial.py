@@ -124,6 +124,8 @@ def test_a_setting_that_follows_from_another_is_no_factor():
         for name in ("org/one", "two")
         for dims in (8, 16, 32)
     ]
+    for number, each in enumerate(records):  # nor is how a job ran
+        each["settings"] |= {"device": "cpu" if number else "cuda", "launcher.threads": number}
     design = design_of(records)
     assert {each.setting: each.levels for each in design.factors} == {
         "base_model.name": ("one", "two"),

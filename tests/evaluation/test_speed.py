@@ -84,6 +84,14 @@ def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: P
     assert [record["label"] for record in records] == ["fine"]
 
 
+@pytest.mark.parametrize(("kind", "device"), [("static", "cpu"), ("lexical", "cpu"), ("transformer", "cuda")])
+def test_only_a_transformer_goes_to_another_device(kind: str, device: str):
+    devices: list[str] = []
+    model = as_model(tiny_static_model(), "m", load=devices.append, kind=kind)
+    MtebEncoder(model, seed=42, device="cuda").loaded()
+    assert devices == [device]
+
+
 def test_speed_is_measured_on_the_cpu_whatever_the_device_of_the_run(tmp_path: Path):
     devices: list[str] = []
 

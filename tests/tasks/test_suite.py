@@ -96,6 +96,7 @@ def test_a_task_from_a_local_folder_leaves_the_class_as_it_was(hub_dir: Path):
     entry = suite("STSBenchmark", hub_dir=hub_dir)[0]
     assert entry.missing is None
     assert len(entry.load().dataset["test"]) == 1379
+    assert entry.dataset["path"] == "mteb/stsbenchmark-sts"  # what is recorded of it names no folder
     assert mteb.get_task("STSBenchmark").metadata.dataset["path"] == "mteb/stsbenchmark-sts"
 
 
