@@ -3,8 +3,8 @@
     python tests/quote.py [RESULTS_DIR]
 
 Copies most of the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, so
-that somebody's own run changes nothing that the documents say; the paper's items are quoted from results/paper/, which
-is kept as their runs left it.
+that somebody's own run changes nothing that the documents say. The paper's items are quoted from results/paper/, which
+is kept as their runs left it; its figures are drawn anew from the records there.
 
 A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
 of `<!-- published/TABLE -->` by that table of m2v_bench/published/tables.toml.
@@ -16,6 +16,13 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from m2v_bench.analysis.figures import save
+from m2v_bench.analysis.summary import summarise
+from m2v_bench.analysis.sweep_figures import draw
+from m2v_bench.analysis.sweeps import sweep_records
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "readme"
@@ -34,6 +41,7 @@ SOURCES = (
 PAGES = tuple(
     page for folder in (".", "docs", "experiments", "notebooks") for page in sorted((ROOT / folder).glob("*.md"))
 )
+SWEEPS = tuple(sorted(plan.parent for plan in (ROOT / "results" / "paper" / "sweeps").glob("*/sweep.json")))
 PUBLISHED = "published/"
 # Columns of the authors' tables that are not called as tables.toml calls them, with a capital.
 COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", "pairclass": "PairClass", "sts": "STS", "pearl": "PEARL"}
@@ -76,6 +84,13 @@ def from_file(path: Path) -> str:
     return "\n".join([machine, "", "| What | Time |", "|---|---:|", *rows])
 
 
+def figures_of(sweep: Path) -> dict[Path, Figure]:
+    """The figures of a kept sweep, without the ends of their files' names."""
+    records = list(sweep_records(sweep).values())
+    drawn = draw(summarise(records), records[0]["settings"].get("sweep.axis"))
+    return {sweep.parents[1] / "figures" / f"{sweep.name}{ending}": figure for ending, figure in drawn.items()}
+
+
 def render(page: str) -> str:
     """The page with every block made anew."""
     return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(block[1])}\n<!-- end -->", page)
@@ -87,5 +102,8 @@ if __name__ == "__main__":
     for source in SOURCES:
         if (made / source).is_file():
             shutil.copyfile(made / source, KEPT / Path(source).name)
+    for kept in SWEEPS:
+        for stem, figure in figures_of(kept).items():
+            save(figure, stem)
     for target in PAGES:
         target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

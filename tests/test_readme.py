@@ -13,14 +13,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 
 from m2v_bench import cli
+from m2v_bench.analysis.figures import svg
 from m2v_bench.analysis.summary import summarise, sweep_grid
 from m2v_bench.analysis.sweeps import sweep_records
 from m2v_bench.config import conf_dir
 from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.messages import is_setting
-from tests.quote import BLOCK, PAGES, ROOT, published, render
+from tests.quote import BLOCK, PAGES, ROOT, SWEEPS, figures_of, published, render
 
-KEPT = sorted(plan.parent for plan in (ROOT / "results" / "paper" / "sweeps").glob("*/sweep.json"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -44,12 +44,12 @@ def test_pages_quote_what_the_files_hold(page: Path):
 
 
 def test_what_is_kept_is_there_and_names_no_place_of_a_machine():
-    assert len(KEPT) == 7
+    assert len(SWEEPS) == 7
     for file in (ROOT / "results" / "paper").glob("sweeps/*/*/record.json"):
         assert not re.search(r'": "(?:/|[A-Z]:)', file.read_text(encoding="utf-8")), file
 
 
-@pytest.mark.parametrize("sweep", KEPT, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
 def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
     results_dir = sweep.parents[1]
     made = sweep_grid(summarise(list(sweep_records(sweep).values())), results_dir, title="").markdown()
@@ -57,12 +57,20 @@ def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
     assert rows_of(kept) == rows_of(made)
 
 
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
+def test_the_kept_figures_are_those_of_the_kept_records(sweep: Path):
+    """By the words and numbers in them; where they stand may differ by rounding."""
+    for stem, figure in figures_of(sweep).items():
+        kept = stem.with_name(f"{stem.name}.svg").read_text(encoding="utf-8")
+        assert re.findall(r">([^<>]*)</text>", kept) == re.findall(r">([^<>]*)</text>", svg(figure))
+
+
 def rows_of(markdown: str) -> list[str]:
     """The table without daggers: the samples that they come of are not kept."""
     return [line for line in markdown.replace("†", "").splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("sweep", KEPT, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
 def test_the_kept_records_hold_what_the_score_files_do(sweep: Path):
     filed = {
         (json.loads((file.parent / "model_meta.json").read_text(encoding="utf-8"))["revision"], file.stem, score)
