@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from m2v_bench.analysis.figures import LABEL_SIZE, add_caption
-from m2v_bench.analysis.plots import Dot, draw_curve, places_of, tick
-from m2v_bench.analysis.style import STYLE, Look, apart
+from m2v_bench.analysis.plots import Dot, draw_lines, looks_of
+from m2v_bench.analysis.style import STYLE, Look
 
 _ACROSS = 3
 
@@ -27,14 +27,16 @@ def type_figure(panels: Mapping[str, Panel], *, axis: str, caption: str) -> Figu
         caption: small print under the plots.
     """
     series, references = next(iter(panels.values()))
-    looks = apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
+    looks = looks_of(series, references)
     down, across = math.ceil(len(panels) / _ACROSS), min(_ACROSS, len(panels))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(STYLE["figure.figsize"][0], 1.3 + 1.75 * down), layout="constrained")
         grid = figure.subplots(down, across, sharex=True, squeeze=False).ravel()
         for axes, (title, panel) in zip(grid, panels.items(), strict=False):
-            _draw(axes, panel, looks)
+            draw_lines(axes, *panel, looks)
             axes.set_title(title, fontsize=10)
+            axes.tick_params(axis="x", rotation=90, labelbottom=True)
+            axes.tick_params(labelsize=LABEL_SIZE)
         for axes in grid[len(panels) - across : len(panels)]:  # the last one of each column
             axes.set_xlabel(axis, fontsize=LABEL_SIZE)
         for axes in grid[len(panels) :]:
@@ -44,21 +46,6 @@ def type_figure(panels: Mapping[str, Panel], *, axis: str, caption: str) -> Figu
         figure.supylabel("average score", fontsize=10)
         add_caption(figure, caption)
     return figure
-
-
-def _draw(axes: Any, panel: Panel, looks: Sequence[Look]) -> None:
-    series, references = panel
-    names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
-    places, words = places_of(names)
-    axes.set_xscale("log", base=2)
-    for dots, look in zip(series.values(), looks, strict=False):
-        draw_curve(axes, sorted(dots, key=lambda dot: places[dot.label]), look, places, words)
-    for dot, look in zip(references, looks[len(series) :], strict=True):
-        axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
-    axes.set_xticks([places[name] for name in names], [tick(name) for name in names], fontsize=LABEL_SIZE)
-    axes.tick_params(axis="x", rotation=90, labelbottom=True)
-    axes.tick_params(axis="y", labelsize=LABEL_SIZE)
-    axes.minorticks_off()
 
 
 def _keys(series: Mapping[str, Any], references: Sequence[Dot], looks: Sequence[Look]) -> list[Line2D]:

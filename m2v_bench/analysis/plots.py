@@ -46,10 +46,13 @@ def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot],
         caption: small print under the plot.
     """
     references = sorted(references, key=lambda dot: dot.look.rank)
-    names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
-    if not is_curve(names):
-        return _rows(series, references, axis=axis, caption=caption)
-    return _curves(series, references, names, axis=axis, caption=caption)
+    draw = _curves if is_curve(_values(series)) else _rows
+    return draw(series, references, axis=axis, caption=caption)
+
+
+def _values(series: Mapping[str, Sequence[Dot]]) -> list[str]:
+    """The values of the swept setting, in the order of the sweep."""
+    return list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
 
 
 def is_curve(names: Sequence[str]) -> bool:
@@ -67,7 +70,7 @@ def _number(name: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def places_of(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
+def _places(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
     """Where the values stand on an axis of powers of two, and which of them are names."""
     numbers = {name: value for name in names if (value := _number(name)) is not None}
     low, high = min(numbers.values()), max(numbers.values())
@@ -76,37 +79,50 @@ def places_of(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
     return {**numbers, **{name: high * step ** (place + 1) for place, name in enumerate(words)}}, set(words)
 
 
-def _curves(
-    series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], names: Sequence[str], *, axis: str, caption: str
-) -> Figure:
-    places, words = places_of(names)
-    looks = apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
+def _curves(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
+    looks = looks_of(series, references)
     lines = sum(len(_wrapped(name)) for name in [*series, *(dot.label for dot in references)])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, max(4.4, 1.3 + lines * _LINE_INCHES)), layout="constrained")
         axes = figure.subplots()
-        axes.set_xscale("log", base=2)
-        ends = []
-        for (label, dots), look in zip(series.items(), looks, strict=False):
-            known = sorted(dots, key=lambda dot: places[dot.label])
-            draw_curve(axes, known, look, places, words)
-            if len(series) == 1:
-                _write_scores(axes, known, places)
-            ends.append((label, 100 * known[-1].score, look))
-        for dot, look in zip(references, looks[len(series) :], strict=True):
-            axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
-            ends.append((dot.label, 100 * dot.score, look))
-        axes.set_xticks([places[name] for name in names], [tick(name) for name in names])
-        axes.minorticks_off()
+        places = draw_lines(axes, series, references, looks)
+        last = [max(dots, key=lambda dot: places[dot.label]) for dots in series.values()]
+        if len(series) == 1:
+            _write_scores(axes, next(iter(series.values())), places)
         axes.margins(x=0.06, y=0.08)
         axes.set_xlabel(axis)
         axes.set_ylabel("average score")
         add_caption(figure, caption)
-        _name_ends(figure, axes, ends)
+        named = zip([*series, *(dot.label for dot in references)], [*last, *references], looks, strict=True)
+        _name_ends(figure, axes, [(name, 100 * dot.score, look) for name, dot, look in named])
     return figure
 
 
-def draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
+def looks_of(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot]) -> list[Look]:
+    """Of the curves and then of the reference models, told apart where they would be the same."""
+    return apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
+
+
+def draw_lines(
+    axes: Any, series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], looks: Sequence[Look]
+) -> dict[str, float]:
+    """Draw a curve per series and a level line per reference model over a logarithmic axis with a tick per value.
+
+    Returns:
+        Where each value stands.
+    """
+    places, words = _places(names := _values(series))
+    axes.set_xscale("log", base=2)
+    for dots, look in zip(series.values(), looks, strict=False):
+        _draw_curve(axes, sorted(dots, key=lambda dot: places[dot.label]), look, places, words)
+    for dot, look in zip(references, looks[len(series) :], strict=True):
+        axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
+    axes.set_xticks([places[name] for name in names], [_tick(name) for name in names])
+    axes.minorticks_off()
+    return places
+
+
+def _draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
     """A marker per dot, and a line through those whose values are numbers."""
     for is_word, dash in ((False, look.dash), (True, "none")):
         own = [dot for dot in dots if (dot.label in words) == is_word]
@@ -122,7 +138,7 @@ def _write_scores(axes: Any, dots: Sequence[Dot], places: Mapping[str, float]) -
         )  # fmt: skip
 
 
-def tick(name: str) -> str:
+def _tick(name: str) -> str:
     """Thousands as `k`, so that large sizes do not touch."""
     return f"{int(name) // 1000}k" if name.isdecimal() and int(name) >= 1000 and int(name) % 1000 == 0 else name
 
@@ -195,14 +211,14 @@ def _rows(
     series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str, by_score: bool = False
 ) -> Figure:
     """A row per value of the setting and one per reference model, a dot at the score of each."""
-    names = list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
+    names = _values(series)
     shown, keys = _told_apart(series, names)
     rows = [(name, [dot for dots in shown.values() for dot in dots if dot.label == name]) for name in names]
     if by_score:
         rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
     elif references:
         rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
-    ticks = [textwrap.wrap(tick(name), 38) for name, _ in rows]
+    ticks = [textwrap.wrap(_tick(name), 38) for name, _ in rows]
     row = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 1.5 + row * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
