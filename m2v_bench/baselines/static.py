@@ -8,7 +8,7 @@ import numpy as np
 
 from m2v_bench.assets import MODEL_FILES, catalog, fetch
 from m2v_bench.baselines.encoder import Model
-from m2v_bench.cache import folder_bytes, folder_hash
+from m2v_bench.cache import content_hash, folder_bytes, folder_hash
 from m2v_bench.errors import BenchError
 from m2v_bench.inference import files
 from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH, StaticModel
@@ -19,13 +19,12 @@ from m2v_bench.schema import BaselineConfig
 class StaticEncoder:
     """A `StaticModel` as an `Encoder`."""
 
-    def __init__(self, model: StaticModel, max_length: int | None = DEFAULT_MAX_LENGTH) -> None:
+    def __init__(self, model: StaticModel) -> None:
         self.model = model
-        self.max_length = max_length
 
     def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
-        """See `Encoder.encode`; `batch_size` and `prompt` mean nothing to a static model."""
-        return self.model.encode(texts, max_length=self.max_length)
+        """See `Encoder.encode`; `batch_size` means nothing to a static model."""
+        return self.model.encode([prompt + text for text in texts] if prompt else texts)
 
 
 def distilled(
@@ -67,7 +66,7 @@ def static(key: str, config: BaselineConfig) -> Model:
     return Model(
         name=f"local/{folder.resolve().name}" if local.is_dir() else name,
         # the hub's client keeps a commit's files in a folder that is called after it
-        revision=folder_hash(folder, suffixes=MODEL_FILES) if local.is_dir() else folder.name,
+        revision=_revision(folder, model) if local.is_dir() else folder.name,
         label=config.label or key,
         kind="static",
         dims=model.dims,
@@ -75,7 +74,17 @@ def static(key: str, config: BaselineConfig) -> Model:
         bytes_on_disk=folder_bytes(folder, suffixes=MODEL_FILES),
         load=lambda device: StaticEncoder(model),
         folder=folder,
+        similarity=model.config.get("similarity_fn_name") or "cosine",
+        prompts={name: text for name, text in (model.config.get("prompts") or {}).items() if text},
     )
+
+
+def _revision(folder: Path, model: StaticModel) -> str:
+    """A hash of the files, and of how they are read where 0.1 read them in another way: its scores are not reused."""
+    files_hash = folder_hash(folder, suffixes=MODEL_FILES)
+    if (model.max_length, model.rules) == (DEFAULT_MAX_LENGTH, "model2vec"):
+        return files_hash
+    return content_hash([files_hash, model.max_length, model.rules])
 
 
 def wordllama(key: str, config: BaselineConfig) -> Model:
@@ -97,6 +106,6 @@ def wordllama(key: str, config: BaselineConfig) -> Model:
         dims=model.dims,
         n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder),
-        load=lambda device: StaticEncoder(model, max_length=None),
+        load=lambda device: StaticEncoder(model),
         folder=folder,
     )

@@ -83,7 +83,8 @@ class TextMemo:
 
 
 def _key(text: str, prompt: str | None) -> bytes:
-    return hashlib.blake2b(f"{prompt or ''}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    # joined, not formatted: a missing text must not pass for the text "None"
+    return hashlib.blake2b("\0".join((prompt or "", text)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _empty(n_rows: int, dims: int) -> np.ndarray:

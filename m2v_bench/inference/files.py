@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, whole_number
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Files:
     Attributes:
         table: rows (rows, dims), in the number type of the file.
         tokenizer: splits texts into tokens.
-        config: what `config.json` says.
+        config: what `config.json` says, with what sentence-transformers says elsewhere.
         weights: one factor per token, or None.
         mapping: each token's row, or None.
     """
@@ -43,17 +43,23 @@ _LAYOUTS = (
     ),
 )
 _NORMALIZE = "sentence_transformers.models.Normalize"
+_PIPELINES = (["StaticEmbedding"], ["StaticEmbedding", "Normalize"])
+_RUN_ALL = "run it with kind=sentence_transformer (in Python SentenceTransformer(folder)), which does"
 
 
-def read(path: str | Path, *, token: str | None = None) -> Files:
+def read(path: str | Path, *, token: str | None = None, dimensionality: int | None = None) -> Files:
     """Read a model from a folder, or from the model hub.
+
+    What sentence-transformers says in files of its own becomes part of `config`: `normalize`, `max_length`, `rules`.
 
     Args:
         path: a folder, or a name on the hub.
         token: access token of a private model on the hub.
+        dimensionality: the dimensions that the caller keeps, whatever `truncate_dim` says; None keeps those.
 
     Raises:
-        BenchError: when there is no such model or a file of it is missing.
+        BenchError: when there is no such model, a file is missing or damaged, or the files ask for a step that a static
+            model does not have.
     """
     folder = locate(path, token=token)
     found = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout[:3])]
@@ -67,15 +73,78 @@ def read(path: str | Path, *, token: str | None = None) -> Files:
             arrays = tensors[weights]
             if table in arrays:
                 settings = json.loads((folder / config).read_text(encoding="utf-8"))
-                if "normalize" not in settings:  # sentence-transformers says so by a module
-                    settings["normalize"] = _has_normalize_module(folder)
+                if not isinstance(settings, dict):
+                    raise BenchError(f"{folder / config} is {type(settings).__name__}, not a JSON object")
                 split = Tokenizer.from_file(str(folder / tokenizer))
-                return Files(arrays[table], split, settings, arrays.get("weights"), arrays.get("mapping"))
+                rows, modules = arrays[table], _modules(folder)
+                if config == "config.json":
+                    _check_settings(settings, folder / config)
+                else:
+                    if dimensionality is not None:
+                        settings.pop("truncate_dim", None)
+                    settings |= _of_sentence_transformers(settings, folder / config, modules, split)
+                    # rows beyond the last token, as of a matrix padded to a round size, are never read
+                    rows = rows[: split.get_vocab_size(), : settings.get("truncate_dim")]
+                return Files(rows, split, settings, arrays.get("weights"), arrays.get("mapping"))
+    except BenchError:
+        raise
     except Exception as error:
         # safetensors, json and tokenizers have errors of their own, tokenizers a plain Exception
         raise BenchError(f"{folder} is damaged: {error}; copy or make the model again") from error
     names = " or ".join(dict.fromkeys(repr(layout[3]) for layout in found))
     raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor {names}")
+
+
+def _modules(folder: Path) -> list[str]:
+    """The class names of the pipeline in modules.json; empty without that file.
+
+    Raises:
+        BenchError: naming the first module that is neither the table nor the division by the norm.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    modules = json.loads(path.read_text(encoding="utf-8"))
+    names = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if names not in _PIPELINES:
+        odd = next((name for name in names if name not in _PIPELINES[1]), "in an unusual order")
+        raise BenchError(
+            f"{path}: the pipeline {' -> '.join(names)} has {odd}, which a static model does not compute; {_RUN_ALL}"
+        )
+    return names
+
+
+def _check_settings(settings: dict[str, Any], path: Path) -> None:
+    """Refuse values in a config.json of model2vec that would be read in another way than they are meant."""
+    if (longest := settings.get("max_length")) is not None:
+        settings["max_length"] = whole_number(f"{path}: max_length", longest, least=1, instead="null to cut nothing")
+    for name, allowed in (("normalize", (True, False, None)), ("rules", ("model2vec", "sentence-transformers", None))):
+        if (value := settings.get(name)) not in allowed:
+            raise BenchError(f"{path}: {name}={value!r}; allowed: {', '.join(map(json.dumps, allowed))}")
+
+
+def _of_sentence_transformers(
+    settings: dict[str, Any], path: Path, modules: list[str], tokenizer: Tokenizer
+) -> dict[str, Any]:
+    """What a StaticEmbedding of sentence-transformers computes, as settings of a `StaticModel`."""
+    normalize, longest = "Normalize" in modules, None
+    if tokenizer.truncation is not None:
+        longest = tokenizer.truncation["max_length"]
+        if str(tokenizer.truncation["direction"]).lower() != "right":
+            raise BenchError(f"{path.parent}: tokenizer.json cuts long texts at their beginning; {_RUN_ALL}")
+    if prompt := (settings.get("prompts") or {}).get(settings.get("default_prompt_name")):
+        raise BenchError(
+            f"{path}: default_prompt_name={settings['default_prompt_name']} puts {prompt!r} before every text; "
+            f"{_RUN_ALL}"
+        )
+    if settings.get("truncate_dim") is not None:
+        truncated = whole_number(f"{path}: truncate_dim", settings["truncate_dim"], least=1)
+        if normalize:
+            raise BenchError(
+                f"{path}: truncate_dim={truncated} cuts embeddings after they are normalized. To cut before, load it "
+                f"with StaticModel.from_pretrained(folder, dimensionality={truncated}); or {_RUN_ALL}"
+            )
+    return {"normalize": normalize, "max_length": longest, "rules": "sentence-transformers"}
 
 
 def locate(path: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
@@ -90,6 +159,15 @@ def locate(path: str | Path, *, revision: str | None = None, token: str | None =
         BenchError: when there is no such model.
     """
     return Path(path) if Path(path).is_dir() else _from_hub(str(path), revision, token)
+
+
+def row_beyond(table: np.ndarray, limit: float = math.inf) -> int | None:
+    """The first row with a value that is not a number, or not below `limit`; None where there is none."""
+    if not table.size or table.dtype.kind in "iu":
+        return None
+    if max(float(table.max()), -float(table.min())) < limit:  # nan compares false
+        return None
+    return int(np.flatnonzero(~(np.abs(table) < limit).all(axis=1))[0])
 
 
 def write(folder: Path, files: Files, card: str) -> None:
@@ -129,7 +207,12 @@ def push(folder: Path, repo_id: str, *, private: bool, token: str | None) -> str
         raise BenchError(f"{repo_id} could not be pushed to the model hub: {error}") from error
 
 
-_MAPPED = {"F32": np.float32, "F16": np.float16, "F64": np.float64, "I8": np.int8, "I32": np.int32, "I64": np.int64}
+_MAPPED = {
+    **{"F32": np.float32, "F16": np.float16, "F64": np.float64, "I8": np.int8, "I32": np.int32, "I64": np.int64},
+    "BF16": np.uint16,  # numpy has no bfloat16; these are the upper halves of float32
+}
+# what the safetensors package gives as numpy arrays
+_SAFETENSORS = (*_MAPPED, "U8", "I16", "U16", "U32", "U64", "BOOL")
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:
@@ -152,19 +235,18 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
         if not fits or (begin + first) % dtype.itemsize:
             break
         # a private copy of a page that is written to: the file stays as it is
-        arrays[name], end = np.memmap(path, dtype, "c", begin + first, shape), last
+        array, end = np.memmap(path, dtype, "c", begin + first, shape), last
+        arrays[name] = array if tensor["dtype"] != "BF16" else (array.astype(np.uint32) << 16).view(np.float32)
     if len(arrays) == len(header) and begin + end == size:
         return arrays
+    odd = {str(tensor["dtype"]) for tensor in header.values() if tensor["dtype"]} - set(_SAFETENSORS)
+    if odd:
+        raise BenchError(
+            f"{path}: number type {', '.join(sorted(odd))} is not read; allowed: {', '.join(_SAFETENSORS)}"
+        )
     from safetensors.numpy import load_file
 
     return load_file(path)
-
-
-def _has_normalize_module(folder: Path) -> bool:
-    modules = folder / "modules.json"
-    return modules.is_file() and any(
-        str(module.get("type", "")).endswith("Normalize") for module in json.loads(modules.read_text(encoding="utf-8"))
-    )
 
 
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:

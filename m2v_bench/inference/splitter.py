@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, whole_number
+from m2v_bench.inference import texts as given
 from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
 from m2v_bench.threads import n_threads
 
@@ -31,11 +32,17 @@ _INSTALL = "pip install 'm2v-bench[fast]'"
 
 
 class Splitter:
-    """A model's tokenizer, and its compiled loops once they are made."""
+    """A model's tokenizer, and its compiled loops once they are made.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    Args:
+        tokenizer: of the model.
+        as_model2vec: drop unknown tokens, and cut a long text by its characters before it is tokenized.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, as_model2vec: bool = True) -> None:
         self._tokenizer = tokenizer
-        self._unknown = unknown_id(tokenizer)
+        self._as_model2vec = as_model2vec
+        self._unknown = unknown_id(tokenizer) if as_model2vec else None
         self._lock = threading.RLock()
         self._tokens: FastTokens | None = None
         self._obstacle: str | None = None
@@ -46,12 +53,13 @@ class Splitter:
         """Begin anew, as in a new process, where nobody holds the lock and the table may be half written."""
         self._lock, self._tokens = threading.RLock(), None
 
-    def __reduce__(self) -> tuple[type["Splitter"], tuple[Tokenizer]]:
-        return Splitter, (self._tokenizer,)  # what was learnt stays in its process
+    def __reduce__(self) -> tuple[Callable[..., "Splitter"], tuple[Tokenizer]]:
+        # what was learnt stays in its process
+        return partial(Splitter, as_model2vec=self._as_model2vec), (self._tokenizer,)
 
     def each(
         self,
-        texts: Sequence[str],
+        texts: list[str],
         use: "Use",
         *,
         max_length: int | None,
@@ -62,7 +70,7 @@ class Splitter:
         """Hand the ids of each batch of texts to `use`, with the number of its first text.
 
         Args:
-            texts: of any number.
+            texts: as `texts.as_list` gives them.
             use: called once per batch, maybe by several threads at a time.
             max_length: ids beyond it are cut, before the unknown ones are dropped; None cuts nothing.
             fast: True for the compiled loops, False for none, None for what takes less time.
@@ -70,19 +78,18 @@ class Splitter:
             show_progress: show a progress bar.
 
         Raises:
-            TypeError: when a text is no string.
-            BenchError: for a negative `max_length` and a `batch_size` below 1.
+            TypeError: when a text is not a `str`.
+            BenchError: for a negative `max_length`, a `batch_size` below 1, or a text with half of a surrogate pair.
             BenchError: when the compiled loops are wanted and cannot be had.
         """
-        if max_length is not None and max_length < 0:
-            raise BenchError(f"max_length={max_length}: must be at least 0, or None to cut nothing")
-        if batch_size < 1:
-            raise BenchError(f"batch_size={batch_size}: must be at least 1")
+        if max_length is not None:
+            max_length = whole_number("max_length", max_length, least=0, instead="None to cut nothing")
+        batch_size = whole_number("batch_size", batch_size, least=1)
         try:
             lengths = np.fromiter(map(len, texts), np.int64, count=len(texts))
             tokens = self._choose(int(lengths.sum()), fast)
             if tokens is None:  # the `tokenizers` package has threads of its own, and takes a tuple for two texts
-                _check_texts(texts)
+                given.check(texts)
                 threads = 1
             else:
                 threads = min(n_threads(), 1 + len(texts) // FEW)
@@ -93,8 +100,8 @@ class Splitter:
                     some = batches[first : first + at_once]
                     self._each(texts, lengths, some, use, max_length=max_length, tokens=tokens, threads=threads)
                     advance(some[-1].stop - some[0].start)
-        except TypeError:
-            _check_texts(texts)  # not before, as it takes two percent of the time of short texts
+        except (TypeError, UnicodeEncodeError):
+            given.check(texts)  # not before, as it takes two percent of the time of short texts
             raise
 
     def _each(
@@ -111,7 +118,8 @@ class Splitter:
         def batch(number: int) -> Sequence[str]:
             first, stop = batches[number].start, batches[number].stop
             some = texts[first:stop]
-            if max_length is None or lengths[first:stop].max() <= max_length:  # a token has a character at least
+            # a token has a character at least
+            if max_length is None or not self._as_model2vec or lengths[first:stop].max() <= max_length:
                 return some
             most = max_length * self._median_token_length
             return [text[:most] for text in some]
@@ -164,12 +172,6 @@ class Splitter:
     def _median_token_length(self) -> int:
         """By which texts are cut before their tokens are, as model2vec does to spare the rest."""
         return int(np.median([len(token) for token in self._tokenizer.get_vocab()]))
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{number}] is {text!r}, a {type(text).__name__}; every text must be a str")
 
 
 _SPLITTERS: "weakref.WeakSet[Splitter]" = weakref.WeakSet()

@@ -1,21 +1,24 @@
 """Static embedding models: a table of token rows; a text is the mean of its tokens' rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference import files
 from m2v_bench.inference.pooling import Rows, normalize
 from m2v_bench.inference.splitter import BATCH_SIZE, Splitter
+from m2v_bench.inference.texts import as_list
 from m2v_bench.inference.tokens import Flat
 
 DEFAULT_MAX_LENGTH = 512
 MaxLength = int | None | Literal["model"]
+Rules = Literal["model2vec", "sentence-transformers"]
 
 
 class StaticModel:
@@ -30,6 +33,8 @@ class StaticModel:
         mapping: each token's row, or None when token i has row i.
         normalize: whether `encode` divides by the L2 norm.
         max_length: tokens of a text beyond it are cut by `encode`; None cuts nothing.
+        rules: the library whose embeddings these are. model2vec leaves unknown tokens out of the mean, and cuts a long
+            text by its characters before it is tokenized; sentence-transformers does neither.
         config: what the model was made with, as kept in `config.json`.
     """
 
@@ -43,29 +48,42 @@ class StaticModel:
         config: dict[str, Any] | None = None,
         weights: np.ndarray | None = None,
         mapping: np.ndarray | None = None,
+        rules: Rules = "model2vec",
         _own_tokenizer: bool = False,
     ) -> None:
+        if table.ndim != 2:
+            raise BenchError(f"the table is of shape {table.shape}; it needs rows and dimensions")
         self.table = np.ascontiguousarray(table)
         self.weights = weights
         self.mapping = mapping
         self.normalize = normalize
         self.max_length = max_length
+        self.rules = rules
         self.config = dict(config or {})
         self.tokenizer = tokenizer if _own_tokenizer else Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self._splitter = Splitter(self.tokenizer)
+        self._splitter = Splitter(self.tokenizer, as_model2vec=rules == "model2vec")
 
         n_tokens = self.tokenizer.get_vocab_size()
-        n_rows = len(self.table) if mapping is None else len(mapping)
+        n_rows = self._n_ids
         if n_tokens != n_rows:
             raise BenchError(f"the tokenizer has {n_tokens} tokens but there are rows for {n_rows}")
+        if n_rows and self.tokenizer.id_to_token(n_rows - 1) is None:
+            raise BenchError(self._holes())
+        if mapping is not None and mapping.dtype.kind not in "iu":
+            raise BenchError(f"mapping is of type {mapping.dtype}; row numbers are integers")
         if mapping is not None and n_rows and not 0 <= mapping.min() <= mapping.max() < len(self.table):
             raise BenchError(
                 f"mapping points to rows {mapping.min()} to {mapping.max()}; there are 0 to {len(self.table) - 1}"
             )
         if weights is not None and weights.shape != (n_rows,):
             raise BenchError(f"weights are of shape {weights.shape}; {n_rows} tokens need ({n_rows},)")
+        if weights is not None and not np.isfinite(weights).all():
+            worst = int(np.flatnonzero(~np.isfinite(weights))[0])
+            raise BenchError(
+                f"the weight of token {self.tokenizer.id_to_token(worst)!r} is {weights[worst]}, not finite"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_rows"}
@@ -86,9 +104,31 @@ class StaticModel:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The tokens by rising id."""
+        """The tokens by rising id: token i has row i, or row `mapping[i]`."""
         vocabulary = self.tokenizer.get_vocab()
-        return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
+        tokens = tuple(sorted(vocabulary, key=vocabulary.__getitem__))
+        if tokens and vocabulary[tokens[-1]] != len(tokens) - 1:
+            raise BenchError(self._holes())
+        return tokens
+
+    @property
+    def _n_ids(self) -> int:
+        return len(self.table) if self.mapping is None else len(self.mapping)
+
+    def _holes(self) -> str:
+        token, last = max(self.tokenizer.get_vocab().items(), key=lambda item: item[1])
+        return (
+            f"the tokenizer's ids have holes: token {token!r} has id {last}, but there are rows for ids 0 to "
+            f"{self._n_ids - 1}; number the tokens of tokenizer.json without gaps"
+        )
+
+    @contextmanager
+    def _ids_have_rows(self) -> Iterator[None]:
+        """Translate the failed look-up of an id into a message about the tokenizer."""
+        try:
+            yield
+        except IndexError as error:
+            raise BenchError(self._holes()) from error
 
     @cached_property
     def _rows(self) -> Rows:
@@ -106,25 +146,41 @@ class StaticModel:
             self.encode([""], fast=True)  # the other loop
         return obstacle
 
+    @overload  # a str is an iterable of str, too, but one text
+    def tokenize(  # type: ignore[overload-overlap]
+        self, texts: str, *, max_length: MaxLength = ..., fast: bool | None = ...
+    ) -> list[int]: ...
+
+    @overload
     def tokenize(
-        self, texts: Sequence[str], *, max_length: MaxLength = "model", fast: bool | None = None
-    ) -> list[list[int]]:
+        self, texts: Iterable[str], *, max_length: MaxLength = ..., fast: bool | None = ...
+    ) -> list[list[int]]: ...
+
+    def tokenize(
+        self, texts: str | Iterable[str], *, max_length: MaxLength = "model", fast: bool | None = None
+    ) -> list[int] | list[list[int]]:
         """Token ids per text; unknown tokens are dropped, after the cut to `max_length` tokens.
 
-        Characters beyond `max_length` times the median token length are cut first, as model2vec does. For `fast` see
-        `encode`.
+        Characters beyond `max_length` times the median token length are cut first, as model2vec does. For the arguments
+        and errors see `encode`.
+
+        Returns:
+            One list of ids per text; for a single string, its ids.
         """
-        found: list[list[int]] = [[]] * len(texts)
+        if isinstance(texts, str):
+            return self.tokenize([texts], max_length=max_length, fast=fast)[0]
+        texts = as_list(texts)
+        ids: list[list[int]] = [[]] * len(texts)
 
         def use(start: int, flat: Flat) -> None:
-            found[start : start + len(flat)] = flat.lists()
+            ids[start : start + len(flat)] = flat.lists()
 
         self._splitter.each(texts, use, max_length=self._longest(max_length), fast=fast)
-        return found
+        return ids
 
     def encode(
         self,
-        texts: str | Sequence[str],
+        texts: str | Iterable[str],
         *,
         max_length: MaxLength = "model",
         batch_size: int = BATCH_SIZE,
@@ -136,7 +192,8 @@ class StaticModel:
         Long inputs are spread over threads, as many as the `tokenizers` package would use (`threads.n_threads`).
 
         Args:
-            texts: one text or several.
+            texts: one text, or several as a list, a generator, an array, or a column of pandas, polars, Arrow or
+                `datasets`; read in order, whatever its index.
             max_length: tokens beyond it are cut; None cuts nothing, `model` is what the model says.
             batch_size: texts done at a time by one thread, at most; does not change the result.
             show_progress: show a progress bar.
@@ -149,12 +206,14 @@ class StaticModel:
             token is the zero vector.
 
         Raises:
-            TypeError: when something in `texts` is not a string.
-            BenchError: for `fast=True` where that cannot be, a negative `max_length`, a `batch_size` below 1.
+            TypeError: when a text is not a string, naming its position, or `texts` has no order (a set) or is a table.
+            BenchError: for `fast=True` where that cannot be, a negative `max_length`, a `batch_size` below 1, and a
+                text with half of a surrogate pair, which UTF-8 cannot hold.
         """
         if isinstance(texts, str):
             return self.encode([texts], max_length=max_length, fast=fast)[0]
 
+        texts = as_list(texts)
         embeddings = np.empty((len(texts), self.dims), np.float32)
 
         def use(start: int, flat: Flat) -> None:
@@ -164,14 +223,15 @@ class StaticModel:
                 normalize(out)
 
         longest = self._longest(max_length)
-        self._splitter.each(
-            texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
-        )
+        with self._ids_have_rows():
+            self._splitter.each(
+                texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
+            )
         return embeddings
 
     def encode_as_sequence(
         self,
-        texts: str | Sequence[str],
+        texts: str | Iterable[str],
         *,
         max_length: MaxLength = None,
         batch_size: int = BATCH_SIZE,
@@ -181,7 +241,7 @@ class StaticModel:
         """The rows of each text's tokens, in their order, weighted but not averaged.
 
         Args:
-            texts: one text or several.
+            texts: as in `encode`.
             max_length: tokens beyond it are cut; nothing by default, `model` is what the model says.
             batch_size: texts tokenized at a time; does not change the result.
             show_progress: show a progress bar.
@@ -192,19 +252,23 @@ class StaticModel:
         """
         if isinstance(texts, str):
             return self.encode_as_sequence([texts], max_length=max_length, fast=fast)[0]
+        texts = as_list(texts)
         sequences: list[np.ndarray] = [np.empty(0)] * len(texts)
 
         def use(start: int, flat: Flat) -> None:
             sequences[start : start + len(flat)] = [self._rows.of(flat.of(text)) for text in range(len(flat))]
 
         longest = self._longest(max_length)
-        self._splitter.each(
-            texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
-        )
+        with self._ids_have_rows():
+            self._splitter.each(
+                texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
+            )
         return sequences
 
     def _longest(self, max_length: MaxLength) -> int | None:
-        return self.max_length if max_length == "model" else max_length
+        if isinstance(max_length, str) and max_length != "model":
+            raise BenchError(f"max_length={max_length!r}: must be a whole number, None to cut nothing, or 'model'")
+        return self.max_length if isinstance(max_length, str) else max_length
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model and its card to `folder`, in the file format of model2vec and sentence-transformers.
@@ -212,9 +276,15 @@ class StaticModel:
         Args:
             folder: where to write; made when it is not there.
             name: what the card calls the model; the folder's name when None.
+
+        Raises:
+            BenchError: for a table with a value that is not finite.
         """
         from m2v_bench.inference.card import model_card
 
+        if (row := files.row_beyond(self.table)) is not None:
+            whose = f" ({self.tokenizer.id_to_token(row)!r})" if self.mapping is None else ""
+            raise BenchError(f"{folder}: not saved, as row {row}{whose} of the table has values that are not finite")
         folder = Path(folder)
         kept = dict(self.config)
         if kept.get("hidden_dim") not in (None, self.dims):
@@ -231,6 +301,9 @@ class StaticModel:
             "vocabulary_quantization": None if self.mapping is None else len(self.table),
             "normalize": self.normalize,
         }
+        config.pop("rules", None)
+        if self.rules != "model2vec":
+            config["rules"] = self.rules
         card = model_card(name or folder.resolve().name, config, shape=(len(self.table), self.dims))
         files.write(folder, files.Files(self.table, self.tokenizer, config, self.weights, self.mapping), card)
 
@@ -274,9 +347,11 @@ class StaticModel:
         Raises:
             BenchError: when there is no such model, a file of it is missing, or it has fewer dimensions.
         """
-        found = files.read(path, token=token)
+        if dimensionality is not None:
+            dimensionality = whole_number("dimensionality", dimensionality, least=1)
+        found = files.read(path, token=token, dimensionality=dimensionality)
         dims = found.table.shape[1]
-        if dimensionality is not None and not 1 <= dimensionality <= dims:
+        if dimensionality is not None and dimensionality > dims:
             raise BenchError(f"dimensionality={dimensionality}: {path} has {dims} dimensions; allowed: 1 to {dims}")
         return cls(
             found.table[:, :dimensionality],
@@ -286,5 +361,6 @@ class StaticModel:
             config=found.config,
             weights=found.weights,
             mapping=found.mapping,
+            rules=found.config.get("rules", "model2vec"),
             _own_tokenizer=True,
         )

@@ -348,12 +348,25 @@ def test_parts_that_do_not_fit_are_refused(model: StaticModel):
     for weights in (np.ones(10), np.ones((n, 1))):
         with pytest.raises(BenchError, match="weights are of shape"):
             StaticModel(model.table, model.tokenizer, weights=weights)
-    holes = Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 10_000_000}, unk_token="[UNK]"))
-    holes.pre_tokenizer = pre_tokenizers.Whitespace()
-    made = StaticModel(np.ones((2, 4), np.float32), holes)
-    for fast in (True, False):
-        with pytest.raises(IndexError):
-            made.encode(["cat"], fast=fast)
+
+
+def with_ids(**ids: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, **ids}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_ids_with_holes_are_refused(fast: bool):
+    with pytest.raises(BenchError, match=r"ids have holes: token 'cat' has id 10000000, .* rows for ids 0 to 1"):
+        StaticModel(np.ones((2, 4), np.float32), with_ids(cat=10_000_000))
+    unnoticed = StaticModel(np.ones((3, 4), np.float32), with_ids(dog=2, cat=9))
+    assert (unnoticed.encode(["dog"], fast=fast) == 0.5).all()
+    for use in (unnoticed.encode, unnoticed.encode_as_sequence):
+        with pytest.raises(BenchError, match="ids have holes: token 'cat' has id 9"):
+            use(["cat"], fast=fast)
+    with pytest.raises(BenchError, match="ids have holes"):
+        _ = unnoticed.tokens
 
 
 @pytest.mark.parametrize("fast", [True, False])

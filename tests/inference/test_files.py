@@ -1,16 +1,22 @@
 """A static model on disk and on the hub, and the layouts of others."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel
+from m2v_bench.baselines.static import static
 from m2v_bench.errors import BenchError
+from m2v_bench.schema import BaselineConfig
 from tests.conftest import tiny_static_model
 from tests.golden.make_golden import environment
 from tests.hub_server import hub_environment, hub_server
@@ -87,21 +93,144 @@ def test_what_sentence_transformers_cannot_load_the_card_says(tmp_path: Path):
     assert "sentence-transformers cannot use it" in (tmp_path / "shared" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_a_static_embedding_of_sentence_transformers_is_read(tmp_path: Path, nested: bool):
+def pipeline(folder: Path, *modules: Any, **settings: Any) -> Any:
+    """A StaticEmbedding of sentence-transformers and further modules, saved to `folder`."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
     tiny = tiny_static_model()
-    modules = [StaticEmbedding(tiny.tokenizer, embedding_weights=tiny.table), Normalize()]
-    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path))
+    table = settings.pop("table", tiny.table)
+    tokenizer = settings.pop("tokenizer", tiny.tokenizer)
+    made = SentenceTransformer(modules=[StaticEmbedding(tokenizer, table), *modules], device="cpu", **settings)
+    made.save(str(folder))
+    return made
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_static_embedding_of_sentence_transformers_is_read(tmp_path: Path, nested: bool):
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    theirs = pipeline(tmp_path, Normalize())
     if nested and not (tmp_path / "0_StaticEmbedding").is_dir():
         (tmp_path / "0_StaticEmbedding").mkdir()
         for name in ("model.safetensors", "tokenizer.json"):
             (tmp_path / name).rename(tmp_path / "0_StaticEmbedding" / name)
     loaded = StaticModel.from_pretrained(tmp_path)
-    assert loaded.normalize
-    np.testing.assert_allclose(loaded.encode(TEXTS), tiny.encode(TEXTS), atol=1e-6)
+    assert (loaded.normalize, loaded.rules) == (True, "sentence-transformers")
+    np.testing.assert_allclose(loaded.encode(TEXTS), theirs.encode(TEXTS), atol=1e-6)
+
+
+def cutting(length: int, direction: str = "right") -> Tokenizer:
+    tokenizer = tiny_static_model().tokenizer
+    tokenizer.enable_truncation(length, direction=direction)
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, {"max_length": None, "dims": 8}),
+        ({"tokenizer": cutting(3)}, {"max_length": 3, "dims": 8}),
+        ({"truncate_dim": 5}, {"max_length": None, "dims": 5}),
+        ({"table": np.vstack([tiny_static_model().table, np.ones((3, 8), np.float32)])}, {"dims": 8}),
+        ({"table": torch.tensor(tiny_static_model().table).to(torch.bfloat16)}, {"dims": 8}),
+        ({"table": tiny_static_model().table.astype(np.float64)}, {"dims": 8}),
+        ({"prompts": {"query": "good "}, "similarity_fn_name": "dot"}, {"dims": 8}),
+    ],
+    ids=["plain", "cut tokens", "cut dimensions", "padded rows", "bfloat16", "float64", "prompts"],
+)
+@pytest.mark.parametrize("fast", [True, False])
+def test_it_gives_what_sentence_transformers_gives(
+    tmp_path: Path, settings: dict[str, Any], expected: dict[str, Any], fast: bool
+):
+    """The embeddings and what is scored: no text is cut to model2vec's 512 tokens, unknown tokens count."""
+    theirs, texts = pipeline(tmp_path, **settings), [*TEXTS, "cat " * 600 + "dog " * 600]
+    loaded = StaticModel.from_pretrained(tmp_path)
+    assert {name: getattr(loaded, name) for name in expected} == expected
+    want = theirs.encode(texts, convert_to_numpy=True).astype(np.float32)
+    # they add in the number type of the table, we in float32
+    tolerance = {torch.bfloat16: 0.02, np.dtype(np.float64): 1e-4}.get(
+        getattr(settings.get("table"), "dtype", None), 1e-6
+    )
+    np.testing.assert_allclose(loaded.encode(texts, fast=fast), want, atol=tolerance)
+    scored = static("x", BaselineConfig(kind="static", name=str(tmp_path)))
+    assert scored.similarity == settings.get("similarity_fn_name", "cosine")
+    for prompt in (None, *scored.prompts.values()):
+        want = theirs.encode(texts, prompt=prompt).astype(np.float32)
+        np.testing.assert_allclose(scored.load("cpu").encode(texts, batch_size=32, prompt=prompt), want, atol=tolerance)
+    loaded.save_pretrained(tmp_path / "again")
+    assert (StaticModel.from_pretrained(tmp_path / "again").encode(texts) == loaded.encode(texts)).all()
+
+
+def test_steps_that_a_static_model_lacks_are_refused_by_name(tmp_path: Path):
+    from sentence_transformers.sentence_transformer.modules import Dense, Dropout, LayerNorm, Normalize
+
+    refused = {
+        "Dense": ((Dense(8, 4),), {}),
+        "LayerNorm": ((LayerNorm(8), Normalize()), {}),
+        "Dropout": ((Dropout(0.5),), {}),
+        "default_prompt_name=query": ((), {"prompts": {"query": "good "}, "default_prompt_name": "query"}),
+        "tokenizer.json cuts long texts at their beginning": ((), {"tokenizer": cutting(3, "left")}),
+        "truncate_dim=4 cuts embeddings after they are normalized": ((Normalize(),), {"truncate_dim": 4}),
+    }
+    for number, (name, (modules, settings)) in enumerate(refused.items()):
+        folder = tmp_path / str(number)
+        pipeline(folder, *modules, **settings)
+        with pytest.raises(BenchError, match=f"{name}.*kind=sentence_transformer"):
+            StaticModel.from_pretrained(folder)
+    cut = StaticModel.from_pretrained(folder, dimensionality=4)  # as the last message says
+    assert np.linalg.norm(cut.encode("good")) == pytest.approx(1)
+
+
+# 8 tokens of the median length, 3, are 24 characters, which are 6 tokens here
+@pytest.mark.parametrize(("max_length", "n_tokens"), [(None, 1006), (2048, 1006), (8, 6)])
+def test_a_run_scores_what_encode_gives(tmp_path: Path, max_length: int | None, n_tokens: int):
+    tiny, text = tiny_static_model(), "cat " * 6 + "dog " * 1000
+    StaticModel(tiny.table, tiny.tokenizer, max_length=max_length).save_pretrained(tmp_path)
+    scored = static("x", BaselineConfig(kind="static", name=str(tmp_path)))
+    expected = StaticModel.from_pretrained(tmp_path).encode([text])
+    assert (scored.load("cpu").encode([text], batch_size=32) == expected).all()
+    assert len(StaticModel.from_pretrained(tmp_path).tokenize(text)) == n_tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("max_length", "512", "max_length='512': not a whole number"),
+        ("max_length", 0, "max_length=0: must be at least 1, or null to cut nothing"),
+        ("max_length", 12.5, "max_length=12.5: not a whole number"),
+        ("normalize", "yes", "normalize='yes'; allowed: true, false, null"),
+        ("rules", "other", 'rules=\'other\'; allowed: "model2vec", "sentence-transformers", null'),
+    ],
+)
+def test_a_config_that_says_something_else_is_refused(tmp_path: Path, name: str, value: object, message: str):
+    tiny_static_model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {name: value}))
+    with pytest.raises(BenchError, match=re.escape(message)):
+        StaticModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_table_that_is_not_finite_is_not_saved(tmp_path: Path, value: float):
+    tiny = tiny_static_model()
+    table = tiny.table.copy()
+    table[3, 2] = value
+    with pytest.raises(BenchError, match=r"row 3 \('bad'\) of the table has values that are not finite"):
+        StaticModel(table, tiny.tokenizer).save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    with pytest.raises(BenchError, match="the weight of token 'bad' is"):
+        StaticModel(tiny.table, tiny.tokenizer, weights=np.where(np.arange(6) == 3, value, 1.0))
+
+
+def test_a_number_type_without_a_meaning_here_is_refused(tmp_path: Path):
+    from safetensors.torch import save_file as save_tensors
+
+    tiny_static_model().save_pretrained(tmp_path)
+    odd = torch.tensor(tiny_static_model().table).to(torch.float8_e4m3fn)
+    save_tensors({"embeddings": odd}, tmp_path / "model.safetensors")
+    with pytest.raises(BenchError, match="number type F8_E4M3 is not read; allowed: F32, F16"):
+        StaticModel.from_pretrained(tmp_path)
 
 
 @pytest.mark.skipif(not environment("0.10.0").exists(), reason="make golden makes the environment of model2vec")
