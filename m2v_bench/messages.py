@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from hydra.errors import (
 from omegaconf.errors import OmegaConfBaseException
 
 from m2v_bench.config import conf_dir
-from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.errors import BenchError, did_you_mean, override
 from m2v_bench.schema import BaselineConfig, Config
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,7 +35,7 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: P
     if isinstance(error, MissingConfigException):
         return _missing_file(error)
     if isinstance(error, OverrideParseException):
-        return f"cannot read `{error.override}` on the command line; quote lists and spaces: 'suite.tasks=[STS12]'"
+        return _unreadable(str(error.override))
     if isinstance(error, ConfigCompositionException):
         return _composition(error, argv)
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -44,6 +45,20 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: P
     if isinstance(error, OSError):
         return _system(error, argv)
     return None
+
+
+def _unreadable(word: str) -> str:
+    """The message for an override that Hydra's grammar does not take, with the spelling that it does."""
+    name, equals, value = word.partition("=")
+    if not equals:
+        return f"cannot read `{word}` on the command line; a setting is written NAME=VALUE. {_HELP}"
+    if value[:1] in ("[", "{"):
+        return (
+            f"cannot read `{word}` on the command line; quote the whole override for the shell, and names with other "
+            """characters than letters and digits for Hydra: 'suite.tasks=[STS12]', 'suite.tasks=[{name: "A, B"}]'"""
+        )
+    bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    return f"cannot read `{word}` on the command line; quote the value for Hydra as well: {override(name, bare)}"
 
 
 def unknown_settings(names: Sequence[str]) -> str:
@@ -116,17 +131,20 @@ def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
     if "baselines" in _override_names(argv):
         return "choose baselines by their files: 'baseline=[teacher,bm25]', or baseline=[] for none"
     if match := re.search(r"Could not override '(baselines\.[^']*)'", text):
-        return f"{match[1]} is not set yet; write '+{match[1]}={_value(argv, match[1], 'VALUE')}'"
+        added = f"+{match[1]}={_value(argv, match[1], 'VALUE')}"
+        return f"{match[1]} is not set yet; write {shlex.quote(added)}"
     if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
         word = match.group(1)
         name, _, values = word.partition("=")
         return (
             f"{word} gives one setting several values. For one job per value add -m:\n"
-            f"  python -m m2v_bench -m {word}\nFor a list write '{name}=[{values}]'."
+            f"  python -m m2v_bench -m {shlex.quote(word)}\nFor a list write {shlex.quote(f'{name}=[{values}]')}; "
+            f"for one value with commas in it {override(name, values)}"
         )
     if match := re.search(r"Could not override '(\w+)'", text):
         name = match.group(1)
-        return f"{name} is not chosen by default; write +{name}={_value(argv, name, 'NAME')}"
+        added = f"+{name}={_value(argv, name, 'NAME')}"
+        return f"{name} is not chosen by default; write {shlex.quote(added)}"
     cause = str(error.__cause__ or "").splitlines()
     return f"{text.splitlines()[0].removeprefix('Error merging override ')}: {cause[0] if cause else text}"
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.cache import cached_arrays, content_hash
-from m2v_bench.distillation.quantization import quantize, quantize_vocabulary
+from m2v_bench.distillation.quantization import check_range, quantize, quantize_vocabulary
 from m2v_bench.distillation.recipe import (
     ROTATION_VERSION,
     SIF_COEFFICIENT,
@@ -49,7 +49,7 @@ def distill(
     *,
     revision: str | None = None,
     tokenizer: Any = None,
-    vocabulary: str | Sequence[str] | None = None,
+    vocabulary: str | Iterable[str] | None = None,
     subwords: bool | None = None,
     vocabulary_size: int | None = None,
     remove: str | None = UNUSED_TOKENS,
@@ -150,15 +150,19 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
     tokens = Tokens(len(vectors))
     if recipe.corpus is not None:
         tokens = recipe.corpus.count(vocabulary.tokenizer, len(vectors), show_progress=show_progress)
-    weights = WEIGHTINGS[recipe.weighting](tokens, recipe.coefficient)
+    weights = _token_weights(recipe, vocabulary, tokens)
     mapping = None
     if recipe.clusters is not None:
         vectors, mapping, vectors_key = _shared_rows(vectors, recipe, vectors_key, show_progress)
     rows = _reduce(vectors, recipe, vectors_key)
     if mapping is None:
         rows = rows * weights.astype(np.float32)[:, None]
+    rows = np.asarray(rows, dtype=np.float32)
+    check_range(
+        rows, recipe.dtype, lambda row: f"token {vocabulary.tokens[row]!r}" if mapping is None else f"row {row}"
+    )
     model = StaticModel(
-        quantize(np.asarray(rows, dtype=np.float32), recipe.dtype),
+        quantize(rows, recipe.dtype),
         vocabulary.tokenizer,
         normalize=recipe.preset.normalize,
         config=_config(recipe, vocabulary),
@@ -172,6 +176,16 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
         forward_cached=cached,
         words=vocabulary.report,
     )
+
+
+def _token_weights(recipe: Recipe, vocabulary: Vocabulary, tokens: Tokens) -> np.ndarray:
+    weights = WEIGHTINGS[recipe.weighting](tokens, recipe.coefficient)
+    if len(odd := np.flatnonzero(~np.isfinite(weights))):
+        raise BenchError(
+            f"weighting.name={recipe.weighting}: the weight of token {vocabulary.tokens[odd[0]]!r} is "
+            f"{weights[odd[0]]}, not finite (weighting.coefficient={recipe.coefficient:g})"
+        )
+    return weights
 
 
 _last_vocabulary: dict[str, Vocabulary] = {}

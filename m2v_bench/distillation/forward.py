@@ -112,7 +112,7 @@ def forward_pass(
         show_progress: show a progress bar.
 
     Returns:
-        float32 array of shape (sequences, hidden); what is not a number is 0.
+        float32 array of shape (sequences, hidden). A sequence that is masked as a whole gives a row of zeros.
     """
     import torch
 
@@ -139,7 +139,10 @@ def forward_pass(
             if len(parts) > 1:
                 save_array(file, part)
             vectors[rows] = part
-    return np.nan_to_num(vectors, copy=False)
+    if how.masked_id is not None:
+        masked = [row for row, sequence in enumerate(sequences) if set(sequence) == {how.masked_id}]
+        vectors[masked] = 0  # attention to nothing is not a number
+    return vectors
 
 
 def _read_shard(file: Path, n_rows: int) -> np.ndarray | None:

@@ -1,8 +1,17 @@
 """Smaller tables: number types of fewer bits, and fewer rows than tokens."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
+from m2v_bench.errors import BenchError
+from m2v_bench.inference.files import row_beyond
+
 DTYPES: dict[str, type[np.number]] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+
+# the smallest absolute value that becomes infinite: half a unit in the last place above the largest number
+_OVERFLOWS = {"float16": 65_520.0}
 
 
 def quantize(rows: np.ndarray, dtype: str) -> np.ndarray:
@@ -16,6 +25,29 @@ def quantize(rows: np.ndarray, dtype: str) -> np.ndarray:
         return rows.astype(DTYPES[dtype], copy=False)
     scale = max(float(np.abs(rows).max(initial=0)), float(np.finfo(np.float32).tiny)) / 127
     return np.rint(rows / scale).astype(np.int8)
+
+
+def check_range(rows: np.ndarray, dtype: str, name_of: Callable[[int], str]) -> None:
+    """Refuse rows that `dtype` does not hold.
+
+    Args:
+        rows: float32 of shape (rows, dims).
+        dtype: a name in `DTYPES`.
+        name_of: what to call a row, by its number.
+
+    Raises:
+        BenchError: for a value that is not finite, or would not be in `dtype`.
+    """
+    if (row := row_beyond(rows)) is not None:
+        raise BenchError(
+            f"{name_of(row)} has values that are not finite after PCA and weighting; set pca.dims=none and "
+            "weighting=none to find the cause"
+        )
+    if (row := row_beyond(rows, _OVERFLOWS.get(dtype, math.inf))) is not None:
+        raise BenchError(
+            f"quantization.dtype={dtype}: {name_of(row)} reaches {np.abs(rows[row]).max():g}, which {dtype} does not "
+            "hold; set quantization.dtype=float32"
+        )
 
 
 def quantize_vocabulary(rows: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """What a static model is made of: every setting that decides its numbers, checked and named."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from m2v_bench.distillation.reduction import SOLVERS, PcaDims, parse_dims
 from m2v_bench.distillation.vocabulary import compile_remove
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.distillation.words import Words, load_words
-from m2v_bench.errors import BenchError, check_seed
+from m2v_bench.errors import BenchError, check_seed, plain_number, whole_number
 
 UNUSED_TOKENS = r"\[unused\d+\]"
 SIF_COEFFICIENT = 1e-4
@@ -166,7 +166,7 @@ def make_recipe(
     base_revision: str | None = None,
     dialect: str = "m2v-0.7",
     sequence: str | None = None,
-    vocabulary: str | Sequence[str] = "model",
+    vocabulary: str | Iterable[str] = "model",
     subwords: bool | None = None,
     vocabulary_size: int | None = None,
     remove: str | None = UNUSED_TOKENS,
@@ -190,6 +190,7 @@ def make_recipe(
     """
     preset = get_dialect(dialect)
     weighting = weighting or preset.weighting
+    coefficient, pca_dims = plain_number(coefficient), plain_number(pca_dims)
     chosen = {
         "dialect.sequence": (sequence or preset.sequence, SEQUENCES),
         "embeddings": (embeddings, EMBEDDINGS),
@@ -202,11 +203,11 @@ def make_recipe(
     for setting, (value, allowed) in chosen.items():
         if value not in allowed:
             raise BenchError(f"{setting}={value}: unknown; allowed: {', '.join(allowed)}")
-    if not isinstance(coefficient, int | float) or not 0 < coefficient < 1:
+    if isinstance(coefficient, bool) or not isinstance(coefficient, int | float) or not 0 < coefficient < 1:
         raise BenchError(f"weighting.coefficient={coefficient}: must lie between 0 and 1, e.g. 1e-4")
-    check_seed(seed)
-    if clusters is not None and clusters < 1:
-        raise BenchError(f"quantization.vocabulary={clusters}: must be at least 1, or null for a row per token")
+    seed = check_seed(seed)
+    if clusters is not None:
+        clusters = whole_number("quantization.vocabulary", clusters, least=1, instead="null for a row per token")
     compile_remove(remove)
     dims = parse_dims(pca_dims)
     counted = WEIGHTINGS[weighting].uses_corpus

@@ -29,12 +29,14 @@ class Rows:
         n_subwords: rows from here on are words.
         data: the JSON of the tokenizer that splits texts into these rows.
         report: what became of the words.
+        splitter: splits a text that is fed to the base model; None for the base model's own tokenizer.
     """
 
     rows: list[Row]
     n_subwords: int
     data: dict[str, Any]
     report: WordReport
+    splitter: Tokenizer | None = None
 
 
 def extended(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | None) -> Rows:
@@ -82,18 +84,20 @@ def pruned(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | N
 
     A word that the base tokenizer does not split is a token of its own; one that it splits is matched as it is
     in the normalized text. Like the releases, a word beside subwords is fed to the base model in the form that
-    its token has, which for byte-level BPE begins with the sign of a space.
+    its token has, which for byte-level BPE begins with the sign of a space. Words are fed without the base tokenizer's
+    added tokens but those of its template, so a word that is one of them is split like any other.
     """
     report = WordReport()
     if words is not None and not words.subwords:
         return _whole_words(base, words, remove, report)
     kept = {token for token in (base.unknown, base.padding) if token is not None}
-    rows = subwords(base, kept, special_tokens(base) - kept, remove, report)
+    dropped = special_tokens(base) - kept
+    rows = subwords(base, kept, dropped, remove, report)
     tokens = [token for token, _ in rows]
     if words is None:
         return Rows(list(rows), len(rows), _with_prefix_space(_with_rows(base, tokens)), report)
 
-    known = dict(base.tokens)
+    known = {token: id_ for token, id_ in base.tokens if token not in dropped}
     pieces, multiword = _split(base, words, remove, report)
     tokens = [token for token in tokens if token not in multiword]
     n_subwords = len(tokens)
@@ -109,7 +113,8 @@ def pruned(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | N
     data = _with_prefix_space(_with_rows(base, tokens, merges.pairs if merges else None))
     _match_as_they_are(data, multiword, tokens)
     report.added = len(new) + len(multiword)
-    return Rows([(token, known.get(token, token)) for token in tokens], n_subwords, data, report)
+    fed: list[Row] = [(token, known.get(token, token)) for token in tokens]
+    return Rows(fed, n_subwords, data, report, _without_added_tokens(base))
 
 
 def _whole_words(base: BaseTokenizer, words: Words, remove: re.Pattern[str] | None, report: WordReport) -> Rows:
@@ -127,7 +132,37 @@ def _whole_words(base: BaseTokenizer, words: Words, remove: re.Pattern[str] | No
     _renumber(data, tokens)
     _match_as_they_are(data, multiword, tokens)
     report.added = len(rows) - len(special)
-    return Rows(rows, len(special), data, report)
+    return Rows(rows, len(special), data, report, _without_added_tokens(base))
+
+
+def _without_added_tokens(base: BaseTokenizer) -> Tokenizer | None:
+    """The base tokenizer without its added tokens, apart from unknown, padding and template; None where it has none.
+
+    The tokens keep their ids, which are the base model's: each one's name becomes a text that no input leads to.
+    """
+    template = {id_ for ids in base.template for id_ in ids}
+    dropped = {
+        token: f"\U0010ffff{id_}"
+        for token, id_ in base.tokens
+        if token in special_tokens(base) - {base.unknown, base.padding} and id_ not in template
+    }
+    if not dropped:
+        return None
+    data = base.fresh_data()
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in dropped]
+    model = data["model"]
+    if base.kind == "Unigram":
+        model["vocab"] = [[dropped.get(token, token), score] for token, score in model["vocab"]]
+    else:
+        model["vocab"] = {dropped.get(token, token): id_ for token, id_ in model["vocab"].items()}
+    if base.kind == "BPE":
+        prefix = len(model.get("continuing_subword_prefix") or "")
+        model["merges"] = [
+            [left, right]
+            for left, right in model["merges"]
+            if left not in dropped and right not in dropped and left + right[prefix:] not in dropped
+        ]
+    return Tokenizer.from_str(json.dumps(data))
 
 
 def special_tokens(base: BaseTokenizer) -> set[str]:

@@ -1,6 +1,7 @@
 """The tokens' vectors before any reduction: a forward pass or the input embeddings, kept in the cache by part."""
 
 import functools
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from m2v_bench.cache import cached_arrays, is_cached
 from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
 from m2v_bench.distillation.recipe import FORWARD_VERSION, Recipe
 from m2v_bench.distillation.vocabulary import Part, Vocabulary
+from m2v_bench.errors import BenchError, override
+from m2v_bench.inference.files import row_beyond
 
 STAGE = "forward"
 
@@ -73,9 +76,21 @@ def token_vectors(
         return recipe.base.transformer("mean" if is_input else recipe.pooling)
 
     def compute(unfinished: Path, each: PartPass) -> dict[str, np.ndarray]:
+        _check_ids(load(), recipe, each.part)
         if is_input:
-            return {"vectors": input_vectors(load(), each.part.sequences, each.how)}
-        vectors = forward_pass(load(), each.part.sequences, each.how, shards=unfinished, show_progress=show_progress)
+            vectors = input_vectors(load(), each.part.sequences, each.how)
+        else:
+            vectors = forward_pass(
+                load(), each.part.sequences, each.how, shards=unfinished, show_progress=show_progress
+            )
+        if (row := row_beyond(vectors)) is not None:
+            token = vocabulary.tokens[row + vocabulary.n_subwords * each.part.are_words]
+            bf16 = " or overflow: try precision=fp32" if recipe.precision == "bf16" else ""
+            raise BenchError(
+                f"base_model.name={recipe.base.name}: the vector of token {token!r} is not finite; the model's weights "
+                f"are damaged{bf16}. To go on without the token, drop it: "
+                f"{override('vocabulary.remove', _without(recipe.remove, token))}"
+            )
         return {"vectors": vectors}
 
     parts, found, hits = passes(recipe, vocabulary, device), [], []
@@ -88,6 +103,29 @@ def token_vectors(
         hits.append(hit)
     keys = [each.key for each in parts]
     return found[0] if len(found) == 1 else np.concatenate(found), keys, all(hits)
+
+
+def _check_ids(model: Any, recipe: Recipe, part: Part) -> None:
+    """Refuse a token whose id has no row in the model's embedding matrix.
+
+    Raises:
+        BenchError: naming the token, its id, and how to give it a row.
+    """
+    n_rows = len(model.get_input_embeddings().weight)
+    largest = max((max(sequence) for sequence in part.sequences if sequence), default=-1)
+    if largest < n_rows:
+        return
+    raise BenchError(
+        f"base_model.name={recipe.base.name}: its tokenizer gives token "
+        f"{recipe.base.tokenizer.tokenizer.id_to_token(largest)!r} the id {largest}, but its embedding matrix has "
+        f"rows 0 to {n_rows - 1}. Give the token a row and save the model: "
+        f"model.resize_token_embeddings({largest + 1}); model.save_pretrained(folder)"
+    )
+
+
+def _without(remove: str | None, token: str) -> str:
+    """`vocabulary.remove` with one more token."""
+    return "|".join([*([remove] if remove else []), f"{re.escape(token)}$"])
 
 
 def pick_device(device: str) -> str:

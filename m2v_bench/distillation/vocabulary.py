@@ -102,8 +102,9 @@ def build_vocabulary(
         before, after = [ends[-1]], [ends[0]]
     else:
         before, after = prefix, suffix
-    subwords = _sequences(base, made.rows[: made.n_subwords], before, after)
-    new = _sequences(base, made.rows[made.n_subwords :], prefix, suffix)
+    splitter = made.splitter or base.tokenizer
+    subwords = _sequences(splitter, made.rows[: made.n_subwords], before, after)
+    new = _sequences(splitter, made.rows[made.n_subwords :], prefix, suffix)
     known = dict(base.tokens)
     unknown_id = known.get(base.unknown or "")
     made.report.unsplittable = sum(unknown_id in sequence for sequence in new) if unknown_id is not None else 0
@@ -118,9 +119,9 @@ def build_vocabulary(
     )
 
 
-def _sequences(base: BaseTokenizer, rows: list[Row], before: list[int], after: list[int]) -> list[tuple[int, ...]]:
+def _sequences(splitter: Tokenizer, rows: list[Row], before: list[int], after: list[int]) -> list[tuple[int, ...]]:
     texts = [origin for _, origin in rows if isinstance(origin, str)]
-    encoded = iter(base.tokenizer.encode_batch_fast(texts))
+    encoded = iter(splitter.encode_batch_fast(texts))
     sequences: list[tuple[int, ...]] = []
     for _, origin in rows:
         if origin is None:

@@ -1,15 +1,18 @@
 """Word vocabularies: where words come from, and what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from m2v_bench.assets import fetch
 from m2v_bench.cache import content_hash
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, whole_number
+from m2v_bench.inference.texts import as_list, check
 
 GLOVE_ASSET = "glove-6b-50d"
+_COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zX", b"\x28\xb5\x2f\xfd")  # gzip, zip, bzip2, xz, zstd
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ALLOWED = "allowed: model, glove, glove_subword, file:PATH (one word per line, most frequent first)"
 
 
@@ -71,29 +74,27 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
-def load_words(vocabulary: str | Sequence[str], *, subwords: bool | None, size: int | None) -> Words | None:
+def load_words(vocabulary: str | Iterable[str], *, subwords: bool | None, size: int | None) -> Words | None:
     """The words that `vocabulary` names; None for `model`, the base model's own subwords.
 
     Args:
         vocabulary: `model`, `glove` (the 400,000 words of GloVe 6B), `glove_subword` (these beside the base
-            model's subwords), `file:PATH`, or the words themselves.
+            model's subwords), `file:PATH`, or the words themselves: whatever has an order, as `texts.as_list` reads it.
         subwords: whether the base model's subwords stay; None leaves them out for `glove` alone.
         size: how many words to take from the top of the list; None takes all.
 
     Raises:
         BenchError: for a source that is not known or a file that cannot be read.
     """
-    if size is not None and size < 1:
-        raise BenchError(f"vocabulary.size={size}: must be at least 1, or null for all words")
+    if size is not None:
+        size = whole_number("vocabulary.size", size, least=1, instead="null for all words")
     if isinstance(vocabulary, str) and vocabulary == "model":
         if size is not None or subwords is False:
             setting = f"vocabulary.size={size}" if size is not None else "vocabulary.subwords=false"
             raise BenchError(f"{setting}: only words can be cut or stand alone, not the base model's own vocabulary")
         return None
     if not isinstance(vocabulary, str):
-        source, words = "words", tuple(vocabulary)
-        if not words:
-            raise BenchError("vocabulary: the list of words is empty")
+        source, words = "words", _listed_words(vocabulary)
     elif vocabulary in ("glove", "glove_subword"):
         folder = fetch([GLOVE_ASSET])[GLOVE_ASSET]
         source, words = "glove", tuple((folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1])
@@ -106,10 +107,28 @@ def load_words(vocabulary: str | Sequence[str], *, subwords: bool | None, size: 
     return Words(source, words[:size], subwords=subwords is not False)
 
 
+def _listed_words(vocabulary: Iterable[str]) -> tuple[str, ...]:
+    """Words that were handed over, in their order, which decides their weights."""
+    if isinstance(vocabulary, PurePath):
+        raise BenchError(f"vocabulary={vocabulary}: for a file of words give 'file:{vocabulary}'")
+    try:
+        words = as_list(vocabulary, "vocabulary")
+        check(words, "vocabulary", "word")
+    except TypeError as error:
+        raise BenchError(str(error)) from None
+    if not words:
+        raise BenchError("vocabulary: the list of words is empty")
+    return tuple(map(str, words))
+
+
 def _read(path: Path) -> tuple[str, ...]:
     setting = f"vocabulary.source=file:{path}"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start.startswith(_COMPRESSED):
+            raise BenchError(f"{setting}: compressed; unpack it first, and name the file with one word per line")
+        text = path.read_text(encoding="utf-16" if start.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(
             f"{setting}: not UTF-8 (byte {error.start}); convert it: iconv -f LATIN1 -t UTF-8 OLD > NEW"
@@ -118,4 +137,9 @@ def _read(path: Path) -> tuple[str, ...]:
         raise BenchError(f"{setting}: cannot be read ({error.strerror}); one word per line is expected") from error
     if not text.strip():
         raise BenchError(f"{setting}: the file is empty or blank; one word per line is expected, most frequent first")
-    return tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))
+    lines = text.removesuffix("\n").split("\n")
+    if tabbed := next((number for number, line in enumerate(lines, 1) if "\t" in line.strip()), None):
+        raise BenchError(
+            f"{setting}: line {tabbed} has a tab, so the file has columns; keep that of the words: cut -f1 OLD > NEW"
+        )
+    return tuple(line.rstrip("\r") for line in lines)
