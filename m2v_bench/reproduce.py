@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from m2v_bench.errors import BenchError
 
@@ -134,7 +135,8 @@ def plan_of(
     name = take(words, "sweep.name")[0] or own.experiment
     commands = [["m2v_bench", *_overridden(chosen, words)]]
     if own.effects:
-        commands.append(["m2v_bench.cli", "ablations", name, "--results", results_dir])
+        tables = str(Path(results_dir, "tables"))
+        commands.append(["m2v_bench.cli", "ablations", name, "--results", results_dir, "--out", tables])
     return Plan(commands, [*notes, *said])
 
 

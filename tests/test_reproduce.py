@@ -51,7 +51,7 @@ def test_with_a_hub_the_items_are_those_of_the_paper(tmp_path: Path):
         "weighting.corpus=texts.txt",
         "results_dir=there",
     ]
-    assert effects == ["m2v_bench.cli", "ablations", "paper_ablations", "--results", "there"]
+    assert effects == ["m2v_bench.cli", "ablations", "paper_ablations", "--results", "there", "--out", "there/tables"]
     told = plan("ablations").notes
     assert told[0] == "no --corpus FILE: sif_counts and idf, which count tokens in one, are left out"
     assert told[1].endswith("WordSim 7/7")  # which have no repository

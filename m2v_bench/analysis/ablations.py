@@ -11,7 +11,7 @@ import pandas as pd
 from m2v_bench.analysis.aggregates import OWN_GROUPS
 from m2v_bench.analysis.compare import interval, p_text
 from m2v_bench.analysis.factorial import Contrast, Design, Estimate, design_of, effects, estimate
-from m2v_bench.analysis.findings import Judged, judge_findings
+from m2v_bench.analysis.findings import FINDINGS, Judged, judge_findings
 from m2v_bench.analysis.grid import Grid
 from m2v_bench.analysis.paired import CONFIDENCE, REPLICATES, Compared, load
 from m2v_bench.analysis.signature import merged
@@ -46,6 +46,7 @@ class _Data:
     average: str
     seed: int
     notes: list[str]
+    unscored: list[str]  # the task types, as tables call them, of which no task has a score of every variant
 
     @property
     def types(self) -> list[str]:
@@ -94,6 +95,8 @@ def ablations(sweep: str, results_dir: Path, *, seed: int = 42) -> Ablations:
         lambda own: data.estimate([own], AVERAGE)[0],
         lambda own: {TYPE_LABELS.get(name, name): data.estimate([own], name)[0] for name in data.types},
         alpha=1 - CONFIDENCE,
+        withheld=data.compared.withheld(data.average),
+        unscored=data.unscored,
     )
     return Ablations(
         {
@@ -106,9 +109,8 @@ def ablations(sweep: str, results_dir: Path, *, seed: int = 42) -> Ablations:
     )
 
 
-def write(found: Ablations, name: str, results_dir: Path) -> list[Path]:
-    """Write the tables to results_dir/tables/NAME_*.md and .csv; their paths."""
-    folder = results_dir / "tables"
+def write(found: Ablations, name: str, folder: Path) -> list[Path]:
+    """Write the tables to NAME_*.md and .csv in a folder; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for end, grid in found.grids.items():
@@ -131,7 +133,10 @@ def _read(sweep: str, results_dir: Path, seed: int) -> _Data:
     all_tasks = {row["task"] for each in records for row in each["scores"]}
     compared = load(find_models(map(str, found), results_dir), results_dir, tasks=tasks, seed=seed)
     macro = records[0]["settings"].get("suite.aggregation") == "macro" and "types" in compared.averages
+    average = "types" if macro else "tasks"
+    reason = compared.withheld(average)
     notes = [
+        *([f"tasks like these: no verdict, {reason}"] if reason else []),
         *compared.notes,
         f"{len(records)} variants: {' x '.join(f'{len(each.levels)} {each.setting}' for each in design.factors)}; "
         f"{len(tasks)}/{len(all_tasks)} tasks; average over {'types' if macro else 'tasks'}",
@@ -139,7 +144,9 @@ def _read(sweep: str, results_dir: Path, seed: int) -> _Data:
         "been drawn; tasks like these: had other tasks been drawn; base models and settings are those of the sweep",
         f"{REPLICATES} replicates, bootstrap seed {seed}; {merged(each['signature'] for each in records)}",
     ]
-    return _Data(design, compared, "types" if macro else "tasks", seed, notes)
+    types = {row["type"]: None for each in records for row in each["scores"]}
+    unscored = [TYPE_LABELS.get(name, name) for name in types if name not in compared.types]
+    return _Data(design, compared, average, seed, notes, unscored)
 
 
 def _own(row: Mapping[str, Any], record: Record) -> bool:
@@ -172,7 +179,10 @@ def _types_grid(data: _Data, by_column: dict[str, list[Estimate]]) -> Grid:
         ]
         for number, own in enumerate(zip(*by_column.values(), strict=True))
     ]
-    note = f"* separable from 0 at {1 - CONFIDENCE:.2g} on these tasks (Holm over the effects of the column); (n tasks)"
+    marked = f"* separable from 0 at {1 - CONFIDENCE:.2g} on these tasks (Holm over the effects of the column)"
+    if all(np.isnan(each.these.p) for own in by_column.values() for each in own):
+        marked = "no *: not tested, samples are missing"
+    note = f"{marked}; (n tasks)"
     return Grid(["Effect", *names], rows, title="effects by task type", notes=[note, *data.notes])
 
 
@@ -212,8 +222,9 @@ def _findings_grid(data: _Data, found: Sequence[Judged]) -> Grid:
         rows.append([each.claim, each.scope, published, *points, *counts, each.verdict])
     header = ["Finding", "Over", "Published", "Here", "these tasks: low", "high", "tasks like these: low", "high"]
     notes = [
-        f"verdict by tasks like these, Holm over the tests that could be made, at {1 - CONFIDENCE:.2g}; on every task "
-        "type: by these tasks, Holm over the types, confirmed when every type is above 0, refuted when one is below",
+        f"verdict by tasks like these, Holm over all {2 * len(FINDINGS)} tests, at {1 - CONFIDENCE:.2g}; on every task "
+        "type: by these tasks, Holm over all types of the suite, confirmed when every type is above 0, refuted when "
+        "one is below",
         "as published: the settings that the authors compared, over the sentence transformers of the sweep; published: "
         "the difference of those rows in the authors' table (72 tasks, bge-base-en-v1.5)",
         *data.notes,

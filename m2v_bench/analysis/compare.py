@@ -63,16 +63,18 @@ def two_models(compared: Compared, confidence: float) -> Grid:
             ("tasks like these", statistics.tasks_like_these(0, 1, average)),
         ):
             name = f"{_AVERAGES[average]}: {question}"
-            rows.append([name, *means, *interval(each), p_text(each.p), "", verdict(each.value, each.p, alpha)])
+            told = "withheld" if np.isnan(each.p) else verdict(each.value, each.p, alpha)
+            rows.append([name, *means, *interval(each), p_text(each.p), "", told])
     a, b = compared.labels
     percent = f"{100 * confidence:g}%"
     count = ", ".join(f"{outcome.count(each)} {each}" for each in ("win", "tie", "loss", "untested"))
     notes = [
         f"{a}: {count} of {len(outcome)} tasks (tie: p (Holm) not below {alpha:.3g})",
+        *_withheld(compared),
         *compared.notes,
         f"main scores x 100; {percent} intervals, not corrected; these tasks: had other samples of them been drawn; "
         "tasks like these: had other tasks been drawn",
-        f"{compared.signature}; Holm over {int(np.sum(~np.isnan(corrected)))} tasks",
+        f"{compared.signature}; Holm over {len(corrected)} tasks",
     ]
     header = ["Task", a, b, "Difference", f"{percent} low", f"{percent} high", "p", "p (Holm)", "Verdict"]
     return Grid(header, rows, title=f"{a} against {b}", notes=notes)
@@ -87,12 +89,22 @@ def several_models(compared: Compared, confidence: float) -> Grid:
     header = ["Model", "Average over", "Score", "Below the best", f"{percent} low", f"{percent} high", "p (Holm)"]
     n_pairs = len(compared.labels) * (len(compared.labels) - 1) // 2
     notes = [
+        *_withheld(compared),
         *compared.notes,
         f"main scores x 100; models that share a letter are not separable at {1 - confidence:.3g}, had other samples "
         f"of these tasks been drawn, or other tasks like these; interval and p: {_question(compared)}",
         f"{compared.signature}; Holm over {n_pairs} pairs",
     ]
     return Grid([*header, "These tasks", "Tasks like these"], rows, title="from the best to the last", notes=notes)
+
+
+def _withheld(compared: Compared) -> list[str]:
+    """Averages on which nothing is said of tasks like these, and why; in one line where the reason is the same."""
+    reasons: dict[str, list[str]] = {}
+    for average in compared.averages:
+        if reason := compared.withheld(average):
+            reasons.setdefault(reason, []).append(_AVERAGES[average])
+    return [f"{' and '.join(names)}, tasks like these: withheld, {reason}" for reason, names in reasons.items()]
 
 
 def _question(compared: Compared) -> str:

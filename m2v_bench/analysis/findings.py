@@ -90,10 +90,10 @@ class Judged:
         claim: what is said to be better.
         scope: the settings that the test is over.
         published: what the authors' two rows differ by, 0 to 1; NaN where they gave no number.
-        verdict: `confirmed`, `refuted` or `undecided`.
+        verdict: `confirmed`, `refuted`, `undecided`, or `withheld: ` and why.
         n_tasks, n_variants: what the test is over; 0 when the sweep has not the levels.
         estimate: the effect; None likewise.
-        p: of the question that the verdict is by, corrected.
+        p: of the question that the verdict is by, corrected; NaN where it was not tested.
     """
 
     claim: str
@@ -106,7 +106,7 @@ class Judged:
     p: float = np.nan
 
 
-_VERDICTS = {"win": "confirmed", "loss": "refuted", "tie": "undecided", "untested": "undecided"}
+_VERDICTS = {"win": "confirmed", "loss": "refuted", "tie": "undecided"}
 
 
 def judge_findings(
@@ -115,43 +115,53 @@ def judge_findings(
     on_types: Callable[[Contrast], dict[str, Estimate]],
     *,
     alpha: float,
+    withheld: str | None = None,
+    unscored: Sequence[str] = (),
 ) -> list[Judged]:
     """Each finding, tested.
 
-    A verdict is by *tasks like these*, corrected by Holm over all tests that could be made. That something holds on
-    every task type is confirmed when it is separable from 0 on each one, and refuted when the opposite is separable on
-    one; this by *these tasks*, corrected over the types, as a type has few tasks or a single one.
+    A verdict is by *tasks like these*, corrected by Holm over all tests of `FINDINGS`, whether or not this sweep can
+    make them. That something holds on every task type is confirmed when it is separable from 0 on each one, and refuted
+    when the opposite is separable on one; this by *these tasks*, corrected over the types, as a type has few tasks or a
+    single one. A test that cannot be made has no verdict.
 
     Args:
         design: of the sweep.
         on_average: estimates a contrast on the average over tasks.
         on_types: estimates it on each task type.
         alpha: level of the tests.
+        withheld: why the average says nothing of tasks like these, where it does not.
+        unscored: the task types of the suite that have no score, each a test that cannot be made.
     """
     tests: list[tuple[Finding, str, Contrast | None]] = []
     for finding in FINDINGS:
         scopes = contrasts_of(finding, design)
-        tests += [(finding, scope, own) for scope, own in scopes.items()]
-        tests += [] if scopes else [(finding, "not in this sweep", None)]
+        tests += [(finding, scope, scopes.get(scope)) for scope in (PUBLISHED, _ALL)]
     estimates = [None if own is None else on_average(own) for *_, own in tests]
     corrected = holm([np.nan if each is None else each.like.p for each in estimates])
-    found = []
+    found: list[Judged] = []
     for (finding, scope, own), each, p in zip(tests, estimates, corrected, strict=True):
         published = finding.published_difference
         if own is None or each is None:
-            found.append(Judged(finding.claim, scope, published, "undecided"))
+            if scope == _ALL and not contrasts_of(finding, design):
+                found.append(Judged(finding.claim, "not in this sweep", published, "undecided"))
             continue
-        told = _VERDICTS[verdict(each.like.value, p, alpha)]
+        told = f"withheld: {withheld or 'not tested'}" if np.isnan(p) else _VERDICTS[verdict(each.like.value, p, alpha)]
         found.append(Judged(finding.claim, scope, published, told, each.n_tasks, own.n_variants, each, p))
         if finding.every_type and scope == PUBLISHED:
-            found.append(_on_every_type(finding, own, on_types(own), alpha))
+            found.append(_on_every_type(finding, own, on_types(own), alpha, unscored))
     return found
 
 
-def _on_every_type(finding: Finding, own: Contrast, types: Mapping[str, Estimate], alpha: float) -> Judged:
-    p = holm([each.these.p for each in types.values()])
+def _on_every_type(
+    finding: Finding, own: Contrast, types: Mapping[str, Estimate], alpha: float, unscored: Sequence[str]
+) -> Judged:
+    p = holm([each.these.p for each in types.values()] + [np.nan] * len(unscored))[: len(types)]
     outcomes = [verdict(each.these.value, own_p, alpha) for each, own_p in zip(types.values(), p, strict=True)]
-    told = "refuted" if "loss" in outcomes else "confirmed" if set(outcomes) == {"win"} else "undecided"
+    untested = [name for name, outcome in zip(types, outcomes, strict=True) if outcome == "untested"] + list(unscored)
+    told = "refuted" if "loss" in outcomes else "undecided" if "tie" in outcomes else "confirmed"
+    if told == "confirmed" and untested:
+        told = f"withheld: not tested on {', '.join(untested)}"
     place, (name, worst) = min(enumerate(types.items()), key=lambda item: item[1][1].these.value)
     n_tasks = sum(each.n_tasks for each in types.values())
     claim = f"{finding.claim}, on every task type"

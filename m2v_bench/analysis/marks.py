@@ -10,7 +10,7 @@ from m2v_bench.analysis.aggregates import OWN_GROUPS
 from m2v_bench.analysis.bootstrap import TaskBootstrap, bootstrap_task, check_same
 from m2v_bench.analysis.paired import CONFIDENCE, REPLICATES
 from m2v_bench.analysis.samples import SAME_SCORE, Samples
-from m2v_bench.analysis.stats import Comparison, pairwise
+from m2v_bench.analysis.stats import Comparison, Difference, pairwise
 from m2v_bench.analysis.tables import AVERAGE, AVERAGE_MTEB, ScoreTable, header
 from m2v_bench.errors import BenchError
 
@@ -29,8 +29,9 @@ def daggers(
     The best static model is the one in bold; a column without one is compared with its best model. A column's score is
     its average over tasks, made as the table makes it; asked is whether other samples of these tasks would give the
     same order. Corrected by Holm over all pairs of models of a column, since the best is chosen by the scores
-    themselves. Only models that have all tasks of a column take part in it. A column in which one of these tasks has no
-    samples of one of these models cannot be tested.
+    themselves; a pair that cannot be tested, as one model lacks a task, counts too. Only models that have all tasks of
+    a column are compared in it. A column in which one of these tasks has no samples of one of these models cannot be
+    tested.
 
     Args:
         scores: rows with `label`, `task`, `type` and `main_score`, as `score_table` reads them.
@@ -76,7 +77,10 @@ def daggers(
         tested = True
         average = "types" if aggregation == "macro" and column in (AVERAGE, AVERAGE_MTEB) else "tasks"
         bold = table.best_static(column)
-        together = _not_separable(comparison, average, members, bold)
+        # a lexical model can do retrieval alone, and leaves out the rest by design
+        n_models = sum(wide.loc[label, tasks].notna().any() and table.kinds[label] != "lexical" for label in wide.index)
+        n_models = max(n_models, len(members))
+        together = _not_separable(comparison, average, members, bold, n_models)
         if len(together) > 1:
             marks[column] = {members[number] for number in together}
     if tested:  # no dagger says something, too
@@ -125,7 +129,7 @@ def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[d
                 continue
             if own is None:
                 continue
-            if abs(np.mean([each.score() for each in own.values()]) - score) > SAME_SCORE:
+            if not abs(np.mean([each.score() for each in own.values()]) - score) <= SAME_SCORE:  # nor where NaN
                 stale.setdefault(str(label), []).append(task)
                 continue
             parts[str(label)] = own
@@ -155,8 +159,15 @@ def _of(known: _Known | None, members: list[str]) -> TaskBootstrap | None:
     return TaskBootstrap(each.scores[places], each.deviations[:, places], each.df)
 
 
-def _not_separable(statistics: Comparison, average: str, members: list[str], bold: str | None) -> list[int]:
+def _not_separable(
+    statistics: Comparison, average: str, members: list[str], bold: str | None, n_models: int
+) -> list[int]:
+    """The numbers of the members that are not separable from the best, among `n_models` that were to be compared."""
     best = members.index(bold) if bold in members else int(np.argmax(statistics.weights(average) @ statistics.scores))
-    pairs = combinations(range(len(members)), 2)
-    p = pairwise(len(members), {pair: statistics.these_tasks(*pair, average) for pair in pairs})
+    untested = Difference(np.nan, np.nan, np.nan, np.nan)
+    pairs = combinations(range(n_models), 2)
+    p = pairwise(
+        n_models,
+        {pair: statistics.these_tasks(*pair, average) if pair[1] < len(members) else untested for pair in pairs},
+    )
     return [model for model in range(len(members)) if not p[best, model] < 1 - CONFIDENCE]

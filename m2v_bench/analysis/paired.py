@@ -9,7 +9,7 @@ import numpy as np
 from m2v_bench.analysis.aggregates import cqadupstack
 from m2v_bench.analysis.bootstrap import bootstrap_tasks
 from m2v_bench.analysis.samples import SAME_SCORE, Samples
-from m2v_bench.analysis.stats import Comparison
+from m2v_bench.analysis.stats import LEAST_DF, Comparison
 from m2v_bench.analysis.stored import (
     StoredModel,
     StoredScore,
@@ -45,6 +45,16 @@ class Compared:
     sampled: list[bool]
     notes: list[str]
     signature: str
+
+    def withheld(self, average: str = "tasks") -> str | None:
+        """Why nothing is said of tasks like these on an average, as of `averages`; None where something is."""
+        if absent := self.sampled.count(False):
+            return f"no per-sample outputs of {absent} of {len(self.tasks)} tasks"
+        groups = len(set(self.types)) if average == "types" else 1
+        if len(self.tasks) - groups < LEAST_DF:
+            over = f" of {groups} types" * (average == "types")
+            return f"{len(self.tasks)} tasks{over}, {groups + LEAST_DF} are needed"
+        return None
 
     @property
     def averages(self) -> list[str]:
@@ -85,8 +95,8 @@ def load(
     notes += record_facts(results_dir).notes
     if absent := len(chosen) - len(samples):
         notes.append(
-            f"{absent} of {len(chosen)} tasks without samples: untested; their main scores count in tasks like these, "
-            "and what other samples of these tasks would give is not known"
+            f"{absent} of {len(chosen)} tasks without samples: untested; their main scores count in the intervals of "
+            "tasks like these, and averages get no p and no verdict"
         )
     comparison = Comparison(
         table,
@@ -171,7 +181,7 @@ def _samples(
             samples = complete(read_task_samples(model, task, results_dir), parts[task])
             if samples is None:
                 continue
-            if abs(np.mean([each.score() for each in samples.values()]) - score) > SAME_SCORE:
+            if not abs(np.mean([each.score() for each in samples.values()]) - score) <= SAME_SCORE:  # nor where NaN
                 stale.setdefault(label, []).append(task)
                 continue
             known.append(samples)

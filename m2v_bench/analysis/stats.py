@@ -11,7 +11,7 @@ widest interval without zero, so that the two never contradict each other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.stats import norm, t
 
 from m2v_bench.analysis.bootstrap import TaskBootstrap
 
+LEAST_DF = 5  # of a bootstrap over tasks: of 5 tasks that all have one sign, a sign test gives p = 0.06
 _ZERO = 1e-12  # sums in another order differ by less
 
 
@@ -29,7 +30,7 @@ class Difference:
     Attributes:
         value: difference of their scores (0 to 1).
         low, high: bounds of its confidence interval; NaN when there is nothing to resample.
-        p: two-sided p-value of no difference; NaN likewise.
+        p: two-sided p-value of no difference; NaN likewise, and where samples are missing that it needs.
     """
 
     value: float
@@ -135,16 +136,17 @@ class Comparison:
         those of its type) is added to the mean of the group whose place it takes, so that the types stay as they are
         and one with a single task does not count as certain. Differences of tasks already hold the noise of their
         samples, which the second level adds once more (Davison and Hinkley, *Bootstrap Methods and their
-        Application*, 1997, sec. 3.8); they are drawn together by as much. An interval of NaN when there are no more
-        tasks than groups, or when no task has samples and all differ by the same: nothing then tells how they
-        vary.
+        Application*, 1997, sec. 3.8); they are drawn together by as much. An interval of NaN when the tasks leave
+        fewer than `LEAST_DF` degrees of freedom, tasks less groups, or when no task has samples and all differ by the
+        same: too little then tells how they vary. A p of NaN when a task has no samples, so that a test never finds
+        more where less is known.
         """
         gaps = self.scores[:, a] - self.scores[:, b]
         weights = self.weights(average)
         group = np.zeros(len(gaps), int) if average == "tasks" else np.unique(self._types, return_inverse=True)[1]
         df: float = len(gaps) - (group.max() + 1)
         value = float(weights @ gaps)
-        if df < 1:
+        if df < LEAST_DF:
             return Difference(value, np.nan, np.nan, np.nan)
         residuals = gaps - (np.bincount(group, gaps) / np.bincount(group))[group]
         within = self._within(a, b)
@@ -159,7 +161,8 @@ class Comparison:
             # tasks scatter no more than their samples do, and it is the samples that tell by how much
             df = max(df, self._df(variances))
         drawn = residuals[self._task] + within[self._task, self._resample]
-        return difference(value, drawn @ weights, df, self._confidence)
+        found = difference(value, drawn @ weights, df, self._confidence)
+        return replace(found, p=np.nan) if any(each is None for each in self.bootstraps) else found
 
     def _within(self, a: int, b: int) -> np.ndarray:
         """Deviations of the differences, of shape (tasks, replicates); 0 for a task without samples."""
@@ -185,15 +188,16 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     """P-values of a family of comparisons, such that all may be read at one level (Holm, 1979).
 
     Args:
-        p_values: of any length; NaN, a comparison that could not be tested, is no member of the family.
+        p_values: of any length; NaN, a comparison that could not be tested, counts as one with p = 1, so that the
+            others are corrected as much as if it had been tested.
 
     Returns:
-        float64 array of the same length, in the same order, at most 1.
+        float64 array of the same length, in the same order, at most 1; NaN where it was NaN.
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(len(p), np.nan)
     order = [index for index in np.argsort(p, kind="stable") if not np.isnan(p[index])]
-    scaled = p[order] * np.arange(len(order), 0, -1)
+    scaled = p[order] * np.arange(len(p), len(p) - len(order), -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
     return adjusted
 

@@ -73,11 +73,13 @@ class Verification:
         lines: a line per published score of a model and task that the run has.
         notes: what the run has no score of, and what nobody has published.
         signature: what the run's numbers are numbers of.
+        gone: result files that cannot be read, or are not there any more; nothing is verified without them.
     """
 
     lines: Sequence[Line]
     notes: Sequence[str]
     signature: str
+    gone: Sequence[str] = ()
 
     @property
     def count(self) -> str:
@@ -89,13 +91,19 @@ class Verification:
         """Nothing, when scores compare and all are green.
 
         Raises:
-            BenchError: when one is red, or nothing is comparable.
+            BenchError: when one is red, a result file is gone, or nothing is comparable.
         """
         red = [line for line in self.lines if line.verdict == "red"]
         if red:
             told = [f"{line.task}, {line.model}: {line.here:.5f}, published {line.published:.5f}" for line in red]
             raise BenchError(
                 "\n".join([f"red: {len(red)} of {len(self.lines)} scores are not the published ones", *told])
+            )
+        if self.gone:
+            raise BenchError(
+                "\n".join(
+                    [f"result files that are gone or damaged: {len(self.gone)}; run the same command again", *self.gone]
+                )
             )
         if not any(line.verdict == "green" for line in self.lines):
             raise BenchError(f"nothing is comparable: {self.count}. No score was verified.")
@@ -128,7 +136,9 @@ def verify(run: Path, *, any_revision: bool = False) -> Verification:
     suite = "" if record is None else f"suite {record['settings']['suite.name']}; "
     own_models = models if record is None else [model for model in models if _own_scores(model, record)]
     # not the run's own line: that one is of averages in points
-    return Verification(lines, notes, f"{suite}each task by itself, main scores 0 to 1; {versions_of(own_models)}")
+    signature = f"{suite}each task by itself, main scores 0 to 1; {versions_of(own_models)}"
+    gone = [str(path) for model in models for path in model.damaged] if record is None else _gone(models, record)
+    return Verification(lines, notes, signature, gone)
 
 
 def _record(run: Path) -> dict[str, Any] | None:
@@ -165,6 +175,18 @@ def _own_scores(model: ModelResults, record: Mapping[str, Any]) -> dict[str, flo
         for row in record["scores"]
         if (row["model"], row["revision"]) == (model.name, model.revision) and row["main_score"] is not None
     }
+
+
+def _gone(models: Sequence[ModelResults], record: Mapping[str, Any]) -> list[str]:
+    """The scores that a run recorded and that no result file has any more."""
+    there = {
+        (model.name, model.revision, task) for model in models for task in model.tasks if _own_scores(model, record)
+    }
+    return [
+        f"{row['task']}, {row['model']}"
+        for row in record["scores"]
+        if row["main_score"] is not None and (row["model"], row["revision"], row["task"]) not in there
+    ]
 
 
 def _failed(record: Mapping[str, Any]) -> list[str]:

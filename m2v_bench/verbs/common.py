@@ -28,6 +28,16 @@ def add_format(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--format", choices=FORMATS, default="terminal", help="default: %(default)s")
 
 
+def add_out(verb: argparse.ArgumentParser) -> None:
+    """Add `--out`, of verbs that make tables of what is there; without it they print and write nothing."""
+    verb.add_argument("--out", type=Path, metavar="FOLDER", help="write the tables to this folder, too")
+
+
+def say_written(paths: Sequence[Path]) -> None:
+    """Name the files that were written, beside the tables."""
+    print("".join(f"wrote {path}\n" for path in paths), end="", file=sys.stderr)
+
+
 def show(grid: Grid, style: Format) -> None:
     """Print a table."""
     grid.show() if style == "terminal" else print(grid.render(style), end="")

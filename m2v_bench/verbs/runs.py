@@ -1,9 +1,8 @@
 """Verbs that run models."""
 
 import argparse
-import sys
 
-from m2v_bench.verbs.common import Verbs, add_config_dir, add_format, add_results, show
+from m2v_bench.verbs.common import Verbs, add_config_dir, add_format, add_out, add_results, say_written, show
 
 
 def add_search(verbs: Verbs) -> None:
@@ -77,7 +76,7 @@ def _speed(arguments: argparse.Namespace) -> None:
     for number, grid in enumerate(grids):
         print(end="\n" * (number > 0))
         show(grid, arguments.format)
-    print("\n".join(f"wrote {path}" for path in files), file=sys.stderr)
+    say_written(files)
 
 
 def add_fidelity(verbs: Verbs) -> None:
@@ -90,8 +89,9 @@ def add_fidelity(verbs: Verbs) -> None:
     fidelity.add_argument("--column", default="text", metavar="NAME", help="of the texts (text)")
     fidelity.add_argument("--most", default=20_000, type=int, metavar="N", help="distinct texts to compare on (20000)")
     fidelity.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draw of texts (42)")
-    fidelity.add_argument("--name", default="fidelity", help="of the table in results_dir/tables (fidelity)")
+    fidelity.add_argument("--name", default="fidelity", help="of the files in --out (fidelity)")
     add_results(fidelity)
+    add_out(fidelity)
     add_format(fidelity)
     fidelity.set_defaults(run=_fidelity)
 
@@ -108,8 +108,8 @@ def _fidelity(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     show(grid, arguments.format)
-    for path in grid.write(arguments.results / "tables", arguments.name):
-        print(f"wrote {path}", file=sys.stderr)
+    if arguments.out is not None:
+        say_written(grid.write(arguments.out, arguments.name))
 
 
 def add_reproduce(verbs: Verbs) -> None:

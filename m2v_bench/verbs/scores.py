@@ -1,11 +1,10 @@
 """Verbs that make tables and pages of scores that are there, without running a model."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from m2v_bench.analysis.signature import AGGREGATIONS
-from m2v_bench.verbs.common import Verbs, add_config_dir, add_format, add_results, say_notes, show
+from m2v_bench.verbs.common import Verbs, add_config_dir, add_format, add_out, add_results, say_notes, say_written, show
 
 
 def add_compare(verbs: Verbs) -> None:
@@ -107,7 +106,7 @@ def _published(arguments: argparse.Namespace) -> None:
 
 def add_verify(verbs: Verbs) -> None:
     """`m2v-bench verify`."""
-    verify = verbs.add_parser("verify", help="a run's scores beside the published ones; exit 1 unless all are green")
+    verify = verbs.add_parser("verify", help="a run's scores beside the published ones; exit 1 where one is red")
     verify.add_argument("folder", metavar="RUN", help="folder of a run, or a results folder")
     verify.add_argument("--any-revision", action="store_true", help="judge scores of other dataset revisions, too")
     add_format(verify)
@@ -129,6 +128,7 @@ def add_ablations(verbs: Verbs) -> None:
     )
     ablations.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or its folder")
     add_results(ablations)
+    add_out(ablations)
     add_format(ablations)
     ablations.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draws (42)")
     ablations.set_defaults(run=_ablations)
@@ -141,8 +141,8 @@ def _ablations(arguments: argparse.Namespace) -> None:
     found = ablations(arguments.sweep, arguments.results, seed=arguments.seed)
     for grid in found.grids.values():
         show(grid, arguments.format)
-    for path in write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.results):
-        print(f"wrote {path}", file=sys.stderr)
+    if arguments.out is not None:
+        say_written(write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.out))
 
 
 def add_track(verbs: Verbs) -> None:

@@ -9,6 +9,7 @@ import pytest
 from m2v_bench import cli
 from tests.conftest import run_bench
 
+PAPER = Path(__file__).parents[2] / "results" / "paper"
 WORDS = ["-m", "embeddings=output,input", "pca.dims=256,none", "weighting=zipf_log,none", "baseline=[]"]
 WORDS += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim,AutoFJRetrieval]", "tracking=none"]
 
@@ -22,8 +23,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_effects_of_a_real_sweep(results: Path, capsys: pytest.CaptureFixture[str]):
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
     cli.main(["ablations", "mine", "--results", str(results), "--format", "markdown"])
     shown = capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before  # it only reads
+    cli.main(["ablations", "mine", "--results", str(results), "--out", str(results / "tables")])
     assert "8 variants: 2 embeddings x 2 pca.dims x 2 weighting.name; 3/3 tasks; average over tasks" in shown
     effects = pd.read_csv(results / "tables" / "mine_effects.csv")
     scores = pd.read_csv(results / "tables" / "mine.csv")
@@ -33,13 +37,15 @@ def test_effects_of_a_real_sweep(results: Path, capsys: pytest.CaptureFixture[st
     (row,) = effects[(effects["column"] == "Avg") & (effects["effect"] == "pca.dims: 256 less none")].to_dict("records")
     assert row["value"] == pytest.approx(variants[reduced].mean() - variants[~reduced].mean(), abs=1e-9)
     assert row["these_low"] < row["value"] < row["these_high"]
-    assert row["like_high"] - row["like_low"] > row["these_high"] - row["these_low"]
+    assert np.isnan([row["like_low"], row["like_high"], row["like_p"]]).all()  # three tasks say nothing of others
+    assert "tasks like these: no verdict, 3 tasks, 6 are needed" in shown
     assert set(effects["column"]) == {"Avg", "Avg MTEB", "Retrieval", "WordSim"}
     assert effects.groupby("column")["kind"].value_counts().unstack().to_numpy().tolist() == [[3, 3]] * 4
 
 
 def test_findings_of_a_real_sweep(results: Path):
-    cli.main(["ablations", str(results / "sweeps" / "mine"), "--results", str(results)])
+    where = ["--results", str(results), "--out", str(results / "tables")]
+    cli.main(["ablations", str(results / "sweeps" / "mine"), *where])
     findings = pd.read_csv(results / "tables" / "mine_findings.csv").set_index(["finding", "scope"])
     assert len(findings) == 1 + 3 + 2 + 2
     pca = findings.loc["PCA improves", "all settings"]
@@ -50,7 +56,23 @@ def test_findings_of_a_real_sweep(results: Path):
     assert np.isnan(findings["value"].iloc[0])
     markdown = (results / "tables" / "mine_findings.md").read_text()
     assert "| not in this sweep | +5.26 | - | - | - | - | - | - | 0 | 0 | undecided |" in markdown
+    assert set(findings["verdict"].iloc[[1, 3, 4, 5, 6, 7]]) == {"withheld: 3 tasks, 6 are needed"}
     assert (results / "tables" / "mine_effects_by_type.md").is_file()
+
+
+@pytest.mark.parametrize("sweep", sorted(path.parent.name for path in PAPER.glob("sweeps/*ablations*/sweep.json")))
+def test_without_samples_there_are_no_verdicts(sweep: str, tmp_path: Path):
+    """The paper's samples are not kept; its verdicts were made with them."""
+    cli.main(["ablations", sweep, "--results", str(PAPER), "--out", str(tmp_path)])
+    made, kept = (pd.read_csv(folder / f"{sweep}_findings.csv") for folder in (tmp_path, PAPER / "tables"))
+    assert made["value"].to_numpy() == pytest.approx(kept["value"].to_numpy(), nan_ok=True)
+    assert made["p_holm"].isna().all()
+    tested = made["n_tasks"] > 0
+    on_average = tested & ~made["finding"].str.endswith("type")
+    assert on_average.sum() == 6
+    assert set(made["verdict"][on_average]) == {"withheld: no per-sample outputs of 21 of 21 tasks"}
+    assert made["verdict"][tested & ~on_average].str.startswith("withheld: not tested on").all()
+    assert "*" not in (tmp_path / f"{sweep}_effects_by_type.md").read_text().partition("no *")[0]
 
 
 def test_what_is_no_such_sweep_is_told(results: Path, capsys: pytest.CaptureFixture[str]):

@@ -110,7 +110,7 @@ def test_several_models_have_letters(folder: Folder):
     rows = [row for row in folder.grid("model-a", "model-b", "model-c").rows if row[1] == "tasks"]
     assert rows[0][0] == "model-b"
     assert [row[-2] for row in rows] == ["a", "b", "b"]
-    assert all(row[-1] for row in rows)
+    assert {row[-1] for row in rows} == {"-"}  # three tasks say nothing of others
 
 
 def test_tasks_may_be_chosen(folder: Folder):
@@ -158,11 +158,31 @@ def test_a_task_without_samples_counts_by_its_score_and_is_said(folder: Folder):
     grid = folder.grid("model-a", "model-b")
     rows = rows_of(grid)
     assert rows["STSBenchmark"][3:] == ["+10.00", "-", "-", "-", "-", "untested"]
-    assert rows["average over tasks: these tasks"][-1] == "untested"
-    low, high = (float(text) for text in rows["average over tasks: tasks like these"][4:6])
-    assert low < high
+    for question in ("these tasks", "tasks like these"):
+        assert rows[f"average over tasks: {question}"][4:] == ["-", "-", "-", "", "withheld"]
+    reason = "no per-sample outputs of 1 of 4 tasks"
+    assert f"average over tasks and average over types, tasks like these: withheld, {reason}" in grid.notes
     assert any(note.startswith("1 of 4 tasks without samples") for note in grid.notes)
     assert "1 untested of 4 tasks" in grid.notes[0]
+
+
+@pytest.mark.parametrize("n_more", [0, 2, 3])
+def test_of_few_tasks_nothing_is_said_of_tasks_like_these(folder: Folder, n_more: int):
+    rng = np.random.default_rng(3)
+    for number, task in enumerate(("STS12", "STS13", "STS14")[:n_more]):
+        hard = rng.random(N)
+        for name, share in (("model-a", 0.5), ("model-b", 0.6 + 0.05 * number)):
+            folder.add(f"org/{name}", task, hard < share)
+    grid = folder.grid("model-b", "model-a")
+    row = rows_of(grid)["average over tasks: tasks like these"]
+    told = [note for note in grid.notes if note.startswith("average over tasks, tasks like these: withheld")]
+    if n_more == 3:
+        assert row[-1] in ("win", "tie")
+        assert told == []
+    else:
+        assert row[4:] == ["-", "-", "-", "", "withheld"]
+        assert told == [f"average over tasks, tasks like these: withheld, {3 + n_more} tasks, 6 are needed"]
+    assert rows_of(grid)["average over tasks: these tasks"][-1] == "win"
 
 
 def test_samples_that_belong_to_another_score_are_not_used_and_said(folder: Folder):

@@ -48,7 +48,8 @@ DRAWS = {"replicates": 500, "seed": 3}
 
 
 def estimates(contrasts: list[Contrast], comparison: Comparison, tasks: list[int], **options: str):
-    return estimate(contrasts, comparison, ["STS", "Retrieval"], tasks, **DRAWS, confidence=0.95, **options)
+    types = ["STS", "Retrieval"] * (len(comparison.scores) // 2)
+    return estimate(contrasts, comparison, types, tasks, **DRAWS, confidence=0.95, **options)
 
 
 def test_effects_are_those_computed_by_hand():
@@ -91,11 +92,12 @@ def test_intervals_are_those_of_two_models_with_the_scores_of_both_sides():
     design = two_by_three()
     mains, interactions = effects(design)
     rng = np.random.default_rng(8)
-    values = [[rng.random(N).astype(np.float32) for _ in SCORES] for _ in range(2)]
+    values = [[rng.random(N).astype(np.float32) for _ in SCORES] for _ in range(6)]
+    types = ["STS", "Retrieval"] * 3
     for each in (mains[0], interactions[1]):
-        (found,) = estimates([each], compared(values, ["STS", "Retrieval"]), [0, 1])
+        (found,) = estimates([each], compared(values, types), list(range(6)))
         sides = [[np.tensordot(side, task, 1) for side in (each.plus, each.minus)] for task in values]
-        pair = compared(sides, ["STS", "Retrieval"])
+        pair = compared(sides, types)
         assert astuple(found.these) == pytest.approx(astuple(pair.these_tasks(0, 1)), abs=1e-6)
         assert astuple(found.like) == pytest.approx(astuple(pair.tasks_like_these(0, 1)), abs=1e-6)
 

@@ -1,4 +1,5 @@
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +28,21 @@ def design(*models: str) -> Design:
     return design_of([{"settings": each} for each in settings])
 
 
-def judged(own: Design, scores: dict[tuple[str, ...], float], noise: float, worst: float = 0.05) -> list[Judged]:
-    """The verdicts where each effect has an interval of `noise` to both sides."""
+def judged(
+    own: Design,
+    scores: dict[tuple[str, ...], float],
+    noise: float,
+    worst: float = 0.05,
+    p: float = 0.001,
+    **more: Any,
+) -> list[Judged]:
+    """The verdicts where each effect has an interval of `noise` to both sides, and `p` if that leaves out zero."""
+    found = p
     values = np.array([scores[tuple(each[name] for name in NAMES)] for each in own.variants])
 
     def on_average(each: Contrast) -> Estimate:
         value = float((each.plus - each.minus) @ values)
-        difference = Difference(value, value - noise, value + noise, 0.001 if abs(value) > noise else 0.5)
+        difference = Difference(value, value - noise, value + noise, found if abs(value) > noise else 0.5)
         return Estimate(each, 4, difference, difference)
 
     def on_types(each: Contrast) -> dict[str, Estimate]:
@@ -42,7 +51,7 @@ def judged(own: Design, scores: dict[tuple[str, ...], float], noise: float, wors
         made = {name: Difference(value, value - noise, value + noise, p[value]) for name, value in known.items()}
         return {name: Estimate(each, 2, own, own) for name, own in made.items()}
 
-    return judge_findings(own, on_average, on_types, alpha=0.05)
+    return judge_findings(own, on_average, on_types, alpha=0.05, **more)
 
 
 NAMES = ("base_model.name", "pca.dims", "weighting.name", "embeddings")
@@ -104,6 +113,32 @@ def test_a_finding_that_the_sweep_cannot_tell_is_undecided():
     }
     first = judged(own, scores, noise=0.01)[0]
     assert (first.scope, first.verdict, first.n_tasks, first.n_variants) == ("not in this sweep", "undecided", 0, 0)
+
+
+@pytest.mark.parametrize("models", [("bge-base-en-v1.5",), ("bge-base-en-v1.5", "bert-base-uncased")])
+def test_a_smaller_sweep_corrects_for_as_many_tests(models: tuple[str, ...]):
+    """Holm over the eight tests of the findings, whether six of them or all are made: 8 x 0.007."""
+    found = judged(design(*models), ADDED, noise=0.005, p=0.007)
+    tested = [each for each in found if each.n_tasks and not each.claim.endswith("type")]
+    assert len(tested) == (8 if "bert-base-uncased" in models else 6)
+    assert min(each.p for each in tested) == pytest.approx(0.056)
+    assert {each.verdict for each in tested} == {"undecided"}
+
+
+@pytest.mark.parametrize("reason", ["no per-sample outputs of 1 of 6 tasks", "5 tasks, 6 are needed"])
+def test_a_test_that_cannot_be_made_has_no_verdict(reason: str):
+    found = judged(design("bge-base-en-v1.5", "bert-base-uncased"), ADDED, noise=0.005, p=np.nan, withheld=reason)
+    told = [each.verdict for each in found if not each.claim.endswith("type")]
+    assert set(told) == {f"withheld: {reason}"}
+
+
+@pytest.mark.parametrize(
+    ("worst", "verdict"), [(0.05, "withheld: not tested on Rank"), (-0.05, "refuted"), (-0.001, "undecided")]
+)
+def test_every_type_is_not_confirmed_where_one_has_no_score(worst: float, verdict: str):
+    own = design("bge-base-en-v1.5", "bert-base-uncased")
+    found = judged(own, ADDED, noise=0.005, worst=worst, unscored=["Rank"])
+    assert [each.verdict for each in found if each.claim.endswith("on every task type")] == [verdict]
 
 
 def test_settings_that_do_not_vary_count():

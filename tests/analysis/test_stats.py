@@ -91,7 +91,7 @@ def test_a_real_difference_is_found(metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_model_against_itself(metric):
     model = two_models(metric, 100, np.random.default_rng(0))[0]
-    made = comparison([[model, model]] * 3, replicates=200)
+    made = comparison([[model, model]] * 6, replicates=200)
     for found in (made.on_task(0, 0, 1), made.these_tasks(0, 1), made.tasks_like_these(0, 1)):
         assert found == Difference(0, 0, 0, 1)
 
@@ -174,6 +174,8 @@ def test_a_task_without_samples_counts_between_tasks():
     one, other = whole.tasks_like_these(0, 1), more.tasks_like_these(0, 1)
     assert other.value == pytest.approx((6 * one.value + 5) / 7)
     assert other.high - other.low > 3 * (one.high - one.low)
+    assert np.isnan(other.p)  # a test that missing samples could make find more
+    assert not np.isnan(one.p)
 
 
 def test_without_any_samples_the_interval_over_tasks_is_that_of_the_mean():
@@ -190,9 +192,23 @@ def test_averages_over_tasks_and_over_types():
     assert made.tasks_like_these(0, 1, "types").value == pytest.approx(0.6)
 
 
-def test_one_task_tells_nothing_about_others():
-    made = comparison([two_models("mean", 30, np.random.default_rng(0))], replicates=100)
-    assert np.isnan(made.tasks_like_these(0, 1).p)
+@pytest.mark.parametrize(
+    ("types", "average", "tells"),
+    [
+        ("a", "tasks", False),
+        ("aab", "tasks", False),
+        ("aaaaa", "tasks", False),
+        ("aaaaab", "tasks", True),
+        ("aaabbb", "types", False),
+        ("aaaabbb", "types", True),
+        ("aabbccddee", "types", True),
+    ],
+)
+def test_few_tasks_tell_nothing_about_others(types: str, average: str, tells: bool):
+    models = two_models("mean", 30, np.random.default_rng(0))
+    made = comparison([models] * len(types), replicates=100, types=types)
+    found = made.tasks_like_these(0, 1, average)
+    assert np.isfinite([found.low, found.high, found.p]).tolist() == [tells] * 3
     assert not np.isnan(made.these_tasks(0, 1).p)
 
 
@@ -202,17 +218,26 @@ def test_holm_of_a_worked_example():
     assert holm([0.6, 0.7]) == pytest.approx([1, 1])
 
 
-def test_holm_leaves_out_what_was_not_tested():
-    adjusted = holm([0.02, np.nan, 0.04])
-    assert adjusted[[0, 2]] == pytest.approx([0.04, 0.04])
-    assert np.isnan(adjusted[1])
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        ([0.02, np.nan, 0.04], [0.06, np.nan, 0.08]),
+        ([np.nan, np.nan, 0.04], [np.nan, np.nan, 0.12]),
+        ([0.01, 0.02, 0.04, np.nan], [0.04, 0.06, 0.08, np.nan]),
+    ],
+)
+def test_holm_counts_what_was_not_tested(p: list[float], adjusted: list[float]):
+    """By hand: the smallest times all of them, the next times one less; as if p were 1 where there is none."""
+    assert holm(p) == pytest.approx(adjusted, nan_ok=True)
+    known = ~np.isnan(p)
+    assert holm(np.nan_to_num(p, nan=1.0))[known] == pytest.approx(holm(p)[known])
 
 
 def test_verdicts_are_corrected_over_the_tasks():
     tasks = [(0.1, 0.001), (-0.1, 0.002), (0.1, 0.03), (0.1, np.nan)]
     differences = [Difference(value, 0, 0, p) for value, p in tasks]
-    assert verdicts(differences, alpha=0.05) == ["win", "loss", "win", "untested"]
-    assert verdicts([*differences, Difference(0.1, 0, 0, 0.04)], alpha=0.05)[2] == "tie"
+    assert verdicts(differences[:3], alpha=0.05) == ["win", "loss", "win"]
+    assert verdicts(differences, alpha=0.05) == ["win", "loss", "tie", "untested"]
 
 
 def test_letters_of_a_worked_example():
@@ -240,7 +265,7 @@ def test_models_share_a_letter_exactly_when_they_are_not_separable(seed):
 def test_pairs_are_corrected_together():
     differences = {(0, 1): 0.01, (0, 2): 0.02, (1, 2): np.nan}
     matrix = pairwise(3, {pair: Difference(0, 0, 0, p) for pair, p in differences.items()})
-    assert matrix[0] == pytest.approx([1, 0.02, 0.02])
+    assert matrix[0] == pytest.approx([1, 0.03, 0.04])  # of three pairs, one of which was not tested
     assert np.isnan(matrix[2, 1])
     assert np.array_equal(matrix, matrix.T, equal_nan=True)
 
@@ -251,7 +276,7 @@ def test_too_few_samples_are_not_tested():
 
 
 def test_equal_gaps_of_tasks_without_samples_say_nothing():
-    scores = np.array([[0.5, 0.4], [0.7, 0.6], [0.3, 0.2]])
-    found = Comparison(scores, [None] * 3, ["STS"] * 3, replicates=200, seed=0).tasks_like_these(0, 1)
+    scores = np.array([[0.5, 0.4], [0.7, 0.6], [0.3, 0.2]] * 2)
+    found = Comparison(scores, [None] * 6, ["STS"] * 6, replicates=200, seed=0).tasks_like_these(0, 1)
     assert found.value == pytest.approx(0.1)
     assert np.isnan([found.low, found.high, found.p]).all()

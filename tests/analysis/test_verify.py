@@ -152,6 +152,29 @@ def test_a_result_file_that_is_not_the_runs_is_noticed(teacher_scores: Scored, t
     assert "written anew after the run, which got 0.82032" in str(line.reason)
 
 
+@pytest.mark.parametrize("loss", ["deleted", "torn", "folder"])
+def test_a_score_whose_file_is_gone_is_not_verified(
+    teacher_scores: Scored, tmp_path: Path, loss: str, capsys: pytest.CaptureFixture[str]
+):
+    """A red score must not become green by deleting its file."""
+    run = as_run(teacher_scores, tmp_path)
+    (path,) = (tmp_path / "results").rglob("AmazonCounterfactualClassification.json")
+    if loss == "torn":
+        path.write_text(path.read_text()[:50])
+    elif loss == "deleted":
+        path.unlink()
+    else:
+        record = json.loads((run / "record.json").read_text())
+        extra = {**record["scores"][1], "model": "org/gone", "revision": "r"}
+        (run / "record.json").write_text(json.dumps({**record, "scores": [*record["scores"], extra]}))
+    for folder in [run] if loss != "torn" else [run, tmp_path]:
+        with pytest.raises(SystemExit, match="1"):
+            main(["verify", str(folder)])
+        told = capsys.readouterr()
+        assert "result files that are gone or damaged: 1; run the same command again" in told.err
+        assert "AmazonCounterfactualClassification" in told.err
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path):
     with pytest.raises(BenchError, match=r"neither a finished run .* nor a results folder"):
         verify(tmp_path)
