@@ -18,7 +18,7 @@ def _job(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from m2v_bench.jobs import Job
-    from m2v_bench.messages import explain
+    from m2v_bench.messages import defect, explain
     from m2v_bench.run import run
 
     output_dir = Path(HydraConfig.get().runtime.output_dir)
@@ -31,10 +31,9 @@ def _job(config: DictConfig) -> None:
             return
         run(config, output_dir)
     except Exception as error:
-        message = explain(error, sys.argv[1:])
-        if config.debug or message is None:
+        if config.debug:
             raise
-        _job_errors.append(message)
+        _job_errors.append(explain(error, sys.argv[1:]) or defect(error))
 
 
 def main() -> None:
@@ -46,9 +45,11 @@ def main() -> None:
 
     from m2v_bench.config import conf_dir, register
     from m2v_bench.interrupts import interruptible
-    from m2v_bench.messages import explain
+    from m2v_bench.messages import defect, explain
+    from m2v_bench.output import steady
     from m2v_bench.sweep import failures, install
 
+    steady()
     register()
     install()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are to reach us, not Hydra's printer
@@ -57,10 +58,9 @@ def main() -> None:
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
     except Exception as error:
-        message = explain(error, sys.argv[1:])
-        if message is None or debug:
+        if debug:
             raise
-        print(message, file=sys.stderr)
+        print(explain(error, sys.argv[1:]) or defect(error), file=sys.stderr)
         raise SystemExit(1) from None
     errors = _job_errors or failures
     if failures:

@@ -101,7 +101,7 @@ def is_offline(*more: str) -> bool:
 def state(asset: Asset) -> str:
     """`ready`, `damaged` (a file is not what the manifest says) or `absent`."""
     try:
-        manifest: dict[str, str] = json.loads((asset.folder / _MANIFEST).read_text())
+        manifest: dict[str, str] = json.loads((asset.folder / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "damaged" if asset.folder.is_dir() else "absent"
     for name, digest in manifest.items():
@@ -202,7 +202,7 @@ def _download(asset: Asset) -> None:
                 _PREPARE[asset.prepare](folder, **asset.options)
             files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
             manifest = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
-            (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2))
+            (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
 
 
 def _pip_download(asset: Asset, folder: Path) -> Path:

@@ -151,8 +151,8 @@ def cached_arrays(
                 with new_folder(folder) as new:
                     for name, array in arrays.items():
                         np.save(new / f"{name}.npy", array)
-                    (new / "key.json").write_text(json.dumps(dict(key), indent=2, sort_keys=True))
-                    (new / "cost.json").write_text(json.dumps({"seconds": seconds}))
+                    (new / "key.json").write_text(json.dumps(dict(key), indent=2, sort_keys=True), encoding="utf-8")
+                    (new / "cost.json").write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
                 shutil.rmtree(unfinished, ignore_errors=True)
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}, hit
 
@@ -166,7 +166,7 @@ def costs(stage: str) -> Iterator[tuple[dict[str, Any], int, float]]:
     """The key, the number of rows and the seconds of everything in the cache that a stage has computed."""
     for folder in sorted((cache_dir() / stage).glob("*/")):
         try:
-            key, cost = (json.loads((folder / name).read_text()) for name in ("key.json", "cost.json"))
+            key, cost = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("key.json", "cost.json"))
             array = np.load(next(folder.glob("*.npy")), mmap_mode="r")
         except (OSError, ValueError, StopIteration):
             continue
@@ -214,5 +214,5 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON so that a reader sees the old file or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     temporary.replace(path)

@@ -1,24 +1,36 @@
 """The console script `m2v-bench`; its verbs are in `m2v_bench/verbs/`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from m2v_bench import __version__
 from m2v_bench.errors import BenchError
 from m2v_bench.interrupts import interruptible
+from m2v_bench.output import steady
 from m2v_bench.verbs import data, runs, scores
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb; exit with 1 and one message when it cannot be done."""
+    steady()
     arguments = _parse(_parser(), argv)
     try:
         with interruptible():
             arguments.run(arguments)
-    except BenchError as error:
-        print(error, file=sys.stderr)
+    except Exception as error:
+        if os.environ.get("M2V_BENCH_DEBUG"):
+            raise
+        print(error if isinstance(error, BenchError) else _unforeseen(error), file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _unforeseen(error: Exception) -> str:
+    from m2v_bench.messages import defect, explain
+
+    message = explain(error, sys.argv[1:]) or defect(error)
+    return message.replace("debug=true", "M2V_BENCH_DEBUG=1 in the environment")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -47,6 +47,21 @@ def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: P
     return None
 
 
+def defect(error: BaseException) -> str:
+    """The message for an error that nobody foresaw: what it is, and where it arose."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    at = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return (
+        f"{type(error).__name__}{at}: {reason}\n"
+        "This is a defect of m2v_bench, or of a library that it calls; debug=true shows the traceback, which a report "
+        "of it needs."
+    )
+
+
 def _unreadable(word: str) -> str:
     """The message for an override that Hydra's grammar does not take, with the spelling that it does."""
     name, equals, value = word.partition("=")

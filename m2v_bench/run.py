@@ -1,5 +1,6 @@
 """One experiment: config -> distil -> evaluate -> record. The only place that sees all the others."""
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -189,22 +190,25 @@ def _failures(scores: Sequence[Score]) -> str:
 
 
 def _log(settings: Config, output_dir: Path, sweep_dir: Path | None) -> None:
-    with not_fatal(settings.tracking, debug=settings.debug):
+    with not_fatal(settings.tracking, settings.results_dir, debug=settings.debug):
         from m2v_bench import tracking
 
         tracking.log_run(settings.tracking, output_dir, sweep_dir=sweep_dir)
 
 
 @contextmanager
-def not_fatal(tracking: TrackingConfig, *, debug: bool) -> Iterator[None]:
-    """Tell of a store that cannot be written, and go on: all that it would hold is in the result files."""
+def not_fatal(tracking: TrackingConfig, results_dir: str, *, debug: bool) -> Iterator[None]:
+    """Report a store that cannot be written, and go on: all that it would hold is in the result files."""
     try:
         yield
     except Exception as error:
         if debug:
             raise
         reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        rebuild = ["m2v-bench", "track", "rebuild", "--results", results_dir, "--uri", tracking.uri]
+        if tracking.experiment != TrackingConfig().experiment:
+            rebuild += ["--experiment", tracking.experiment]
         print(
             f"not logged: tracking.uri={tracking.uri} gave {reason}\n"
-            f"The results are kept; `m2v-bench track rebuild --uri {tracking.uri}` catches up."
+            f"The results are kept; `{shlex.join(rebuild)}` catches up."
         )

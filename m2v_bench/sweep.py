@@ -228,14 +228,14 @@ def _tracked(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> It
     from m2v_bench.run import not_fatal
 
     opened = False
-    with not_fatal(settings, debug=config.debug):
+    with not_fatal(settings, config.results_dir, debug=config.debug):
         _log_jobs(config, settings, sweep_dir, finished)
         opened = True
     try:
         yield
     except BaseException:
         if opened:
-            with not_fatal(settings, debug=False):
+            with not_fatal(settings, config.results_dir, debug=False):
                 from m2v_bench import tracking
 
                 tracking.end_sweep(settings, sweep_dir, files={}, failed=None)
@@ -257,7 +257,7 @@ def _log_end(config: DictConfig, sweep_dir: Path, jobs: Sequence[Job], files: di
         return
     from m2v_bench.run import not_fatal
 
-    with not_fatal(settings, debug=config.debug):
+    with not_fatal(settings, config.results_dir, debug=config.debug):
         from m2v_bench import tracking
 
         _log_jobs(config, settings, sweep_dir, jobs)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from m2v_bench.output import steady
+
 
 @dataclass(frozen=True)
 class Work:
@@ -31,6 +33,7 @@ class Work:
 
 def work(job: Work) -> None:
     """Run the job; how it ended is in its folder. Errors are kept there and the sweep goes on, but for debug=true."""
+    steady()
     if job.threads is not None:
         _be_a_worker(job)
     from m2v_bench.jobs import any_failed, write_error

@@ -101,6 +101,40 @@ def test_a_run_tells_its_settings_scores_data_and_model(home: Path):
     assert "mteb" in json.loads(Path(environment).read_text())["distributions"]
 
 
+ODD_NAMES = ["bob's runs", 'a "quoted" name', "bob's \"own\"", "50% off", "c#", "müller `x`", "a=b\\c", "what?"]
+
+
+def test_folders_of_any_name_are_logged_once(home: Path, tmp_path: Path):
+    (source,) = (home / "results" / "runs").iterdir()
+    config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/it's a store.db", log_model=False)
+    logged: dict[str, str] = {}
+    for name in ODD_NAMES:
+        results = tmp_path / name / "results"
+        shutil.copytree(source, results / "runs" / "one", ignore=shutil.ignore_patterns("model"))
+        logged[str(results)] = log_run(config, results / "runs" / "one")
+        assert rebuild(results, config) == (1, 0)
+        assert log_run(config, results / "runs" / "one") == logged[str(results)]
+    found = runs(tmp_path, "it's a store.db")
+    assert {run.data.tags["m2v_bench.results"]: run.info.run_id for run in found} == logged
+    assert len(found) == len(ODD_NAMES)
+
+
+def test_a_store_in_a_folder_of_an_odd_name_keeps_its_files(home: Path, tmp_path: Path):
+    (run,) = (home / "results" / "runs").iterdir()
+    odd = tmp_path / "bob's \"50%\" müller `x` a=b\\c"
+    config = TrackingConfig(name="mlflow", uri=f"sqlite:///{odd}/own.db", log_model=False)
+    table = Path(client(odd, "own.db").download_artifacts(log_run(config, run), "tables/table.md"))
+    assert table.read_text(encoding="utf-8") == (run / "table.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", ["a?b.db", "c#.db"])
+def test_a_path_that_ends_early_in_a_uri_is_refused(tmp_path: Path, path: str):
+    config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/{path}")
+    with pytest.raises(BenchError, match=r"the path has a \? or #"):
+        start_sweep(config, tmp_path / "results" / "sweeps" / "x", tags={})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_job_is_a_failed_run_below_its_sweep(home: Path):
     found = {run.data.tags["m2v_bench.folder"]: run for run in runs(home)}
     parent = found["sweeps/sweep"]
@@ -201,7 +235,7 @@ def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Pa
         run = bench("-m", "pca.dims=16", *WORDSIM, "tracking.uri=sqlite:///held.db")
     assert run.returncode == 0, run.stderr
     assert "database is locked; another program holds it" in run.stdout
-    assert "`m2v-bench track rebuild --uri sqlite:///held.db` catches up" in run.stdout
+    assert "`m2v-bench track rebuild --results results --uri sqlite:///held.db` catches up" in run.stdout
     assert list((tmp_path / "results" / "sweeps").rglob("record.json"))
 
 

@@ -81,7 +81,7 @@ class Store(mteb.ResultCache):
     def cost(self, task: str, meta: ModelMeta) -> dict[str, Any]:
         """What scoring `task` took; empty where nobody wrote it down."""
         try:
-            found: dict[str, Any] = json.loads(self.path("costs", task, meta, ".json").read_text())
+            found: dict[str, Any] = json.loads(self.path("costs", task, meta, ".json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return found

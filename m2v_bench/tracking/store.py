@@ -34,14 +34,33 @@ class Opened:
     experiment: str
 
     def runs_of(self, folder: Path) -> list[Run]:
-        """The runs that tell of a run's or sweep's folder in results, newest first."""
-        where = f"tags.`{FOLDER}` = '{name_of(folder)}' and tags.`{RESULTS}` = '{_results_of(folder)}'"
-        return list(self.client.search_runs([self.experiment], where, order_by=["attributes.start_time DESC"]))
+        """The runs of a run's or sweep's folder in results, newest first."""
+        tags = folder_tags(folder)
+        # a filter has no way to write a value with both kinds of quotes; what it leaves is compared here
+        clauses = [f"tags.`{name}` = {quoted}" for name, value in tags.items() if (quoted := _quoted(value))]
+        runs: list[Run] = []
+        page: str | None = ""
+        while page is not None:
+            found = self.client.search_runs(
+                [self.experiment],
+                " and ".join(clauses),
+                order_by=["attributes.start_time DESC"],
+                page_token=page or None,
+            )
+            runs += [run for run in found if tags.items() <= run.data.tags.items()]
+            page = found.token or None
+        return runs
 
 
 def folder_tags(folder: Path) -> dict[str, str]:
     """The tags by which `Opened.runs_of` finds the run of a folder."""
     return {FOLDER: name_of(folder), RESULTS: _results_of(folder)}
+
+
+def _quoted(value: str) -> str | None:
+    """A value as a string of MLflow's filter language; None where it cannot be written as one."""
+    quote = next((quote for quote in "'\"" if quote not in value), None)
+    return None if quote is None else f"{quote}{value}{quote}"
 
 
 def name_of(folder: Path) -> str:
@@ -111,4 +130,9 @@ def _check_sqlite(database: Path) -> None:
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+    if not uri.startswith("sqlite:///"):
+        return None
+    path = uri.removeprefix("sqlite:///")
+    if "?" in path or "#" in path:
+        raise BenchError("the path has a ? or #, which a URI ends at; allowed: sqlite:///PATH without them")
+    return Path(path).resolve()
