@@ -1,7 +1,9 @@
 """Token frequencies counted in a corpus that the user names."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +12,29 @@ from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
 from m2v_bench.assets import is_offline
-from m2v_bench.cache import cache_dir, cached_arrays, content_hash, file_sha256, folder_hash
+from m2v_bench.cache import cached_arrays, content_hash, file_sha256, folder_hash
+from m2v_bench.compression import plain_suffix
+from m2v_bench.dataset_folders import readable_folder
 from m2v_bench.distillation.weighting import Tokens
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.table_files import SUFFIXES, TableFile, allowed_suffixes
 
-COUNTS_VERSION = 1
+COUNTS_VERSION = 2
 _BATCH = 1_000
-_READERS = {".txt": "text", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+_SUFFIXES = (".txt", *SUFFIXES)
 
 
 class Corpus:
     """A file or dataset whose texts are the documents.
 
     Args:
-        name: a file (`.txt` with one document a line, `.csv`, `.tsv`, `.json`, `.jsonl`, `.parquet`), a folder that
-            `datasets` can load, or a dataset on the hub; `NAME:SPLIT` chooses a split, else `train` or the only one.
+        name: a file (`.txt` with one document a line, or a table of `table_files`), a folder that `datasets` can load,
+            or a dataset on the hub; `NAME:SPLIT` chooses a split, else `train` or the only one.
         column: the column of the texts.
         settings: what the user calls the two, for errors.
 
     Raises:
-        BenchError: when there is no such file and no such dataset.
+        BenchError: when there is no such file and no such dataset, or a file has no such column.
     """
 
     def __init__(
@@ -38,6 +43,9 @@ class Corpus:
         self.name, self.column = name, column
         self._called, self._column_called = f"{settings[0]}{name}", f"{settings[1]}{column}"
         self._path, self._split = _locate(name, self._called)
+        if self._path.is_file():
+            self._check_column(self._file.columns([column]))
+            self._file.check_columns([column])
 
     @property
     def label(self) -> str:
@@ -82,34 +90,48 @@ class Corpus:
         Raises:
             BenchError: when they cannot be read, or there is no such column.
         """
+        with tqdm(desc=doing, unit=" texts", disable=doing is None) as bar:
+            for batch in self._batches():
+                yield [text for text in batch if text]
+                bar.update(len(batch))
+
+    def _batches(self) -> Iterator[list[str | None]]:
+        if self._path.is_file():
+            cells = (cell for (cell,) in self._file.rows([self.column]))
+            while batch := list(islice(cells, _BATCH)):
+                yield batch
+            return
         rows = self._rows
-        if self.column not in rows.column_names:
-            raise BenchError(
-                f"{self._column_called}: {self.name} has no such column; it has {', '.join(rows.column_names)}"
-            )
+        self._check_column(rows.column_names)
         texts = rows.select_columns([self.column])
-        starts = range(0, len(texts), _BATCH)
-        for start in tqdm(starts, desc=doing, unit="thousand texts", disable=doing is None):
-            yield [str(text) for text in texts[start : start + _BATCH][self.column] if text]
+        for start in range(0, len(texts), _BATCH):
+            yield [_text(value, self._called) for value in texts[start : start + _BATCH][self.column]]
+
+    def _check_column(self, columns: Sequence[str]) -> None:
+        if self.column not in columns:
+            raise BenchError(
+                f"{self._column_called}: {self.name} has no such column; it has {', '.join(columns)}."
+                f"{did_you_mean(self.column, columns)}"
+            )
+
+    @property
+    def _file(self) -> TableFile:
+        return TableFile(self._path, f"{self._called}:")
 
     @cached_property
     def _rows(self) -> Any:
-        if self._path.is_file() and not self._path.stat().st_size:
-            raise BenchError(f"{self._called}: there is no text in it")
         import datasets
 
         datasets.disable_progress_bars()
         options: dict[str, Any] = {}
-        if self._path.exists():  # what `datasets` makes of a path would be read again after the file has changed
-            options["cache_dir"] = str(cache_dir() / "datasets" / self.revision)
+        path: Path | str = self._path
+        if self._path.is_dir():
+            path, cache = readable_folder(self._path, self._called)
+            options["cache_dir"] = str(cache)
         elif is_offline("HF_HUB_OFFLINE"):
             raise BenchError(f"{self._called}: no such file, and downloads are switched off")
         try:
-            if self._path.is_file():
-                kind = _READERS[self._path.suffix]
-                options |= {"delimiter": "\t"} if self._path.suffix == ".tsv" else {}
-                return datasets.load_dataset(kind, data_files=str(self._path), split="train", **options)
-            found = datasets.load_dataset(str(self._path), **options)
+            found = datasets.load_dataset(str(path), **options)
         except Exception as error:
             # `datasets` raises many kinds of errors for what is not one; to the user they are one
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
@@ -128,13 +150,22 @@ def _locate(name: str, called: str) -> tuple[Path, str | None]:
         path = Path(before).expanduser()
     if path.is_file() and split is not None:
         raise BenchError(f"{called}: a file has no splits; name it alone: {path}")
-    if path.is_file() and path.suffix not in _READERS:
+    if path.is_file() and (suffix := plain_suffix(path)) not in _SUFFIXES:
         raise BenchError(
-            f"{called}: files that end in {path.suffix or 'nothing'} are not read; allowed: {', '.join(_READERS)}"
+            f"{called}: files that end in {suffix or 'nothing'} are not read; allowed: {allowed_suffixes(*_SUFFIXES)}"
         )
-    if not path.exists() and (path.is_absolute() or path.suffix in _READERS or len(path.parts) != 2):
+    if not path.exists() and (path.is_absolute() or plain_suffix(path) in _SUFFIXES or len(path.parts) != 2):
         raise BenchError(
             f"{called}: no such file or folder; name a .txt file with one document a line, a .csv, "
-            ".jsonl or .parquet file, or a dataset on the hub (org/name)"
+            ".tsv, .json, .jsonl or .parquet file, or a dataset on the hub (org/name)"
         )
     return path, split
+
+
+def _text(value: Any, called: str) -> str | None:
+    """A cell of a dataset as text; lists and the like are none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, str | int | float):
+        raise BenchError(f"{called}: its cells hold {type(value).__name__} values; name a column of texts")
+    return str(value)

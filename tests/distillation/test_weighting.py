@@ -80,6 +80,32 @@ def test_tokens_of_a_file_are_counted(tokenizer: Tokenizer, tmp_path: Path, suff
     assert tokens.n_documents == 3
 
 
+def texts_of(name: str) -> list[str]:
+    return [text for batch in Corpus(name).batches() for text in batch]
+
+
+@pytest.mark.parametrize("name", ["t[1]", "n?", "a*", "{t}", "a,b", "a#b", "a%20b", "a b", "a:b", "größe"])
+def test_a_path_is_no_pattern(tmp_path: Path, name: str):
+    (tmp_path / "t1.txt").write_text("another\n")
+    (tmp_path / "t1").mkdir()
+    (tmp_path / "t1" / "train.txt").write_text("another\n")
+    (tmp_path / f"{name}.txt").write_text("good cat\n")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "train.txt").write_text("bad dog\n")
+    assert texts_of(str(tmp_path / f"{name}.txt")) == ["good cat"]
+    assert texts_of(str(tmp_path / name)) == ["bad dog"]
+    assert texts_of(f"{tmp_path / name}:train") == ["bad dog"]
+    (tmp_path / name / "train.txt").write_text("changed\n")
+    assert texts_of(str(tmp_path / name)) == ["changed"]
+
+
+def test_every_text_of_a_table_counts_as_written(tmp_path: Path):
+    (tmp_path / "t.tsv").write_text('text\tn\nNA\t1\n"second\t2\n007\t3\nnull"\t4\n')
+    (tmp_path / "t.csv").write_text("text,n\nNA,1\n,2\nnull,3\n")
+    assert texts_of(str(tmp_path / "t.tsv")) == ["NA", '"second', "007", 'null"']
+    assert texts_of(str(tmp_path / "t.csv")) == ["NA", "null"]
+
+
 def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
     folder = hub_dir / "mteb" / "stsbenchmark-sts"
     tokens = Corpus(f"{folder}:test", column="sentence1").count(tokenizer, 6, show_progress=False)
@@ -92,7 +118,9 @@ def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
     [
         ("missing.txt", "text", r"weighting\.corpus=missing\.txt: no such file or folder"),
         ("corpus.pdf", "text", r"files that end in \.pdf are not read; allowed: \.txt"),
-        ("empty.txt", "text", "there is no text in it"),
+        ("empty.txt", "text", r"weighting\.corpus=empty\.txt: is empty"),
+        ("pointer.parquet", "text", r"pointer\.parquet is a Git LFS pointer.* lfs pull"),
+        ("latin.txt", "text", r"latin\.txt: is not UTF-8: byte 0xe9 at position 3 \(line 1\).*iconv"),
         ("corpus.csv", "body", r"weighting\.column=body: corpus\.csv has no such column; it has text"),
         ("broken.parquet", "text", r"weighting\.corpus=broken\.parquet: cannot be read"),
     ],
@@ -101,6 +129,8 @@ def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
 def test_what_is_no_corpus_is_told(tokenizer: Tokenizer, name: str, column: str, message: str):
     for file, content in {"corpus.pdf": "x", "empty.txt": "", "corpus.csv": "text\na", "broken.parquet": "x"}.items():
         Path(file).write_text(content)
+    Path("pointer.parquet").write_bytes(b"version https://git-" + b"lfs.example/spec/v1\noid sha256:0\nsize 1\n")
+    Path("latin.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(BenchError, match=message):
         Corpus(name, column).count(tokenizer, 6, show_progress=False)
 

@@ -1,0 +1,58 @@
+"""Dataset folders in a form that `datasets` reads exactly: under a plain path, cached by content."""
+
+import re
+import shutil
+from pathlib import Path
+
+from m2v_bench.cache import cache_dir, content_hash, folder_hash, locked, new_folder, refuse_lfs_pointer
+from m2v_bench.errors import BenchError
+
+_PATTERN = re.compile(r"[][*?{}#%]|::|://")  # what `datasets` and fsspec read as a pattern or as parts of an address
+_POINTER_BYTES = 1024  # a Git LFS pointer is never larger
+
+
+def readable_folder(folder: Path, called: str) -> tuple[Path, Path]:
+    """The folder under a path that `datasets` takes literally, and a cache folder for what it makes of it.
+
+    Both belong to the folder's content: the cache of `datasets` is keyed by the path alone, and would give rows of an
+    earlier content. A path with characters of patterns is replaced by a folder of links to the same files.
+
+    Args:
+        folder: a local dataset repository.
+        called: what names it, for errors.
+
+    Raises:
+        BenchError: for a Git LFS pointer, and when neither the folder nor the cache has a plain path.
+    """
+    folder = folder.absolute()
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_size < _POINTER_BYTES:
+            refuse_lfs_pointer(path, called)
+    content, cache = folder_hash(folder), cache_dir().absolute() / "datasets"
+    if not _PATTERN.search(str(folder.resolve())):
+        return folder, cache / content
+    if _PATTERN.search(str(cache.resolve())):
+        raise BenchError(
+            f"{called}: `datasets` reads {folder} as a pattern, and so it does the cache folder {cache_dir()}; set "
+            "M2V_BENCH_CACHE to a folder without any of [ ] * ? { } # % in its path"
+        )
+    links = cache / "links" / content_hash([str(folder), content])
+    if not links.is_dir():
+        with locked(links):
+            if not links.is_dir():
+                with new_folder(links) as new:
+                    _link(folder, new)
+    return links, cache / content
+
+
+def _link(folder: Path, new: Path) -> None:
+    """Link every visible file of `folder` from `new`; copy where links are not allowed."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            link = new / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link.symlink_to(path)
+            except OSError:
+                shutil.copyfile(path, link)
