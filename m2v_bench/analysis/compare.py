@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from m2v_bench.analysis.grid import Grid
+from m2v_bench.analysis.grid import Exact, Grid
 from m2v_bench.analysis.paired import CONFIDENCE, REPLICATES, Compared, load
 from m2v_bench.analysis.stats import Difference, holm, letters, pairwise, verdict, verdicts
 from m2v_bench.analysis.stored import find_models
@@ -147,4 +147,4 @@ def interval(each: Difference) -> list[str]:
 
 def p_text(value: float) -> str:
     """A p-value as tables show it."""
-    return "-" if np.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.4f}"
+    return Exact("-" if np.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.4f}", value)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,18 @@ from typing import Literal
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 Format = Literal["terminal", "markdown", "csv", "latex"]
+
+
+class Exact(str):
+    """The text of a cell that shows of a number that it is below a bound, as `<0.0001`."""
+
+    number: float
+
+    def __new__(cls, text: str, number: float) -> "Exact":
+        """Make the text, which knows its number."""
+        made = super().__new__(cls, text)
+        made.number = number
+        return made
 
 
 @dataclass(frozen=True)
@@ -43,11 +56,22 @@ class Grid:
         return "\n".join([*lines, "", "\n\n".join(self.notes), ""])
 
     def csv(self) -> str:
-        """Header and rows alone, so that every reader of CSV can read it."""
+        """Header and rows alone, numbers as numbers, so that every reader of CSV can read it.
+
+        A cell that holds several becomes several columns: `60.33 (9/9)†` of `Avg` is 60.33 under `Avg`, 9 under `Avg_n`
+        and `Avg_of`, † under `Avg_mark`; a range is under `_low` and `_high`; `-` is an empty cell.
+        """
+        names = list(self.columns[:1])
+        columns = [[row[0] for row in self.rows]] if names else []
+        for place, name in enumerate(self.columns[1:], start=1):
+            cells = [_numbers(row[place]) for row in self.rows]
+            ends = [end for end in _ENDS if any(end in cell for cell in cells)] or [""]
+            names += [name + end for end in ends]
+            columns += [[cell.get(end, "") for cell in cells] for end in ends]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        writer.writerow(names)
+        writer.writerows(zip(*columns, strict=True))
         return text.getvalue()
 
     def latex(self) -> str:
@@ -102,6 +126,26 @@ class Grid:
                 *(f"[bold]{escape(t)}[/bold]" if (number, c) in self.bold else escape(t) for c, t in enumerate(row))
             )
         return grid
+
+
+_ENDS = ("", "_spread", "_low", "_high", "_n", "_of", "_mark")  # of the columns that a cell's parts are under
+_NUMBER = r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
+_PARTS = re.compile(
+    rf"(?P<value><?{_NUMBER}|-)?(?: ± (?P<spread>{_NUMBER}))?(?:\ ?\((?P<low>{_NUMBER})\ -\ (?P<high>{_NUMBER})\))?"
+    r"(?:\ ?\(?(?<![\d.])(?P<n>\d+)/(?P<of>\d+)\)?)?(?P<mark>[†*]+)?"
+)
+_RANGE = re.compile(rf"(?P<low>{_NUMBER}) - (?P<high>{_NUMBER})")
+
+
+def _numbers(text: str) -> dict[str, str]:
+    """The numbers of a cell, by what the names of their columns end in; a text that is none as it is."""
+    if isinstance(text, Exact) and text.startswith("<"):
+        return {"": f"{text.number:.3g}"}
+    found = _RANGE.fullmatch(text) or _PARTS.fullmatch(text)
+    if not text or found is None:
+        return {"": text}
+    parts = {name: (part or "").replace(",", "").lstrip("<+") for name, part in found.groupdict().items() if part}
+    return {"" if name == "value" else f"_{name}": "" if part == "-" else part for name, part in parts.items()}
 
 
 _LATEX = {

@@ -1,6 +1,8 @@
 """The result files of mteb's `ResultCache`, and the table models x types that is made of them."""
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +29,8 @@ from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.tasks import SuiteTask
 
 _SHOWN = 10  # reasons of an error message
+_NAMED = 3  # tasks or models of a note
+_UNKNOWN = "unknown"  # dataset revision of a task of our own whose data is not here
 
 
 @dataclass
@@ -141,16 +145,20 @@ def results_grid(
     Raises:
         BenchError: when no model has a score, or one of `models` names none.
     """
-    chosen = _chosen(read_results(results_dir), models)
-    parts = [_rows(model, suite) for model in chosen]
-    scores = pd.concat([rows for rows, _ in parts], ignore_index=True)
+    everyone = read_results(results_dir)
+    chosen = _chosen(everyone, models)
+    revisions = _revisions(everyone, suite)
+    teachers = _teachers(everyone, chosen)
+    measured_against = [each for each in everyone if each.label in teachers.values() and each not in chosen]
+    rows = pd.concat([_rows(model, suite, revisions) for model in [*chosen, *measured_against]], ignore_index=True)
+    rows["teacher"] = rows["label"].map(teachers)
+    scores = rows[rows["label"].isin([model.label for model in chosen])]
+    notes = [*_not_counted(scores), *_assumed(scores, suite, revisions)]
     scored = set(scores.loc[scores["main_score"].notna(), "label"])
-    notes = [note for _, more in parts for note in more]
     if not scored:
         raise BenchError(_nothing(results_dir, suite_name, suite, notes))
     shown = [model for model in chosen if model.label in scored]
-    scores = scores[scores["label"].isin(scored)].assign(teacher=None)
-    scores["teacher"] = scores["label"].map(_teachers(shown))
+    scores = scores[scores["label"].isin(scored)]
     ranks = borda(scores.rename(columns={"label": "model", "main_score": "score"}))["rank"]
     scores = scores.sort_values("label", key=lambda labels: labels.map(ranks), kind="stable")
     notes += record_facts(results_dir).notes
@@ -158,7 +166,10 @@ def results_grid(
     if unscored := [model.label for model in chosen if model.label not in scored]:
         notes.append(f"no score of this suite: {', '.join(unscored)}")
     signed = _signature(shown, suite, suite_name, aggregation)
-    table = score_table(scores, aggregation)
+    # a teacher that is not shown still counts in what its students keep of it
+    table = score_table(pd.concat([scores, rows.drop(scores.index)]), aggregation).only(
+        list(dict.fromkeys(scores["label"]))
+    )
     daggered, more = daggers(scores, table, aggregation, _reader(results_dir, shown, suite)) if marks else ({}, [])
     return to_grid(
         table, signature=signed, title=f"suite {suite_name}", ranks=dict(ranks), marks=daggered, notes=[*notes, *more]
@@ -180,28 +191,73 @@ def _nothing(results_dir: Path, suite_name: str, suite: Sequence[SuiteTask], not
     return "\n".join(lines)
 
 
-def _teachers(models: Sequence[ModelResults]) -> dict[str, str | None]:
+def _revisions(models: Sequence[ModelResults], suite: Sequence[SuiteTask]) -> dict[str, str]:
+    """By task whose data is not here, so that the suite does not know its revision, the one that most scores are of."""
+    found = {}
+    for name in (entry.name for entry in suite if entry.task.metadata.revision == _UNKNOWN):
+        counts = Counter(str(model.tasks[name].dataset_revision) for model in models if name in model.tasks)
+        if counts:
+            found[name] = max(counts, key=lambda revision: (counts[revision], revision))
+    return found
+
+
+def _not_counted(rows: pd.DataFrame) -> list[str]:
+    """The scores that are there and do not count, a line for each reason."""
+    lines = []
+    for reason, own in rows[rows["reason"].notna()].groupby("reason", sort=False):
+        what = [
+            f"{task} ({detail}) of {_some(list(same['label']))}"
+            for (task, detail), same in own.groupby(["task", "detail"], sort=False)
+        ]
+        lines.append(f"{reason}, counted as missing: {_some(what)}")
+    return lines
+
+
+def _assumed(rows: pd.DataFrame, suite: Sequence[SuiteTask], revisions: Mapping[str, str]) -> list[str]:
+    """What is missing, and what is not known of what is there, a line each."""
+    scored = set(rows.loc[rows["main_score"].notna(), "task"])
+    notes = []
+    if absent := [entry.name for entry in suite if entry.name not in scored]:
+        notes.append(f"{len(absent)} of {len(suite)} tasks have no score of any model: {_some(absent)}")
+    if known := [name for name in revisions if name in scored]:
+        notes.append(
+            f"{len(known)} tasks, whose data is not here, count on the dataset revision that most of their scores "
+            f"name: {_some(known)}"
+        )
+    return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _teachers(everyone: Sequence[ModelResults], chosen: Sequence[ModelResults]) -> dict[str, str | None]:
     """By label, the label of the model that a row is measured against, None where it is not known which one.
 
     A student's is the one model of its base model's name whose tasks drew with the same seed. Where all students of a
-    seed have one teacher, every row of the seed is measured against it, as in a run's own table.
+    seed that are chosen (of all, where none is) have one teacher, every row of the seed is measured against it, as in a
+    run's own table.
     """
-    seeds = {model.label: model.variant.get("seed", 42) for model in models}
+    seeds = {model.label: model.variant.get("seed", 42) for model in everyone}
     named: dict[tuple[str, Any], list[str]] = {}
-    for model in models:
+    for model in everyone:
         named.setdefault((model.name.rpartition("/")[2], seeds[model.label]), []).append(model.label)
     found: dict[str, str | None] = dict.fromkeys(seeds)
-    for model in models:
+    for model in everyone:
         known = named.get((str(model.variant.get("base_model")), seeds[model.label]), [])
         if len(known) == 1:
             found[model.label] = known[0]
             found[known[0]] = known[0]
-    students = [model.label for model in models if "base_model" in model.variant]
+    students = [model.label for model in chosen if "base_model" in model.variant]
+    students = students or [model.label for model in everyone if "base_model" in model.variant]
     for seed in set(seeds.values()):
         shared = {found[label] for label in students if seeds[label] == seed}
         if len(shared) == 1:
             found |= dict.fromkeys((label for label in seeds if seeds[label] == seed), shared.pop())
-    return found
+    return {model.label: found[model.label] for model in chosen}
 
 
 def _reader(results_dir: Path, models: Sequence[ModelResults], suite: Sequence[SuiteTask]) -> Reader:
@@ -234,33 +290,40 @@ def _chosen(models: list[ModelResults], wanted: Sequence[str]) -> list[ModelResu
     ]
 
 
-def _rows(model: ModelResults, suite: Sequence[SuiteTask]) -> tuple[pd.DataFrame, list[str]]:
-    """A model's row of each task, and what there is to say of scores that do not count."""
-    rows, notes = [], []
+def _rows(model: ModelResults, suite: Sequence[SuiteTask], revisions: Mapping[str, str]) -> pd.DataFrame:
+    """A model's row of each task, with the reason, and its details, of a score that is there and does not count."""
+    rows = []
     for entry in suite:
-        score, reason = _score(model, entry.task)
-        if reason:
-            notes.append(f"{model.label}, {entry.name}: {reason}, counted as missing")
-        rows.append(
-            {"label": model.label, "kind": model.kind, "task": entry.name, "type": entry.type, "main_score": score}
-        )
-    return pd.DataFrame(rows).astype({"main_score": float}), notes
+        score, reason, detail = _score(model, entry.task, revisions)
+        row = {"label": model.label, "kind": model.kind, "task": entry.name, "type": entry.type, "main_score": score}
+        rows.append({**row, "reason": reason, "detail": detail})
+    return pd.DataFrame(rows).astype({"main_score": float, "reason": object, "detail": object})
 
 
-def _score(model: ModelResults, task: AbsTask) -> tuple[float, str | None]:
+_Scored = tuple[float, str | None, str | None]
+
+
+def _score(model: ModelResults, task: AbsTask, revisions: Mapping[str, str]) -> _Scored:
     """The task's main score, NaN when there is none, and why a score that is there does not count."""
     nothing = float("nan")
     result = model.tasks.get(task.metadata.name)
     if result is None and isinstance(task, AbsTaskAggregate):
-        parts = [_score(model, part) for part in task.metadata.tasks]
-        return sum(score for score, _ in parts) / len(parts), next((reason for _, reason in parts if reason), None)
+        parts = [_score(model, part, revisions) for part in task.metadata.tasks]
+        _, reason, detail = next((part for part in parts if part[1]), parts[0])
+        return sum(score for score, *_ in parts) / len(parts), reason, detail
     if result is None:
-        return nothing, None
-    if not result.is_mergeable(task, criteria=["dataset_revision"]):
-        return nothing, f"scored on dataset revision {result.dataset_revision}, the suite has {task.metadata.revision}"
+        return nothing, None, None
+    revision = revisions.get(task.metadata.name, str(task.metadata.revision))
+    if str(result.dataset_revision) != revision:
+        where = "most scores have" if task.metadata.name in revisions else "the suite has"
+        return nothing, "scored on another dataset revision", f"{result.dataset_revision}, {where} {revision}"
     if missing := result.get_missing_evaluations(task):
-        return nothing, "not scored on " + ", ".join(f"{split}/{'+'.join(s)}" for split, s in missing.items())
-    return float(result.validate_and_filter_scores(task).get_score()), None
+        parts_of = ", ".join(f"{split}/{'+'.join(subsets)}" for split, subsets in missing.items())
+        return nothing, "not scored on all splits and subsets", f"without {parts_of}"
+    score = float(result.validate_and_filter_scores(task).get_score())
+    if math.isnan(score):
+        return nothing, "scored, and the score is not a number", "nan"
+    return score, None, None
 
 
 def _signature(models: Sequence[ModelResults], suite: Sequence[SuiteTask], suite_name: str, aggregation: str) -> str:

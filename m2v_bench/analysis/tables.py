@@ -1,7 +1,7 @@
 """From scores to the table models x task types."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,10 @@ class ScoreTable:
     common: dict[str, float]
     n_common: int
     common_by_type: dict[tuple[str, str], float]
+
+    def only(self, labels: list[str]) -> "ScoreTable":
+        """The table of some of the models, in this order."""
+        return replace(self, labels=labels)
 
     def best_static(self, column: str) -> str | None:
         """The static model with the highest complete average in a column."""

@@ -157,9 +157,9 @@ def test_a_task_without_samples_counts_by_its_score_and_is_said(folder: Folder):
     folder.add("org/model-b", "STSBenchmark", np.full(9, 0.9), samples=False)
     grid = folder.grid("model-a", "model-b")
     rows = rows_of(grid)
-    assert rows["STSBenchmark"][3:] == ["+10.00", "-", "-", "-", "-", "untested"]
+    assert rows["STSBenchmark"][3:] == ["10.00", "", "", "", "", "untested"]
     for question in ("these tasks", "tasks like these"):
-        assert rows[f"average over tasks: {question}"][4:] == ["-", "-", "-", "", "withheld"]
+        assert rows[f"average over tasks: {question}"][4:] == ["", "", "", "", "withheld"]
     reason = "no per-sample outputs of 1 of 4 tasks"
     assert f"average over tasks and average over types, tasks like these: withheld, {reason}" in grid.notes
     assert any(note.startswith("1 of 4 tasks without samples") for note in grid.notes)
@@ -180,7 +180,7 @@ def test_of_few_tasks_nothing_is_said_of_tasks_like_these(folder: Folder, n_more
         assert row[-1] in ("win", "tie")
         assert told == []
     else:
-        assert row[4:] == ["-", "-", "-", "", "withheld"]
+        assert row[4:] == ["", "", "", "", "withheld"]
         assert told == [f"average over tasks, tasks like these: withheld, {3 + n_more} tasks, 6 are needed"]
     assert rows_of(grid)["average over tasks: these tasks"][-1] == "win"
 

@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from m2v_bench.analysis.grid import FORMATS, Grid
+from m2v_bench.analysis.grid import FORMATS, Exact, Grid
 
 GRID = Grid(
     ["Model", "50 % & more_"],
@@ -28,7 +28,35 @@ def test_markdown_escapes_and_ends_with_the_notes():
 
 
 def test_csv_holds_the_cells_and_nothing_else():
-    assert list(csv.reader(io.StringIO(GRID.csv()))) == [list(GRID.columns), *(list(row) for row in GRID.rows)]
+    assert list(csv.reader(io.StringIO(GRID.csv()))) == [
+        ["Model", "50 % & more_", "50 % & more__spread", "50 % & more__mark"],
+        ["a|b [x]", "1.00", "0.10", ""],
+        ["c", "2.00", "", "†"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "columns"),
+    [
+        ("60.33 (9/9)", {"x": "60.33", "x_n": "9", "x_of": "9"}),
+        ("60.33 (9/9)†", {"x": "60.33", "x_n": "9", "x_of": "9", "x_mark": "†"}),
+        ("- (0/4)", {"x": "", "x_n": "0", "x_of": "4"}),
+        ("41/56", {"x_n": "41", "x_of": "56"}),
+        ("+0.09*", {"x": "0.09", "x_mark": "*"}),
+        ("-0.42", {"x": "-0.42"}),
+        ("-", {"x": ""}),
+        ("1,234", {"x": "1234"}),
+        ("1,234 - 5,678", {"x_low": "1234", "x_high": "5678"}),
+        ("0.12 (0.10 - 0.14)", {"x": "0.12", "x_low": "0.10", "x_high": "0.14"}),
+        (Exact("<0.0001", 2.5e-7), {"x": "2.5e-07"}),
+        (Exact("-", float("nan")), {"x": ""}),
+        ("win", {"x": "win"}),
+        ("STSBenchmark (test/default)", {"x": "STSBenchmark (test/default)"}),
+    ],
+)
+def test_numbers_are_numbers_in_csv(cell: str, columns: dict[str, str]):
+    (row,) = csv.DictReader(io.StringIO(Grid(["name", "x"], [["-", cell]]).csv()))
+    assert row == {"name": "-", **columns}
 
 
 def test_latex_escapes_what_latex_reads():

@@ -114,7 +114,10 @@ def test_every_row_is_shown_or_named_as_not_recomputed():
 
 def test_csv_is_one_table():
     rows = list(csv.DictReader(io.StringIO(render_all(published_grids(), "csv"))))
-    assert list(rows[0]) == ["Table", "Model", "", *COLUMNS.values()]
+    columns = [name + end for name in COLUMNS.values() for end in ("", "_n", "_of")]
+    assert list(rows[0]) == ["Table", "Model", "", *columns]
+    for row in rows:
+        assert all(text == "" or float(text) is not None for text in [row[name] for name in columns])
     assert {row["Table"][:8] for row in rows} == {"Septembe", "May 2026"}
 
 

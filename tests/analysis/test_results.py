@@ -1,13 +1,16 @@
-import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import pytest
+from pandas.api.types import is_numeric_dtype
 
 from m2v_bench.analysis.results import read_results, results_grid
 from m2v_bench.analysis.stored import kind_of
@@ -188,15 +191,26 @@ def test_why_nothing_counts_is_said(scored: Path, tmp_path: Path):
     results = Path(shutil.copytree(scored, tmp_path / "copy"))
     for path in results.rglob("Newsgroups20Clustering.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "dataset_revision": "other"}))
-    with pytest.raises(BenchError, match=r"(?s)no model has a score .*student a1, Newsgroups20.*revision other"):
+    with pytest.raises(BenchError, match=r"(?s)no model has a score .*revision.*Newsgroups20.* \(other, .*student a1"):
         grid(results, ["Newsgroups20Clustering"])
 
 
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        ({"dataset_revision": "other"}, "scored on dataset revision other, the suite has"),
-        ({"scores": {"train": []}}, "not scored on test/default"),
+        (
+            {"dataset_revision": "other"},
+            "scored on another dataset revision, counted as missing: "
+            r"Newsgroups20Clustering \(other, the suite has \w+\)",
+        ),
+        (
+            {"scores": {"train": []}},
+            "not scored on all splits and subsets, counted as missing: Newsgroups20Clustering .without test/default.",
+        ),
+        (
+            {"scores": {"test": [{"hf_subset": "default", "languages": ["eng-Latn"], "main_score": float("nan")}]}},
+            "scored, and the score is not a number, counted as missing: Newsgroups20Clustering .nan.",
+        ),
     ],
 )
 def test_a_score_of_other_data_does_not_count(scored: Path, tmp_path: Path, change: dict[str, Any], note: str):
@@ -205,7 +219,8 @@ def test_a_score_of_other_data_does_not_count(scored: Path, tmp_path: Path, chan
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     shown = grid(results)
     assert cells(shown)["student a1"]["Avg"].endswith("(2/3)")
-    assert any(note in line and line.endswith("counted as missing") for line in shown.notes)
+    (line,) = [line for line in shown.notes if "counted as missing" in line]
+    assert re.fullmatch(f"{note} of student a1", line)
 
 
 def test_a_torn_file_is_missing_and_named(scored: Path, tmp_path: Path):
@@ -229,6 +244,60 @@ def test_paper_columns_when_a_suite_has_all_of_mtebs_types_and_word_similarity()
     assert shown.rows[0][1:3] == [f"{100 * (8 * 0.5 + 0.1) / 9:.2f} (9/9)", "50.00 (7/7)"]
 
 
+PAPER = Path(__file__).parents[2] / "results" / "paper"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in PAPER.glob("sweeps/*/sweep.json")))
+def test_what_is_kept_reads_back_as_it_is_published(name: str, capsys: pytest.CaptureFixture[str]):
+    """Without the data: a row of each model of a kept table, with its averages, and what is missing in a line."""
+    kept = (PAPER / "tables" / f"{name}.md").read_text().split("\n\n")
+    header, _, *rows = [line.strip("| ").split(" | ") for line in kept[0].splitlines()]
+    suite = re.search(r"suite (\w+) \((\d+) tasks", kept[-1])
+    assert suite is not None
+    words = [word for row in rows for word in ("--models", row[0])]
+    main(["table", f"suite={suite[1]}", "--results", str(PAPER), "--format", "markdown", *words])
+    table, *notes = capsys.readouterr().out.strip().split("\n\n")
+    columns, _, *shown = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    plain = {row[0]: dict(zip(columns, (re.sub(r"[*†]", "", each) for each in row), strict=True)) for row in shown}
+    for row in rows:
+        for column, text in zip(header, row, strict=True):
+            if column != "% of teacher" or plain[row[0]][column] != "-":  # of several base models
+                assert plain[row[0]][column] == re.sub(r"[*†]", "", text), (row[0], column)
+    told = [note for note in notes if "of any model" in note]
+    assert re.fullmatch(rf"\d+ of {suite[2]} tasks have no score of any model: .*", "\n".join(told))
+    assert not [note for note in notes if "counted as missing" in note]
+
+
+def test_of_data_that_is_not_here_the_revision_of_most_scores_counts(scored: Path, tmp_path: Path):
+    results = Path(shutil.copytree(scored, tmp_path / "copy"))
+    suite = load_suite(benchmark=None, tasks=["WordSim-MEN"], languages=["eng"], splits=["test"], hub_dir=None, seed=42)
+    for place, revision in (
+        ("m2v_bench__student/a1", "r1"),
+        ("m2v_bench__student/b2", "r1"),
+        ("org__baseline/c3", "r2"),
+    ):
+        source = next((results / "results" / place).rglob("SimLex999WordSim.json"))
+        changed = {**json.loads(source.read_text()), "task_name": "WordSim-MEN", "dataset_revision": revision}
+        source.with_name("WordSim-MEN.json").write_text(json.dumps(changed))
+    shown = results_grid(results, suite, suite_name="mine", aggregation="micro", marks=False)
+    assert set(cells(shown)) == {"student a1", "student b2"}
+    (line,) = [note for note in shown.notes if "counted as missing" in note]
+    where = "WordSim-MEN (r2, most scores have r1) of baseline c3"
+    assert line.startswith(f"scored on another dataset revision, counted as missing: {where}")
+    assert any(note.startswith("1 tasks, whose data is not here, count on") for note in shown.notes)
+
+
+@pytest.mark.parametrize("models", [["student a1"], ["student b2"], ["student*"]])
+def test_what_is_kept_of_a_teacher_that_is_not_shown(scored: Path, tmp_path: Path, models: list[str]):
+    results = Path(shutil.copytree(scored, tmp_path / "copy"))
+    as_student(results, "a1", "baseline")
+    as_student(results, "b2", "baseline")
+    every = cells(grid(results, marks=False))
+    shown = cells(grid(results, models=models, marks=False))
+    assert all(row["% of teacher"] == every[label]["% of teacher"] != "-" for label, row in shown.items())
+    assert "baseline c3" not in shown
+
+
 def test_chosen_models_and_a_name_that_is_none(scored: Path):
     assert set(cells(grid(scored, models=["m2v_bench/*"]))) == {"student a1", "student b2"}
     with pytest.raises(BenchError, match=r"--models studnt: no such model has results\. Did you mean student"):
@@ -241,7 +310,13 @@ def test_the_verb_in_every_format(scored: Path, style: str, capsys: pytest.Captu
     shown = capsys.readouterr().out
     assert "student" in shown
     if style == "csv":
-        assert {row["Model"] for row in csv.DictReader(io.StringIO(shown))} == set(cells(grid(scored)))
+        rows = pd.read_csv(io.StringIO(shown)).set_index("Model")
+        assert set(rows.index) == set(cells(grid(scored)))
+        assert rows.loc["student a1", "Avg"] == pytest.approx(
+            np.mean([100 * score(scored, "student a1", task) for task in TASKS]), abs=0.005
+        )
+        assert rows.loc[["student a1", "baseline c3"], "Avg_n"].tolist() == [3, 2]
+        assert rows.drop(columns=[name for name in rows if name.endswith("_mark")]).dtypes.map(is_numeric_dtype).all()
     else:
         assert "suite custom (3 tasks)" in shown
 
