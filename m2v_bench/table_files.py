@@ -12,7 +12,7 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -74,18 +74,18 @@ class TableFile:
         except (OSError, ValueError) as error:
             self._cannot(error)
 
-    def check_columns(self, wanted: Sequence[str], hint: str = "") -> None:
+    def check_columns(self, wanted: Sequence[str], hint: Callable[[str], str] = lambda name: "") -> None:
         """Refuse a file that lacks one of the columns, or has one twice; read its header alone.
 
         Args:
             wanted: the columns that must be there.
-            hint: the end of the message; `{name}` in it becomes the first missing column.
+            hint: the end of the message, for the first missing column.
         """
         found = self.columns(wanted)
         if absent := [name for name in wanted if name not in found]:
             near = did_you_mean(absent[0], found)
             self.refuse(
-                f"has no column {', '.join(absent)}; it has {', '.join(found)}.{near}{hint.format(name=absent[0])}"
+                f"has no column {', '.join(absent)}; it has {', '.join(found)}.{near}{hint(absent[0])}"
             )
         if twice := [name for name in wanted if found.count(name) > 1]:
             self.refuse(f"has {found.count(twice[0])} columns called {twice[0]}; rename all but one")

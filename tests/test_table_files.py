@@ -247,7 +247,7 @@ def test_columns_are_checked_by_the_header(tmp_path: Path):
         table = TableFile(tmp_path / name, "data")
         assert table.columns() == ["a", "bb"]
         with pytest.raises(BenchError, match=r"^data has no column b; it has a, bb\. Did you mean bb\? columns: b$"):
-            table.check_columns(["a", "b"], hint=" columns: {name}")
+            table.check_columns(["a", "b"], hint=" columns: {}".format)
     (tmp_path / "t.csv").write_text("a,a,b\n1,2,3\n")
     with pytest.raises(BenchError, match="has 2 columns called a; rename all but one"):
         TableFile(tmp_path / "t.csv", "data").check_columns(["a"])

@@ -1,11 +1,12 @@
-"""A user's own data as mteb tasks: local CSV, TSV, JSON-lines or parquet files, their columns named in the suite."""
+"""A user's own data as mteb tasks: local CSV, TSV, JSON or parquet files, their columns named in the suite."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from mteb.abstasks import (
     AbsTask,
@@ -16,12 +17,14 @@ from mteb.abstasks import (
     AbsTaskSTS,
 )
 
-from m2v_bench.cache import content_hash, file_sha256
+from m2v_bench.cache import cached_arrays, content_hash, file_sha256
+from m2v_bench.compression import plain_suffix
 from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.table_files import SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.tasks.own_task import OwnTask, own_metadata
 
 TRAIN_SHARE = 0.5  # of a classification set that comes as one file
-_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _KEYS = ("name", "type", "data", "columns", "language")
 
 
@@ -49,6 +52,7 @@ class _Kind:
 class _Custom(OwnTask):
     """A task on the user's files."""
 
+    version = 2
     files: Mapping[str, Path]
     columns: Mapping[str, str]
     kind: _Kind
@@ -60,64 +64,73 @@ class _Custom(OwnTask):
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
         """Read the files and bring their columns into the form that mteb asks for."""
         if not self.data_loaded:
-            tables = {part: self._table(part, path) for part, path in self.files.items()}
-            self.dataset = self.kind.build(self, tables)
+            self.dataset = self.kind.build(self, {part: self._table(part) for part in self.files})
             self.data_loaded = True
 
-    def _table(self, part: str, path: Path) -> Any:
-        table = _read(path, self.metadata.name)
-        wanted = self.kind.columns[part]
-        names = {self.columns.get(column, column): column for column in wanted}
-        absent = [name for name, column in names.items() if name not in table and column not in self.kind.optional]
-        if absent:
-            raise BenchError(
-                f"suite.tasks: {self.metadata.name}: {path} has no column {', '.join(absent)}; it has "
-                f"{', '.join(map(str, table.columns))}. Name them: columns: {{{wanted[0]}: ...}}"
+    def check(self) -> None:
+        """Refuse files that cannot be scored: by their headers, then by every row, once per content.
+
+        Raises:
+            BenchError: naming the file and the column or row.
+        """
+        columns = {name: column for column, name in self.columns.items()}
+        for part in self.files:
+            self._file(part).check_columns(
+                [self._name(column) for column in self._required(part)],
+                lambda name: f" Name the right one in the entry: columns: {{{columns.get(name, name)}: NAME}}",
             )
-        table = table[[name for name in names if name in table]].rename(columns=names)
-        empty = table[[column for column in table if column not in self.kind.optional]].isna().any(axis=1)
-        if empty.any():
-            row = int(empty.to_numpy().argmax()) + 1
-            raise BenchError(f"suite.tasks: {self.metadata.name}: {path} has an empty cell in row {row}")
-        return table.apply(_texts)
 
-    def numbers(self, table: Any, column: str, allowed: str, holds: Callable[[Any], Any]) -> Any:
+        def build(_: Path) -> dict[str, np.ndarray]:
+            tables = {part: self._table(part) for part in self.files}
+            self.kind.build(self, tables)
+            return {"rows": np.array([len(table) for table in tables.values()])}
+
+        cached_arrays("own-data", {"revision": self.metadata.dataset["revision"]}, build)
+
+    def refuse(self, part: str, why: str) -> NoReturn:
+        """Raise a BenchError about a file of the task; `why` is a predicate."""
+        self._file(part).refuse(why)
+
+    def numbers(self, part: str, table: Any, column: str, allowed: str, holds: Callable[[float], bool]) -> list[float]:
         """A column as numbers, all of which `holds` says are `allowed`."""
-        import pandas as pd
-
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        wrong = numbers.isna() | ~holds(numbers)
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            told = f"{column} in row {row + 1} is {table[column].iloc[row]!r}; it must be {allowed}"
-            raise BenchError(f"suite.tasks: {self.metadata.name}: {told}")
+        numbers = []
+        for row, text in enumerate(table[column], start=1):
+            number = float(text) if _NUMBER.fullmatch(text.strip()) else float("nan")
+            if not (abs(number) < float("inf") and holds(number)):
+                self.refuse(part, f"has {text!r} as {self._name(column)} in row {row}; it must be {allowed}")
+            numbers.append(number)
         return numbers
 
+    def check_differ(self, part: str, table: Any, column: str) -> None:
+        """Refuse a column that has the same value in every row, by which nothing can be scored."""
+        if table[column].nunique() < 2:
+            self.refuse(part, f"has the same {self._name(column)} in every row: {table[column].iloc[0]}")
 
-def _texts(column: Any) -> Any:
-    """A column as texts; whole numbers are 1, not 1.0, whatever the file keeps them as."""
-    if column.dtype.kind == "f" and (column % 1 == 0).all():
-        column = column.astype(int)
-    return column.astype(object).where(column.notna(), "").astype(str)
+    def _name(self, column: str) -> str:
+        return self.columns.get(column, column)
 
+    def _required(self, part: str) -> list[str]:
+        return [column for column in self.kind.columns[part] if column not in self.kind.optional]
 
-def _read(path: Path, name: str) -> Any:
-    import pandas as pd
+    def _file(self, part: str) -> TableFile:
+        return TableFile(self.files[part], f"suite.tasks: {self.metadata.name}: {self.files[part]}")
 
-    readers: dict[str, Callable[[Path], Any]] = {
-        # as they stand: 007 is a text, and so is null
-        ".csv": lambda file: pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""]),
-        ".tsv": lambda file: pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, na_values=[""]),
-        ".jsonl": lambda file: pd.read_json(file, lines=True, dtype=False, convert_dates=False),
-        ".parquet": pd.read_parquet,
-    }
-    try:
-        table = readers[path.suffix](path)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"suite.tasks: {name}: {path} cannot be read: {error}") from error
-    if table.empty:
-        raise BenchError(f"suite.tasks: {name}: {path} has no rows")
-    return table
+    def _table(self, part: str) -> Any:
+        """The part's rows as texts; an optional column without a cell is left out."""
+        import pandas as pd
+
+        columns, required = self.kind.columns[part], self._required(part)
+        rows = list(self._file(part).rows([self._name(column) for column in columns]))
+        table = pd.DataFrame(rows, columns=list(columns), dtype=object)
+        for column in columns:
+            missing = table[column].isna().to_numpy()
+            if column in required and missing.any():
+                self.refuse(part, f"has an empty cell in row {missing.argmax() + 1}, column {self._name(column)}")
+            if missing.all():
+                table = table.drop(columns=column)
+            elif missing.any():
+                table[column] = table[column].fillna("")
+        return table
 
 
 def _dataset(table: Any) -> Dataset:
@@ -132,38 +145,43 @@ def _labels(tables: Mapping[str, Any]) -> dict[str, Dataset]:
 
 
 def _classification(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
-    if "all" not in tables:
-        if unknown := sorted(set(tables["test"]["label"]) - set(tables["train"]["label"])):
-            raise BenchError(
-                f"suite.tasks: {task.metadata.name}: {task.files['test']} has labels that no training text has: "
-                f"{', '.join(unknown[:5])}"
-            )
+    trained = "all" if "all" in tables else "train"
+    task.check_differ(trained, tables[trained], "label")
+    if trained == "train":
+        known = set(tables["train"]["label"])
+        for row, label in enumerate(tables["test"]["label"], start=1):
+            if label not in known:
+                task.refuse("test", f"has a label that no training text has in row {row}: {label}")
         return DatasetDict(_labels(tables))
     from sklearn.model_selection import train_test_split
 
     table = tables["all"]
+    counts = table["label"].value_counts()
+    if counts.min() < 2:
+        task.refuse("all", f"cannot be cut into two halves with every label in both: one text has {counts.idxmin()}")
     try:
         train, test = train_test_split(table, train_size=TRAIN_SHARE, random_state=42, stratify=table["label"])
     except ValueError as error:
-        raise BenchError(
-            f"suite.tasks: {task.metadata.name}: cannot be cut into two halves with every label in both: {error}"
-        ) from error
+        task.refuse("all", f"cannot be cut into two halves with every label in both: {error}")
     return DatasetDict(_labels({"train": train, "test": test}))
 
 
 def _sts(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
     table = tables["test"]
-    scores = task.numbers(table, "score", "a number", lambda x: x.abs() < float("inf"))
-    return DatasetDict(test=_dataset(table.assign(score=scores)))
+    table = table.assign(score=task.numbers("test", table, "score", "a number", lambda score: True))
+    task.check_differ("test", table, "score")
+    return DatasetDict(test=_dataset(table))
 
 
 def _pairs(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
-    table = tables["test"].rename(columns={"label": "labels"})
-    labels = task.numbers(tables["test"], "label", "0 or 1", lambda x: x.isin([0, 1]))
-    return DatasetDict(test=_dataset(table.assign(labels=labels.astype(int))))
+    table = tables["test"]
+    table = table.assign(label=task.numbers("test", table, "label", "0 or 1", lambda label: label in (0, 1)))
+    task.check_differ("test", table, "label")
+    return DatasetDict(test=_dataset(table.astype({"label": int}).rename(columns={"label": "labels"})))
 
 
 def _clustering(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
+    task.check_differ("test", tables["test"], "label")
     data = _labels(tables)["test"].rename_columns({"text": "sentences", "label": "labels"})
     return DatasetDict(test=data)
 
@@ -172,21 +190,24 @@ def _retrieval(task: _Custom, tables: Mapping[str, Any]) -> Any:
     corpus, queries, relevant = (tables[part] for part in ("corpus", "queries", "relevant"))
     for part, table in (("corpus", corpus), ("queries", queries)):
         if (twice := table["id"].duplicated()).any():
-            raise BenchError(
-                f"suite.tasks: {task.metadata.name}: {task.files[part]} has the id {table['id'][twice].iloc[0]} twice"
-            )
-    unknown = set(relevant["document"]) - set(corpus["id"]) | set(relevant["query"]) - set(queries["id"])
-    if unknown:
-        raise BenchError(
-            f"suite.tasks: {task.metadata.name}: {len(unknown)} ids of {task.files['relevant']} are in neither corpus "
-            f"nor queries, e.g. {min(unknown)}"
-        )
-    grades = [1] * len(relevant)
+            row = int(twice.to_numpy().argmax())
+            task.refuse(part, f"has the id {table['id'].iloc[row]} twice, again in row {row + 1}")
+    grades = [1.0] * len(relevant)
     if "score" in relevant:
-        grades = task.numbers(relevant, "score", "a whole number, 0 or more", lambda x: (x >= 0) & (x % 1 == 0))
+        grades = task.numbers("relevant", relevant, "score", "a whole number, 0 or more", _is_grade)
+    asked, known = set(queries["id"]), set(corpus["id"])
     judged: dict[str, dict[str, int]] = {}
-    for query, document, grade in zip(relevant["query"], relevant["document"], grades, strict=True):
-        judged.setdefault(query, {})[document] = int(grade)
+    for row, (query, document, grade) in enumerate(
+        zip(relevant["query"], relevant["document"], grades, strict=True), start=1
+    ):
+        if query not in asked:
+            task.refuse("relevant", f"has a query that is not in queries in row {row}: {query}")
+        if document not in known:
+            task.refuse("relevant", f"has a document that is not in corpus in row {row}: {document}")
+        if judged.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
+            task.refuse("relevant", f"judges document {document} for query {query} again in row {row}, otherwise")
+    if not any(grades):
+        task.refuse("relevant", "has no score above 0, so no document is relevant")
     data = {
         "corpus": _dataset(corpus if "title" in corpus else corpus.assign(title="")),
         "queries": _dataset(queries[queries["id"].isin(list(judged))]),
@@ -194,6 +215,10 @@ def _retrieval(task: _Custom, tables: Mapping[str, Any]) -> Any:
         "top_ranked": None,
     }
     return {"default": {"test": data}}
+
+
+def _is_grade(score: float) -> bool:
+    return score >= 0 and score.is_integer()
 
 
 _PAIR = ("sentence1", "sentence2")
@@ -242,13 +267,18 @@ def custom_task(entry: Mapping[str, Any]) -> AbsTask:
     if not re.fullmatch(r"[\w.-]+", str(name)) or str(name).startswith("."):
         raise BenchError(f"suite.tasks: name={name}: letters, digits, - and _ alone, as a file is called after it")
     files = _files(str(name), entry["data"], kind)
-    columns = dict(entry.get("columns") or {})
+    columns = entry.get("columns") or {}
+    if not isinstance(columns, Mapping) or None in columns.values():
+        raise BenchError(f"suite.tasks: {name}: columns={columns}: must be as in {{text: body, label: queue}}")
+    columns = {str(column): str(called) for column, called in columns.items()}
     if len(set(columns.values())) < len(columns):
         raise BenchError(f"suite.tasks: {name}: columns: one column of the file is named for two")
     allowed = list(dict.fromkeys(column for part in files for column in kind.columns[part]))
     if strange := [column for column in columns if column not in allowed]:
         raise BenchError(f"suite.tasks: {name}: columns: unknown {', '.join(strange)}; allowed: {', '.join(allowed)}")
-    language = entry.get("language") or "eng-Latn"
+    language = str(entry.get("language") or "eng-Latn")
+    if not re.fullmatch("[a-z]{3}-[A-Z][a-z]{3}", language):
+        raise BenchError(f"suite.tasks: {name}: language={language}: must be as in eng-Latn (ISO 639-3, ISO 15924)")
     metadata = own_metadata(
         str(name),
         str(entry["type"]),
@@ -260,6 +290,7 @@ def custom_task(entry: Mapping[str, Any]) -> AbsTask:
     task: _Custom = type("Custom", (_Custom, kind.base), fields)()
     hashes = {part: file_sha256(path) for part, path in files.items()}
     task.pin(content_hash([hashes, columns, str(entry["type"]), language]))
+    task.check()
     return task
 
 
@@ -269,14 +300,15 @@ def _files(name: str, data: Any, kind: _Kind) -> dict[str, Path]:
         if not single:
             raise BenchError(f"suite.tasks: {name}: data must name the files {', '.join(kind.parts[0])}")
         data = {single[0][0]: data}
-    if not any(set(data) == set(parts) for parts in kind.parts):
+    if not isinstance(data, Mapping) or not any(set(data) == set(parts) for parts in kind.parts):
+        given = ", ".join(map(str, data)) if isinstance(data, Mapping) else repr(data)
         wanted = " or ".join(f"{{{', '.join(parts)}}}" for parts in kind.parts)
-        raise BenchError(f"suite.tasks: {name}: data has {', '.join(data)}; it must be {wanted}")
+        raise BenchError(f"suite.tasks: {name}: data has {given}; it must be {wanted}")
     files = {part: Path(str(path)).expanduser() for part, path in data.items()}
     if absent := [str(path) for path in files.values() if not path.is_file()]:
         raise BenchError(f"suite.tasks: {name}: no such file: {', '.join(absent)} (paths start from {Path.cwd()})")
-    if strange := [str(path) for path in files.values() if path.suffix not in _SUFFIXES]:
-        raise BenchError(f"suite.tasks: {name}: {', '.join(strange)} must be one of {', '.join(_SUFFIXES)}")
+    if strange := [str(path) for path in files.values() if plain_suffix(path) not in SUFFIXES]:
+        raise BenchError(f"suite.tasks: {name}: {', '.join(strange)} must be one of {allowed_suffixes(*SUFFIXES)}")
     return files
 
 

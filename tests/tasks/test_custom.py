@@ -10,6 +10,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
+from m2v_bench.table_files import TableFile
 from m2v_bench.tasks import SuiteTask, load_suite
 from tests.conftest import as_model, tiny_static_model
 
@@ -128,6 +129,10 @@ def test_train_and_test_files_are_taken_as_they_are(tmp_path: Path):
         ("STS", {"name": "SimLex999WordSim"}, "SimLex999WordSim is a standard task; call your own data otherwise"),
         ("STS", {"name": "../x"}, r"name=\.\./x: letters, digits"),
         ("STS", {"columns": {"sentence1": "a", "sentence2": "a"}}, "one column of the file is named for two"),
+        ("STS", {"columns": "a"}, "columns=a: must be as in"),
+        ("STS", {"columns": {"sentence1": None}}, "columns=.*: must be as in"),
+        ("STS", {"data": ["a.csv"]}, r"data has \['a\.csv'\]; it must be \{test\}"),
+        ("STS", {"language": "english"}, "language=english: must be as in eng-Latn"),
         ("Classification", {"data": {"train": "a"}}, r"data has train; it must be \{train, test\} or \{all\}"),
     ],
 )
@@ -139,16 +144,76 @@ def test_a_bad_entry_is_told(entries: dict[str, dict[str, Any]], type_: str, cha
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"sentence1": ["a"], "sentence2": ["b"], "score": ["high"]}, "score in row 1 is 'high'; it must be a number"),
-        ({"sentence1": ["a", None], "sentence2": ["b", "c"], "score": [1, 2]}, "has an empty cell in row 2"),
+        ({"score": [1, "high"]}, r"pairs\.csv has 'high' as score in row 2; it must be a number$"),
+        ({"score": ["1,5", 2]}, "has '1,5' as score in row 1"),
+        ({"score": [1, "inf"]}, "has 'inf' as score in row 2"),
+        ({"score": ["1_0", 2]}, "has '1_0' as score in row 1"),
+        ({"score": [1, 1]}, "has the same score in every row: 1"),
+        ({"score": [1, None]}, "has an empty cell in row 2, column score"),
+        ({"sentence1": ["a", None]}, "has an empty cell in row 2, column sentence1"),
         ({"sentence1": [], "sentence2": [], "score": []}, "has no rows"),
     ],
 )
-def test_bad_rows_are_told(tmp_path: Path, columns: dict[str, list[Any]], message: str):
-    path = write(tmp_path / "pairs.csv", **columns)
-    (entry,) = load({"name": "Mine", "type": "STS", "data": path})
+def test_bad_rows_are_refused_before_anything_is_scored(tmp_path: Path, columns: dict[str, list[Any]], message: str):
+    path = write(
+        tmp_path / "pairs.csv", **{"sentence1": ["a", "b"], "sentence2": ["b", "c"], "score": [1, 2], **columns}
+    )
     with pytest.raises(BenchError, match=message):
-        entry.load()
+        load({"name": "Mine", "type": "STS", "data": path})
+
+
+@pytest.mark.parametrize(
+    ("type_", "label", "message"),
+    [
+        ("PairClassification", [0, 2], "has '2' as label in row 2; it must be 0 or 1"),
+        ("PairClassification", ["yes", "no"], "has 'yes' as label in row 1; it must be 0 or 1"),
+        ("PairClassification", [1, 1], "has the same label in every row: 1"),
+        ("Clustering", ["x", "x"], "has the same label in every row: x"),
+        ("Classification", ["x", "x"], "has the same label in every row: x"),
+        ("Classification", ["x", "y"], "every label in both: one text has [xy]"),
+    ],
+)
+def test_labels_that_cannot_be_scored_are_refused(tmp_path: Path, type_: str, label: list[Any], message: str):
+    texts = ["text"] if type_ != "PairClassification" else ["sentence1", "sentence2"]
+    path = write(tmp_path / "labels.csv", **{name: ["a", "b"] for name in texts}, label=label)
+    with pytest.raises(BenchError, match=message):
+        load({"name": "Mine", "type": type_, "data": path})
+
+
+def test_a_label_of_another_type_is_refused(tmp_path: Path):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n')
+    with pytest.raises(BenchError, match="has a text in column label of row 2 and a number in row 1"):
+        load({"name": "Mine", "type": "Clustering", "data": str(path)})
+
+
+def test_the_hint_names_the_missing_column(tmp_path: Path):
+    path = write(tmp_path / "pairs.csv", sentence1=["a"], second=["b"], gold=[1])
+    entry = {"name": "Mine", "type": "STS", "data": path, "columns": {"score": "god"}}
+    wanted = r"has no column sentence2, god; it has sentence1, second, gold\..*columns: \{sentence2: NAME\}"
+    with pytest.raises(BenchError, match=wanted):
+        load(entry)
+    entry["columns"] |= {"sentence2": "second"}
+    with pytest.raises(BenchError, match=r"no column god; .* Did you mean gold\? .*columns: \{score: NAME\}"):
+        load(entry)
+
+
+def test_rows_are_read_once_per_content(entries: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
+    load(entries["STS"])
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("the rows were read again")
+
+    monkeypatch.setattr(TableFile, "rows", fail)
+    load(entries["STS"])
+
+
+def test_quotation_marks_of_a_tsv_file_are_text(tmp_path: Path):
+    rows = [("first", "a", 1), ('"Hello, he said', "b", 2), ("third", "c", 3), ('he said "bye', "d", 4)]
+    path = tmp_path / "sts.tsv"
+    path.write_text("sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{score}\n" for a, b, score in rows))
+    data = load({"name": "Mine", "type": "STS", "data": str(path)})[0].load().dataset["test"]
+    assert [tuple(row.values()) for row in data] == rows
 
 
 def test_a_label_with_one_text_cannot_be_halved(tmp_path: Path):
@@ -160,8 +225,17 @@ def test_a_label_with_one_text_cannot_be_halved(tmp_path: Path):
 def test_ids_that_lead_nowhere_are_told(entries: dict[str, dict[str, Any]], tmp_path: Path):
     entry = entries["Retrieval"]
     entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1], document=["d9"])
-    with pytest.raises(BenchError, match="are in neither corpus nor queries"):
-        load(entry)[0].load()
+    with pytest.raises(BenchError, match=r"more\.csv has a document that is not in corpus in row 1: d9"):
+        load(entry)
+    entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1, 7], document=["d1", "d1"])
+    with pytest.raises(BenchError, match="has a query that is not in queries in row 2: 7"):
+        load(entry)
+    entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1, 1], document=["d1", "d1"], score=[1, 2])
+    with pytest.raises(BenchError, match="judges document d1 for query 1 again in row 2, otherwise"):
+        load(entry)
+    entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1, 2], document=["d1", "d1"], score=[0, 0])
+    with pytest.raises(BenchError, match="has no score above 0"):
+        load(entry)
 
 
 def test_texts_and_labels_are_read_as_they_stand(tmp_path: Path):
@@ -182,10 +256,10 @@ def test_ids_grades_and_titles_of_a_retrieval(entries: dict[str, dict[str, Any]]
     assert split["corpus"]["title"][:] == ["t", ""]
     assert split["relevant_docs"] == {"1": {"001": 2}}
     files["relevant"] = write(tmp_path / "halves.csv", query=[1], document=["001"], score=[0.5])
-    with pytest.raises(BenchError, match=r"score in row 1 is '0\.5'; it must be a whole number, 0 or more"):
+    with pytest.raises(BenchError, match=r"has '0\.5' as score in row 1; it must be a whole number, 0 or more"):
         load(entry)[0].load()
     files["corpus"] = write(tmp_path / "twice.csv", id=["d1", "d1"], text=["a", "b"])
-    with pytest.raises(BenchError, match="has the id d1 twice"):
+    with pytest.raises(BenchError, match="has the id d1 twice, again in row 2"):
         load(entry)[0].load()
 
 
@@ -194,5 +268,5 @@ def test_a_label_without_training_texts_is_told(tmp_path: Path):
         "train": write(tmp_path / "train.csv", text=["a", "b"], label=["x", "y"]),
         "test": write(tmp_path / "test.csv", text=["a"], label=["z"]),
     }
-    with pytest.raises(BenchError, match="labels that no training text has: z"):
+    with pytest.raises(BenchError, match="has a label that no training text has in row 1: z"):
         load({"name": "Mine", "type": "Classification", "data": files})[0].load()
