@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from m2v_bench.analysis.signature import AGGREGATIONS
 from m2v_bench.distillation.dialects import get_dialect
 from m2v_bench.distillation.reduction import parse_dims
-from m2v_bench.errors import BenchError, check_seed, did_you_mean
+from m2v_bench.errors import BenchError, check_seed, did_you_mean, override
 from m2v_bench.jobs import register_resolver
 from m2v_bench.schema import BaselineConfig, Config, LauncherConfig
 
@@ -157,6 +157,9 @@ def _check_writable(results_dir: str) -> None:
     import tempfile
 
     folder = Path(results_dir)
+    if results_dir.startswith("~"):
+        written = override("results_dir", str(folder.expanduser()))
+        raise BenchError(f"results_dir={results_dir}: ~ is not expanded here; write {written}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

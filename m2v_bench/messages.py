@@ -73,6 +73,8 @@ def _unreadable(word: str) -> str:
             """characters than letters and digits for Hydra: 'suite.tasks=[STS12]', 'suite.tasks=[{name: "A, B"}]'"""
         )
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    if bare.startswith("~"):  # between Hydra's quotes no shell expands it
+        bare = str(Path(bare).expanduser())
     return f"cannot read `{word}` on the command line; quote the value for Hydra as well: {override(name, bare)}"
 
 

@@ -28,7 +28,7 @@ BATCH_SIZE = 4096  # with fewer, threads that wait for the interpreter's lock ta
 FEWEST, CHARACTERS = 1 << 14, 1 << 18  # of a batch, more or less: what is made of them stays in the processor's cache
 FEW = 256  # texts that are not worth a thread
 AT_ONCE = 64  # batches between two changes of the table of parts
-_INSTALL = "pip install 'm2v-bench[fast]'"
+_INSTALL = "pip install numba"
 
 
 class Splitter:
