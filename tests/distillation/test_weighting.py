@@ -135,6 +135,20 @@ def test_what_is_no_corpus_is_told(tokenizer: Tokenizer, name: str, column: str,
         Corpus(name, column).count(tokenizer, 6, show_progress=False)
 
 
+def test_a_split_that_a_folder_lacks_is_refused(hub_dir: Path):
+    with pytest.raises(BenchError, match=r"no split dev; it has .*test"):
+        list(Corpus(f"{hub_dir / 'mteb' / 'sts12-sts'}:dev", column="sentence1").batches())
+
+
+def test_a_git_lfs_pointer_is_no_corpus(tmp_path: Path):
+    for name in ("t.parquet", "t.txt", "folder/data.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"version https://git-lfs.example/spec/v1\noid sha256:{'0' * 64}\nsize 9\n")
+    for name in ("t.parquet", "t.txt", "folder"):
+        with pytest.raises(BenchError, match="is a Git LFS pointer.* lfs pull"):
+            list(Corpus(str(tmp_path / name)).batches())
+
+
 def test_the_weighting_of_the_guide_works():
     guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
