@@ -145,7 +145,7 @@ def test_a_git_lfs_pointer_is_no_corpus(tmp_path: Path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"version https://git-lfs.example/spec/v1\noid sha256:{'0' * 64}\nsize 9\n")
     for name in ("t.parquet", "t.txt", "folder"):
-        with pytest.raises(BenchError, match="is a Git LFS pointer.* lfs pull"):
+        with pytest.raises(BenchError, match=r"is a Git LFS pointer.* lfs pull"):
             list(Corpus(str(tmp_path / name)).batches())
 
 
