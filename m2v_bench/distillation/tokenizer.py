@@ -79,10 +79,11 @@ def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
     # without tokenizer files transformers makes one of special tokens alone
     if set(tokenizer.get_vocab()) <= set(source.all_special_tokens):
         raise BenchError(f"base_model: {where} has no tokenizer; copy the model's tokenizer.json beside its weights")
-    known = tokenizer.get_vocab()
+    known, declared = tokenizer.get_vocab(), _declared_unknown(tokenizer)
     base = BaseTokenizer(
         tokenizer=tokenizer,
-        unknown=source.unk_token if source.unk_token in known else None,
+        # declared in tokenizer_config.json, tokenizer.json, or both
+        unknown=next((token for token in (source.unk_token, declared) if token in known), None),
         padding=source.pad_token if source.pad_token in known else None,
         padded=bool((backend.padding or {}).get("length")),
     )
@@ -91,7 +92,21 @@ def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
             f"base_model: the tokenizer of {where} is of the kind {base.kind}; "
             f"only {', '.join(KINDS)} can be distilled. Choose another base_model."
         )
+    if base.kind == "WordPiece" and base.unknown is None:
+        raise BenchError(
+            f"base_model: the tokenizer of {where} has no token {declared!r} for unknown words; add it to the "
+            "vocabulary of tokenizer.json, or name another as its unk_token"
+        )
     return base
+
+
+def _declared_unknown(tokenizer: Tokenizer) -> str | None:
+    """The unknown token that tokenizer.json declares."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("unk_id") is not None:
+        return str(model["vocab"][model["unk_id"]][0])
+    token: str | None = model.get("unk_token")
+    return token
 
 
 def load_tokenizer(path: Path) -> BaseTokenizer:
