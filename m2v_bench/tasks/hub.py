@@ -11,10 +11,11 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.assets import is_offline
-from m2v_bench.cache import cache_dir, folder_hash
+from m2v_bench.dataset_folders import readable_folder
 from m2v_bench.errors import BenchError
 from m2v_bench.tasks.candidates import check_candidates
 from m2v_bench.tasks.manifest import NAME, Manifest
+from m2v_bench.tasks.subsets import check_loaded
 
 
 def localize(task: AbsTask, hub_dir: Path) -> list[str]:
@@ -86,11 +87,13 @@ def load_data(task: AbsTask) -> None:
     """Load the task's data, checked against the manifest that lies with it, and against what the task needs.
 
     Raises:
-        BenchError: for a file that is not what the manifest says, and for a reranking task without candidates.
+        BenchError: for a file that is not what the manifest says, for a subset or split that is not there, and for a
+            reranking task without candidates.
     """
-    with content_keyed_cache(task):
-        check_contents(task)
+    check_contents(task)
+    with literal_path(task):
         task.load_data()
+    check_loaded(task)
     check_candidates(task)
 
 
@@ -115,10 +118,11 @@ def check_contents(task: AbsTask) -> bool:
 
 
 @contextmanager
-def content_keyed_cache(task: AbsTask) -> Iterator[None]:
-    """Let `datasets` keep what it prepares from a local folder under the folder's content.
+def literal_path(task: AbsTask) -> Iterator[None]:
+    """Let `datasets` read the task's local folder exactly, and keep what it prepares under the folder's content.
 
-    Its own key is the folder's path, under which rows of an earlier content would come back.
+    It would take the path for a pattern, and its own cache is keyed by the path, under which rows of an earlier
+    content would come back.
     """
     import datasets
 
@@ -126,9 +130,11 @@ def content_keyed_cache(task: AbsTask) -> Iterator[None]:
     if not folder.is_absolute():
         yield
         return
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = cache_dir() / "datasets" / folder_hash(folder)
+    path, cache = readable_folder(folder, f"{task.metadata.name}: {folder}")
+    before, metadata = datasets.config.HF_DATASETS_CACHE, task.metadata
+    datasets.config.HF_DATASETS_CACHE = cache
+    task.metadata = metadata.model_copy(update={"dataset": {**metadata.dataset, "path": str(path)}})
     try:
         yield
     finally:
-        datasets.config.HF_DATASETS_CACHE = before
+        datasets.config.HF_DATASETS_CACHE, task.metadata = before, metadata

@@ -168,7 +168,7 @@ class FromFiles(OwnTask):
         from datasets import load_dataset
 
         config, split = self.configs[part]
-        return load_dataset(str(self._folder or self.repository), config, split=split, revision=self._commit)
+        return load_dataset(self.metadata.dataset["path"], config, split=split, revision=self._commit)
 
     def read(self, path: Path) -> Dataset:
         """The rows of a file of the data."""

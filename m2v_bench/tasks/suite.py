@@ -16,10 +16,12 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.tasks.custom import custom_task
 from m2v_bench.tasks.hub import load_data, localize
+from m2v_bench.tasks.manifest import parts
 from m2v_bench.tasks.own_task import OwnTask
 from m2v_bench.tasks.paper_classification import CLASSIFICATION_TASKS
 from m2v_bench.tasks.pearl import PEARL_TASKS
 from m2v_bench.tasks.starter import STARTER_TASKS
+from m2v_bench.tasks.subsets import lacking
 from m2v_bench.tasks.wordsim import WORDSIM_TASKS
 
 OWN_TASKS: dict[str, type[OwnTask]] = {**STARTER_TASKS, **WORDSIM_TASKS, **PEARL_TASKS, **CLASSIFICATION_TASKS}
@@ -114,9 +116,13 @@ def load_suite(
     if not loaded:
         raise BenchError("suite.tasks is empty: name tasks, e.g. 'suite.tasks=[STSBenchmark,SciFact]'")
     suite = []
-    for task in loaded:
+    for number, task in enumerate(loaded, start=1):
         _seed(task, seed)
         missing = _locate(task, folder, data)
+        if missing is None and (lack := _lacking(task)):
+            if number > len(loaded) - len(tasks):
+                raise BenchError(f"suite.tasks: hub_dir={hub_dir}: {lack}")
+            missing = f"not in {folder}: {lack}"
         group = getattr(task, "group", None) or task.metadata.type
         suite.append(SuiteTask(task=task, name=task.metadata.name, type=group, missing=missing))
     suite = _filter(suite, types, exclude)
@@ -141,6 +147,14 @@ def _locate(task: AbsTask, hub_dir: Path | None, data_dir: Path | None) -> str |
         return task.locate(data_dir, hub_dir)
     missing = localize(task, hub_dir) if hub_dir else []
     return f"not in {hub_dir}: {', '.join(missing)}" if missing else None
+
+
+def _lacking(task: AbsTask) -> str:
+    """The repository of `task`, or of a part of it, that lacks subsets or splits, and which; an empty text for none."""
+    for part in parts(task):
+        if not isinstance(part, OwnTask) and (lack := lacking(part)):
+            return f"{type(part).metadata.dataset['path']} {lack}"
+    return ""
 
 
 def _filter(suite: list[SuiteTask], types: Sequence[str], exclude: Sequence[str]) -> list[SuiteTask]:

@@ -126,3 +126,91 @@ def test_a_benchmark_asked_for_again_is_as_it_was(hub_dir: Path):
     again = {entry.name: entry.task for entry in suite(benchmark="MTEB(eng, v1)")}
     assert again["STS12"].metadata.dataset["path"] == "mteb/sts12-sts"
     assert again["STS12"].seed == 42
+
+
+@pytest.mark.parametrize(
+    "name", ["h[1]", "h*", "h?", "{h}", "a,b", "a#b", "a%20b", "a b", "a:b", "größe", "a=b", "a'b"]
+)
+def test_a_hub_folder_of_any_name_is_read_exactly(tmp_path: Path, name: str):
+    for folder, word in ((name, "wanted"), ("h1", "another")):
+        repository = tmp_path / folder / "mteb" / "stsbenchmark-sts"
+        (repository / "default").mkdir(parents=True)
+        rows = {"sentence1": [word], "sentence2": ["b"], "score": [1.0]}
+        pd.DataFrame(rows).to_parquet(repository / "default" / "test.parquet")
+        readme(repository, {"default": {"test": "default/test.parquet"}})
+    (entry,) = suite("STSBenchmark", hub_dir=tmp_path / name)
+    assert entry.load().dataset["test"]["sentence1"][:] == ["wanted"]
+
+
+def readme(repository: Path, configs: dict[str, dict[str, str]]) -> None:
+    """Write a README that lists the file of each split of each configuration."""
+    lines = ["---", "configs:"]
+    for config, files in configs.items():
+        lines += [f"- config_name: {config}", "  data_files:"]
+        lines += [f"  - split: {split}\n    path: {path}" for split, path in files.items()]
+    repository.mkdir(parents=True, exist_ok=True)
+    (repository / "README.md").write_text("\n".join([*lines, "---", ""]))
+
+
+@pytest.fixture
+def partial_hub(tmp_path: Path) -> Path:
+    """Repositories that have a part of their subsets and splits: by README, by a column, and of a retrieval set."""
+    readme(tmp_path / "mteb" / "amazon_counterfactual", {"en": {"test": "test.parquet"}})
+    readme(tmp_path / "mteb" / "stsbenchmark-sts", {"default": {"train": "train.parquet"}})
+    readme(
+        tmp_path / "mteb" / "TMD", {"content_time_qs-qrels": {"test": "t.parquet"}, "queries": {"test": "q.parquet"}}
+    )
+    sts17 = tmp_path / "mteb" / "sts17-crosslingual-sts"
+    readme(sts17, {"default": {"test": "test.parquet"}})
+    rows = {"sentence1": ["a"], "sentence2": ["b"], "score": [1.0], "lang": ["en-en"]}
+    pd.DataFrame(rows).to_parquet(sts17 / "test.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            "STS17",
+            r"sts17-crosslingual-sts has the subsets en-en, not en-ar, .*\[\{name: STS17, subsets: \[en-en\]\}\]",
+        ),
+        ({"name": "STS17", "subsets": ["en-ar"]}, r"has the subsets en-en, not en-ar; .*subsets: \[en-en\]"),
+        (
+            {"name": "AmazonCounterfactualClassification", "subsets": ["de", "en"]},
+            r"has the subsets en, not de; choose: 'suite\.tasks=\[\{name: Amazon.*, subsets: \[en\]\}\]'",
+        ),
+        ({"name": "TMD", "subsets": ["dates_time_qs"]}, "has the subsets content_time_qs, not dates_time_qs"),
+        ("STSBenchmark", "stsbenchmark-sts has the splits train, not test"),
+    ],
+)
+def test_subsets_and_splits_that_the_repository_lacks_are_refused(partial_hub: Path, task: Any, message: str):
+    with pytest.raises(BenchError, match=message):
+        suite(task, hub_dir=partial_hub)
+
+
+def test_what_a_benchmark_lacks_is_missing_and_what_is_there_is_loaded(partial_hub: Path):
+    (entry,) = suite({"name": "STS17", "subsets": ["en-en"]}, hub_dir=partial_hub)
+    assert entry.load().dataset["en-en"]["test"]["sentence1"][:] == ["a"]
+    by_name = {entry.name: entry.missing or "" for entry in suite(benchmark="MTEB(eng, v1)", hub_dir=partial_hub)}
+    assert "has the splits train, not test" in by_name["STSBenchmark"]
+
+
+def test_a_split_that_only_loading_shows_to_be_absent_is_refused(partial_hub: Path):
+    sts17 = partial_hub / "mteb" / "sts17-crosslingual-sts"
+    (sts17 / "README.md").unlink()
+    (sts17 / "test.parquet").rename(sts17 / "train.parquet")
+    (entry,) = suite({"name": "STS17", "subsets": ["en-en"]}, hub_dir=partial_hub)
+    with pytest.raises(BenchError, match="STS17 has the splits train, not test"):
+        entry.load()
+
+
+def test_a_pointer_of_git_lfs_in_a_repository_is_refused(partial_hub: Path):
+    pointer = b"version https://git-" + b"lfs.example/spec/v1\noid sha256:0\nsize 1\n"
+    (partial_hub / "mteb" / "stsbenchmark-sts" / "test.parquet").write_bytes(pointer)
+    readme(partial_hub / "mteb" / "stsbenchmark-sts", {"default": {"test": "test.parquet"}})
+    (entry,) = suite("STSBenchmark", hub_dir=partial_hub)
+    with pytest.raises(BenchError, match=r"test\.parquet is a Git LFS pointer.*git -C .*stsbenchmark-sts lfs pull"):
+        entry.load()
+    (partial_hub / "mteb" / "sts17-crosslingual-sts" / "test.parquet").write_bytes(pointer)
+    with pytest.raises(BenchError, match="is a Git LFS pointer"):
+        suite("STS17", hub_dir=partial_hub)
