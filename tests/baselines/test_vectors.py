@@ -1,9 +1,16 @@
 """Files of word vectors in three formats, and texts as means of them."""
 
+import bz2
+import codecs
+import gzip
+import io
 import json
+import lzma
 import subprocess
 import sys
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +68,41 @@ def test_each_format_gives_its_words_and_rows(content: bytes, words: list[str], 
     np.testing.assert_array_equal(vectors, ROWS[: len(words)])
 
 
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("vectors.txt", content)
+    return file.getvalue()
+
+
+PACKERS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zip": zipped}
+
+
+@pytest.mark.parametrize("content", [text(), b"6 5\n" + text(), binary()], ids=["glove", "word2vec text", "binary"])
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+def test_a_compressed_file_gives_what_it_holds(pack: Callable[[bytes], bytes], content: bytes, tmp_path: Path):
+    (tmp_path / "plain").write_bytes(content)
+    (tmp_path / "packed").write_bytes(pack(content))
+    plain, packed = (converted(tmp_path / name, setting="name") for name in ("plain", "packed"))
+    assert sorted(path.name for path in packed.iterdir()) == ["report.json", "vectors.npy", "words.txt"]
+    assert read_words(packed) == read_words(plain)
+    assert (packed / "vectors.npy").read_bytes() == (plain / "vectors.npy").read_bytes()
+
+
+@pytest.mark.parametrize("content", [text(), b"6 5\n" + text(), binary()], ids=["glove", "word2vec text", "binary"])
+def test_a_byte_order_mark_is_not_part_of_the_first_word(content: bytes, tmp_path: Path):
+    (tmp_path / "v").write_bytes(codecs.BOM_UTF8 + content)
+    assert read_words(converted(tmp_path / "v", setting="name"))[:2] == ["the", "cat"]
+
+
+@pytest.mark.parametrize("name", ["v[1].txt", "v?.txt", "a*/v.txt", "a,b.txt", "a:b.txt", "größe #1 100%.txt"])
+def test_a_path_names_one_file(name: str, tmp_path: Path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text())
+    assert read_words(converted(path, setting="name")) == WORDS
+
+
 def test_the_first_of_a_word_that_comes_twice_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "v.txt").write_bytes(text(["a", "b", "a", "a"], ROWS[:4]))
     folder = converted(tmp_path / "v.txt", setting="name")
@@ -95,6 +137,15 @@ def test_a_file_is_read_once_and_anew_when_its_content_changes(tmp_path: Path, c
         (binary()[:-10], "ends within word 5 of 5; copy it again"),
         (binary() + b"more", "goes on after the 5 words that line 1 says"),
         (b"2 0\nx\n", "line 1 says 0 dimensions"),
+        (text(WORDS[:3], ROWS[:3]) + b"dog  1 2 3 4 5\n", "line 4 has no word, or more than one space"),
+        (text(WORDS[:3], ROWS[:3]) + b" 1 2 3 4 5\n", "line 4 has no word, or more than one space"),
+        (text(WORDS[:3], ROWS[:3]) + b"dog 1 2 1e39 4 5\n", "line 4 holds a number that is not finite"),
+        (codecs.BOM_UTF16_LE + "the 1 2\n".encode("utf-16-le"), "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 "),
+        ((793712314).to_bytes(4, "little") + b"\x0c\0\0\0" * 9, "is a fastText model, whose vectors of subwords are"),
+        (b"version https://git-lfs.example/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer, not the file"),
+        (gzip.compress(text())[:-30], "damaged compressed data"),
+        (zipped(text())[:-30], "cannot be unpacked: File is not a zip file"),
+        (b"\x28\xb5\x2f\xfd0000", "unpack it first: zstd -d "),
     ],
 )
 def test_a_file_that_is_damaged_is_told_with_the_place(content: bytes, message: str, tmp_path: Path):
