@@ -129,10 +129,10 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
         "ended": time.time(),
     }
     write_json(output_dir / "environment.json", environment())
-    table = report_run(record, output_dir)
+    grid = report_run(record, output_dir, results_dir)
     write_json(output_dir / RECORD, record)  # last: where it is, nothing of the run is missing
     if sweep_dir is None:
-        show_run(record, table, output_dir, results_dir)
+        show_run(record, grid, output_dir, results_dir)
     if settings.tracking.name == "mlflow":
         _log(settings, output_dir, sweep_dir)
     failures = _failures(scores)

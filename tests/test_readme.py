@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import ChoiceSweep
 
 from m2v_bench import cli
 from m2v_bench.analysis.figures import svg
-from m2v_bench.analysis.summary import summarise, sweep_grid
+from m2v_bench.analysis.summary import marked_grid, summarise
 from m2v_bench.analysis.sweeps import sweep_records
 from m2v_bench.config import conf_dir
 from m2v_bench.distillation.dialects import DIALECTS
@@ -52,7 +52,7 @@ def test_what_is_kept_is_there_and_names_no_place_of_a_machine():
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
 def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
     results_dir = sweep.parents[1]
-    made = sweep_grid(summarise(list(sweep_records(sweep).values())), results_dir, title="").markdown()
+    made = marked_grid(summarise(list(sweep_records(sweep).values())), results_dir, title="").markdown()
     kept = (results_dir / "tables" / f"{sweep.name}.md").read_text(encoding="utf-8")
     assert rows_of(kept) == rows_of(made)
 

@@ -178,7 +178,7 @@ def _samples(
     for task, scores in zip(parts, table, strict=True):
         known = []
         for model, label, score in zip(models, labels, scores, strict=True):
-            samples = complete(read_task_samples(model, task, results_dir), parts[task])
+            samples = complete(read_task_samples(model.folder, task, results_dir), parts[task])
             if samples is None:
                 continue
             if not abs(np.mean([each.score() for each in samples.values()]) - score) <= SAME_SCORE:  # nor where NaN

@@ -5,29 +5,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from m2v_bench.analysis.figures import save
-from m2v_bench.analysis.summary import record_rows, summarise, sweep_grid
+from m2v_bench.analysis.grid import Grid
+from m2v_bench.analysis.summary import marked_grid, record_rows, summarise
 from m2v_bench.analysis.sweep_figures import draw
 from m2v_bench.analysis.sweeps import Record
-from m2v_bench.analysis.tables import ScoreTable, to_grid
 
 _FIGURE = "speed_vs_score"
 
 
-def report_run(record: Record, output_dir: Path) -> ScoreTable:
-    """Write scores.csv, table.md and, where speed was measured, the figure of a run to its folder."""
+def report_run(record: Record, output_dir: Path, results_dir: Path) -> Grid:
+    """Write scores.csv, table.md and, where speed was measured, the figure of a run to its folder.
+
+    Returns:
+        The table, with the marks that the samples in `results_dir` give.
+    """
     summary = summarise([record])
     record_rows(record).to_csv(output_dir / "scores.csv", index=False)
-    markdown = to_grid(summary.table, signature=record["signature"]).markdown()
-    (output_dir / "table.md").write_text(markdown, encoding="utf-8")
+    grid = marked_grid(summary, results_dir, title=f"{record['label']} on {record['settings']['suite.name']}")
+    (output_dir / "table.md").write_text(grid.markdown(), encoding="utf-8")
     if (figure := draw(summary, None).get("-speed")) is not None:
         save(figure, output_dir / _FIGURE)
-    return summary.table
+    return grid
 
 
-def show_run(record: Record, table: ScoreTable, output_dir: Path, results_dir: Path) -> None:
+def show_run(record: Record, grid: Grid, output_dir: Path, results_dir: Path) -> None:
     """Print a run's table and speeds, and make its table and figure the latest ones in `results_dir`."""
     suite = record["settings"]["suite.name"]
-    to_grid(table, title=f"{record['label']} on {suite}", signature=record["signature"]).show()
+    grid.show()
     for speed in record["speed"][:1]:
         print(
             f"speed on one CPU thread, {speed['texts']} texts of {speed['mean_characters']:.0f} characters on average:"
@@ -61,7 +65,7 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
         The files written, each with the folder it belongs to.
     """
     summary = summarise(records)
-    grid = sweep_grid(summary, results_dir, title=f"sweep {name}")
+    grid = marked_grid(summary, results_dir, title=f"sweep {name}")
     grid.show()
     markdown, data = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
     markdown.parent.mkdir(parents=True, exist_ok=True)

@@ -267,7 +267,7 @@ def _reader(results_dir: Path, models: Sequence[ModelResults], suite: Sequence[S
 
     def read(label: str, name: str) -> Mapping[str, Samples] | None:
         model, task = by_label[label], tasks[name]
-        samples = read_task_samples(model, task.metadata.name, results_dir)
+        samples = read_task_samples(model.folder, task.metadata.name, results_dir)
         result = model.tasks.get(task.metadata.name)
         if result is None:  # an aggregate that was scored task by task
             return samples

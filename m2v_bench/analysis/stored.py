@@ -6,16 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from m2v_bench.analysis.aggregates import cqadupstack
 from m2v_bench.analysis.samples import Samples, read_samples
 from m2v_bench.errors import BenchError, did_you_mean
-
-if TYPE_CHECKING:
-    from m2v_bench.analysis.results import ModelResults
 
 # what mteb writes beside the scores
 _NO_TASKS = {"model_meta.json"}
@@ -202,26 +199,40 @@ def _aggregate_revision(whole: str) -> str:
     return str(mteb.get_task(whole).metadata.dataset["revision"])
 
 
-def read_task_samples(model: "StoredModel | ModelResults", task: str, results_dir: Path) -> dict[str, Samples] | None:
+def model_folder(name: str, revision: str, seed: int, results_dir: Path) -> Path | None:
+    """The folder of a model's scores with one seed, below `results/`; None where there is none, or more than one."""
+    root = results_dir / "results"
+    own = root / name.replace("/", "__") / revision
+    folders = [each for each in (own, *sorted(own.glob("experiments/*"))) if any(each.glob("*.json"))]
+    found = [each for each in folders if (read_meta(each).get("experiment_kwargs") or {}).get("seed", 42) == seed]
+    return found[0].relative_to(root) if len(found) == 1 else None
+
+
+def read_task_samples(folder: Path, task: str, results_dir: Path) -> dict[str, Samples] | None:
     """The samples of a model on a task by `split/subset`, or None when there is no file.
+
+    Args:
+        folder: of the model, below `samples/`.
+        task: name of the task.
+        results_dir: folder of results.
 
     Raises:
         BenchError: when the file is damaged.
     """
-    path = results_dir / "samples" / model.folder / f"{task}.npz"
+    path = results_dir / "samples" / folder / f"{task}.npz"
     if not path.is_file():
-        return _of_its_tasks(model, task, results_dir)
+        return _of_its_tasks(folder, task, results_dir)
     try:
         return read_samples(path)
     except Exception as error:  # numpy and zipfile raise half a dozen kinds
         raise BenchError(f"{path}: cannot be read ({error}); delete it and score the task again") from None
 
 
-def _of_its_tasks(model: "StoredModel | ModelResults", whole: str, results_dir: Path) -> dict[str, Samples] | None:
+def _of_its_tasks(folder: Path, whole: str, results_dir: Path) -> dict[str, Samples] | None:
     """The samples of an aggregate that was scored task by task, under the keys that its own file would have."""
     if whole not in cqadupstack():
         return None
-    known = {task: read_task_samples(model, task, results_dir) for task in cqadupstack()[whole]}
+    known = {task: read_task_samples(folder, task, results_dir) for task in cqadupstack()[whole]}
     found: dict[str, Samples] = {}
     for task, parts in known.items():
         if parts is None:

@@ -15,7 +15,7 @@ from m2v_bench.analysis.marks import daggers
 from m2v_bench.analysis.paired import complete
 from m2v_bench.analysis.samples import Samples
 from m2v_bench.analysis.signature import merged
-from m2v_bench.analysis.stored import read_task_samples, stored_models
+from m2v_bench.analysis.stored import model_folder, read_task_samples
 from m2v_bench.analysis.style import Look, look
 from m2v_bench.analysis.sweeps import Record
 from m2v_bench.analysis.tables import AVERAGE, ScoreTable, score_table, to_grid
@@ -168,23 +168,25 @@ def _speeds(
     return {label: speed for label, speed in found.items() if measured[label] == most}, len(found) - n
 
 
-def sweep_grid(summary: Summary, results_dir: Path, *, title: str) -> Grid:
-    """The table of a sweep, with daggers where the samples in `results_dir` tell what chance may explain."""
+def marked_grid(summary: Summary, results_dir: Path, *, title: str) -> Grid:
+    """The table of a sweep or a run, with daggers where the samples in `results_dir` tell what chance may explain."""
     marks, notes = _daggers(summary, results_dir)
     return to_grid(summary.table, title=title, signature=summary.signature, marks=marks, notes=notes)
 
 
 def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], list[str]]:
-    """What chance may explain, corrected over all models of the sweep; a sweep's table never fails for it."""
+    """What chance may explain, corrected over all models of the table, which never fails for it."""
     try:
-        stored = stored_models(results_dir)
+        folders = {
+            row.label: model_folder(row.model, row.revision, row.seed, results_dir)
+            for row in summary.rows.drop_duplicates("label").itertuples()
+        }
     except BenchError as error:
         return {}, [f"not tested for chance: {error}"]
-    owners = {row.label: (row.model, row.revision, row.seed) for row in summary.rows.itertuples()}
 
     def read(label: str, task: str) -> Mapping[str, Samples] | None:
-        own = [each for each in stored if (each.name, each.revision, each.variant.get("seed", 42)) == owners[label]]
-        samples = read_task_samples(own[0], task, results_dir) if len(own) == 1 else None
+        folder = folders[label]
+        samples = None if folder is None else read_task_samples(folder, task, results_dir)
         return complete(samples, list(samples)) if samples else None
 
     return daggers(summary.rows, summary.table, summary.aggregation, read)

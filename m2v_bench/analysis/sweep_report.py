@@ -25,7 +25,7 @@ from m2v_bench.analysis.report_tables import (
     speed_grid,
     task_scores,
 )
-from m2v_bench.analysis.summary import Summary, summarise, sweep_grid
+from m2v_bench.analysis.summary import Summary, marked_grid, summarise
 from m2v_bench.analysis.sweep_figures import draw
 from m2v_bench.analysis.tables import AVERAGE, ScoreTable
 from m2v_bench.errors import BenchError
@@ -171,7 +171,7 @@ def _results(found: Experiment, summary: Summary) -> Section:
         "-speed": "Average score against speed; a circle's area is the model's number of parameters. Left of and below "
         "the dashed line, another model is as fast and scores as well, or better. The numbers stand under Speed.",
     }
-    table = sweep_grid(summary, found.results_dir, title="models x task types, main scores x 100, (n/N tasks)")
+    table = marked_grid(summary, found.results_dir, title="models x task types, main scores x 100, (n/N tasks)")
     return Section(
         "Results", [table, *(Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures)]
     )

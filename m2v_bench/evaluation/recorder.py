@@ -53,12 +53,15 @@ class Recorder:
         wanted = {f"{split}/{entry['hf_subset']}" for split, entries in result.scores.items() for entry in entries}
         parts = {**_readable(path), **self._of(result, path_of)}
         parts = {name: part for name, part in parts.items() if _of_wanted(name, wanted)}
-        if parts:
+        expected = float(result.get_score())
+        if parts and not np.isnan(expected):  # where it is NaN there is no score that the samples could belong to
             score = float(np.mean([part.score() for part in parts.values()]))
-            if abs(score - result.get_score()) <= SAME_SCORE:
+            if abs(score - expected) <= SAME_SCORE:
                 write_samples(path, parts)
                 return
-            log.warning("%s: its samples give %.4f, not its score; they are not kept", result.task_name, score)
+            log.warning(
+                "%s: its samples give %.4f, its score is %.4f; they are not kept", result.task_name, score, expected
+            )
         path.unlink(missing_ok=True)  # those of an earlier score
 
     def _of(self, result: TaskResult, path_of: Callable[[str], Path]) -> dict[str, Samples]:

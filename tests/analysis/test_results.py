@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from pandas.api.types import is_numeric_dtype
 
+from m2v_bench.analysis.report import report_run
 from m2v_bench.analysis.results import read_results, results_grid
 from m2v_bench.analysis.stored import kind_of
+from m2v_bench.analysis.summary import marked_grid, summarise
 from m2v_bench.cache import write_json
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
@@ -24,6 +26,7 @@ from m2v_bench.tasks import SuiteTask, load_suite
 from tests.conftest import as_model, tiny_static_model
 
 TASKS = ["SimLex999WordSim", "WordSim353WordSim", "Newsgroups20Clustering"]
+STUDENTS = ("student a1", "student b2")
 WORDS = ["old", "new", "smart", "intelligent", "hard", "difficult", "happy", "cheerful", "fast", "rapid", "car", "god"]
 
 
@@ -70,6 +73,38 @@ def test_what_is_not_separable_from_the_best_has_a_dagger(scored: Path):
     assert any(note.startswith("† not separable") for note in shown.notes)
     plain = grid(scored, ["SimLex999WordSim"], marks=False)
     assert [[text.removesuffix("†") for text in row] for row in shown.rows] == plain.rows
+
+
+@pytest.mark.parametrize("aggregation", ["micro", "macro"])
+@pytest.mark.parametrize("shape", ["run", "sweep"])
+def test_every_table_of_the_same_scores_has_the_same_marks(scored: Path, tmp_path: Path, aggregation: str, shape: str):
+    models = [each for each in read_results(scored) if each.variant.get("seed", 42) == 42]
+    rows = [
+        {"model": each.name, "revision": each.revision, "label": each.label, "kind": each.kind, "state": "scored"}
+        | {"task": task, "type": "Clustering" if "Clustering" in task else "WordSim", "seconds": 0.1}
+        | {"main_score": score(scored, each.label, task) if task in each.tasks else None}
+        for each in models
+        for task in TASKS
+    ]
+    settings = {"seed": 42, "suite.name": "mine", "suite.aggregation": aggregation}
+    record = {"label": "student a1", "teacher": None, "signature": "s", "variant": {}, "settings": settings}
+    if shape == "run":
+        made = report_run({**record, "scores": rows}, tmp_path, scored)
+        assert (tmp_path / "table.md").read_text() == made.markdown()
+    else:
+        jobs = [{**record, "label": each, "scores": [r for r in rows if r["label"] == each]} for each in STUDENTS]
+        jobs[0]["scores"] += [row for row in rows if row["label"] not in STUDENTS]
+        made = marked_grid(summarise(jobs), scored, title="")
+    shown = grid(scored, aggregation=aggregation, models=[each.label for each in models])
+    here, there = cells(made), cells(shown)
+    columns = ("Avg", "Clust", "WordSim")
+    assert {label: [row[c] for c in columns] for label, row in here.items()} == {
+        label: [row[c] for c in columns] for label, row in there.items()
+    }
+    assert "†" in str(made.rows)
+    assert {(made.rows[row][0], made.columns[column]) for row, column in made.bold} == {
+        (shown.rows[row][0], shown.columns[column]) for row, column in shown.bold
+    }
 
 
 def test_without_samples_nothing_is_marked_and_that_is_said(scored: Path, tmp_path: Path):

@@ -1,0 +1,44 @@
+import logging
+from pathlib import Path
+
+import mteb
+import numpy as np
+import pytest
+from mteb.results import TaskResult
+
+from m2v_bench.analysis.samples import Samples, read_samples
+from m2v_bench.evaluation.recorder import Recorder
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("samples", "score", "told"),
+    [
+        (0.5, 0.5, None),
+        (0.5, 0.7, "STSBenchmark: its samples give 0.5000, its score is 0.7000; they are not kept"),
+        (NAN, 0.7, "STSBenchmark: its samples give nan, its score is 0.7000; they are not kept"),
+        (NAN, NAN, None),
+        (0.5, NAN, None),
+    ],
+)
+def test_samples_are_kept_with_the_score_that_they_give(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, samples: float, score: float, told: str | None
+):
+    """A score that is no number has no samples, and needs no words about them."""
+    task = mteb.get_task("STSBenchmark")
+    recorder = Recorder(task)
+    part = Samples("mean", np.full(4, samples, np.float32), None, "pair")
+    recorder._parts["STSBenchmark"] = {"test/default": part}
+    entry = {"main_score": score, "hf_subset": "default", "languages": ["eng-Latn"]}
+    result = TaskResult(
+        dataset_revision="1", task_name="STSBenchmark", mteb_version="2", evaluation_time=0, scores={"test": [entry]}
+    )
+    path = tmp_path / "STSBenchmark.npz"
+    path.write_bytes(b"of an earlier score")
+    with caplog.at_level(logging.WARNING, logger="m2v_bench"):
+        recorder.write(result, lambda name: path)
+    assert [each.getMessage() for each in caplog.records] == [told] * (told is not None)
+    assert path.is_file() == (samples == score)
+    if path.is_file():
+        assert read_samples(path)["test/default"].score() == score
