@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.cache import cache_dir, content_hash, file_sha256, folder_hash, locked, new_folder
+from m2v_bench.cache import cache_dir, content_hash, file_sha256, folder_hash, locked, new_folder, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
 
 # What defines a model: documentation and repository files do not change what it computes.
@@ -150,6 +150,9 @@ def resolve_model(name: str, revision: str | None = None, *, setting: str = "bas
     if folder.is_dir():
         path = folder.resolve()
         public = f"local/{path.name}"
+        for file in sorted(path.rglob("*")):
+            if file.name.endswith((*MODEL_FILES, ".bin")) and file.is_file():
+                refuse_lfs_pointer(file, f"{setting}.name={name}")
     elif asset is not None and asset.kind == "model":
         path, public = fetch([name])[name], asset.model_name or name
     else:

@@ -153,6 +153,10 @@ def _check_device(device: str) -> None:
         raise BenchError(f"device={device}: torch cannot use it here ({error}); allowed: auto, cpu") from error
 
 
+# the folders of a results folder that every run writes to
+_WRITTEN = ("results", "costs", "samples", "speed", "runs", "sweeps", "tables", "figures")
+
+
 def _check_writable(results_dir: str) -> None:
     import tempfile
 
@@ -160,11 +164,14 @@ def _check_writable(results_dir: str) -> None:
     if results_dir.startswith("~"):
         written = override("results_dir", str(folder.expanduser()))
         raise BenchError(f"results_dir={results_dir}: ~ is not expanded here; write {written}")
+    tried = folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for tried in (folder, *(folder / name for name in _WRITTEN if (folder / name).exists())):
+            with tempfile.TemporaryFile(dir=tried):
+                pass
     except OSError as error:
+        reason = error.strerror if tried == folder else f"{tried.name} in it: {error.strerror}"
         raise BenchError(
-            f"results_dir={results_dir}: cannot be written ({error.strerror}). Set results_dir=FOLDER to one that can."
+            f"results_dir={results_dir}: cannot be written ({reason}). Set results_dir=FOLDER to one that can."
         ) from error

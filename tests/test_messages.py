@@ -98,6 +98,15 @@ def test_an_error_that_nobody_foresaw_is_told_without_its_traceback():
     assert "Traceback" not in message
 
 
+@pytest.mark.parametrize("name", ["tables", "results", "speed"])
+def test_a_file_where_results_are_to_be_written_is_found_first(tmp_path: Path, name: str):
+    from m2v_bench.config import check
+
+    (tmp_path / name).write_text("a file")
+    with pytest.raises(BenchError, match=rf"results_dir=.*: cannot be written \({name} in it: Not a directory\)"):
+        check(compose([f"results_dir={tmp_path}"]))
+
+
 def test_a_results_folder_of_the_home_is_not_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from m2v_bench.config import check
 

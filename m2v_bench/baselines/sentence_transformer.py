@@ -62,12 +62,13 @@ def _model(base: BaseModel, label: str) -> Model:
     dense = [_json(path).get("out_features") for path in sorted(folder.glob("*_Dense/config.json"))]
     shapes, static = _shapes(folder), is_static(folder)
     hidden = shapes[0][-1] if static else base.hidden_size
+    dims = dense[-1] if dense and dense[-1] else hidden
     return Model(
         name=base.name,
         revision=base.revision,
         label=label,
         kind="static" if static else "transformer",
-        dims=dense[-1] if dense and dense[-1] else hidden,
+        dims=min(dims, settings.get("truncate_dim") or dims),
         n_parameters=sum(math.prod(shape) for shape in shapes),
         bytes_on_disk=folder_bytes(folder, suffixes=(*MODEL_FILES, ".bin") if static else MODEL_FILES),
         load=load,

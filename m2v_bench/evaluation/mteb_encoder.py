@@ -8,6 +8,7 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
 from m2v_bench.baselines.encoder import Encoder, Model
+from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.memo import TextMemo
 
 if TYPE_CHECKING:
@@ -73,7 +74,18 @@ class MtebEncoder(AbsEncoder):
         texts = (text for batch in inputs for text in batch["text"])
         data = getattr(inputs, "dataset", None)  # a list of batches has none
         n_texts = sum(len(batch["text"]) for batch in inputs) if data is None else len(data)
-        return self.memo.embed(texts, n_texts, encode, prompt=prompt)
+        embeddings = self.memo.embed(texts, n_texts, encode, prompt=prompt)
+        # the sum is not finite where a number is not: no copy of what may be gigabytes
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.add.reduce(embeddings, axis=None)
+        if not np.isfinite(total):
+            odd = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+            if len(odd):
+                raise BenchError(
+                    f"{self._model.label} gives {len(odd)} of {n_texts} texts an embedding that is not finite; its "
+                    "weights are damaged"
+                )
+        return embeddings
 
     def forget(self) -> None:
         """Begin a task: what an earlier one asked for is not kept."""

@@ -73,6 +73,4 @@ The method is Model2Vec's{f", as its releases {releases} compute it" if releases
 def _sentence_transformers(config: Mapping[str, Any]) -> str:
     if config["embedding_dtype"] == "int8":
         return "sentence-transformers cannot load it, as it takes tables of floating point only."
-    if config.get("vocabulary_quantization"):
-        return "sentence-transformers cannot use it, as it knows no rows that tokens share."
-    return "sentence-transformers loads it too, but keeps unknown tokens in the mean."
+    return "sentence-transformers loads it too, but keeps unknown tokens in the mean and cuts no text."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from m2v_bench.cache import refuse_lfs_pointer
 from m2v_bench.errors import BenchError, whole_number
 
 
@@ -68,6 +69,8 @@ def read(path: str | Path, *, token: str | None = None, dimensionality: int | No
         raise BenchError(f"{folder} is not a static model: {', '.join(missing)} missing")
     # a folder may answer to two layouts; the name of the table decides
     try:
+        for name in dict.fromkeys(name for layout in found for name in layout[:3]):
+            refuse_lfs_pointer(folder / name)
         tensors = {layout[1]: _mapped(folder / layout[1]) for layout in found}
         for config, weights, tokenizer, table in found:
             arrays = tensors[weights]

@@ -9,6 +9,7 @@ import pytest
 
 from m2v_bench.analysis.verify import verify
 from m2v_bench.baselines import Model
+from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
@@ -222,3 +223,21 @@ def test_splits_scored_before_are_kept(hub_dir: Path, tmp_path: Path):
     (again,) = score([model], [{**task, "splits": ["validation"]}], tmp_path, hub_dir=hub_dir)
     assert [s.state for s in (validation, test, again)] == ["scored", "scored", "read"]
     assert validation.main_score == again.main_score != test.main_score
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_not_finite_fails_its_task(value: float):
+    broken = as_model(tiny_static_model(), "broken", load=lambda device: Broken(value))
+    encoder = MtebEncoder(broken, seed=42)
+    batches = [{"text": ["cat", "dog"]}, {"text": ["bird"]}]
+    metadata = mteb.get_task("STSBenchmark").metadata
+    with pytest.raises(BenchError, match="broken gives 1 of 3 texts an embedding that is not finite"):
+        encoder.encode(batches, task_metadata=metadata, hf_split="test", hf_subset="default")
+
+
+class Broken:
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def encode(self, texts: Sequence[str], **_: Any) -> np.ndarray:
+        return np.array([[1.0, self.value if text == "dog" else 2.0] for text in texts], np.float32)

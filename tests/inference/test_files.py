@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from m2v_bench import StaticModel
+from m2v_bench import StaticModel, distill
 from m2v_bench.baselines.static import static
 from m2v_bench.errors import BenchError
 from m2v_bench.schema import BaselineConfig
@@ -89,8 +89,21 @@ def test_what_sentence_transformers_cannot_load_the_card_says(tmp_path: Path):
     assert "sentence-transformers cannot load it" in (tmp_path / "int8" / "README.md").read_text()
     with pytest.raises(RuntimeError, match="floating point"):
         SentenceTransformer(str(tmp_path / "int8"))
-    shared_rows().save_pretrained(tmp_path / "shared")
-    assert "sentence-transformers cannot use it" in (tmp_path / "shared" / "README.md").read_text()
+    shared = shared_rows()
+    shared.save_pretrained(tmp_path / "shared")
+    assert "sentence-transformers loads it too" in (tmp_path / "shared" / "README.md").read_text()
+    theirs = SentenceTransformer(str(tmp_path / "shared")).encode(["good dog", "cat"])
+    np.testing.assert_allclose(theirs, shared.encode(["good dog", "cat"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str):
+    tiny_static_model().save_pretrained(tmp_path)
+    pointer = "version {}://git-lfs.{}/spec/v1\noid sha256:{}\nsize 9\n".format("https", "example", "0" * 64)
+    (tmp_path / name).write_text(pointer)
+    for read in (StaticModel.from_pretrained, lambda path: distill(path, show_progress=False)):
+        with pytest.raises(BenchError, match=rf"{name} is a Git LFS pointer.* lfs pull"):
+            read(str(tmp_path))
 
 
 def pipeline(folder: Path, *modules: Any, **settings: Any) -> Any:
