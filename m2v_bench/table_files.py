@@ -84,9 +84,7 @@ class TableFile:
         found = self.columns(wanted)
         if absent := [name for name in wanted if name not in found]:
             near = did_you_mean(absent[0], found)
-            self.refuse(
-                f"has no column {', '.join(absent)}; it has {', '.join(found)}.{near}{hint(absent[0])}"
-            )
+            self.refuse(f"has no column {', '.join(absent)}; it has {', '.join(found)}.{near}{hint(absent[0])}")
         if twice := [name for name in wanted if found.count(name) > 1]:
             self.refuse(f"has {found.count(twice[0])} columns called {twice[0]}; rename all but one")
 
@@ -102,6 +100,23 @@ class TableFile:
             for row in readers.get(self.suffix, self._object_rows)(columns):
                 empty = False
                 yield row
+        except (OSError, ValueError) as error:
+            self._cannot(error)
+        if empty:
+            self.refuse("has no rows")
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines of a text file that are not blank, without their ends, numbered from 1.
+
+        Raises:
+            BenchError: for a file that cannot be read, and for one without such lines.
+        """
+        empty = True
+        try:
+            for number, line in enumerate(self._lines(), start=1):
+                if line.strip():
+                    empty = False
+                    yield number, line.rstrip("\r\n")
         except (OSError, ValueError) as error:
             self._cannot(error)
         if empty:

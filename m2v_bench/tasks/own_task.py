@@ -9,8 +9,9 @@ from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTask
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from m2v_bench.cache import content_hash, file_sha256, folder_hash
+from m2v_bench.cache import content_hash, file_sha256, folder_hash, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
+from m2v_bench.table_files import TableFile
 
 
 def own_metadata(name: str, type_: Any, main_score: str, about: str, *, path: str, **fields: Any) -> TaskMetadata:
@@ -109,21 +110,33 @@ class FromFiles(OwnTask):
         files: the file of each part of the data, below `data_dir`.
         repository: the dataset repository that holds it too, or None.
         configs: the configuration and split of each part in the repository.
+        columns: the columns that each part must have.
+        nullable: those of them in which a cell may be missing.
     """
 
     files: ClassVar[Mapping[str, str]]
     repository: ClassVar[str | None] = None
     configs: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    nullable: ClassVar[tuple[str, ...]] = ()
     _folder: Path | None = None
     _in_files: bool = False
     _commit: str | None = None
 
     def locate(self, data_dir: Path | None, hub_dir: Path | None) -> str | None:
-        """Find the data and pin the task to its content; say why it cannot be had, or None."""
+        """Find the data and pin the task to its content; say why it cannot be had, or None.
+
+        Raises:
+            BenchError: for a file that is a Git LFS pointer or lacks a column.
+        """
         if data_dir is not None:
             absent = [name for name in self.files.values() if not (data_dir / name).is_file()]
             if absent:
                 return f"not in data_dir={data_dir}: {', '.join(absent)}"
+            for part, name in self.files.items():
+                refuse_lfs_pointer(data_dir / name, "data_dir")
+                if part in self.columns:
+                    TableFile(data_dir / name, f"data_dir: {data_dir / name}").check_columns(self.columns[part])
             self._folder, self._in_files = data_dir, True
             self.pin(content_hash({name: file_sha256(data_dir / name) for name in self.files.values()}))
             return None
@@ -164,18 +177,28 @@ class FromFiles(OwnTask):
 
     def _part(self, part: str) -> Dataset:
         if self._in_files and self._folder is not None:
-            return self.read(self._folder / self.files[part])
-        from datasets import load_dataset
+            called = str(self._folder / self.files[part])
+            rows = self.read(self._folder / self.files[part])
+        else:
+            from datasets import load_dataset
 
-        config, split = self.configs[part]
-        return load_dataset(self.metadata.dataset["path"], config, split=split, revision=self._commit)
+            config, split = self.configs[part]
+            called = f"{self.repository}, {config}, {split}"
+            rows = load_dataset(self.metadata.dataset["path"], config, split=split, revision=self._commit)
+        for column in self.columns.get(part, ()):
+            if column not in rows.column_names:
+                raise BenchError(f"{called} has no column {column}; it has {', '.join(rows.column_names)}")
+            if column not in self.nullable and None in (cells := rows[column][:]):
+                raise BenchError(f"{called} has an empty cell in row {cells.index(None) + 1}, column {column}")
+        return rows
 
     def read(self, path: Path) -> Dataset:
         """The rows of a file of the data."""
         import pandas as pd
 
         try:
-            return Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
+            with path.open("rb") as file:
+                return Dataset.from_pandas(pd.read_parquet(file), preserve_index=False)
         except (OSError, ValueError) as error:
             raise BenchError(f"{path} cannot be read as parquet: {error}") from error
 

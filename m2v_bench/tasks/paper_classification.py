@@ -32,8 +32,12 @@ class _FullClassification(FromFiles):
         }
         if "test" not in kept:
             return DatasetDict(kept["train"].train_test_split(test_size=HELD_OUT_SHARE, seed=HELD_OUT_SEED))
-        if min(kept["test"]["label"]) < 0:
+        if -1 in kept["test"]["label"][:]:
             raise BenchError(f"{self.metadata.name}: this copy of the test split hides its labels")
+        if unknown := sorted(set(kept["test"]["label"]) - set(kept["train"]["label"]), key=str):
+            raise BenchError(
+                f"{self.metadata.name}: the test split has labels that no training text has: {unknown[0]!r}"
+            )
         return DatasetDict(kept)
 
     def _evaluate_subset(
@@ -73,6 +77,7 @@ def _task(
         # a repository that is a program, or that hides the labels of its test split, is of no use
         "repository": repository if config and (held_out or repository != _HIDES_TEST_LABELS) else None,
         "configs": {part: (config, part) for part in parts},
+        "columns": dict.fromkeys(parts, (text, label)),
         "text": text,
         "label": label,
         "metadata": own_metadata(

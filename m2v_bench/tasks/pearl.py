@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict
 
 from m2v_bench.analysis.samples import Samples
 from m2v_bench.assets import catalog, fetch
+from m2v_bench.errors import BenchError
 from m2v_bench.tasks.own_task import FromFiles, OwnTask, own_metadata
 from m2v_bench.tasks.probing import probe
 
@@ -68,6 +69,7 @@ class Bird(_PearlFile):
 
     files: ClassVar = {"test": "pearl/bird.parquet"}
     configs: ClassVar = {"test": ("bird", "test")}
+    columns: ClassVar = {"test": ("term1", "term2", "relatedness score")}
     metadata = own_metadata(
         "PEARL-bird",
         "STS",
@@ -89,6 +91,9 @@ class Turney(_PearlFile):
 
     files: ClassVar = {"test": "pearl/turney.parquet"}
     configs: ClassVar = {"test": ("turney", "test")}
+    columns: ClassVar = {
+        "test": ("query", "label", "candidate_1", "candidate_2", "candidate_3", "candidate_4"),
+    }
     metadata = own_metadata(
         "PEARL-turney",
         "Classification",
@@ -100,13 +105,22 @@ class Turney(_PearlFile):
     def _score(self, model: Any, encode_kwargs: Any) -> tuple[float, dict[str, Samples]]:
         rows = self._rows("test")
         query = self.embed(model, rows["query"], encode_kwargs)
-        names = ["label", "candidate_1", "candidate_2", "candidate_3", "candidate_4"]
-        scores = [(self.embed(model, rows[name], encode_kwargs) * query).sum(axis=1) for name in names]
+        candidates = self.columns["test"][1:]
+        scores = [(self.embed(model, rows[name], encode_kwargs) * query).sum(axis=1) for name in candidates]
         return _hits(np.argmax(scores, axis=0) == 0, "query")
 
 
 class _Ppdb(_PearlFile):
     """Accuracy of a small network that tells paraphrases from others, trained on the two embeddings side by side."""
+
+    columns: ClassVar = {"test": ("phrase_1", "phrase_2", "label")}
+
+    def arrange(self, parts: dict[str, Dataset]) -> DatasetDict:
+        """Refuse labels other than `pos` and `neg`."""
+        for row, label in enumerate(parts["test"]["label"], start=1):
+            if label not in ("pos", "neg"):
+                raise BenchError(f"{self.metadata.name}: label in row {row} is {label!r}; it must be pos or neg")
+        return super().arrange(parts)
 
     def _score(self, model: Any, encode_kwargs: Any) -> tuple[float, dict[str, Samples]]:
         rows = self._rows("test")
@@ -129,6 +143,9 @@ def _ppdb(name: str, about: str) -> type[_Ppdb]:
 
 class _EntityLinking(_PearlFile):
     """Accuracy of the nearest name of the knowledge base by cosine; exact, where the paper's code approximates."""
+
+    columns: ClassVar = {"test": ("query", "label"), "kb": ("entity_name",)}
+    nullable: ClassVar = ("entity_name",)
 
     def _score(self, model: Any, encode_kwargs: Any) -> tuple[float, dict[str, Samples]]:
         names = [name for name in self._rows("kb")["entity_name"] if name is not None]
@@ -159,6 +176,8 @@ class _EntityClustering(_PearlFile):
     """Normalized mutual information of k-means clusters and entity types."""
 
     n_clusters: ClassVar[int]
+    columns: ClassVar = {"test": ("entity", "label")}
+    nullable: ClassVar = ("entity",)
 
     def _score(self, model: Any, encode_kwargs: Any) -> tuple[float, dict[str, Samples]]:
         from sklearn.cluster import KMeans

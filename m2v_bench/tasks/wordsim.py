@@ -4,37 +4,44 @@ Files and columns are those of the authors' evaluation repository. A pair with a
 cosine 0 and counts.
 """
 
+from math import isfinite
 from pathlib import Path
 from typing import ClassVar
 
 from datasets import Dataset
 from mteb.abstasks import AbsTaskSTS
 
-from m2v_bench.errors import BenchError
+from m2v_bench.table_files import TableFile
 from m2v_bench.tasks.own_task import FromFiles, own_metadata
 
 
 class _WordSim(FromFiles, AbsTaskSTS):
     group = "WordSim"
-    columns: ClassVar[tuple[int, int, int]]  # of the two words and of the score
+    places: ClassVar[tuple[int, int, int]]  # the columns of the two words and of the score
     min_score = 0
     max_score = 10
 
     def read(self, path: Path) -> Dataset:
-        first, second, score = self.columns
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        try:
-            columns = {
-                "sentence1": [row[first].strip() for row in rows],
-                "sentence2": [row[second].strip() for row in rows],
-                "score": [float(row[score]) for row in rows],
-            }
-        except (IndexError, ValueError) as error:
-            raise BenchError(f"{path}: not the {self.metadata.name} file, columns {self.columns}: {error}") from error
-        return Dataset.from_dict(columns)
+        file = TableFile(path, str(path))
+        rows = []
+        for number, line in file.lines():
+            cells = line.split("\t")
+            try:
+                first, second, score = (cells[place].strip() for place in self.places)
+                row = (first, second, float(score))
+            except (IndexError, ValueError):
+                row = ("", "", 0.0)
+            if not row[0] or not row[1] or not isfinite(row[2]):
+                places = ", ".join(str(place + 1) for place in self.places)
+                file.refuse(
+                    f"is not the {self.metadata.name} file: columns {places} of line {number} must be two words and a "
+                    f"score: {line[:100]!r}"
+                )
+            rows.append(row)
+        return Dataset.from_dict(dict(zip(("sentence1", "sentence2", "score"), zip(*rows, strict=True), strict=True)))
 
 
-def _set(name: str, file: str, columns: tuple[int, int, int], max_score: int, about: str) -> type[_WordSim]:
+def _set(name: str, file: str, places: tuple[int, int, int], max_score: int, about: str) -> type[_WordSim]:
     metadata = own_metadata(
         f"WordSim-{name}",
         "STS",
@@ -43,7 +50,7 @@ def _set(name: str, file: str, columns: tuple[int, int, int], max_score: int, ab
         path=f"wordsim/{file}",
         date=("2001-01-01", "2018-12-31"),
     )
-    fields = {"files": {"test": f"wordsim/{file}"}, "columns": columns, "max_score": max_score, "metadata": metadata}
+    fields = {"files": {"test": f"wordsim/{file}"}, "places": places, "max_score": max_score, "metadata": metadata}
     return type(f"WordSim{name}", (_WordSim,), fields)
 
 

@@ -1,5 +1,6 @@
 """The paper's own task sets: WordSim, PEARL and classification, on real data."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from m2v_bench.assets import fetch
+from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts
@@ -69,7 +71,7 @@ def suite(data_dir: Path | None, hub_dir: Path | None = None) -> list[SuiteTask]
 def test_the_sets_have_the_sizes_that_their_papers_state(data_dir: Path):
     loaded = {entry.name: entry.load().dataset for entry in suite(data_dir) if not entry.missing}
     sizes = {name: {split: len(rows) for split, rows in data.items()} for name, data in loaded.items()}
-    assert sizes == {
+    known = {
         "WordSim-RareWord": {"test": 2034},
         "WordSim-MEN": {"test": 3000},
         "WordSim-SimLex": {"test": 999},
@@ -79,25 +81,28 @@ def test_the_sets_have_the_sizes_that_their_papers_state(data_dir: Path):
         "WordSim-Card660": {"test": 660},
         "PEARL-bird": {"test": 3345},
         "PEARL-turney": {"test": 2180},
+        "PEARL-ppdb": {"test": 23364},
         "PEARL-ppdb_filtered": {"test": 15532},
+        "PEARL-conll": {"test": 4946},
         "PEARL-autofj": {"test": 50},
         "SST2HeldOut": {"train": 60614, "test": 6735},
         "TRECHeldOut": {"train": 4906, "test": 546},
         "SST2Test": {"train": 67349, "test": 1821},
         "TRECTest": {"train": 5452, "test": 500},
     }
+    assert {"WordSim-MEN", "PEARL-bird", "TRECTest"} <= set(sizes)
+    assert sizes == {name: known[name] for name in sizes}
     assert {(row["sentence1"], row["sentence2"], row["score"]) for row in loaded["WordSim-simverb"]["test"]} >= {
         ("take", "remove", 6.81)
     }
 
 
 def test_what_is_not_there_is_named(data_dir: Path, tmp_path: Path):
-    missing = {entry.name: entry.missing for entry in suite(data_dir) if entry.missing}
-    assert missing["PEARL-yago"] == f"not in data_dir={data_dir}: pearl/yago.parquet, pearl/yago_kb.parquet"
-    assert set(missing) == {
-        *(f"PEARL-{name}" for name in ("ppdb", "yago", "umls", "conll", "bc5cdr")),
-        *(f"{name}{protocol}" for name in ("IMDB", "AGNews") for protocol in ("HeldOut", "Test")),
-    }
+    (tmp_path / "pearl").mkdir()
+    shutil.copyfile(data_dir / "pearl" / "bird.parquet", tmp_path / "pearl" / "bird.parquet")
+    missing = {entry.name: entry.missing for entry in suite(tmp_path) if entry.missing}
+    assert missing["PEARL-yago"] == f"not in data_dir={tmp_path}: pearl/yago.parquet, pearl/yago_kb.parquet"
+    assert {*WORDSIM_TASKS, *PEARL_TASKS, *CLASSIFICATION_TASKS} - set(missing) == {"PEARL-bird", "PEARL-autofj"}
     nowhere = {entry.name: entry.missing or "" for entry in suite(None, hub_dir=tmp_path)}
     assert "set data_dir=FOLDER that holds wordsim/men.txt" in nowhere["WordSim-MEN"]
     assert "Lihuchen/pearl_benchmark" in nowhere["PEARL-bird"]
@@ -215,3 +220,46 @@ def test_their_texts_are_drawn_for_the_speed(data_dir: Path):
     entries = {entry.name: entry for entry in suite(data_dir)}
     for name in ("WordSim-MEN", "PEARL-bird", "PEARL-autofj", "TRECTest"):
         assert len(SpeedTexts(42).of([entries[name]])) == TEXTS_PER_TASK, name
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("wordsim/men.txt", b"a\tb\t1\nc\td\thigh\n", r"columns 1, 2, 3 of line 2 must be two words and a score: 'c"),
+        ("wordsim/men.txt", b"a\tb\t1\nc\td\tnan\n", "of line 2 must be two words and a score"),
+        ("wordsim/men.txt", b"a\tb\t1\n\td\t2\n", "of line 2 must be two words and a score"),
+        ("wordsim/simLex.txt", b"a\tb\t1\n", "columns 2, 3, 4 of line 1"),
+        ("wordsim/men.txt", b"caf\xe9\tb\t1\n", "is not UTF-8: byte 0xe9"),
+        ("wordsim/men.txt", b"version https://git-" + b"lfs.example/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
+        (
+            "pearl/bird.parquet",
+            {"term1": ["a"], "term2": ["b"], "score": [1]},
+            "has no column relatedness score; it has",
+        ),
+        (
+            "pearl/bird.parquet",
+            {"term1": ["a", None], "term2": ["b", "c"], "relatedness score": [1, 2]},
+            "row 2, column term1",
+        ),
+        ("pearl/ppdb.parquet", {"phrase_1": ["a"], "phrase_2": ["b"], "label": ["yes"]}, "label in row 1 is 'yes'"),
+        ("classification/trec/train.parquet", {"text": ["a"], "label": [1]}, "has no column coarse_label"),
+    ],
+)
+def test_bad_files_are_refused_with_the_row(tmp_path: Path, file: str, content: Any, message: str):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        pd.DataFrame(content).to_parquet(path)
+    with pytest.raises(BenchError, match=message):
+        for entry in suite(tmp_path):
+            if not entry.missing and entry.name != "PEARL-autofj":
+                entry.load()
+
+
+def test_a_byte_order_mark_and_odd_line_separators_are_no_part_of_a_word(tmp_path: Path):
+    (tmp_path / "wordsim").mkdir()
+    (tmp_path / "wordsim" / "men.txt").write_bytes("\ufeffsun\tmoon\t1\r\na\u2028b\tc\x85\t2\r\n".encode())
+    (entry,) = [entry for entry in suite(tmp_path) if entry.name == "WordSim-MEN"]
+    assert entry.load().dataset["test"]["sentence1"][:] == ["sun", "a\u2028b"]
