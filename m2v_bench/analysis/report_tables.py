@@ -1,8 +1,9 @@
 """The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +81,20 @@ def task_scores(summary: Summary) -> Grid:
     return Grid(columns, rows, title="tasks x models", notes=notes, bold=frozenset(bold))
 
 
-def not_scored(found: Experiment, state: str) -> Grid | None:
-    """The scores that are `failed` or `missing`, those of one reason in a row; None where there are none."""
+def not_scored(summary: Summary, state: str) -> Grid | None:
+    """The scores that are `failed` or `missing`, those of one reason in a row; None where there are none.
+
+    Each model and task counts once, however many jobs a model is compared with.
+    """
     whose: dict[tuple[str, str], list[str]] = {}
-    everybody = {score["label"] for record in found.records for score in record["scores"]}
-    n_all = n_none = 0
-    for record in found.records:
-        for score in record["scores"]:
-            n_all += 1
-            if score["main_score"] is None and score["state"] == state:
-                n_none += 1
-                reason = str(score["reason"])
-                # behind the colon stands what is missing of each task, which would be a row each
-                reason = reason.partition(": ")[0] if state == "missing" else reason
-                whose.setdefault((score["task"], masked(reason)), []).append(score["label"])
+    everybody = set(summary.table.labels)
+    n_all = len(everybody) * summary.rows["task"].nunique()
+    absent = summary.rows[summary.rows["main_score"].isna() & (summary.rows["state"] == state)]
+    for score in absent.itertuples():
+        reason = str(score.reason)
+        # behind the colon stands what is missing of each task, which would be a row each
+        reason = reason.partition(": ")[0] if state == "missing" else reason
+        whose.setdefault((score.task, masked(reason)), []).append(score.label)
     rows: dict[tuple[str, str], list[str]] = {}
     for (task, reason), labels in whose.items():
         models = f"all {len(everybody)}" if set(labels) == everybody else ", ".join(dict.fromkeys(labels))
@@ -101,26 +102,28 @@ def not_scored(found: Experiment, state: str) -> Grid | None:
     if not rows:
         return None
     cells = [[reason, models, str(len(tasks)), ", ".join(tasks)] for (models, reason), tasks in rows.items()]
-    return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{n_none}/{n_all} scores are {state}")
+    return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{len(absent)}/{n_all} scores are {state}")
 
 
-def job_costs(found: Experiment) -> Grid:
-    """Wall time of each job by stage, and of all of them."""
+def job_costs(found: Experiment) -> Grid | str:
+    """Wall time of each job by stage, and of all of them; a line where no record tells of any."""
     rows, known = [], []
     for job in found.jobs:
         if job.record is None:
             continue
-        seconds = {name: float(job.record["seconds"].get(name, 0.0)) for name in (*_STAGES, "forward")}
-        seconds["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else 0.0
-        shown = {name: f"{value:.1f}" for name, value in seconds.items()}
+        seconds = {name: float(job.record.get("seconds", {}).get(name, math.nan)) for name in (*_STAGES, "forward")}
+        seconds["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else math.nan
+        shown = {name: "-" if math.isnan(value) else f"{value:.1f}" for name, value in seconds.items()}
         shown["forward"] = "- cached" if job.record.get("forward_cached") else shown["forward"]
         known.append(seconds)
         rows.append([found.title(job), *(shown[name] for name in _SHOWN)])
-    totals = {name: sum(seconds[name] for seconds in known) for name in _SHOWN}
+    if all(math.isnan(value) for seconds in known for value in seconds.values()):
+        return "What the jobs took is not known: their records hold no times."
+    totals = {name: _sum([seconds[name] for seconds in known]) for name in _SHOWN}
     notes = [
-        f"{len(rows)}/{len(found.jobs)} jobs: prepare {totals['prepare']:.1f} s, distil {totals['distil']:.1f} s "
-        f"(forward passes {totals['forward']:.1f} s), evaluate {totals['evaluate']:.1f} s, speed "
-        f"{totals['speed']:.1f} s; {duration(totals['total'])} in all",
+        f"{len(rows)}/{len(found.jobs)} jobs: prepare {totals['prepare']}, distil {totals['distil']} "
+        f"(forward passes {totals['forward']}), evaluate {totals['evaluate']}, speed {totals['speed']}; "
+        f"{totals['total']} in all",
         "what jobs share, as forward passes and the scores of baselines, is made by the first that needs it; what "
         "earlier runs had made cost nothing here",
     ]
@@ -128,14 +131,22 @@ def job_costs(found: Experiment) -> Grid:
     return Grid(columns, rows, title="wall time of each job by stage", notes=notes)
 
 
-def model_costs(summary: Summary, results_dir: Path) -> Grid:
-    """What scoring took for each model, by the files in `costs/`: time, memory, texts."""
+def _sum(values: Sequence[float]) -> str:
+    """The duration of all, with how many are known where some are not."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return "not known"
+    return duration(sum(known)) + f" ({len(known)}/{len(values)} known)" * (len(known) < len(values))
+
+
+def model_costs(summary: Summary, results_dir: Path) -> Grid | str:
+    """What scoring took for each model, by the files in `costs/`: time, memory, texts; a line where there are none."""
     try:
         stored = stored_models(results_dir)
     except BenchError:
         stored = []
     folders = {(each.name, each.revision, each.variant.get("seed", 42)): each.folder for each in stored}
-    rows, seconds, peak = [], 0.0, 0
+    rows, seconds, peak, n_known, n_scored = [], 0.0, 0, 0, 0
     for label, own in summary.rows.groupby("label", sort=False):
         first = own.iloc[0]
         folder = folders.get((first["model"], first["revision"], first["seed"]))
@@ -144,12 +155,16 @@ def model_costs(summary: Summary, results_dir: Path) -> Grid:
         known = [cost for cost in costs if cost]
         took, largest = sum(cost["seconds"] for cost in known), max((_peak(cost) for cost in known), default=0)
         seconds, peak = seconds + took, max(peak, largest)
+        n_known, n_scored = n_known + len(known), n_scored + len(scored)
         asked, encoded = (sum(cost.get(f"texts_{name}") or 0 for cost in known) for name in ("asked", "encoded"))
         numbers = [f"{took:.1f}", f"{largest / 1e6:,.0f}" if largest else "-", f"{asked:,}", f"{encoded:,}"]
         rows.append([str(label), f"{len(known)}/{len(own)}", *(numbers if known else ["-"] * 4)])
+    if not n_known:
+        return f"What scoring took is not known: none of the {n_scored} scores has a file in {results_dir / 'costs'}."
     columns = ["Model", "Tasks", "Seconds", "Peak memory (MB)", "Texts asked", "Texts encoded"]
     notes = [
-        f"in all {duration(seconds)}, at most {human_bytes(peak)}; when each score was made, in whichever run. "
+        f"in all {duration(seconds)} for {n_known}/{n_scored} scores, at most {human_bytes(peak)}; when each "
+        "score was made, in whichever run. "
         "Memory is the largest resident set of the process; a text that a task asks for again is not encoded again."
     ]
     return Grid(columns, rows, title="what scoring took", notes=notes)

@@ -146,8 +146,11 @@ def _rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFra
     shared = rows["label"].isin(identities.index[identities > 1])
     rows.loc[shared, "label"] += " " + rows.loc[shared, "revision"].str[:6]
     labels = dict(zip(rows["origin"], rows["label"], strict=True))
-    rows = rows.sort_values("student", ascending=False, kind="stable").drop(columns=["student", "origin"])
-    return rows.drop_duplicates(["label", "task"]), labels
+    rows = rows.sort_values("student", ascending=False, kind="stable", ignore_index=True)
+    rows = rows.drop(columns=["student", "origin"])
+    # a model that several jobs are compared with counts once, by its score where a job has one
+    known = rows.sort_values("main_score", key=lambda scores: scores.isna(), kind="stable")
+    return known.drop_duplicates(["label", "task"]).sort_index(), labels
 
 
 def _speeds(

@@ -5,7 +5,6 @@ import json
 import math
 import shlex
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,9 +85,9 @@ def report(found: Experiment, command: str) -> Document:
     """What there is to tell of a sweep or a run; `command` makes the report again."""
     records = found.records
     summary = summarise(records) if records else None
-    sections = [_failures(found)]
+    sections = [_failures(found, summary)]
     if summary is not None:
-        sections += [_results(found, summary), _effects(found), _tasks(found, summary), _speed(summary)]
+        sections += [_results(found, summary), _effects(found), _tasks(summary), _speed(summary)]
     sections.append(Section("What was run", [job_settings(found)]))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
@@ -120,8 +119,8 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
         first, last = (datetime.fromtimestamp(each(times), UTC) for each in (min, max))
         until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
         facts.append(("Made", f"{first:%Y-%m-%d %H:%M} to {until} UTC"))
-    seconds = sum(_seconds(record) for record in records)
-    facts.append(("Time", f"{duration(seconds)} in {n_ended} {'job' if n_ended == 1 else 'jobs'}"))
+    if timed := [float(record["ended"] - record["started"]) for record in records if "ended" in record]:
+        facts.append(("Time", f"{duration(sum(timed))} in {len(timed)} {'job' if len(timed) == 1 else 'jobs'}"))
     if machine := _machine(found):
         facts.append(("Machine", machine))
     versions = {f"{name} {version}": None for record in records for name, version in record.get("versions", {}).items()}
@@ -143,10 +142,6 @@ def _best(table: ScoreTable) -> str | None:
     best = max(static, key=lambda label: table.common[label])
     n_all = table.cells[best, AVERAGE].n_all
     return f"{best}: {100 * table.common[best]:.2f} over the {table.n_common}/{n_all} tasks that all models have"
-
-
-def _seconds(record: Mapping[str, Any]) -> float:
-    return float(record["ended"] - record["started"]) if "ended" in record else 0.0
 
 
 def _machine(found: Experiment) -> str:
@@ -188,8 +183,8 @@ def _effects(found: Experiment) -> Section:
     return Section("Effects", grids)
 
 
-def _tasks(found: Experiment, summary: Summary) -> Section:
-    missing = not_scored(found, "missing")
+def _tasks(summary: Summary) -> Section:
+    missing = not_scored(summary, "missing")
     return Section("Scores of each task", [task_scores(summary), *([] if missing is None else [missing])])
 
 
@@ -199,14 +194,14 @@ def _speed(summary: Summary) -> Section:
     return Section("Speed", [none if grid is None else grid])
 
 
-def _failures(found: Experiment) -> Section:
+def _failures(found: Experiment, summary: Summary | None) -> Section:
     """Jobs that have not ended well, and scores that are not there, each with the reason."""
     blocks: list[Any] = []
     bad = [job for job in found.jobs if job.state != "finished"]
     if bad:
         rows = [[found.title(job), job.state, masked(_reason(job))] for job in bad]
         blocks.append(Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(found.jobs)} jobs not finished"))
-    if (grid := not_scored(found, "failed")) is not None:
+    if summary is not None and (grid := not_scored(summary, "failed")) is not None:
         blocks.append(grid)
     return Section("Failures", blocks)
 

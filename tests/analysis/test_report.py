@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from m2v_bench.analysis.experiment import Experiment, JobFiles
 from m2v_bench.analysis.report import report_sweep
-from m2v_bench.analysis.report_tables import speed_grid
+from m2v_bench.analysis.report_tables import job_costs, model_costs, not_scored, speed_grid
 from m2v_bench.analysis.samples import Samples, write_samples
 from m2v_bench.analysis.signature import signature
 from m2v_bench.analysis.summary import summarise
@@ -68,6 +69,53 @@ def test_a_second_swept_setting_is_a_line_of_its_own():
         drawn[tuple(line.get_xdata())].append([round(float(y), 6) for y in line.get_ydata()])
     assert drawn[16, 32] == [[10, 20], [30, 40]]
     assert {"weighting=none", "weighting=sif", "teacher"} <= set(words(figure))
+
+
+@pytest.mark.parametrize(
+    ("teachers", "n_there", "n_missing", "n_failed"),
+    [
+        ((0.9, 0.9, 0.9), 4, 0, 0),
+        ((None, None, None), 3, 1, 0),
+        ((None, 0.9, None), 4, 0, 0),
+        (("failed", None, 0.9), 4, 0, 0),
+        (("failed", "failed", "failed"), 3, 0, 1),
+    ],
+)
+def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there: int, n_missing: int, n_failed: int):
+    """One task, three students and the teacher that all of them are compared with: four scores."""
+    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca.dims": dims}) for dims in (16, 32, 64)]
+    for job, score in zip(jobs, teachers, strict=True):
+        if score is None or score == "failed":
+            job["scores"][1] |= {"main_score": None, "state": score or "missing", "reason": "why"}
+    summary = summarise(jobs)
+    cells = [summary.table.cells[label, "Avg"] for label in summary.table.labels]
+    assert (sum(cell.n for cell in cells), sum(cell.n_all for cell in cells)) == (n_there, 4)
+    for state, n in (("missing", n_missing), ("failed", n_failed)):
+        grid = not_scored(summary, state)
+        assert (grid.title if grid else "") == (f"{n}/4 scores are {state}" if n else "")
+    assert summary.table.labels == ["M2V 16d", "M2V 32d", "M2V 64d", "teacher"]
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (0, "What the jobs took is not known: their records hold no times."),
+        (1, "distil 2.0 s (1/2 known) (forward passes not known), evaluate 3.0 s (1/2 known), speed not known; "),
+        (2, "distil 4.0 s (forward passes not known), evaluate 6.0 s, speed not known; 10.0 s in all"),
+    ],
+)
+def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told: str):
+    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca.dims": dims}) for dims in (16, 32)]
+    for job in jobs[:known]:
+        job |= {"seconds": {"distil": 2.0, "evaluate": 3.0}, "started": 10.0, "ended": 15.0}
+    files = [JobFiles(tmp_path / job["label"], job, None) for job in jobs]
+    costs = job_costs(Experiment("x", "sweep", tmp_path, tmp_path, files, None))
+    text = costs if isinstance(costs, str) else "\n".join([*costs.notes, *map(str, costs.rows)])
+    assert told in text
+    assert "0.0" not in text.replace("10.0", "")
+    assert model_costs(summarise(jobs), tmp_path) == (
+        f"What scoring took is not known: none of the 3 scores has a file in {tmp_path / 'costs'}."
+    )
 
 
 def test_jobs_that_ran_otherwise_stay_one_curve():
