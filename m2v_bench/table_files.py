@@ -71,7 +71,7 @@ class TableFile:
             if self.suffix == ".txt":
                 return ["text"]
             return list(dict.fromkeys(key for row in islice(self._objects(), _FIRST_ROWS) for key in row))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._cannot(error)
 
     def check_columns(self, wanted: Sequence[str], hint: Callable[[str], str] = lambda name: "") -> None:
@@ -82,9 +82,14 @@ class TableFile:
             hint: the end of the message, for the first missing column.
         """
         found = self.columns(wanted)
+        if not found:
+            self.refuse("has no rows")
         if absent := [name for name in wanted if name not in found]:
             near = did_you_mean(absent[0], found)
             self.refuse(f"has no column {', '.join(absent)}; it has {', '.join(found)}.{near}{hint(absent[0])}")
+        self._check_unique(wanted, found)
+
+    def _check_unique(self, wanted: Sequence[str], found: Sequence[str]) -> None:
         if twice := [name for name in wanted if found.count(name) > 1]:
             self.refuse(f"has {found.count(twice[0])} columns called {twice[0]}; rename all but one")
 
@@ -100,7 +105,7 @@ class TableFile:
             for row in readers.get(self.suffix, self._object_rows)(columns):
                 empty = False
                 yield row
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._cannot(error)
         if empty:
             self.refuse("has no rows")
@@ -117,7 +122,7 @@ class TableFile:
                 if line.strip():
                     empty = False
                     yield number, line.rstrip("\r\n")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._cannot(error)
         if empty:
             self.refuse("has no rows")
@@ -153,8 +158,11 @@ class TableFile:
                     )
                 yield line[:-1] + "\n" if end == "\r" and line.endswith("\r") else line
 
-    def _refuse_encoding(self) -> NoReturn:
+    def _refuse_encoding(self) -> None:
         position = 0
+        with self._open() as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                self.refuse("is not the UTF-16 that its byte order mark says; copy it again")
         with self._open() as file:
             for number, line in enumerate(file, start=1):
                 try:
@@ -165,7 +173,6 @@ class TableFile:
                         f"{number}). If it is Windows-1252: {self._iconv('WINDOWS-1252')}"
                     )
                 position += len(line)
-        self.refuse("is not the UTF-16 that its byte order mark says")
 
     def _iconv(self, encoding: str) -> str:
         new = self.path.with_name(f"{self.path.name.split('.')[0]}-utf8{self.suffix}")
@@ -202,6 +209,7 @@ class TableFile:
         delimiter = self._delimiter(columns)
         lines = self._quoted(delimiter) if delimiter != "\t" or self._is_quoted() else self._unquoted()
         _, header = next(lines, (0, []))
+        self._check_unique(columns, header)
         places = [header.index(column) if column in header else None for column in columns]
         for number, (line, cells) in enumerate(lines, start=1):
             if len(cells) != len(header):
@@ -334,6 +342,7 @@ class TableFile:
         import pyarrow as pa
 
         file, number = self._parquet(), 0
+        self._check_unique(columns, file.schema_arrow.names)
         there = [column for column in columns if column in file.schema_arrow.names]
         for column in there:
             kind = file.schema_arrow.field(column).type

@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,6 +216,10 @@ POINTER = b"version https://git-" + b"lfs.example/spec/v1\noid sha256:0\nsize 1\
         ("t.jsonl", b'{"a": ["x"]}\n', "has a list in column a of row 1"),
         ("t.jsonl", rb'{"a": "\ud800"}', "half of a surrogate pair, which is no text, in column a of row 1"),
         ("t.parquet", b"PAR1", "cannot be read"),
+        ("t.json", b"[" * 100_000, "cannot be read: maximum recursion depth"),
+        ("t.csv", b"\xff\xfea", "is not the UTF-16 that its byte order mark says"),
+        ("t.csv", b"a,b,b\n1,2,3\n", "has 2 columns called b; rename all but one"),
+        ("t.tsv", b"a\tb\tb\n1\t2\t3\n", "has 2 columns called b; rename all but one"),
         *((f"t{suffix}", POINTER, "is a Git LFS pointer.* lfs pull") for suffix in SUFFIXES),
     ],
 )
@@ -222,12 +228,22 @@ def test_refused_files(tmp_path: Path, name: str, content: bytes, message: str):
         read_bytes(tmp_path, name, content)
 
 
-def test_an_archive_of_two_files_and_a_column_of_lists_are_refused(tmp_path: Path):
+def test_a_header_of_nothing_has_no_rows(tmp_path: Path):
+    for name, content in (("t.json", b"[]"), ("t.jsonl", b"\n"), ("t.csv", codecs.BOM_UTF8), ("t.tsv", b"\r\n")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BenchError, match=r"^data has no rows$"):
+            TableFile(tmp_path / name, "data").check_columns(["a"])
+
+
+def test_an_archive_of_two_files_and_columns_that_are_no_texts_are_refused(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
         archive.writestr("one.csv", "a,b\n")
         archive.writestr("two.csv", "a,b\n")
     with pytest.raises(BenchError, match="is an archive of 2 files"):
         read(tmp_path / "t.csv.zip")
+    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(BenchError, match="has 2 columns called a"):
+        read(tmp_path / "t.parquet", ("a",))
     pd.DataFrame({"a": [["x"]], "b": [1]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(BenchError, match="has a column a of list"):
         read(tmp_path / "t.parquet")
