@@ -10,7 +10,7 @@ import numpy as np
 from m2v_bench.baselines.encoder import Model
 from m2v_bench.baselines.vector_files import converted
 from m2v_bench.baselines.vectors import mean_rows
-from m2v_bench.cache import content_hash, file_sha256
+from m2v_bench.cache import content_hash, file_sha256, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
 from m2v_bench.packages import require
 from m2v_bench.schema import BaselineConfig
@@ -40,6 +40,7 @@ def bpemb(key: str, config: BaselineConfig) -> Model:
     )
     setting = f"baselines.{key}.name"
     pieces_file, vectors_file = _files(Path(str(config.name)).expanduser(), f"{setting}={config.name}")
+    refuse_lfs_pointer(pieces_file, f"{setting}={config.name}")
     folder = converted(vectors_file, setting=setting)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(pieces_file))

@@ -326,6 +326,11 @@ def test_a_folder_that_is_not_bpembs_is_told(bpemb_folder: tuple[Path, list[str]
     folder, words, rows = bpemb_folder
     with pytest.raises(BenchError, match=r"must be a folder with one \*\.model and one \*\.w2v\.bin.*found: neither"):
         bpemb(tmp_path)
+    pointer = f"version https://git-lfs.example/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"
+    for file in ("a.w2v.bin", "a.model"):
+        (tmp_path / file).write_text(pointer)
+    with pytest.raises(BenchError, match=r"^baselines\.b\.name=.*a\.model is a Git LFS pointer"):
+        bpemb(tmp_path)
     (tmp_path / "a.model").write_bytes((folder / "en.wiki.bpe.vs60.model").read_bytes())
     (tmp_path / "a.w2v.bin").write_bytes(binary(words[:-1], rows[:-1]))
     with pytest.raises(BenchError, match=r"a\.model has 60 subwords, a\.w2v\.bin 59 vectors; take both files of one"):
