@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from m2v_bench.config import conf_dir, register
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, hydra_value
 
 
 def compose(words: Sequence[str], config_dir: str | None = None) -> DictConfig:
@@ -25,7 +25,9 @@ def compose(words: Sequence[str], config_dir: str | None = None) -> DictConfig:
 
     if config_dir is not None and not Path(config_dir).is_dir():
         raise BenchError(f"--config-dir {config_dir}: no such folder. It must hold suite/NAME.yaml and the like.")
-    searched = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+    searched = []
+    if config_dir is not None:
+        searched = [f"hydra.searchpath=[{hydra_value(f'file://{Path(config_dir).resolve()}')}]"]
     register()
     try:
         with hydra.initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):

@@ -66,11 +66,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def override(name: str, value: str) -> str:
-    """`name=value` as one types it in a shell, quoted for Hydra's grammar and for the shell where they need it.
+    """`name=value` as one types it in a shell, quoted for Hydra's grammar and for the shell where they need it."""
+    return shlex.quote(f"{name}={hydra_value(value)}")
 
-    Hydra reads a backslash as one unless it stands before a quote or the end; `$` would begin an interpolation.
+
+def hydra_value(value: str) -> str:
+    """A text as a value in Hydra's grammar, quoted where it needs quotes.
+
+    Hydra reads a backslash as itself unless quotes or the end follow; `${` would begin an interpolation.
     """
     if not re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_/.-]*", value) or value.lower() in _HYDRA_WORDS:
         inner = re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + (match[2] and f"\\{match[2]}"), value)
-        value = f'"{inner.replace("${", chr(92) + "${")}"'
-    return shlex.quote(f"{name}={value}")
+        return f'"{inner.replace("${", chr(92) + "${")}"'
+    return value

@@ -57,8 +57,8 @@ def defect(error: BaseException) -> str:
     reason = (str(error).strip().splitlines() or [""])[0]
     return (
         f"{type(error).__name__}{at}: {reason}\n"
-        "This is a defect of m2v_bench, or of a library that it calls; debug=true shows the traceback, which a report "
-        "of it needs."
+        "This is a defect of m2v_bench, or of a library that it calls; debug=true shows the traceback, which a bug "
+        "report needs."
     )
 
 

@@ -61,6 +61,13 @@ def test_a_path_that_hydra_cannot_read_is_shown_as_it_can(path: str, setting: st
     assert found == str(Path(path).expanduser())
 
 
+@pytest.mark.parametrize("name", ["bob's", "a,b", 'the "one"', "x=1", "[1]", "back\\"])
+def test_a_folder_of_config_files_may_have_any_name(tmp_path: Path, name: str):
+    (tmp_path / name / "suite").mkdir(parents=True)
+    (tmp_path / name / "suite" / "own.yaml").write_text("name: own\ntasks: [STSBenchmark]\n")
+    assert compose(["suite=own"], str(tmp_path / name)).suite.tasks == ["STSBenchmark"]
+
+
 def test_what_is_no_override_is_said_to_be_none():
     with pytest.raises(BenchError, match=r"cannot read `sweep` on the command line; a setting is written NAME=VALUE"):
         compose(["sweep"])
