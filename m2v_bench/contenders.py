@@ -16,6 +16,7 @@ from m2v_bench.config import check, conf_dir
 from m2v_bench.distillation.distill import run_recipe
 from m2v_bench.environment import version_of
 from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.inference.files import OtherPipeline
 from m2v_bench.loaders import Contender
 from m2v_bench.packages import EXTRAS
 from m2v_bench.prepare import recipe_of
@@ -167,7 +168,8 @@ def _of_folder(word: str) -> Contender:
     try:
         model = static(key, BaselineConfig(kind="static", name=word))
     except BenchError as error:
-        if Path(word).expanduser().is_dir() and is_static(Path(word).expanduser()):
+        other = isinstance(error, OtherPipeline)
+        if not other and Path(word).expanduser().is_dir() and is_static(Path(word).expanduser()):
             raise
         try:
             model = sentence_transformer(key, BaselineConfig(kind="sentence_transformer", name=word))

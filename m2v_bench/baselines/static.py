@@ -57,6 +57,8 @@ def static(key: str, config: BaselineConfig) -> Model:
     try:
         folder = files.locate(local if local.is_dir() else name, revision=config.revision)
         model = StaticModel.from_pretrained(folder)
+    except files.OtherPipeline as error:
+        raise files.OtherPipeline(f"{setting}.name={name}: {error}") from error
     except BenchError as error:
         revision = "" if config.revision is None else f" {setting}.revision=null"
         raise BenchError(

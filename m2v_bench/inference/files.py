@@ -48,6 +48,10 @@ _PIPELINES = (["StaticEmbedding"], ["StaticEmbedding", "Normalize"])
 _RUN_ALL = "run it with kind=sentence_transformer (in Python SentenceTransformer(folder)), which does"
 
 
+class OtherPipeline(BenchError):
+    """Files of sentence-transformers that ask for a step which a static model does not compute."""
+
+
 def read(path: str | Path, *, token: str | None = None, dimensionality: int | None = None) -> Files:
     """Read a model from a folder, or from the model hub.
 
@@ -102,7 +106,7 @@ def _modules(folder: Path) -> list[str]:
     """The class names of the pipeline in modules.json; empty without that file.
 
     Raises:
-        BenchError: naming the first module that is neither the table nor the division by the norm.
+        OtherPipeline: naming the first module that is neither the table nor the division by the norm.
     """
     path = folder / "modules.json"
     if not path.is_file():
@@ -111,7 +115,7 @@ def _modules(folder: Path) -> list[str]:
     names = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if names not in _PIPELINES:
         odd = next((name for name in names if name not in _PIPELINES[1]), "in an unusual order")
-        raise BenchError(
+        raise OtherPipeline(
             f"{path}: the pipeline {' -> '.join(names)} has {odd}, which a static model does not compute; {_RUN_ALL}"
         )
     return names
@@ -134,16 +138,16 @@ def _of_sentence_transformers(
     if tokenizer.truncation is not None:
         longest = tokenizer.truncation["max_length"]
         if str(tokenizer.truncation["direction"]).lower() != "right":
-            raise BenchError(f"{path.parent}: tokenizer.json cuts long texts at their beginning; {_RUN_ALL}")
+            raise OtherPipeline(f"{path.parent}: tokenizer.json cuts long texts at their beginning; {_RUN_ALL}")
     if prompt := (settings.get("prompts") or {}).get(settings.get("default_prompt_name")):
-        raise BenchError(
+        raise OtherPipeline(
             f"{path}: default_prompt_name={settings['default_prompt_name']} puts {prompt!r} before every text; "
             f"{_RUN_ALL}"
         )
     if settings.get("truncate_dim") is not None:
         truncated = whole_number(f"{path}: truncate_dim", settings["truncate_dim"], least=1)
         if normalize:
-            raise BenchError(
+            raise OtherPipeline(
                 f"{path}: truncate_dim={truncated} cuts embeddings after they are normalized. To cut before, load it "
                 f"with StaticModel.from_pretrained(folder, dimensionality={truncated}); or {_RUN_ALL}"
             )

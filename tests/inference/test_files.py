@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel, distill
 from m2v_bench.baselines.static import static
+from m2v_bench.contenders import contenders
 from m2v_bench.errors import BenchError
 from m2v_bench.schema import BaselineConfig
 from tests.conftest import tiny_static_model
@@ -191,6 +192,10 @@ def test_steps_that_a_static_model_lacks_are_refused_by_name(tmp_path: Path):
         pipeline(folder, *modules, **settings)
         with pytest.raises(BenchError, match=f"{name}.*kind=sentence_transformer"):
             StaticModel.from_pretrained(folder)
+        with pytest.raises(BenchError, match=f"baselines.x.name={folder}: .*{name}.*kind=sentence_transformer"):
+            static("x", BaselineConfig(kind="static", name=str(folder)))
+        (found,) = contenders([str(folder)], tmp_path / "scratch")
+        assert found.loader == "sentence_transformer"
     cut = StaticModel.from_pretrained(folder, dimensionality=4)  # as the last message says
     assert np.linalg.norm(cut.encode("good")) == pytest.approx(1)
 
