@@ -104,6 +104,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
             results_dir=results_dir,
             seed=settings.seed,
             alone=alone,
+            together=sweep_dir is None,  # the models of a sweep are timed together at its end
             debug=settings.debug,
         )
     record = {

@@ -139,6 +139,7 @@ class Sweep(Sweeper):
     def _end(self, jobs: Sequence[Job], left: Sequence[Job], sweep_dir: Path) -> None:
         """Tell what failed, and put the jobs' records together."""
         from m2v_bench.analysis.report import report_sweep
+        from m2v_bench.sweep_speed import time_together
 
         batch = [job.overrides for job in jobs]
         stopped = self._config.fail_fast and any_failed(sweep_dir)
@@ -152,11 +153,13 @@ class Sweep(Sweeper):
             print(f"fail_fast=true: {len(left)} job(s) were not started")
         found = [(job, read_record(job.folder)) for job in jobs]
         # one that the settings have changed since would stand for a job that failed
-        records = [record for job, record in found if record is not None and record.get("key") == job.key]
+        ended = {job.folder: record for job, record in found if record is not None and record.get("key") == job.key}
         results_dir, files = Path(self._config.results_dir), {}
         try:
-            if records:
-                files = report_sweep(records, results_dir, name=sweep_dir.name, axis=self._config.sweep.axis)
+            if ended:
+                time_together(ended, results_dir, debug=self._config.debug)
+                records, axis = list(ended.values()), self._config.sweep.axis
+                files = report_sweep(records, results_dir, name=sweep_dir.name, axis=axis)
         finally:
             told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
             write_plan(sweep_dir, jobs, told, command=command_line(), failed=len(failures))

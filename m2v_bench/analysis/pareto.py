@@ -17,7 +17,7 @@ _AREA = 30.0  # square points of a circle per million parameters
 _LARGEST = 4000.0
 _NAMED = 14  # models; of more, those that are dominated stay without a name
 _SCALE = (1e6, 1e7, 1e8)
-_LINE = "domination"
+_LINE, _SPREAD = "domination", "spread"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Point:
         score: average score, 0 to 1.
         texts_per_second: on one thread.
         n_parameters: numbers in its table, or weights of a transformer.
+        spread: texts per second of its slowest and its fastest round.
         own: whether it was distilled here, rather than being there to be compared with.
     """
 
@@ -38,34 +39,37 @@ class Point:
     score: float
     texts_per_second: float
     n_parameters: int
+    spread: tuple[float, float]
     own: bool = False
 
 
 def undominated(points: Sequence[Point]) -> list[Point]:
-    """The points that no other is at least as good as in score and speed and better in one of them, fastest first."""
+    """The points that no other dominates, fastest first.
+
+    One dominates another that scores no higher and is slower beyond the spread: by its fastest round than the one by
+    its slowest.
+    """
 
     def dominated(one: Point) -> bool:
-        return any(
-            other.score >= one.score
-            and other.texts_per_second >= one.texts_per_second
-            and (other.score, other.texts_per_second) != (one.score, one.texts_per_second)
-            for other in points
-        )
+        return any(other.score >= one.score and other.spread[0] > one.spread[1] for other in points)
 
     return sorted((each for each in points if not dominated(each)), key=lambda each: -each.texts_per_second)
 
 
-def speed_figure(points: Sequence[Point], *, caption: str) -> Figure:
+def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparable: bool = True) -> Figure:
     """The paper's plot: score against speed, circle area by number of parameters, and the line of domination.
 
-    A model below and left of the line is dominated: another one is as fast and scores as well, or better.
+    A bar spans the rounds of each model. A model whose bar is left of the line, and that is below it, is dominated:
+    another one is faster beyond the spread and scores as well, or better.
 
     Args:
         points: the models; of those with a NaN score nothing is shown.
+        texts: how long the texts are, for the axis.
         caption: small print under the plot: suite, machine, versions.
+        comparable: whether the models were timed together; without that there is no line.
     """
     points = [each for each in points if not math.isnan(each.score)]
-    best = undominated(points)
+    best = undominated(points) if comparable else list(points)
     unit = min(_AREA, _LARGEST / max(1.0, *(each.n_parameters / 1e6 for each in points)))
     named = [each for each in points if len(points) <= _NAMED or each in best or not each.own]
     if len(named) < len(points):
@@ -78,19 +82,21 @@ def speed_figure(points: Sequence[Point], *, caption: str) -> Figure:
             at = [each.texts_per_second], [100 * each.score]
             axes.scatter(*at, s=_area(each, unit), color=each.look.colour, alpha=0.35, linewidths=0)
             axes.scatter(*at, s=_area(each, unit), facecolors="none", edgecolors=each.look.colour, linewidths=0.9)
+            axes.plot(each.spread, [100 * each.score] * 2, color=each.look.colour, linewidth=1.4, gid=_SPREAD)
             axes.plot(*at, linestyle="none", **{**each.look.marking, "markersize": 5.5})
         axes.margins(x=0.1, y=0.2)
         axes.autoscale_view()
         left, right = axes.get_xlim()
         axes.set_xlim(left, right * (right / left) ** 0.15)  # names stand at the right
-        _staircase(axes, best)
+        if comparable:
+            _staircase(axes, best)
         if max(each.texts_per_second for each in points) < 10 * min(each.texts_per_second for each in points):
             axes.xaxis.set_major_locator(MaxNLocator(5))  # less than a power of ten has one tick or none
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-        axes.set_xlabel("texts per second, one CPU thread (log scale)")
+        axes.set_xlabel(f"texts per second, one CPU thread, {texts} (log scale)")
         axes.set_ylabel("average score")
-        _size_legend(figure, axes, unit, max(each.n_parameters for each in points))
+        _size_legend(figure, axes, unit, max(each.n_parameters for each in points), line=comparable)
         add_caption(figure, caption)
         _name_points(figure, axes, named, points, unit)
     return figure
@@ -102,31 +108,33 @@ def _area(point: Point, unit: float) -> float:
 
 
 def _staircase(axes: Any, best: Sequence[Point]) -> None:
-    """The border of what is dominated by the best points, fastest first."""
+    """The border of what the best points dominate: left of their slowest rounds, and not above their scores."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     xs: list[float] = []
     ys: list[float] = []
-    height = bottom  # at the speed of each, up from the score of the next faster one
-    for each in best:
-        xs += [each.texts_per_second, each.texts_per_second]
-        ys += [height, 100 * each.score]
-        height = 100 * each.score
+    height = bottom  # at the speed of each, up from the highest score of the faster ones
+    for each in sorted(best, key=lambda each: -each.spread[0]):
+        if 100 * each.score > height:
+            xs += [each.spread[0], each.spread[0]]
+            ys += [height, 100 * each.score]
+            height = 100 * each.score
     axes.plot([*xs, left], [*ys, height], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1, gid=_LINE)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
 
 
-def _size_legend(figure: Figure, axes: Any, unit: float, largest: int) -> None:
+def _size_legend(figure: Figure, axes: Any, unit: float, largest: int, *, line: bool) -> None:
     sizes = [size for size in _SCALE if size <= 2 * largest] or [_SCALE[0]]
     handles = [
         axes.scatter([], [], s=unit * size / 1e6, facecolors="none", edgecolors=FAINT, label=f"{size / 1e6:.0f} M")
         for size in sizes
     ]
-    line = axes.plot([], [], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="dominated")[0]
+    if line:
+        handles += axes.plot([], [], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="dominated")
     figure.legend(
-        handles=[*handles, line], title=None, loc="outside upper left", ncols=len(handles) + 1, frameon=False,
+        handles=handles, title=None, loc="outside upper left", ncols=len(handles), frameon=False,
         fontsize=LABEL_SIZE, handletextpad=0.6, columnspacing=1.6, borderaxespad=0.2,
-        labels=[*(f"{size / 1e6:.0f} M parameters" for size in sizes), "below and left: dominated"],
+        labels=[*(f"{size / 1e6:.0f} M parameters" for size in sizes), *(["below and left: dominated"] * line)],
     )  # fmt: skip
 
 
@@ -186,8 +194,8 @@ def _square(centre: Any, radius: float, more: float) -> Box:
 
 def _steps(axes: Any) -> list[Box]:
     """The parts of the line of domination, as thin boxes."""
-    line = next(line for line in axes.lines if line.get_gid() == _LINE)
-    ends = axes.transData.transform(line.get_xydata())
+    line = next((line for line in axes.lines if line.get_gid() == _LINE), None)
+    ends = [] if line is None else axes.transData.transform(line.get_xydata())
     return [
         (min(one[0], two[0]) - 1, min(one[1], two[1]) - 1, max(one[0], two[0]) + 1, max(one[1], two[1]) + 1)
         for one, two in itertools.pairwise(ends)

@@ -186,9 +186,9 @@ def speed_grid(summary: Summary) -> Grid | None:
     """Speed and size beside score, the fastest first; None where no speed was measured."""
     if not summary.speeds:
         return None
-    first = next(iter(summary.speeds.values()))
     points = {point.label: point for point in speed_points(summary, {})}
-    best = {point.label for point in undominated(list(points.values()))}
+    together = summary.timed_together
+    best = {point.label for point in undominated(list(points.values()))} if together else set()
     rows: list[list[str]] = []
     bold = set()
     for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
@@ -202,17 +202,12 @@ def speed_grid(summary: Summary) -> Grid | None:
                 f"{speed['n_parameters'] / 1e6:.1f}",
                 f"{speed['bytes_on_disk'] / 1e6:.1f}",
                 f"{100 * points[label].score:.2f}" if label in points else "-",
-                "-" if label not in points else "no" if label in best else "yes",
+                "-" if label not in points or not together else "no" if label in best else "yes",
             ]
         )
-    notes = [
-        "in bold: no other model is as fast and scores as well, or better",
-        f"one thread of {first['hardware']['processor']} ({first['hardware']['cores']} cores, "
-        f"{first['hardware']['system']}); median, slowest and fastest of the rounds over {first['texts']} texts of "
-        f"{first['mean_characters']:.0f} characters on average",
-    ]
-    if summary.n_elsewhere:
-        notes.insert(1, f"{summary.n_elsewhere} models were measured elsewhere and do not compare")
+    notes = [summary.timing]
+    if together:
+        notes.insert(0, "in bold: no other model is faster beyond the spread and scores as well, or better")
     columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
     return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))
 

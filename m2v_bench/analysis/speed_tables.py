@@ -193,14 +193,12 @@ def speed_score_figure(record: Record, results_dir: Path) -> Figure | None:
             table.common[model["label"]],
             model["speed"][length]["1"]["texts_per_second"],
             model["n_parameters"],
+            (model["speed"][length]["1"]["slowest"], model["speed"][length]["1"]["fastest"]),
         )
         for (model, _), each in zip(scored, looks, strict=True)
     ]
-    caption = (
-        f"average over the {table.n_common} tasks that all of these models have; speed on texts of about {length} "
-        f"tokens\n{_machine(record)}"
-    )
-    return speed_figure(points, caption=caption)
+    caption = f"average over the {table.n_common} tasks that all of these models have\n{_machine(record)}"
+    return speed_figure(points, texts=f"texts of about {length} tokens", caption=caption)
 
 
 def _scored(record: Record, results_dir: Path) -> list[tuple[Mapping[str, Any], StoredModel]]:

@@ -22,6 +22,8 @@ from m2v_bench.analysis.tables import AVERAGE, ScoreTable, score_table, to_grid
 from m2v_bench.errors import BenchError
 from m2v_bench.jobs import tells_apart
 
+NOT_TOGETHER = "each model was timed by itself, so that none is said to be faster than another"
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -35,8 +37,9 @@ class Summary:
         table: models x task types.
         signature: what the numbers are numbers of.
         looks: of the models, by label.
-        speeds: the speed records that compare, by label: all of one machine and the same texts.
-        n_elsewhere: how many models were measured on another machine or other texts, and are left out of `speeds`.
+        speeds: the speed records that compare, by label: all of one machine, the same texts and one session.
+        n_elsewhere: how many models were measured in another session, on another machine or other texts, and are left
+            out of `speeds`.
     """
 
     records: Sequence[Record]
@@ -53,6 +56,27 @@ class Summary:
     def aggregation(self) -> str:
         """How averages are made."""
         return _aggregation(self.records[0])
+
+    @property
+    def timed_together(self) -> bool:
+        """Whether the models of `speeds` were timed alternately, so that their speeds can be compared."""
+        return all(speed.get("session") is not None for speed in self.speeds.values())
+
+    @property
+    def timing(self) -> str:
+        """How the speeds were measured: texts, machine, and what keeps them from being compared."""
+        first = next(iter(self.speeds.values()))
+        here = first["hardware"]
+        parts = [
+            f"one thread of {here['processor']} ({here['cores']} cores, {here['system']}); median, slowest and fastest "
+            f"of the rounds over {first['texts']} texts of {first['mean_characters']:.0f} characters on average",
+            "timed together, alternately" if self.timed_together else NOT_TOGETHER,
+        ]
+        if any(speed.get("loaded") for speed in self.speeds.values()):
+            parts.append("THE MACHINE WAS LOADED by other processes: not to be relied on")
+        if self.n_elsewhere:
+            parts.append(f"{self.n_elsewhere} models were measured in another session or elsewhere and are not shown")
+        return "; ".join(parts)
 
     @property
     def plotted(self) -> str:
@@ -156,13 +180,15 @@ def _rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFra
 def _speeds(
     records: Sequence[Record], labels: Mapping[tuple[int, str], str]
 ) -> tuple[dict[str, Mapping[str, Any]], int]:
-    """The speed records of the machine and the texts that most models were measured with, and how many others."""
+    """The speed records of the session, machine and texts that most models were measured in, and how many others."""
     found: dict[str, Mapping[str, Any]] = {}
     for number, record in enumerate(records):
         for speed in record.get("speed", []):
             found.setdefault(labels.get((number, speed["label"]), speed["label"]), speed)
     measured = {
-        label: json.dumps([speed["hardware"], speed["texts"], speed["mean_characters"]], sort_keys=True)
+        label: json.dumps(
+            [speed["hardware"], speed["texts"], speed["mean_characters"], speed.get("session")], sort_keys=True
+        )
         for label, speed in found.items()
     }
     if not found:

@@ -40,10 +40,13 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
         dots = [Dot(short[label], common[label], looks[label]) for label in summary.students]
         figures[""] = ranked(dots, references, caption=summary.plotted)
     if points := speed_points(summary, short):
-        speed = next(iter(summary.speeds.values()))
-        machine = f"speed on one thread of {speed['hardware']['processor']}, {speed['texts']} texts of the suite"
-        left = f"; {summary.n_elsewhere} models measured elsewhere are not shown" if summary.n_elsewhere else ""
-        figures["-speed"] = speed_figure(points, caption=f"{summary.plotted}\n{machine}{left}")
+        length = next(iter(summary.speeds.values()))["mean_characters"]
+        figures["-speed"] = speed_figure(
+            points,
+            texts=f"texts of {length:.0f} characters on average",
+            caption=f"{summary.plotted}\n{summary.timing}",
+            comparable=summary.timed_together,
+        )
     return figures
 
 
@@ -73,6 +76,7 @@ def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
             summary.table.common[label],
             speed["texts_per_second"],
             speed["n_parameters"],
+            (speed["slowest"], speed["fastest"]),
             own=label in summary.students,
         )
         for label, speed in summary.speeds.items()

@@ -163,8 +163,9 @@ def _results(found: Experiment, summary: Summary) -> Section:
     shows = {
         "": f"{what}. The numbers are in the table above.",
         "-types": f"The same by task type, each on a scale of its own, against {along}.",
-        "-speed": "Average score against speed; a circle's area is the model's number of parameters. Left of and below "
-        "the dashed line, another model is as fast and scores as well, or better. The numbers stand under Speed.",
+        "-speed": "Average score against speed; a circle's area is the model's number of parameters, a bar spans the "
+        "rounds. Left of and below a dashed line, another model is faster beyond the spread and scores as well, or "
+        "better. The numbers are under Speed.",
     }
     table = marked_grid(summary, found.results_dir, title="models x task types, main scores x 100, (n/N tasks)")
     return Section(

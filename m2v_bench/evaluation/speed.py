@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,19 @@ import numpy as np
 from datasets import DatasetDict
 from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
-from tqdm.auto import tqdm
 
-from m2v_bench.baselines.encoder import Model
+from m2v_bench.baselines.encoder import Encoder, Model
 from m2v_bench.cache import content_hash, write_json
 from m2v_bench.environment import hardware, version_of, versions
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quiet import quiet
-from m2v_bench.evaluation.throughput import texts_per_second
+from m2v_bench.evaluation.throughput import alternately
 from m2v_bench.tasks.suite import SuiteTask
 
 TEXTS_PER_TASK = 32
-_VERSION = 2
+_VERSION = 3
+_STARVED = 0.9  # of a core, that one thread keeps busy unless others take it
+_BUSY = 0.5  # of the cores: what else ran while the models were timed
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class SpeedTexts:
 
 def measure(
     models: Sequence[Model],
-    encoders: dict[str, MtebEncoder],
+    encoders: Mapping[str, MtebEncoder],
     suite: Sequence[SuiteTask],
     speed_texts: SpeedTexts,
     *,
@@ -64,6 +67,7 @@ def measure(
     results_dir: Path,
     seed: int,
     alone: bool = True,
+    together: bool = True,
     debug: bool = False,
 ) -> list[dict[str, Any]]:
     """Each model's speed record: read back where this machine measured it before, else measured.
@@ -71,9 +75,21 @@ def measure(
     A lexical model embeds no text and has none. Where others of our processes run beside this one (`alone` is False)
     nothing is measured, as it would measure them too.
 
-    A record holds what `throughput.texts_per_second` gives (of a static model of ours in its fastest state: all of
-    its texts were met before, compiled loops are loaded), the texts' number and mean length, parameters, bytes on
-    disk, and the hardware.
+    A record holds what `throughput.alternately` gives (of a static model of ours in its fastest state: all of its texts
+    have been encoded before, compiled loops are loaded), the texts' number and mean length, parameters, bytes on disk,
+    the hardware, and the `session`: models that were timed alternately have the same one, and only they compare.
+
+    Args:
+        models: what is measured.
+        encoders: by label, models that may be loaded already.
+        suite: where the texts come from.
+        speed_texts: draws them.
+        suite_name: names the records.
+        results_dir: holds them, in speed/.
+        seed: of the draw of texts.
+        alone: whether nothing else of ours runs on this machine.
+        together: measure all models again unless they were measured in one session; else those that have no record.
+        debug: raise what a model raises.
     """
     here = hardware()
     models = [model for model in models if model.kind != "lexical"]
@@ -83,6 +99,8 @@ def measure(
     key = content_hash([_VERSION, seed, made_with, [_identity(entry) for entry in suite]])
     records = {model.label: _read(folders[model.label] / file_name) for model in models}
     todo = [model for model in models if records[model.label].get("key") != key]
+    if together and len({records[model.label].get("session") for model in models}) > 1 and alone:
+        todo = models
     if not alone:
         records |= {model.label: {} for model in todo}
         todo = []
@@ -93,16 +111,25 @@ def measure(
         if not texts:
             log.warning("speed is not measured: no task of the suite gives a text")
             return []
-    for model in tqdm(todo, desc="measuring speed", unit="model", disable=None if todo else True):
-        try:
-            with quiet():
-                ours = encoders[model.label]
-                rates = texts_per_second(ours.loaded() if ours.device == "cpu" else model.load("cpu"), texts)
-        except Exception as error:
-            if debug:
-                raise
-            log.warning("no speed of %s: %s: %s", model.label, type(error).__name__, error)
-            records[model.label] = {}
+    if not todo:
+        return _ordered(records, models)
+    measured = datetime.now(tz=UTC).isoformat(timespec="seconds")
+    with quiet():
+        rates, failed = alternately({model.label: partial(_loaded, model, encoders) for model in todo}, texts)
+    for label, error in failed.items():
+        if debug:
+            raise error
+        log.warning("no speed of %s: %s: %s", label, type(error).__name__, error)
+        records[label] = {}
+    session = content_hash([measured, os.getpid(), here, sorted(rates)])
+    others = [each["others_running"] for each in rates.values() if each["others_running"] is not None]
+    loaded = is_loaded(
+        min((each["cores_busy"] for each in rates.values()), default=1.0),
+        float(np.median(others)) if others else None,
+        here["cores"],
+    )
+    for model in todo:
+        if model.label not in rates:
             continue
         records[model.label] = {
             "model": model.name,
@@ -112,17 +139,40 @@ def measure(
             "dims": model.dims,
             "n_parameters": model.n_parameters,
             "bytes_on_disk": model.bytes_on_disk,
-            **rates,
+            **rates[model.label],
             "texts": len(texts),
             "mean_characters": round(float(np.mean([len(text) for text in texts])), 1),
             "key": key,
             "suite": suite_name,
             "threads": 1,
             "hardware": here,
-            "measured": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "measured": measured,
+            "session": session,
+            "loaded": loaded,
         }
         write_json(folders[model.label] / file_name, records[model.label])
+    return _ordered(records, models)
+
+
+def _ordered(records: Mapping[str, Mapping[str, Any]], models: Sequence[Model]) -> list[dict[str, Any]]:
     return [{**records[model.label], "label": model.label} for model in models if records[model.label]]
+
+
+def _loaded(model: Model, encoders: Mapping[str, MtebEncoder]) -> Encoder:
+    """The model on the CPU, where it may be loaded already."""
+    ours = encoders.get(model.label)
+    return model.load("cpu") if ours is None or ours.device != "cpu" else ours.loaded()
+
+
+def is_loaded(cores_busy: float, others: float | None, cores: int | None) -> bool:
+    """Whether other processes took what the models needed.
+
+    Args:
+        cores_busy: the fewest cores that a model kept busy while it was timed on one thread.
+        others: the threads that ran beside it, the median over the rounds; None where that is not known.
+        cores: of the machine.
+    """
+    return cores_busy < _STARVED or (others or 0.0) > _BUSY * (cores or 1)
 
 
 def _identity(entry: SuiteTask) -> list[Any]:

@@ -1,8 +1,10 @@
 """How many texts a model embeds in a second: what is timed, and how times are put together."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ from m2v_bench.evaluation.energy import Energy
 from m2v_bench.loaders import prepare
 from m2v_bench.threads import one_thread
 
-REPEATS = 3
-_MIN_SECONDS = 0.5  # a repeat of a fast model encodes the texts as often as it takes to fill this
+# of two models that are equally fast, each round of one is faster than each of the other by chance in 1 case of 126
+ROUNDS = 5
+_MIN_SECONDS = 0.5  # a pass of a fast model encodes the texts as often as it takes to fill this
 
 
 @dataclass(frozen=True)
@@ -76,19 +79,62 @@ def spread(passes: Sequence[Pass]) -> dict[str, float]:
     }
 
 
-def texts_per_second(encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
-    """Encode `texts` on one thread, `REPEATS` times after a warm-up.
+def others_running() -> int | None:
+    """How many threads beside this one run or wait for a core now; None where the system does not say."""
+    try:
+        return max(0, int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0]) - 1)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def alternately(
+    encoders: Mapping[str, Callable[[], Encoder]], texts: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Exception]]:
+    """Encode `texts` on one thread by several models, in `ROUNDS` rounds over all of them after a warm-up.
+
+    Each round begins with another model, so that what else the machine does hits all of them.
+
+    Args:
+        encoders: loads a model, by its label.
+        texts: what they encode.
 
     Returns:
-        The rates of `spread`, and the `path` that a static model of ours took (`loaders.prepare`), else None.
+        By label, the rates of `spread`, the `rounds` that they come of, the `path` that a static model of ours took
+        (`loaders.prepare`), else None, and the median of `others_running`; by label, why a model could not be measured.
     """
-
-    def encode(texts: Sequence[str]) -> Any:
-        return encoder.encode(texts, batch_size=32)
-
+    calls: dict[str, Callable[[Sequence[str]], Any]] = {}
+    paths: dict[str, str | None] = {}
+    times: dict[str, int] = {}
+    passes: dict[str, list[Pass]] = {label: [] for label in encoders}
+    others: dict[str, list[int]] = {label: [] for label in encoders}
+    failed: dict[str, Exception] = {}
     with one_thread():
-        path = prepare(getattr(encoder, "model", None))
-        once = timed(encode, texts)
-        times = max(1, round(_MIN_SECONDS / once.seconds))
-        passes = [timed(encode, texts, times=times) for _ in range(REPEATS)]
-    return {**spread(passes), "path": path}
+        for label, load in encoders.items():
+            try:
+                encoder = load()
+                paths[label] = prepare(getattr(encoder, "model", None))
+                calls[label] = partial(encoder.encode, batch_size=32)
+                times[label] = max(1, round(_MIN_SECONDS / timed(calls[label], texts).seconds))
+            except Exception as error:  # libraries raise what they like
+                failed[label] = error
+        for number in range(ROUNDS):
+            labels = [label for label in encoders if label not in failed]
+            first = number % max(1, len(labels))
+            for label in [*labels[first:], *labels[:first]]:
+                try:
+                    if (n := others_running()) is not None:
+                        others[label].append(n)
+                    passes[label].append(timed(calls[label], texts, times=times[label]))
+                except Exception as error:
+                    failed[label] = error
+    rates = {
+        label: {
+            **spread(own),
+            "rounds": [round(each.rate, 2) for each in own],
+            "path": paths[label],
+            "others_running": float(np.median(others[label])) if others[label] else None,
+        }
+        for label, own in passes.items()
+        if label not in failed
+    }
+    return rates, failed

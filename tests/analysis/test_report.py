@@ -162,12 +162,15 @@ def test_a_sweep_over_several_settings_is_drawn_in_the_order_of_scores():
     assert names == ["M2V 32d none", "teacher", "M2V 16d sif", "M2V 32d sif", "M2V 16d none"]
 
 
-def with_speed(job: dict[str, Any], machine: str, **rates: float) -> dict[str, Any]:
+def with_speed(
+    job: dict[str, Any], machine: str, session: str | None = "s", loaded: bool = False, **rates: float
+) -> dict[str, Any]:
     job["speed"] = [
         {
-            **{"label": label, "texts_per_second": rate, "slowest": rate / 2, "fastest": 2 * rate, "texts": 9},
+            **{"label": label, "texts_per_second": rate, "slowest": 0.98 * rate, "fastest": 1.02 * rate, "texts": 9},
             **{"n_parameters": 10**6, "bytes_on_disk": 10**6, "mean_characters": 5.0},
             "hardware": {"processor": machine, "cores": 2, "system": "Linux"},
+            **({} if session is None else {"session": session, "loaded": loaded}),
         }
         for label, rate in rates.items()
     ]
@@ -185,11 +188,43 @@ def test_speeds_of_one_machine_are_drawn_and_others_are_left_out_and_told():
     assert grid is not None
     assert [row[0] for row in grid.rows] == ["M2V 16d", "M2V 32d", "teacher"]
     assert [row[-1] for row in grid.rows] == ["no", "yes", "no"]
-    assert "1 models were measured elsewhere" in " ".join(grid.notes)
+    assert "1 models were measured in another session or elsewhere" in " ".join(grid.notes)
     told = words(draw(summary, "pca.dims")["-speed"])
     assert {"M2V 16d", "M2V 32d", "teacher"} <= set(told)
     assert "M2V 64d" not in told
-    assert any("1 models measured elsewhere are not shown" in each for each in told)
+    assert any("1 models were measured in another session or elsewhere and are not shown" in each for each in told)
+    assert any("texts of 5 characters on average" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "loaded", "shown", "dominated", "told"),
+    [
+        (("s", "s"), False, 3, ["no", "yes", "no"], "timed together, alternately"),
+        (("s", "s"), True, 3, ["no", "yes", "no"], "THE MACHINE WAS LOADED by other processes"),
+        (("s", "t"), False, 2, ["no", "no"], "1 models were measured in another session"),
+        ((None, "t"), False, 2, ["-", "-"], "each model was timed by itself"),
+        ((None, None), False, 3, ["-", "-", "-"], "each model was timed by itself"),
+    ],
+)
+def test_speeds_of_one_session_compare(
+    sessions: tuple[str | None, ...], loaded: bool, shown: int, dominated: list[str], told: str
+):
+    jobs = [
+        record("M2V 16d", "r1", 0.5, 0.9, **{"pca.dims": 16}),
+        record("M2V 32d", "r2", 0.4, 0.9, **{"pca.dims": 32}),
+    ]
+    with_speed(jobs[0], "one", sessions[0], loaded, **{"M2V 16d": 900, "teacher": 5})
+    with_speed(jobs[1], "one", sessions[1], loaded, **{"M2V 32d": 800})
+    summary = summarise(jobs)
+    grid = speed_grid(summary)
+    assert grid is not None
+    assert [row[-1] for row in grid.rows] == dominated
+    assert len(grid.rows) == shown
+    assert told in " ".join(grid.notes)
+    drawn = draw(summary, "pca.dims")["-speed"]
+    assert told in " ".join(words(drawn)).replace("  ", " ")
+    line = [each for each in drawn.axes[0].lines if each.get_gid() == "domination"]
+    assert len(line) == ("-" not in dominated)
 
 
 def test_a_sweep_leaves_figures_and_takes_away_what_is_no_longer_true(tmp_path: Path):

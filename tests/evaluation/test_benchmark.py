@@ -75,7 +75,7 @@ def test_the_catalogs_own_texts_need_no_file():
         ("none.csv", None, "text", "--texts .*none.csv: no such file"),
         ("a.docx", b"x", "text", "--texts .*a.docx: files that end in .docx are not read"),
         ("broken.parquet", b"PAR1 no", "text", "--texts .*broken.parquet: cannot be read"),
-        ("empty.txt", b"", "text", "--texts .*empty.txt: there is no text in it"),
+        ("empty.txt", b"", "text", "--texts .*empty.txt: is empty"),
         ("short.txt", b"two words\n", "text", "--texts .*short.txt: there are not 10 tokens of text"),
         ("a.csv", b"text,b\nx,y\n", "body", "--column body: .*a.csv has no such column; it has text, b"),
     ],

@@ -1,0 +1,86 @@
+"""Time the models of a sweep together at its end, as what jobs measured one after the other does not compare."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from m2v_bench.baselines import Model, distinct, load_baselines
+from m2v_bench.baselines.static import distilled
+from m2v_bench.cache import write_json
+from m2v_bench.config import typed
+from m2v_bench.distillation.base import find_base
+from m2v_bench.environment import hardware
+from m2v_bench.errors import BenchError
+from m2v_bench.evaluation.speed import SpeedTexts, measure
+from m2v_bench.inference.static_model import StaticModel
+from m2v_bench.jobs import RECORD
+from m2v_bench.prepare import suite_of
+from m2v_bench.schema import Config
+
+MOST = 50  # models that are in memory at once; more are not timed together
+
+
+def time_together(jobs: Mapping[Path, dict[str, Any]], results_dir: Path, *, debug: bool = False) -> None:
+    """Measure the models of jobs alternately, unless that was done, and put the speeds into the records.
+
+    Nothing is measured where no job measured any speed, where one did on another machine, where jobs have other suites
+    or seeds, and so other texts, or where there are more than `MOST` models: a picture then shows one session alone.
+
+    Args:
+        jobs: the records, changed in place and written again, by the folders of the jobs.
+        results_dir: gets the speed records.
+        debug: raise what a model raises.
+    """
+    speeds = [speed for record in jobs.values() for speed in record["speed"]]
+    texts = {
+        str([record["settings"].get(name) for name in record["settings"] if name.startswith(_TEXTS)])
+        for record in jobs.values()
+    }
+    elsewhere = any(speed["hardware"] != hardware() for speed in speeds)
+    if len({speed.get("session") for speed in speeds}) < 2 or elsewhere or len(texts) > 1:
+        return
+    settings = {folder: _settings(folder) for folder in jobs}
+    try:
+        models = distinct(_models(jobs, settings))
+    except BenchError:  # a model was deleted since; the jobs keep what they measured
+        return
+    if len(models) > MOST:
+        return
+    first = next(iter(settings.values()))
+    found = measure(
+        models,
+        {},
+        suite_of(first),
+        SpeedTexts(first.seed),
+        suite_name=first.suite.name,
+        results_dir=results_dir,
+        seed=first.seed,
+        debug=debug,
+    )
+    by_model = {(speed["model"], speed["revision"]): speed for speed in found}
+    for folder, record in jobs.items():
+        labels = {(row["model"], row["revision"]): row["label"] for row in record["scores"]}
+        record["speed"] = [{**by_model[each], "label": label} for each, label in labels.items() if each in by_model]
+        write_json(folder / RECORD, record)
+
+
+_TEXTS = ("seed", "suite.", "hub_dir", "data_dir")  # settings that give other texts
+
+
+def _settings(folder: Path) -> Config:
+    config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml"))
+    return typed(config)  # type: ignore[arg-type]
+
+
+def _models(jobs: Mapping[Path, dict[str, Any]], settings: Mapping[Path, Config]) -> list[Model]:
+    """The students of all jobs and the models that they are compared with, each once."""
+    found: dict[tuple[str, str], Model] = {}
+    for folder, record in jobs.items():
+        fields = {name: record[name] for name in ("name", "revision", "label", "variant")}
+        own = distilled(StaticModel.from_pretrained(folder / "model"), folder / "model", **fields)
+        base = find_base(settings[folder].base_model.name, revision=settings[folder].base_model.revision)
+        for model in [own, *load_baselines(settings[folder].baselines, base)]:
+            found.setdefault((model.name, model.revision), model)
+    return list(found.values())
