@@ -157,8 +157,8 @@ class Sweep(Sweeper):
         results_dir, files = Path(self._config.results_dir), {}
         try:
             if ended:
-                time_together(ended, results_dir, debug=self._config.debug)
-                records, axis = list(ended.values()), self._config.sweep.axis
+                records = time_together(ended, sweep_dir, results_dir, debug=self._config.debug)
+                axis = self._config.sweep.axis
                 files = report_sweep(records, results_dir, name=sweep_dir.name, axis=axis)
         finally:
             told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}

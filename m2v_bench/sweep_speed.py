@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
+from m2v_bench.analysis.sweeps import SPEED, Record, read_speeds, with_speeds
 from m2v_bench.baselines import Model, distinct, load_baselines
 from m2v_bench.baselines.static import distilled
 from m2v_bench.cache import write_json
@@ -15,39 +15,46 @@ from m2v_bench.environment import hardware
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.speed import SpeedTexts, measure
 from m2v_bench.inference.static_model import StaticModel
-from m2v_bench.jobs import RECORD
 from m2v_bench.prepare import suite_of
 from m2v_bench.schema import Config
 
 MOST = 50  # models that are in memory at once; more are not timed together
 
 
-def time_together(jobs: Mapping[Path, dict[str, Any]], results_dir: Path, *, debug: bool = False) -> None:
-    """Measure the models of jobs alternately, unless that was done, and put the speeds into the records.
+def time_together(
+    jobs: Mapping[Path, Record], sweep_dir: Path, results_dir: Path, *, debug: bool = False
+) -> list[Record]:
+    """Measure the models of jobs alternately, unless that was done, and keep their speeds in the sweep's folder.
 
     Nothing is measured where no job measured any speed, where one did on another machine, where jobs have other suites
     or seeds, and so other texts, or where there are more than `MOST` models: a picture then shows one session alone.
 
     Args:
-        jobs: the records, changed in place and written again, by the folders of the jobs.
+        jobs: the records, by the folders of the jobs.
+        sweep_dir: the sweep's folder, which gets speed.json.
         results_dir: gets the speed records.
         debug: raise what a model raises.
+
+    Returns:
+        The records with these speeds, in the order of the jobs.
     """
-    speeds = [speed for record in jobs.values() for speed in record["speed"]]
+    known = read_speeds(sweep_dir)
+    records: list[Record] = [with_speeds(record, known) for record in jobs.values()]
+    speeds = [speed for record in records for speed in record["speed"]]
     texts = {
         str([record["settings"].get(name) for name in record["settings"] if name.startswith(_TEXTS)])
         for record in jobs.values()
     }
     elsewhere = any(speed["hardware"] != hardware() for speed in speeds)
     if len({speed.get("session") for speed in speeds}) < 2 or elsewhere or len(texts) > 1:
-        return
+        return records
     settings = {folder: _settings(folder) for folder in jobs}
     try:
         models = distinct(_models(jobs, settings))
     except BenchError:  # a model was deleted since; the jobs keep what they measured
-        return
+        return records
     if len(models) > MOST:
-        return
+        return records
     first = next(iter(settings.values()))
     found = measure(
         models,
@@ -59,11 +66,9 @@ def time_together(jobs: Mapping[Path, dict[str, Any]], results_dir: Path, *, deb
         seed=first.seed,
         debug=debug,
     )
-    by_model = {(speed["model"], speed["revision"]): speed for speed in found}
-    for folder, record in jobs.items():
-        labels = {(row["model"], row["revision"]): row["label"] for row in record["scores"]}
-        record["speed"] = [{**by_model[each], "label": label} for each, label in labels.items() if each in by_model]
-        write_json(folder / RECORD, record)
+    write_json(sweep_dir / SPEED, found)
+    known = read_speeds(sweep_dir)
+    return [with_speeds(record, known) for record in jobs.values()]
 
 
 _TEXTS = ("seed", "suite.", "hub_dir", "data_dir")  # settings that give other texts
@@ -74,7 +79,7 @@ def _settings(folder: Path) -> Config:
     return typed(config)  # type: ignore[arg-type]
 
 
-def _models(jobs: Mapping[Path, dict[str, Any]], settings: Mapping[Path, Config]) -> list[Model]:
+def _models(jobs: Mapping[Path, Record], settings: Mapping[Path, Config]) -> list[Model]:
     """The students of all jobs and the models that they are compared with, each once."""
     found: dict[tuple[str, str], Model] = {}
     for folder, record in jobs.items():

@@ -1,5 +1,6 @@
 """The speeds of a real sweep, made by processes of its own."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from m2v_bench import sweep_speed
+from m2v_bench.analysis.sweeps import sweep_records
 from m2v_bench.sweep_speed import time_together
 from tests.conftest import run_bench
 
@@ -19,9 +21,8 @@ WORDS = [
 ]
 
 
-def records(home: Path) -> dict[Path, dict[str, Any]]:
-    found = sorted((home / "results" / "sweeps" / "mine").glob("*/record.json"))
-    return {path.parent: json.loads(path.read_text()) for path in found}
+def records(home: Path) -> dict[Path, Any]:
+    return sweep_records(home / "results" / "sweeps" / "mine")
 
 
 def sessions(home: Path) -> set[str]:
@@ -52,7 +53,7 @@ def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path
 
 @pytest.mark.parametrize("case", ["no speed", "other machine", "other texts", "deleted model", "many models"])
 def test_what_cannot_be_timed_together_stays_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch, case: str):
-    jobs = records(home)
+    jobs = copy.deepcopy(records(home))
     for number, (folder, record) in enumerate(list(jobs.items())):
         for speed in record["speed"]:
             speed["session"] = f"s{number}"
@@ -68,9 +69,10 @@ def test_what_cannot_be_timed_together_stays_as_it_was(home: Path, monkeypatch: 
         monkeypatch.setattr(sweep_speed, "MOST", 2)
     before = json.dumps(list(jobs.values()))
     try:
-        time_together(jobs, home / "results")
+        found = time_together(jobs, home / "no sweep", home / "results")
     finally:
         for folder in jobs:
             if (folder / "gone").is_dir():
                 (folder / "gone").rename(folder / "model")
-    assert json.dumps(list(jobs.values())) == before
+    assert json.dumps(found) == before
+    assert not (home / "no sweep").exists()

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from m2v_bench.analysis.sweeps import read_speeds, with_speeds
 from m2v_bench.config import flat_settings
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.jobs import ERROR, RECORD, SWEEP, failed_scores, read_record
@@ -139,7 +140,9 @@ def _sweep(folder: Path, results_dir: Path) -> Experiment:
             f"{folder / SWEEP}: cannot be read ({type(error).__name__}: {error}); start the sweep again, "
             "which makes nothing anew that is finished"
         ) from None
+    speeds = read_speeds(folder)
     jobs = [_job(folder / name, keys.get(name)) for name in names]
+    jobs = [replace(job, record=job.record and with_speeds(job.record, speeds)) for job in jobs]
     return Experiment(folder.resolve().name, "sweep", folder, _results_dir(folder, results_dir), jobs, command)
 
 

@@ -66,7 +66,6 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     """
     summary = summarise(records)
     grid = marked_grid(summary, results_dir, title=f"sweep {name}")
-    grid.show()
     markdown, data = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
     markdown.parent.mkdir(parents=True, exist_ok=True)
     markdown.write_text(grid.markdown(), encoding="utf-8")
@@ -80,6 +79,7 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
         else:  # one of an earlier start would be of other jobs
             for old in ("svg", "png"):
                 stem.with_name(f"{stem.name}.{old}").unlink(missing_ok=True)
+    grid.show()
     for path in files:
         print(f"wrote {path}")
     return files

@@ -12,6 +12,28 @@ Record = Mapping[str, Any]
 """What `run.run` writes to record.json."""
 
 
+SPEED = "speed.json"  # in a sweep's folder: the speeds of its models, timed together at its end
+
+_Speeds = dict[tuple[str, str], dict[str, Any]]
+
+
+def read_speeds(folder: Path) -> _Speeds:
+    """The speeds that a sweep's end left in its folder, by name and revision of the model; empty where it left none."""
+    try:
+        speeds = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+        return {(each["model"], each["revision"]): each for each in speeds}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def with_speeds(record: Record, speeds: _Speeds) -> dict[str, Any]:
+    """The record of a job, with the speeds of the sweep in the place of those that the job measured by itself."""
+    labels = {(row["model"], row["revision"]): row["label"] for row in record["scores"]}
+    own = [each for each in record.get("speed", []) if (each.get("model"), each.get("revision")) not in speeds]
+    together = [{**each, "label": labels[model]} for model, each in speeds.items() if model in labels]
+    return {**record, "speed": [*together, *own]}
+
+
 def sweep_folder(word: str, results_dir: Path) -> Path:
     """The folder of a sweep that is named by its folder, or by its name in `results_dir`.
 
@@ -41,4 +63,5 @@ def sweep_records(folder: Path) -> dict[Path, Record]:
             f"{folder}: {len(absent)} of {len(folders)} jobs have no record, as {absent[0]}; "
             "start the sweep again, it goes on with those"
         )
-    return {each: record for each, record in records.items() if record is not None}
+    speeds = read_speeds(folder)
+    return {each: with_speeds(record, speeds) for each, record in records.items() if record is not None}
