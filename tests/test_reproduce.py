@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from m2v_bench import cli, reproduce
-from m2v_bench.config import conf_dir
+from m2v_bench.compose import compose
+from m2v_bench.config import check, conf_dir
 from m2v_bench.errors import BenchError
+from m2v_bench.prepare import suite_of
 from m2v_bench.reproduce import ITEMS, Plan, plan_of
 
 
@@ -87,7 +89,10 @@ def test_a_dry_run_shows_the_plan(hub_dir: Path, tmp_path: Path, capfd: pytest.C
     words = [f"results_dir={tmp_path}", "weighting=none,sif", "base_model=all-MiniLM-L6-v2"]
     cli.main(["reproduce", "ablations", *folders, "--dry-run", *words])
     shown = capfd.readouterr().out
-    assert "21 of 72 datasets are here" in shown
+    suite = suite_of(check(compose(["suite=paper", f"hub_dir={hub_dir}", f"data_dir={hub_dir.parent / 'eval'}"])))
+    n_here = sum(entry.missing is None for entry in suite)
+    assert n_here >= 21
+    assert f"{n_here} of 72 datasets are here" in shown
     assert "8 jobs, 0 finished" in shown
     assert "$ python -m m2v_bench.cli ablations paper_ablations" in shown
     assert not list(tmp_path.rglob("*.json"))

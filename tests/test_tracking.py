@@ -101,7 +101,7 @@ def test_a_run_tells_its_settings_scores_data_and_model(home: Path):
     assert "mteb" in json.loads(Path(environment).read_text())["distributions"]
 
 
-ODD_NAMES = ["bob's runs", 'a "quoted" name', "bob's \"own\"", "50% off", "c#", "müller `x`", "a=b\\c", "what?"]
+ODD_NAMES = ["bob's runs", 'a "quoted" name', 'bob\'s "own"', "50% off", "c#", "müller `x`", "a=b\\c", "what?"]
 
 
 def test_folders_of_any_name_are_logged_once(home: Path, tmp_path: Path):
@@ -121,7 +121,7 @@ def test_folders_of_any_name_are_logged_once(home: Path, tmp_path: Path):
 
 def test_a_store_in_a_folder_of_an_odd_name_keeps_its_files(home: Path, tmp_path: Path):
     (run,) = (home / "results" / "runs").iterdir()
-    odd = tmp_path / "bob's \"50%\" müller `x` a=b\\c"
+    odd = tmp_path / 'bob\'s "50%" müller `x` a=b\\c'
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{odd}/own.db", log_model=False)
     table = Path(client(odd, "own.db").download_artifacts(log_run(config, run), "tables/table.md"))
     assert table.read_text(encoding="utf-8") == (run / "table.md").read_text(encoding="utf-8")

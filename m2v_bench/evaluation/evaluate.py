@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -38,7 +39,8 @@ class Score:
         model, revision, label, kind: which model, as in `Model`.
         task, type: which task, as in `SuiteTask`.
         main_score: the task's main score, 0 to 1; None when there is none.
-        state: `scored` in this run, `read` from a result file, `failed`, or `missing` (data, or a model for it).
+        state: `scored` in this run, `read` from a result file, `failed`, or `missing` (data, a model for it, or a
+            number: a score of nan is none).
         reason: why there is no score.
         seconds: wall time of the evaluation when it was made.
         peak_rss_bytes: the largest resident set size of the process while it was made.
@@ -147,7 +149,10 @@ class Outcome:
 
 
 def _as_score(entry: SuiteTask, model: Model, outcome: Outcome, cost: Mapping[str, Any]) -> Score:
-    result = outcome.result
+    result, state, reason = outcome.result, outcome.state, outcome.reason
+    main_score = None if result is None else float(result.get_score())
+    if main_score is not None and math.isnan(main_score):
+        main_score, state, reason = None, "missing", "its main score is nan, as of embeddings that are all equal"
     return Score(
         model=model.name,
         revision=model.revision,
@@ -155,9 +160,9 @@ def _as_score(entry: SuiteTask, model: Model, outcome: Outcome, cost: Mapping[st
         kind=model.kind,
         task=entry.name,
         type=entry.type,
-        main_score=None if result is None else float(result.get_score()),
-        state=outcome.state,
-        reason=outcome.reason,
+        main_score=main_score,
+        state=state,
+        reason=reason,
         seconds=None if result is None else result.evaluation_time,
         peak_rss_bytes=None if result is None else cost.get("peak_rss_bytes"),
     )
@@ -170,7 +175,9 @@ def _missing(entry: SuiteTask, model: Model) -> str | None:
 
 def _line(score: Score) -> str:
     got = (
-        f"{score.main_score:.4f}  {score.seconds:6.1f} s" if score.main_score is not None else f"failed: {score.reason}"
+        f"{score.main_score:.4f}  {score.seconds:6.1f} s"
+        if score.main_score is not None
+        else f"{score.state}: {score.reason}"
     )
     return f"{score.task:<38} {score.label:<34} {got}"
 

@@ -1,4 +1,5 @@
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,20 @@ def test_an_embedding_that_is_not_finite_fails_its_task(value: float):
     metadata = mteb.get_task("STSBenchmark").metadata
     with pytest.raises(BenchError, match="broken gives 1 of 3 texts an embedding that is not finite"):
         encoder.encode(batches, task_metadata=metadata, hf_split="test", hf_subset="default")
+
+
+def test_a_score_of_nan_is_no_score(hub_dir: Path, tmp_path: Path):
+    class Constant:
+        def encode(self, texts: Sequence[str], **_: Any) -> np.ndarray:
+            return np.ones((len(texts), 4), np.float32)
+
+    constant = as_model(tiny_static_model(), "constant", load=lambda device: Constant())
+    for _ in range(2):  # scored, then read
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (found,) = score([constant], ["STSBenchmark"], tmp_path, hub_dir=hub_dir)
+        assert (found.main_score, found.state) == (None, "missing")
+        assert "its main score is nan" in str(found.reason)
 
 
 class Broken:
