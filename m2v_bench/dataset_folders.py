@@ -12,7 +12,7 @@ _POINTER_BYTES = 1024  # a Git LFS pointer is never larger
 
 
 def readable_folder(folder: Path, called: str) -> tuple[Path, Path]:
-    """The folder under a path that `datasets` takes literally, and a cache folder for what it makes of it.
+    """Return the folder under a path that `datasets` takes literally, and a cache folder for its Arrow files.
 
     Both belong to the folder's content: the cache of `datasets` is keyed by the path alone, and would give rows of an
     earlier content. A path with characters of patterns is replaced by a folder of links to the same files.

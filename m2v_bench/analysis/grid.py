@@ -138,7 +138,7 @@ _RANGE = re.compile(rf"(?P<low>{_NUMBER}) - (?P<high>{_NUMBER})")
 
 
 def _numbers(text: str) -> dict[str, str]:
-    """The numbers of a cell, by what the names of their columns end in; a text that is none as it is."""
+    """Split a cell into its numbers, by the suffixes of their columns; any other text stays whole."""
     if isinstance(text, Exact) and text.startswith("<"):
         return {"": f"{text.number:.3g}"}
     found = _RANGE.fullmatch(text) or _PARTS.fullmatch(text)

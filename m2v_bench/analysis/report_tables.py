@@ -106,7 +106,7 @@ def not_scored(summary: Summary, state: str) -> Grid | None:
 
 
 def job_costs(found: Experiment) -> Grid | str:
-    """Wall time of each job by stage, and of all of them; a line where no record tells of any."""
+    """Wall time of each job by stage, and the total; one line where no record has times."""
     rows, known = [], []
     for job in found.jobs:
         if job.record is None:

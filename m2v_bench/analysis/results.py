@@ -166,7 +166,7 @@ def results_grid(
     if unscored := [model.label for model in chosen if model.label not in scored]:
         notes.append(f"no score of this suite: {', '.join(unscored)}")
     signed = _signature(shown, suite, suite_name, aggregation)
-    # a teacher that is not shown still counts in what its students keep of it
+    # "% of teacher" needs the teacher, shown or not
     table = score_table(pd.concat([scores, rows.drop(scores.index)]), aggregation).only(
         list(dict.fromkeys(scores["label"]))
     )

@@ -80,7 +80,7 @@ def _configs(folder: Path) -> dict[str, list[str]]:
     try:
         listed = (metadata_load(readme) or {}).get("configs") or []
         return {str(each["config_name"]): _splits(each.get("data_files")) for each in listed}
-    except Exception:  # of YAML, of a README of another form: what `datasets` makes of it is known when it is loaded
+    except Exception:  # of YAML, or a README of another form: loading the data tells
         return {}
 
 

@@ -150,7 +150,7 @@ def _locate(task: AbsTask, hub_dir: Path | None, data_dir: Path | None) -> str |
 
 
 def _lacking(task: AbsTask) -> str:
-    """The repository of `task`, or of a part of it, that lacks subsets or splits, and which; an empty text for none."""
+    """Name the first repository of `task` that lacks subsets or splits, and these; an empty string for none."""
     for part in parts(task):
         if not isinstance(part, OwnTask) and (lack := lacking(part)):
             return f"{type(part).metadata.dataset['path']} {lack}"
