@@ -78,11 +78,12 @@ def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparabl
         figure = Figure(figsize=(7.0, 4.8), layout="constrained")
         axes = figure.subplots()
         axes.set_xscale("log")
-        for each in sorted(points, key=lambda each: -each.n_parameters):
+        for number, each in enumerate(sorted(points, key=lambda each: -each.n_parameters), start=1):
             at = [each.texts_per_second], [100 * each.score]
             axes.scatter(*at, s=_area(each, unit), color=each.look.colour, alpha=0.35, linewidths=0)
             axes.scatter(*at, s=_area(each, unit), facecolors="none", edgecolors=each.look.colour, linewidths=0.9)
-            axes.plot(each.spread, [100 * each.score] * 2, color=each.look.colour, linewidth=1.4, gid=_SPREAD)
+            bar = axes.plot(each.spread, [100 * each.score] * 2, color=each.look.colour, linewidth=1.4)[0]
+            bar.set_gid(f"{_SPREAD}_{number}")  # becomes an id of the SVG
             axes.plot(*at, linestyle="none", **{**each.look.marking, "markersize": 5.5})
         axes.margins(x=0.1, y=0.2)
         axes.autoscale_view()

@@ -201,7 +201,9 @@ def test_equals_do_not_dominate_each_other():
 def test_a_model_dominates_beyond_the_spread_alone(rate: float, spread: float, score: float, best: list[str]):
     points = [point("fast", TEACHER, 0.6, 100.0, 1), point("other", GLOVE, score, rate, 1, spread=spread)]
     assert [each.label for each in undominated(points)] == best
-    bars = [line for line in speed_figure(points, texts=TEXTS, caption="").axes[0].lines if line.get_gid() == "spread"]
+    lines = speed_figure(points, texts=TEXTS, caption="").axes[0].lines
+    bars = [line for line in lines if str(line.get_gid()).startswith("spread")]
+    assert len({bar.get_gid() for bar in bars}) == len(bars)  # ids of the page that the figure is in
     assert sorted(tuple(bar.get_xdata()) for bar in bars) == sorted(each.spread for each in points)
 
 
