@@ -1,10 +1,12 @@
 """Ctrl-C, in both commands."""
 
 import _thread
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -32,3 +34,29 @@ def interruptible() -> Iterator[None]:
         raise SystemExit(130) from None
     finally:
         sys.unraisablehook = before
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Hold a Ctrl-C back until the block has ended; a second one comes through at once.
+
+    For code of others that would swallow an interrupt, or leave something half done that nobody can finish.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            before(number, frame)
+        held.append(number)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            before(signal.SIGINT, None)

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from m2v_bench.errors import BenchError
+from m2v_bench.interrupts import deferred
 from m2v_bench.schema import TrackingConfig
 
 FOLDER, RESULTS = "m2v_bench.folder", "m2v_bench.results"
@@ -79,11 +80,18 @@ def opened(config: TrackingConfig) -> Iterator[Opened]:
     """The store, its experiment made when it is not there.
 
     Two processes that create an sqlite store at once break it for good, and one that another program holds makes
-    MLflow try for most of an hour; so a file is looked at first and used by one process of ours at a time.
+    MLflow try for most of an hour; so a file is looked at first and used by one process of ours at a time. An interrupt
+    waits until the store is closed: in the midst of a transaction it would leave the file locked, or get lost.
 
     Raises:
         BenchError: when the store cannot be reached, or the file is held by another program or is no database.
     """
+    with deferred(), _opened(config) as store:
+        yield store
+
+
+@contextmanager
+def _opened(config: TrackingConfig) -> Iterator[Opened]:
     database = _sqlite_file(config.uri)
     if database is None:
         mlflow.set_tracking_uri(config.uri)
