@@ -150,8 +150,9 @@ def resolve_model(name: str, revision: str | None = None, *, setting: str = "bas
     if folder.is_dir():
         path = folder.resolve()
         public = f"local/{path.name}"
+        read = MODEL_FILES if any(path.glob("*.safetensors")) else (*MODEL_FILES, ".bin")
         for file in sorted(path.rglob("*")):
-            if file.name.endswith((*MODEL_FILES, ".bin")) and file.is_file():
+            if file.name.endswith(read) and file.is_file():
                 refuse_lfs_pointer(file, f"{setting}.name={name}")
     elif asset is not None and asset.kind == "model":
         path, public = fetch([name])[name], asset.model_name or name

@@ -19,6 +19,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with interruptible():
             arguments.run(arguments)
+        sys.stdout.flush()
+        if getattr(sys.stdout, "lost", False):  # a command's product, not the report of a run
+            raise SystemExit(1)
     except Exception as error:
         if os.environ.get("M2V_BENCH_DEBUG"):
             raise

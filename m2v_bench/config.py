@@ -1,5 +1,6 @@
 """The settings of a run as Hydra composes them; what the types of `schema` cannot say is checked in `check`."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,7 +163,7 @@ def _check_writable(results_dir: str) -> None:
 
     folder = Path(results_dir)
     if results_dir.startswith("~"):
-        written = override("results_dir", str(folder.expanduser()))
+        written = override("results_dir", os.path.expanduser(results_dir))  # noqa: PTH111 - does not raise
         raise BenchError(f"results_dir={results_dir}: ~ is not expanded here; write {written}")
     tried = folder
     try:

@@ -1,6 +1,7 @@
 """Hydra's and the system's errors, told in the terms of our settings."""
 
 import errno
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def defect(error: BaseException) -> str:
 def _unreadable(word: str) -> str:
     """The message for an override that Hydra's grammar does not take, with the spelling that it does."""
     name, equals, value = word.partition("=")
-    if not equals:
+    if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", name):
         return f"cannot read `{word}` on the command line; a setting is written NAME=VALUE. {_HELP}"
     if value[:1] in ("[", "{"):
         return (
@@ -74,7 +75,7 @@ def _unreadable(word: str) -> str:
         )
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
     if bare.startswith("~"):  # between Hydra's quotes no shell expands it
-        bare = str(Path(bare).expanduser())
+        bare = os.path.expanduser(bare)  # noqa: PTH111 - does not raise for a user who is not there
     return f"cannot read `{word}` on the command line; quote the value for Hydra as well: {override(name, bare)}"
 
 

@@ -30,10 +30,15 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 class _Steady:
-    """A text stream that is given up, and no more written to, once it cannot be written."""
+    """Text stream that drops output after its first write error.
+
+    Attributes:
+        lost: whether output was dropped that somebody may still expect.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.lost = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -41,17 +46,20 @@ class _Steady:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError) and self is sys.stdout:  # else its reader wants no more
+            self.lost = True
+            print(f"standard output cannot be written ({error.strerror}); the rest is lost", file=sys.stderr)
         # what the stream still holds would be tried again at the end of the process
         with suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)

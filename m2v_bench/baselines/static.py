@@ -68,7 +68,7 @@ def static(key: str, config: BaselineConfig) -> Model:
     return Model(
         name=f"local/{folder.resolve().name}" if local.is_dir() else name,
         # the hub's client keeps a commit's files in a folder that is called after it
-        revision=_revision(folder, model) if local.is_dir() else folder.name,
+        revision=_revision(folder_hash(folder, suffixes=MODEL_FILES) if local.is_dir() else folder.name, model),
         label=config.label or key,
         kind="static",
         dims=model.dims,
@@ -81,12 +81,11 @@ def static(key: str, config: BaselineConfig) -> Model:
     )
 
 
-def _revision(folder: Path, model: StaticModel) -> str:
-    """A hash of the files, and of how they are read where 0.1 read them in another way: its scores are not reused."""
-    files_hash = folder_hash(folder, suffixes=MODEL_FILES)
+def _revision(files_id: str, model: StaticModel) -> str:
+    """The commit or hash of the files, and a hash of how they are read where 0.1 read them in another way."""
     if (model.max_length, model.rules) == (DEFAULT_MAX_LENGTH, "model2vec"):
-        return files_hash
-    return content_hash([files_hash, model.max_length, model.rules])
+        return files_id
+    return f"{files_id}-{content_hash([model.max_length, model.rules])[:8]}"
 
 
 def wordllama(key: str, config: BaselineConfig) -> Model:

@@ -123,10 +123,6 @@ def _convert(path: Path, folder: Path, refuse: _Refuse) -> None:
     print(f"read {path.name}: {len(seen):,} words x {dims}{left_out}", file=sys.stderr)
 
 
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size
-
-
 def _write_header(file: BinaryIO, n: int, dims: int) -> None:
     """The header of a .npy file; numpy leaves room in it for `n` to grow."""
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, dims)})

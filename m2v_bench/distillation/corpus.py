@@ -44,7 +44,8 @@ class Corpus:
         self._called, self._column_called = f"{settings[0]}{name}", f"{settings[1]}{column}"
         self._path, self._split = _locate(name, self._called)
         if self._path.is_file():
-            self._check_column(self._file.columns([column]))
+            if columns := self._file.columns([column]):
+                self._check_column(columns)
             self._file.check_columns([column])
 
     @property

@@ -26,6 +26,7 @@ EMBEDDINGS = ("output", "input")
 FORWARD_VERSION = 3
 ROTATION_VERSION = 2
 _ASSEMBLY_VERSION = 2
+WORDS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ class Recipe:
     @cached_property
     def revision(self) -> str:
         """A hash over the base model's content and every setting that can move a number."""
-        versions = [FORWARD_VERSION, ROTATION_VERSION, _ASSEMBLY_VERSION]
+        versions: list[int | str] = [FORWARD_VERSION, ROTATION_VERSION, _ASSEMBLY_VERSION]
         versions += [COUNTS_VERSION] * (self.corpus is not None)
+        versions += [f"words {WORDS_VERSION}"] * (self.words is not None)
         return content_hash({**self.variant, "base_revision": self.base.revision, "versions": versions})
 
     @property

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from m2v_bench.assets import fetch
-from m2v_bench.cache import content_hash
+from m2v_bench.cache import content_hash, refuse_lfs_pointer
 from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference.texts import as_list, check
 
@@ -124,14 +124,16 @@ def _listed_words(vocabulary: Iterable[str]) -> tuple[str, ...]:
 def _read(path: Path) -> tuple[str, ...]:
     setting = f"vocabulary.source=file:{path}"
     try:
+        refuse_lfs_pointer(path, setting)
         with path.open("rb") as file:
             start = file.read(4)
         if start.startswith(_COMPRESSED):
             raise BenchError(f"{setting}: compressed; unpack it first, and name the file with one word per line")
         text = path.read_text(encoding="utf-16" if start.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
+        encoding = "UTF-16" if start.startswith(_UTF16) else "LATIN1"
         raise BenchError(
-            f"{setting}: not UTF-8 (byte {error.start}); convert it: iconv -f LATIN1 -t UTF-8 OLD > NEW"
+            f"{setting}: not UTF-8 (byte {error.start}); convert it: iconv -f {encoding} -t UTF-8 OLD > NEW"
         ) from error
     except OSError as error:
         raise BenchError(f"{setting}: cannot be read ({error.strerror}); one word per line is expected") from error

@@ -34,7 +34,7 @@ class _FullClassification(FromFiles):
             return DatasetDict(kept["train"].train_test_split(test_size=HELD_OUT_SHARE, seed=HELD_OUT_SEED))
         if -1 in kept["test"]["label"][:]:
             raise BenchError(f"{self.metadata.name}: this copy of the test split hides its labels")
-        if unknown := sorted(set(kept["test"]["label"]) - set(kept["train"]["label"]), key=str):
+        if unknown := sorted(set(kept["test"]["label"][:]) - set(kept["train"]["label"][:]), key=str):
             raise BenchError(
                 f"{self.metadata.name}: the test split has labels that no training text has: {unknown[0]!r}"
             )

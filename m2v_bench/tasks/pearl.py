@@ -117,7 +117,7 @@ class _Ppdb(_PearlFile):
 
     def arrange(self, parts: dict[str, Dataset]) -> DatasetDict:
         """Refuse labels other than `pos` and `neg`."""
-        for row, label in enumerate(parts["test"]["label"], start=1):
+        for row, label in enumerate(parts["test"]["label"][:], start=1):
             if label not in ("pos", "neg"):
                 raise BenchError(f"{self.metadata.name}: label in row {row} is {label!r}; it must be pos or neg")
         return super().arrange(parts)

@@ -106,7 +106,10 @@ def _published(arguments: argparse.Namespace) -> None:
 
 def add_verify(verbs: Verbs) -> None:
     """`m2v-bench verify`."""
-    verify = verbs.add_parser("verify", help="a run's scores beside the published ones; exit 1 where one is red")
+    verify = verbs.add_parser(
+        "verify",
+        help="a run's scores beside the published ones; exit 1 if one differs, a file is missing, or none compares",
+    )
     verify.add_argument("folder", metavar="RUN", help="folder of a run, or a results folder")
     verify.add_argument("--any-revision", action="store_true", help="judge scores of other dataset revisions, too")
     add_format(verify)

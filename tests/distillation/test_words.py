@@ -63,6 +63,13 @@ def test_what_cannot_be_is_told(vocabulary: str, settings: dict[str, object], me
         load_words(vocabulary, **{"subwords": None, "size": None, **settings})  # type: ignore[arg-type]
 
 
+def test_a_pointer_of_git_lfs_is_no_word_list(tmp_path: Path):
+    pointer = "version {}://git-lfs.{}/spec/v1\noid sha256:0\nsize 9\n".format("https", "example")
+    (tmp_path / "words.txt").write_text(pointer)
+    with pytest.raises(BenchError, match=r"words.txt is a Git LFS pointer"):
+        load_words(f"file:{tmp_path}/words.txt", subwords=None, size=None)
+
+
 def test_the_report_tells_what_is_not_zero():
     report = WordReport(given=10, added=6, duplicate=3, empty=1)
     assert str(report) == "6 of 10 words added; left out 1 empty, 3 duplicate or subwords already"
