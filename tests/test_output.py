@@ -80,6 +80,15 @@ def test_a_reader_that_has_left(home: Path):
     assert tables(home) == expected
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_product_that_is_lost_is_not_a_success(home: Path):
+    command = [sys.executable, "-m", "m2v_bench.cli", "published", "--format", "csv"]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(command, cwd=home, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1
+    assert "standard output cannot be written (No space left on device); the rest is lost" in run.stderr
+
+
 def test_marks_have_plain_forms():
     code = "from m2v_bench.output import steady; steady(); print('† 1–2 × ü \\udcff →')"
     variables = {**os.environ, "PYTHONIOENCODING": "ascii"}
