@@ -38,29 +38,29 @@ lint: $(call stamp,lint)  ## ruff and mypy
 	$(VENV)/bin/mypy
 
 parity: $(call stamp,test)  ## the teacher's scores beside the published ones
-	$(PY) tests/parity.py
+	$(PY) -m benchmarks.parity
 
 golden: $(call stamp,test)  ## write tests/golden anew with the releases of model2vec that defined the dialects
-	$(PY) -m tests.golden.make_golden $(ARGS)
+	$(PY) -m scripts.golden $(ARGS)
 
 bench-run:  ## time `make run` in a fresh clone with an empty cache
-	$(PYTHON) tests/bench_run.py
+	$(PYTHON) benchmarks/fresh_clone.py
 
 bench-distill: $(call stamp,test)  ## time and memory of a distillation beside model2vec 0.10
-	$(PY) -m tests.bench_distill $(ARGS)
+	$(PY) -m benchmarks.distill $(ARGS)
 
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
-	$(PY) -m tests.launchers
+	$(PY) -m benchmarks.launchers
 
 bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
-	$(PY) -m tests.bench_encode $(ARGS)
+	$(PY) -m benchmarks.encode $(ARGS)
 
 bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a large one would cost
-	$(PY) -m tests.bench_scale
+	$(PY) -m benchmarks.scale
 
 figures: $(call stamp)  ## put figures, tables and settings into README, docs/, experiments/: from results/ and the schema
-	$(PY) tests/quote.py $(ARGS)
-	$(PY) -m tests.settings
+	$(PY) -m scripts.figures $(ARGS)
+	$(PY) -m scripts.settings_page
 
 docs: $(call stamp,docs)  ## build the site of README, docs/ and experiments/ into site/
 	$(VENV)/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . site

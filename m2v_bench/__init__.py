@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from m2v_bench.system.version import __version__
+
 if TYPE_CHECKING:
     from m2v_bench.distillation.distill import distill
     from m2v_bench.inference.static_model import StaticModel
 
-__version__ = "0.1.0"
 __all__ = ["StaticModel", "__version__", "distill"]
 
 # Importing the package must stay instant: torch, mteb and mlflow are loaded by the first call that needs them.

@@ -17,14 +17,14 @@ _MOST = 100
 def _job(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from m2v_bench.jobs import Job
-    from m2v_bench.messages import defect, explain
-    from m2v_bench.run import run
+    from m2v_bench.config.messages import defect, explain
+    from m2v_bench.results.jobs import Job
+    from m2v_bench.runs.run import run
 
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
         if config.dry_run:
-            from m2v_bench.plan import show_plan
+            from m2v_bench.doctor.dry_run import show_plan
 
             show_plan({"this run": Job([], config, output_dir, key="")}, "one run")
             shutil.rmtree(output_dir)
@@ -43,11 +43,12 @@ def main() -> None:
     """
     import hydra
 
-    from m2v_bench.config import conf_dir, register
-    from m2v_bench.interrupts import interruptible
-    from m2v_bench.messages import defect, explain
-    from m2v_bench.output import steady
-    from m2v_bench.sweep import failures, install
+    from m2v_bench.config.compose import register
+    from m2v_bench.config.messages import defect, explain
+    from m2v_bench.config.schema import conf_dir
+    from m2v_bench.runs.sweep import failures, install
+    from m2v_bench.system.interrupts import interruptible
+    from m2v_bench.system.output import steady
 
     steady()
     register()

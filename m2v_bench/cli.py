@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from m2v_bench import __version__
 from m2v_bench.errors import BenchError
-from m2v_bench.interrupts import interruptible
-from m2v_bench.output import steady
-from m2v_bench.verbs import data, runs, scores
+from m2v_bench.system.interrupts import interruptible
+from m2v_bench.system.output import steady
+from m2v_bench.system.version import __version__
+from m2v_bench.verbs import data, run_commands, scores
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _unforeseen(error: Exception) -> str:
-    from m2v_bench.messages import defect, explain
+    from m2v_bench.config.messages import defect, explain
 
     message = explain(error, sys.argv[1:]) or defect(error)
     return message.replace("debug=true", "M2V_BENCH_DEBUG=1 in the environment")
@@ -54,11 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     scores.add_published(verbs)
     scores.add_verify(verbs)
     scores.add_track(verbs)
-    runs.add_search(verbs)
-    runs.add_speed(verbs)
+    run_commands.add_search(verbs)
+    run_commands.add_speed(verbs)
     scores.add_ablations(verbs)
-    runs.add_fidelity(verbs)
-    runs.add_reproduce(verbs)
+    run_commands.add_fidelity(verbs)
+    run_commands.add_reproduce(verbs)
     return parser
 
 

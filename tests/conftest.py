@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from m2v_bench.assets import fetch
-from m2v_bench.baselines import Model
+from m2v_bench.assets.fetch import fetch
 from m2v_bench.evaluation.evaluate import Score
 from m2v_bench.inference.static_model import StaticModel
+from m2v_bench.models import Model
 
 TEST_DATA = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2] / "shared")).resolve()
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,7 +44,7 @@ def teacher_folder() -> Path:
 @pytest.fixture(scope="session")
 def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], Path]:
     """Real scores of the real teacher, and the results folder that holds them."""
-    from tests.parity import score_teacher
+    from benchmarks.parity import score_teacher
 
     results = tmp_path_factory.mktemp("teacher")
     return score_teacher(["STSBenchmark", "AmazonCounterfactualClassification"], results), results
@@ -85,7 +85,7 @@ def tiny_static_model(
 
 def as_model(static: StaticModel, label: str, **fields: object) -> Model:
     """A static model as a model under test."""
-    from m2v_bench.baselines.static import StaticEncoder
+    from m2v_bench.models.static import StaticEncoder
 
     known: dict[str, object] = {
         "name": f"test/{label}",
@@ -102,7 +102,7 @@ def as_model(static: StaticModel, label: str, **fields: object) -> Model:
 
 def glove() -> Model:
     """The GloVe vectors of the package registry as a model under test."""
-    from m2v_bench.baselines.vectors import vectors
-    from m2v_bench.schema import BaselineConfig
+    from m2v_bench.config.schema import BaselineConfig
+    from m2v_bench.models.word_vectors import vectors
 
     return vectors("glove", BaselineConfig(kind="vectors", name="glove-6b-50d", label="GloVe"))

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from m2v_bench import cli
-from m2v_bench.verbs import data, runs, scores
+from m2v_bench.verbs import data, run_commands, scores
 
 
 def parsed(*argv: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     """What a verb is called with."""
     seen: list[Any] = []
-    for module, verb in ((scores, "_compare"), (data, "_doctor"), (runs, "_speed"), (scores, "_table")):
+    for module, verb in ((scores, "_compare"), (data, "_doctor"), (run_commands, "_speed"), (scores, "_table")):
         monkeypatch.setattr(module, verb, seen.append)
     cli.main(argv)
     (arguments,) = seen

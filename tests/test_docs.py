@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from m2v_bench.analysis.signature import AGGREGATIONS
-from m2v_bench.baselines import KINDS
-from m2v_bench.distillation.dialects import DIALECTS, SEQUENCES
-from m2v_bench.distillation.forward import PRECISIONS
-from m2v_bench.distillation.pooling import POOLINGS
-from m2v_bench.distillation.quantization import DTYPES
-from m2v_bench.distillation.recipe import EMBEDDINGS
-from m2v_bench.distillation.reduction import SOLVERS
-from m2v_bench.distillation.weighting import WEIGHTINGS
-from m2v_bench.launchers import LAUNCHERS
-from m2v_bench.messages import groups as group_folders
-from m2v_bench.schema import (
+from m2v_bench.config.check import BASELINE_SETTINGS
+from m2v_bench.config.schema import (
     BaselineConfig,
     Config,
     DialectConfig,
@@ -29,9 +19,19 @@ from m2v_bench.schema import (
     SuiteConfig,
     WeightingConfig,
 )
+from m2v_bench.config.schema import groups as group_folders
+from m2v_bench.distillation.dialects import DIALECTS, SEQUENCES
+from m2v_bench.distillation.forward import PRECISIONS
+from m2v_bench.distillation.pca import SOLVERS
+from m2v_bench.distillation.pooling import POOLINGS
+from m2v_bench.distillation.quantization import DTYPES
+from m2v_bench.distillation.recipe import EMBEDDINGS
+from m2v_bench.distillation.weighting import WEIGHTINGS
+from m2v_bench.reports.signature import AGGREGATIONS
+from m2v_bench.runs.launchers import LAUNCHERS
+from scripts.figures import PAGES, ROOT
+from scripts.settings_page import JOBS, PAGE, attributes, files, groups, own_settings, render
 from tests.browser import visit
-from tests.quote import PAGES, ROOT
-from tests.settings import JOBS, PAGE, attributes, files, groups, own_settings, render
 
 
 @pytest.mark.parametrize("cls", [Config, *groups().values()], ids=lambda cls: cls.__name__)
@@ -63,7 +63,7 @@ def test_what_the_docstring_says_of_a_setting_is_read():
         (WeightingConfig, "name", WEIGHTINGS),
         (QuantizationConfig, "dtype", DTYPES),
         (SuiteConfig, "aggregation", AGGREGATIONS),
-        (BaselineConfig, "kind", KINDS),
+        (BaselineConfig, "kind", BASELINE_SETTINGS),
         (LauncherConfig, "name", ["local", *LAUNCHERS]),
         (Config, "embeddings", EMBEDDINGS),
         (Config, "precision", PRECISIONS),

@@ -247,7 +247,7 @@ def test_help_shows_groups_and_settings(bench: Cli):
         assert group in shown
 
 
-@pytest.mark.parametrize("modules", ["m2v_bench", "m2v_bench.__main__, m2v_bench.sweep"])
+@pytest.mark.parametrize("modules", ["m2v_bench", "m2v_bench.__main__, m2v_bench.runs.sweep"])
 def test_importing_the_package_and_asking_for_help_loads_nothing_heavy(modules: str):
     heavy = ("torch", "mteb", "mlflow", "transformers", "scipy", "pandas", "matplotlib")
     code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
@@ -285,7 +285,7 @@ def test_the_wheel_alone_works_from_any_folder(tmp_path: Path):
     shutil.rmtree(source)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    code = "import m2v_bench.config as c; print(c.conf_dir())"
+    code = "import m2v_bench.config.check as c; print(c.conf_dir())"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True

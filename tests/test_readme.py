@@ -13,13 +13,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 
 from m2v_bench import cli
-from m2v_bench.analysis.figures import svg
-from m2v_bench.analysis.summary import marked_grid, summarise
-from m2v_bench.analysis.sweeps import sweep_records
-from m2v_bench.config import conf_dir
+from m2v_bench.config.schema import conf_dir, is_setting
 from m2v_bench.distillation.dialects import DIALECTS
-from m2v_bench.messages import is_setting
-from tests.quote import BLOCK, PAGES, ROOT, SWEEPS, figures_of, published, render
+from m2v_bench.reports.figures import svg
+from m2v_bench.reports.summary import marked_grid, summarise
+from m2v_bench.results.sweeps import sweep_records
+from scripts.figures import BLOCK, PAGES, ROOT, SWEEPS, figures_of, published, render
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

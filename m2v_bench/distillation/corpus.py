@@ -11,13 +11,13 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
-from m2v_bench.assets import is_offline
+from m2v_bench.assets.compression import plain_suffix
+from m2v_bench.assets.dataset_folders import readable_folder
+from m2v_bench.assets.fetch import is_offline
+from m2v_bench.assets.table_files import SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.cache import cached_arrays, content_hash, file_sha256, folder_hash
-from m2v_bench.compression import plain_suffix
-from m2v_bench.dataset_folders import readable_folder
 from m2v_bench.distillation.weighting import Tokens
 from m2v_bench.errors import BenchError, did_you_mean
-from m2v_bench.table_files import SUFFIXES, TableFile, allowed_suffixes
 
 COUNTS_VERSION = 2
 _BATCH = 1_000

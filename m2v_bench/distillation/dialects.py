@@ -10,7 +10,6 @@ class Dialect:
     """What a family of model2vec releases computes when nothing else is asked for.
 
     Attributes:
-        releases: the releases that compute so.
         surgery: how the base tokenizer is made into one of rows (`surgery.SURGERIES`).
         sequence: `template` feeds a token as the tokenizer would; `swapped` puts the last special token first
             and the first one last, as it scored better then. Words are always fed by the template.
@@ -22,7 +21,6 @@ class Dialect:
         normalize: whether the model divides embeddings by their norm.
     """
 
-    releases: str
     surgery: str
     sequence: str
     pooling: str
@@ -37,11 +35,11 @@ SEQUENCES = ("template", "swapped")
 
 # Read at the release tags of model2vec.
 DIALECTS: dict[str, Dialect] = {
-    "m2v-0.1": Dialect("0.1.0 - 0.3.7", "extended", "swapped", "token", "token", False, "sklearn", "zipf_log", False),
-    "m2v-0.3.8": Dialect("0.3.8", "extended", "swapped", "mean", "token", False, "full", "zipf_log", False),
-    "m2v-0.3.9": Dialect("0.3.9 - 0.4.1", "extended", "swapped", "mean", "token", False, "full", "sif", True),
-    "m2v-0.5": Dialect("0.5 - 0.6", "unigram", "template", "mean", "mean", True, "full", "sif", True),
-    "m2v-0.7": Dialect("0.7 - 0.10", "pruned", "template", "mean", "mean", False, "full", "sif", True),
+    "m2v-0.1": Dialect("extended", "swapped", "token", "token", False, "sklearn", "zipf_log", False),
+    "m2v-0.3.8": Dialect("extended", "swapped", "mean", "token", False, "full", "zipf_log", False),
+    "m2v-0.3.9": Dialect("extended", "swapped", "mean", "token", False, "full", "sif", True),
+    "m2v-0.5": Dialect("unigram", "template", "mean", "mean", True, "full", "sif", True),
+    "m2v-0.7": Dialect("pruned", "template", "mean", "mean", False, "full", "sif", True),
 }
 
 

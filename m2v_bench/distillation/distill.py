@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.cache import cached_arrays, content_hash
+from m2v_bench.distillation.pca import n_components, rotate, sklearn_scores
 from m2v_bench.distillation.quantization import check_range, quantize, quantize_vocabulary
 from m2v_bench.distillation.recipe import (
     ROTATION_VERSION,
@@ -18,8 +19,7 @@ from m2v_bench.distillation.recipe import (
     Recipe,
     make_recipe,
 )
-from m2v_bench.distillation.reduction import n_components, rotate, sklearn_scores
-from m2v_bench.distillation.vectors import pick_device, token_vectors
+from m2v_bench.distillation.token_vectors import pick_device, token_vectors
 from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
 from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
 from m2v_bench.distillation.words import WordReport

@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from m2v_bench.cache import content_hash
-from m2v_bench.distillation.base import BaseModel, find_base
 from m2v_bench.distillation.corpus import COUNTS_VERSION, Corpus
 from m2v_bench.distillation.dialects import SEQUENCES, Dialect, get_dialect
 from m2v_bench.distillation.forward import PRECISIONS
+from m2v_bench.distillation.pca import SOLVERS, PcaDims, parse_dims
 from m2v_bench.distillation.pooling import POOLINGS
 from m2v_bench.distillation.quantization import DTYPES
-from m2v_bench.distillation.reduction import SOLVERS, PcaDims, parse_dims
+from m2v_bench.distillation.teacher import BaseModel, find_base
 from m2v_bench.distillation.vocabulary import compile_remove
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.distillation.words import Words, load_words

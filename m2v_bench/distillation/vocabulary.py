@@ -9,9 +9,9 @@ from functools import cached_property
 from tokenizers import Tokenizer
 
 from m2v_bench.cache import content_hash
-from m2v_bench.distillation.surgery import Row, Rows, extended, pruned
-from m2v_bench.distillation.tokenizer import BaseTokenizer
-from m2v_bench.distillation.unigram import unigram
+from m2v_bench.distillation.tokenizers.surgery import Row, Rows, extended, pruned
+from m2v_bench.distillation.tokenizers.teacher_tokenizer import BaseTokenizer
+from m2v_bench.distillation.tokenizers.unigram import unigram
 from m2v_bench.distillation.words import WordReport, Words
 from m2v_bench.errors import BenchError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from m2v_bench.assets import fetch
+from m2v_bench.assets.fetch import fetch
 from m2v_bench.cache import content_hash, refuse_lfs_pointer
 from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference.texts import as_list, check

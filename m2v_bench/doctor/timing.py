@@ -9,10 +9,10 @@ from statistics import median
 
 from mteb.abstasks import AbsTask
 
-from m2v_bench.analysis.stored import kind_of
-from m2v_bench.baselines.encoder import Model
 from m2v_bench.evaluation.mteb_encoder import model_meta
 from m2v_bench.evaluation.store import Store
+from m2v_bench.models.model import Model
+from m2v_bench.results.stored import kind_of
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from mteb.models.model_meta import ModelMeta
 from mteb.results import TaskResult
 from tqdm.auto import tqdm
 
-from m2v_bench.baselines.encoder import Model
 from m2v_bench.cache import write_json
-from m2v_bench.environment import accelerator
-from m2v_bench.evaluation.memory import Peak
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.quiet import quiet
 from m2v_bench.evaluation.recorder import Recorder
 from m2v_bench.evaluation.store import Store
+from m2v_bench.models.model import Model
+from m2v_bench.system.environment import accelerator
+from m2v_bench.system.memory import Peak
+from m2v_bench.system.quiet import quiet
 from m2v_bench.tasks.suite import SuiteTask
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ import numpy as np
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
-from m2v_bench.baselines.encoder import Encoder, Model
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.memo import TextMemo
+from m2v_bench.models.model import Encoder, Model
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata

@@ -18,7 +18,7 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from mteb.abstasks.text.summarization import AbsTaskSummarization
 from mteb.results import TaskResult
 
-from m2v_bench.analysis.samples import SAME_SCORE, Samples, read_samples, write_samples
+from m2v_bench.tasks.samples import SAME_SCORE, Samples, read_samples, write_samples
 
 log = logging.getLogger(__name__)
 

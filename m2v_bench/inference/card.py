@@ -4,7 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from m2v_bench.distillation.dialects import DIALECTS
+# The releases of model2vec that compute as a dialect does.
+RELEASES = {
+    "m2v-0.1": "0.1.0 - 0.3.7",
+    "m2v-0.3.8": "0.3.8",
+    "m2v-0.3.9": "0.3.9 - 0.4.1",
+    "m2v-0.5": "0.5 - 0.6",
+    "m2v-0.7": "0.7 - 0.10",
+}
 
 _CITATION = """@software{minishlab2024model2vec,
   author = {Stephan Tulkens and Thomas van Dongen},
@@ -22,7 +29,7 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
         config: what `config.json` holds.
         shape: rows and dimensions of the table.
     """
-    from m2v_bench import __version__
+    from m2v_bench.system.version import __version__
 
     base = config.get("base_model_name")
     on_hub = base and "/" in base and not base.startswith(("local/", "loaded/", "hub/", "m2v_bench/"))
@@ -36,7 +43,7 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
     # a JSON value is a YAML value
     front = "\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items() if value)
     made = f"distilled from {base} by m2v_bench {__version__}" if base else f"saved by m2v_bench {__version__}"
-    releases = DIALECTS[recipe["dialect"]].releases if recipe.get("dialect") in DIALECTS else None
+    releases = RELEASES.get(recipe.get("dialect", ""))
     cut = f", cut from {config['cut_from']}" if "cut_from" in config else ""
     rows = "\n".join(f"| {key} | {value} |" for key, value in recipe.items())
     settings = f"## How it was made\n\n| Setting | Value |\n|---|---|\n{rows}\n\n" if rows else ""

@@ -259,7 +259,7 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    from m2v_bench.assets import is_offline
+    from m2v_bench.assets.fetch import is_offline
 
     if Path(name).is_absolute() or len(Path(name).parts) > 2:
         raise BenchError(f"{name}: no such folder; name the folder of a static model, or one on the hub (org/name)")

@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 
 from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference import files
-from m2v_bench.inference.pooling import Rows, normalize
-from m2v_bench.inference.splitter import BATCH_SIZE, Splitter
+from m2v_bench.inference.embeddings import Rows, normalize
 from m2v_bench.inference.texts import as_list
-from m2v_bench.inference.tokens import Flat
+from m2v_bench.inference.token_ids import Flat
+from m2v_bench.inference.tokenizer import BATCH_SIZE, Splitter
 
 DEFAULT_MAX_LENGTH = 512
 MaxLength = int | None | Literal["model"]

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from m2v_bench.assets import is_offline
+from m2v_bench.assets.fetch import is_offline
 from m2v_bench.cache import file_sha256
 from m2v_bench.errors import BenchError
-from m2v_bench.tasks.manifest import NAME, Entry, File, Manifest, repositories
-from m2v_bench.tasks.own_task import OwnTask
+from m2v_bench.tasks.manifest import NAME, Entry, File, Manifest
+from m2v_bench.tasks.own_task import OwnTask, repositories
 from m2v_bench.tasks.suite import SuiteTask
 
 _PARTIAL = ".partial"

@@ -17,10 +17,10 @@ from mteb.abstasks import (
     AbsTaskSTS,
 )
 
+from m2v_bench.assets.compression import plain_suffix
+from m2v_bench.assets.table_files import SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.cache import cached_arrays, content_hash, file_sha256
-from m2v_bench.compression import plain_suffix
 from m2v_bench.errors import BenchError, did_you_mean
-from m2v_bench.table_files import SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.tasks.own_task import OwnTask, own_metadata
 
 TRAIN_SHARE = 0.5  # of a classification set that comes as one file

@@ -10,8 +10,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
-from m2v_bench.assets import is_offline
-from m2v_bench.dataset_folders import readable_folder
+from m2v_bench.assets.dataset_folders import readable_folder
+from m2v_bench.assets.fetch import is_offline
 from m2v_bench.errors import BenchError
 from m2v_bench.tasks.candidates import check_candidates
 from m2v_bench.tasks.manifest import NAME, Manifest

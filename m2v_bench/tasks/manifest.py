@@ -12,7 +12,6 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.cache import file_sha256, write_json
 from m2v_bench.errors import BenchError
-from m2v_bench.tasks.own_task import OwnTask
 
 NAME = "manifest.json"
 _FORMAT = 1
@@ -138,11 +137,3 @@ def parts(task: AbsTask) -> Iterator[AbsTask]:
             yield from parts(part)
     else:
         yield task
-
-
-def repositories(task: AbsTask) -> list[tuple[str, str]]:
-    """The dataset repositories that a task loads from the hub, as (name, revision); none for data of another kind."""
-    if isinstance(task, OwnTask):
-        return task.hub_repositories()
-    pinned = [(str(part.metadata.dataset["path"]), str(part.metadata.dataset["revision"])) for part in parts(task)]
-    return [(name, revision) for name, revision in dict.fromkeys(pinned) if not Path(name).is_absolute()]

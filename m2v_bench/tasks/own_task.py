@@ -9,9 +9,11 @@ from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTask
 from mteb.abstasks.task_metadata import TaskMetadata
 
+from m2v_bench.assets.table_files import TableFile
 from m2v_bench.cache import content_hash, file_sha256, folder_hash, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
-from m2v_bench.table_files import TableFile
+from m2v_bench.tasks.hub import find_repository, newest_commit, revisions_in
+from m2v_bench.tasks.manifest import parts
 
 
 def own_metadata(name: str, type_: Any, main_score: str, about: str, *, path: str, **fields: Any) -> TaskMetadata:
@@ -145,8 +147,6 @@ class FromFiles(OwnTask):
         return self._locate_repository(self.repository, hub_dir)
 
     def _locate_repository(self, repository: str, hub_dir: Path | None) -> str | None:
-        from m2v_bench.tasks.hub import find_repository, newest_commit, revisions_in
-
         if hub_dir is not None:
             held = revisions_in(hub_dir, repository)
             self._folder, wrong = find_repository(hub_dir.absolute(), repository, held[0] if held else "main")
@@ -205,3 +205,11 @@ class FromFiles(OwnTask):
     def arrange(self, parts: dict[str, Dataset]) -> DatasetDict:
         """The parts as the task's `dataset`."""
         return DatasetDict(parts)
+
+
+def repositories(task: AbsTask) -> list[tuple[str, str]]:
+    """The dataset repositories that a task loads from the hub, as (name, revision); none for data of another kind."""
+    if isinstance(task, OwnTask):
+        return task.hub_repositories()
+    pinned = [(str(part.metadata.dataset["path"]), str(part.metadata.dataset["revision"])) for part in parts(task)]
+    return [(name, revision) for name, revision in dict.fromkeys(pinned) if not Path(name).is_absolute()]

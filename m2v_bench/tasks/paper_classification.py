@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from m2v_bench.analysis.samples import Samples
 from m2v_bench.errors import BenchError
 from m2v_bench.tasks.own_task import FromFiles, own_metadata
+from m2v_bench.tasks.samples import Samples
 
 HELD_OUT_SHARE, HELD_OUT_SEED = 0.1, 42
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from m2v_bench.analysis.samples import Samples
-from m2v_bench.assets import catalog, fetch
+from m2v_bench.assets.fetch import catalog, fetch
 from m2v_bench.errors import BenchError
 from m2v_bench.tasks.own_task import FromFiles, OwnTask, own_metadata
 from m2v_bench.tasks.probing import probe
+from m2v_bench.tasks.samples import Samples
 
 _REPOSITORY = "Lihuchen/pearl_benchmark"
 _ROWS_AT_ONCE = 4096  # of the knowledge base, compared with all queries in one product

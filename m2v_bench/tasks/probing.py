@@ -26,7 +26,7 @@ def probe(vectors: np.ndarray, labels: np.ndarray, *, seed: int) -> np.ndarray:
     import torch
     from torch import nn
 
-    from m2v_bench.threads import one_thread
+    from m2v_bench.system.threads import one_thread
 
     rng = np.random.default_rng(seed)
     train, valid, test = np.split(

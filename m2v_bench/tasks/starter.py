@@ -14,7 +14,7 @@ from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskRetrieval, AbsTaskSTS
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from m2v_bench.assets import catalog, fetch
+from m2v_bench.assets.fetch import catalog, fetch
 from m2v_bench.cache import content_hash
 from m2v_bench.tasks.own_task import OwnTask, own_metadata
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 from datasets import Dataset
 from mteb.abstasks import AbsTaskSTS
 
-from m2v_bench.table_files import TableFile
+from m2v_bench.assets.table_files import TableFile
 from m2v_bench.tasks.own_task import FromFiles, own_metadata
 
 

@@ -13,8 +13,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 from m2v_bench.tracking.rebuild import rebuild
-from m2v_bench.tracking.runs import log_run
-from m2v_bench.tracking.sweeps import end_sweep, start_sweep
+from m2v_bench.tracking.run_logging import log_run
+from m2v_bench.tracking.sweep_logging import end_sweep, start_sweep
 
 # mlflow sets a level of its own when it is imported. Its notices are on our own deliberate choices: the class is
 # pickled by reference, the input is not validated.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.jobs import ERROR, RECORD, SWEEP, read_record
-from m2v_bench.schema import TrackingConfig
-from m2v_bench.tracking.runs import log_run
-from m2v_bench.tracking.sweeps import end_sweep, start_sweep
+from m2v_bench.results.jobs import ERROR, RECORD, SWEEP, read_record
+from m2v_bench.tracking.run_logging import log_run
+from m2v_bench.tracking.sweep_logging import end_sweep, start_sweep
 
 
 def rebuild(results_dir: Path, config: TrackingConfig) -> tuple[int, int]:

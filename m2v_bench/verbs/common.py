@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from m2v_bench.analysis.grid import FORMATS, Format, Grid
+from m2v_bench.reports.grid import FORMATS, Format, Grid
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 

@@ -17,7 +17,7 @@ def add_fetch(verbs: Verbs) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from m2v_bench.assets import catalog, fetch
+    from m2v_bench.assets.fetch import catalog, fetch
 
     needed = [asset.name for asset in catalog().values() if asset.default]
     for name, folder in fetch(arguments.names or needed).items():
@@ -34,7 +34,7 @@ def _assets(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from m2v_bench.assets import catalog, state
+    from m2v_bench.assets.fetch import catalog, state
     from m2v_bench.cache import cache_dir
 
     grid = Table(caption=f"cache: {cache_dir()}", caption_justify="left")
@@ -55,9 +55,9 @@ def add_bundle(verbs: Verbs) -> None:
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
-    from m2v_bench.compose import compose, take
-    from m2v_bench.config import typed
-    from m2v_bench.prepare import suite_of
+    from m2v_bench.config.check import typed
+    from m2v_bench.config.compose import compose, take
+    from m2v_bench.runs.prepare import suite_of
     from m2v_bench.tasks.bundle import bundle
 
     out, words = take(arguments.words, "out")
@@ -80,8 +80,8 @@ def add_doctor(verbs: Verbs) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
-    from m2v_bench.compose import compose
-    from m2v_bench.config import check
+    from m2v_bench.config.check import check
+    from m2v_bench.config.compose import compose
     from m2v_bench.doctor import doctor
 
     count = "all" if arguments.full else "none" if arguments.quick else "small"

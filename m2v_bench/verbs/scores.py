@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from m2v_bench.analysis.signature import AGGREGATIONS
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.signature import AGGREGATIONS
 from m2v_bench.verbs.common import Verbs, add_config_dir, add_format, add_out, add_results, say_notes, say_written, show
 
 
@@ -25,7 +26,7 @@ def add_compare(verbs: Verbs) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from m2v_bench.analysis.compare import compare
+    from m2v_bench.reports.compare import compare
 
     grid = compare(
         arguments.models,
@@ -56,10 +57,10 @@ def add_table(verbs: Verbs) -> None:
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    from m2v_bench.analysis.results import results_grid
-    from m2v_bench.compose import compose
-    from m2v_bench.config import typed
-    from m2v_bench.prepare import suite_of
+    from m2v_bench.config.check import typed
+    from m2v_bench.config.compose import compose
+    from m2v_bench.reports.results_table import results_grid
+    from m2v_bench.runs.prepare import suite_of
 
     settings = typed(compose(arguments.words, arguments.config_dir))
     grid = results_grid(
@@ -83,9 +84,14 @@ def add_report(verbs: Verbs) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from m2v_bench.analysis.sweep_report import write_report
+    from m2v_bench.paper.ablations import ablations
+    from m2v_bench.reports.page import write_report
+    from m2v_bench.results.experiment import Experiment
 
-    for path in write_report(arguments.sweep, arguments.results, arguments.out):
+    def effects(sweep: Experiment) -> list[Grid]:
+        return list(ablations(str(sweep.folder), sweep.results_dir).grids.values())
+
+    for path in write_report(arguments.sweep, arguments.results, arguments.out, effects=effects):
         print(f"wrote {path}")
 
 
@@ -97,7 +103,7 @@ def add_published(verbs: Verbs) -> None:
 
 
 def _published(arguments: argparse.Namespace) -> None:
-    from m2v_bench.analysis.published import published_grids, render_all
+    from m2v_bench.paper.published import published_grids, render_all
 
     grids = published_grids()
     print(render_all(grids, arguments.format), end="")
@@ -117,7 +123,7 @@ def add_verify(verbs: Verbs) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from m2v_bench.analysis.verify import verify, verify_grid
+    from m2v_bench.paper.verify import verify, verify_grid
 
     found = verify(Path(arguments.folder), any_revision=arguments.any_revision)
     show(verify_grid(found, title=f"{arguments.folder} beside the published scores"), arguments.format)
@@ -138,8 +144,8 @@ def add_ablations(verbs: Verbs) -> None:
 
 
 def _ablations(arguments: argparse.Namespace) -> None:
-    from m2v_bench.analysis.ablations import ablations, write
-    from m2v_bench.analysis.sweeps import sweep_folder
+    from m2v_bench.paper.ablations import ablations, write
+    from m2v_bench.results.sweeps import sweep_folder
 
     found = ablations(arguments.sweep, arguments.results, seed=arguments.seed)
     for grid in found.grids.values():
@@ -159,7 +165,7 @@ def add_track(verbs: Verbs) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
-    from m2v_bench.schema import TrackingConfig
+    from m2v_bench.config.schema import TrackingConfig
     from m2v_bench.tracking import rebuild
 
     config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)

@@ -7,10 +7,10 @@ import pytest
 
 from m2v_bench import StaticModel, distill
 from m2v_bench.cache import cache_dir
-from m2v_bench.distillation.base import find_base
 from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.distillation.distill import run_recipe
 from m2v_bench.distillation.recipe import make_recipe
+from m2v_bench.distillation.teacher import find_base
 from m2v_bench.errors import BenchError
 from tests.golden.tiny_models import build_bpe
 

@@ -15,9 +15,9 @@ import torch
 from transformers import AutoModel
 
 from m2v_bench.distillation import forward
-from m2v_bench.distillation.base import BaseModel, find_base
 from m2v_bench.distillation.forward import Pass, check_precision, forward_pass, input_vectors
 from m2v_bench.distillation.pooling import POOLINGS, States
+from m2v_bench.distillation.teacher import BaseModel, find_base
 from m2v_bench.errors import BenchError
 
 SEQUENCES = [(101, 1996, 102), (101, 7592, 2088, 102), (101, 2003, 102), (101, 102), (101, 0, 102), (101, 9999, 102)]
@@ -169,7 +169,7 @@ def _command(out: Path, n_shards: int = 0, how: str = "SIGKILL") -> list[str]:
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
-    from m2v_bench.assets import fetch
+    from m2v_bench.assets.fetch import fetch
 
     folder = fetch(["all-MiniLM-L6-v2", "glove-6b-50d"])["glove-6b-50d"].parent
     (tmp_path / "cache").mkdir()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from m2v_bench import StaticModel
-from m2v_bench.distillation.base import find_base
 from m2v_bench.distillation.forward import Pass, forward_pass
+from m2v_bench.distillation.teacher import find_base
 from m2v_bench.errors import BenchError
+from scripts.golden import HEAD, evenly, neighbour_cosines, row_of
 from tests.golden.cases import ADDED_WORDS, ODD_TEXTS, RELEASES, Case, spelled
 from tests.golden.compare import (
     ProgramRule,
@@ -22,7 +23,6 @@ from tests.golden.compare import (
     row_tolerance,
     rows_of,
 )
-from tests.golden.make_golden import HEAD, evenly, neighbour_cosines, row_of
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scripts.golden import environment, run_worker, tokenizer_lengths
 from tests.golden.cases import MINILM, ODD_TEXTS, RELEASES, Case, Release, spelled
 from tests.golden.compare import (
     ProgramRule,
@@ -17,7 +18,6 @@ from tests.golden.compare import (
     our_model,
     row_tolerance,
 )
-from tests.golden.make_golden import environment, run_worker, tokenizer_lengths
 
 COSINE_TOLERANCE = 1e-5
 

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from m2v_bench.distillation.recipe import UNUSED_TOKENS
-from m2v_bench.distillation.tokenizer import BaseTokenizer, load_tokenizer
+from m2v_bench.distillation.tokenizers.teacher_tokenizer import BaseTokenizer, load_tokenizer
 from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
 from m2v_bench.distillation.words import Words
 from m2v_bench.errors import BenchError

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from m2v_bench.cache import file_sha256
-from m2v_bench.doctor.machine import peak_memory
-from m2v_bench.doctor.needs import Need, examine
+from m2v_bench.doctor.data_needs import Need, examine
+from m2v_bench.doctor.machine_needs import peak_memory
 from m2v_bench.doctor.timing import Estimate, Records, forecast
 from m2v_bench.tasks import load_suite
 from m2v_bench.tasks.manifest import Entry, File, Manifest
@@ -109,7 +109,7 @@ def test_a_changed_label_is_named(banking: Path):
 
 
 def test_large_datasets_are_left_out_unless_all_are_asked_for(hub_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("m2v_bench.doctor.needs.CHECKED_TEXTS", 2000)
+    monkeypatch.setattr("m2v_bench.doctor.data_needs.CHECKED_TEXTS", 2000)
     found = look(hub_dir, "STSBenchmark", "STS12", count="small")
     assert {name: need.data for name, need in found.items()} == {"STSBenchmark": "as mteb's", "STS12": "not counted"}
     assert look(hub_dir, "STSBenchmark", count="none")["STSBenchmark"].data == "not counted"

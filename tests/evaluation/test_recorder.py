@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mteb.results import TaskResult
 
-from m2v_bench.analysis.samples import Samples, read_samples
 from m2v_bench.evaluation.recorder import Recorder
+from m2v_bench.tasks.samples import Samples, read_samples
 
 NAN = float("nan")
 

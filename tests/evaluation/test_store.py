@@ -14,12 +14,12 @@ from datasets import Dataset
 from mteb.abstasks.aggregate_task_metadata import AggregateTaskMetadata
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
-from m2v_bench.analysis.samples import read_samples
-from m2v_bench.baselines import Model
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
+from m2v_bench.models import Model
 from m2v_bench.tasks import SuiteTask, load_suite
+from m2v_bench.tasks.samples import read_samples
 from tests.conftest import as_model, glove, tiny_static_model
 
 WORDS = ["old", "new", "smart", "intelligent", "hard", "happy", "car", "man", "the", "is"]
@@ -227,7 +227,7 @@ def test_what_a_score_cost_is_kept_beside_it(tmp_path: Path):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak of a block")
 def test_a_peak_is_that_of_its_task():
     code = (
-        "import numpy as np; from m2v_bench.evaluation.memory import Peak\n"
+        "import numpy as np; from m2v_bench.system.memory import Peak\n"
         "large = Peak(); np.ones(100_000_000, np.uint8).sum(); most = large.rss_bytes()\n"
         "small = Peak(); print(large.of, small.of, most - small.rss_bytes())"
     )

@@ -130,7 +130,7 @@ RELEASES: tuple[Release, ...] = (
 def base_folder(base: str, scratch: Path) -> Path:
     """The folder of a case's base model; a tiny one is built below `scratch` at its first use."""
     if base == MINILM:
-        from m2v_bench.assets import fetch
+        from m2v_bench.assets.fetch import fetch
 
         return fetch([MINILM])[MINILM]
     folder = scratch / base
@@ -163,7 +163,7 @@ def words(source: str | None) -> list[str] | None:
         return None
     if source == "added":
         return ADDED_WORDS
-    from m2v_bench.assets import fetch
+    from m2v_bench.assets.fetch import fetch
 
     with (fetch(["glove-6b-50d"])["glove-6b-50d"] / "words.txt").open(encoding="utf-8") as lines:
         return [next(lines).rstrip("\n") for _ in range(N_GLOVE)]

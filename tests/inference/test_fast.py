@@ -20,13 +20,13 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from m2v_bench import StaticModel
-from m2v_bench.assets import fetch
+from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
-from m2v_bench.inference import fast_tokens
-from m2v_bench.inference.cuts import Unproven, find_cuts
-from m2v_bench.inference.fast_tokens import FastTokens
-from m2v_bench.inference.splitter import Splitter
-from m2v_bench.inference.tokens import Flat, reference_ids, unknown_id
+from m2v_bench.inference.fast import pretoken_cache
+from m2v_bench.inference.fast.boundaries import Unproven, find_cuts
+from m2v_bench.inference.fast.pretoken_cache import FastTokens
+from m2v_bench.inference.token_ids import Flat, reference_ids, unknown_id
+from m2v_bench.inference.tokenizer import Splitter
 from tests.conftest import tiny_static_model
 from tests.golden import tiny_models
 from tests.golden.cases import ADDED_WORDS, ODD_TEXTS
@@ -210,8 +210,8 @@ def test_threads_batches_and_earlier_calls_change_nothing(
 def test_a_full_table_starts_anew(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
 ):
-    monkeypatch.setattr(fast_tokens, "MOST_BYTES", 20_000)
-    monkeypatch.setattr(fast_tokens, "MOST_MISSING", 5)
+    monkeypatch.setattr(pretoken_cache, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(pretoken_cache, "MOST_MISSING", 5)
     for name in ("bpe", "uncased"):
         same(tokenizers[name], real_texts[:200])
 
@@ -270,9 +270,9 @@ def test_an_expression_that_is_not_known_is_not_trusted(tokenizers: dict[str, To
 def test_a_tokenizer_that_only_seems_known_is_found_out(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch
 ):
-    from m2v_bench.inference import cuts
+    from m2v_bench.inference.fast import boundaries
 
-    monkeypatch.setattr(cuts, "_ALTERNATIVES", {*cuts._ALTERNATIVES, "a 7"})
+    monkeypatch.setattr(boundaries, "_ALTERNATIVES", {*boundaries._ALTERNATIVES, "a 7"})
     data = json.loads(tokenizers["qwen"].to_str())
     split = data["pre_tokenizer"]["pretokenizers"][0]
     split["pattern"]["Regex"] = "a 7|" + split["pattern"]["Regex"]

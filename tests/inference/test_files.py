@@ -14,12 +14,12 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from m2v_bench import StaticModel, distill
-from m2v_bench.baselines.static import static
-from m2v_bench.contenders import contenders
+from m2v_bench.config.schema import BaselineConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.schema import BaselineConfig
+from m2v_bench.models.static import static
+from m2v_bench.speed.contenders import contenders
+from scripts.golden import environment
 from tests.conftest import tiny_static_model
-from tests.golden.make_golden import environment
 from tests.hub_server import hub_environment, hub_server
 
 TEXTS = ["good dog", "", "a bad cat zebra", "zebra"]

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from m2v_bench.assets.table_files import TableFile
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
-from m2v_bench.table_files import TableFile
 from m2v_bench.tasks import SuiteTask, load_suite
 from tests.conftest import as_model, tiny_static_model
 

@@ -12,12 +12,12 @@ from scipy.stats import pearsonr
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from m2v_bench.assets import fetch
+from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.speed import TEXTS_PER_TASK, SpeedTexts
 from m2v_bench.evaluation.store import Store
+from m2v_bench.speed.suite_speed import TEXTS_PER_TASK, SpeedTexts
 from m2v_bench.tasks import SuiteTask, load_suite
 from m2v_bench.tasks.paper_classification import CLASSIFICATION_TASKS
 from m2v_bench.tasks.pearl import PEARL_TASKS

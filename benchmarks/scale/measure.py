@@ -1,0 +1,152 @@
+"""What the cost model of a sweep is fitted to, and what it is checked against.
+
+Everything is measured in seconds of processor time on one thread, as a worker of a sweep has, so that other programs
+on the machine matter little.
+"""
+
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.launchers import start, working_folder
+from benchmarks.scale.scores import BASES, embeddings, processor_seconds, said, score_times
+from m2v_bench.assets.fetch import fetch
+from m2v_bench.cache import content_hash
+from m2v_bench.distillation.distill import run_recipe, vocabulary_of
+from m2v_bench.distillation.recipe import Recipe, make_recipe
+from m2v_bench.distillation.token_vectors import passes, token_vectors
+from m2v_bench.speed.suite_speed import hardware
+from m2v_bench.system.environment import versions
+from m2v_bench.system.threads import one_thread
+from tests.conftest import TEST_DATA
+
+WORDS = (1_000, 4_000, 16_000)
+
+
+# what is predicted: none of its tasks, its vocabulary and its sizes are among what is measured
+CHECK_BASE, CHECK_WORDS = "paraphrase-MiniLM-L3-v2", 10_000
+CHECK_DIMS, CHECK_WEIGHTINGS = (64, 128), ("none", "sif")
+CHECK_TASKS = ("STS15", "STSBenchmark", "SciFact")
+CHECK = ["-m", f"base_model={CHECK_BASE}", "vocabulary=glove", f"vocabulary.size={CHECK_WORDS}", "baseline=[teacher]"]
+CHECK += [f"pca.dims={','.join(map(str, CHECK_DIMS))}", f"weighting={','.join(CHECK_WEIGHTINGS)}", "tracking=none"]
+CHECK += ["suite=custom", f"suite.tasks=[{','.join(CHECK_TASKS)}]", f"hub_dir={TEST_DATA / 'hub'}"]
+
+# the sweep that is asked about: two base models, five vocabularies, ten PCA sizes, ten weightings
+GRID_BASES = BASES[:2]
+GRID_VOCABULARIES: dict[str, dict[str, Any]] = {
+    "model": {},
+    "glove, 50,000 words": {"vocabulary": "glove", "vocabulary_size": 50_000},
+    "glove, all words": {"vocabulary": "glove"},
+    "glove_subword, 50,000 words": {"vocabulary": "glove_subword", "vocabulary_size": 50_000},
+    "glove_subword, all words": {"vocabulary": "glove_subword"},
+}
+GRID_VARIANTS = 100  # of each base model and vocabulary
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@contextmanager
+def empty_cache() -> Iterator[None]:
+    """A cache of this block's own, which shares nothing but the assets."""
+    before = os.environ.get("M2V_BENCH_CACHE")
+    with tempfile.TemporaryDirectory() as scratch:
+        working_folder(Path(scratch) / "home")
+        os.environ["M2V_BENCH_CACHE"] = str(Path(scratch) / "home" / "cache")
+        try:
+            yield
+        finally:
+            os.environ.pop("M2V_BENCH_CACHE")
+            if before is not None:
+                os.environ["M2V_BENCH_CACHE"] = before
+
+
+def forward(base: str, words: int) -> dict[str, Any]:
+    """One forward pass, the decomposition after it, and what a further variant takes."""
+    recipe = make_recipe(base, vocabulary="glove", vocabulary_size=words, pca_dims=256)
+    vocabulary = vocabulary_of(recipe)
+    with empty_cache(), tempfile.TemporaryDirectory() as folder:
+        seconds = processor_seconds(lambda: token_vectors(recipe, vocabulary, "cpu", False))
+        rotated = processor_seconds(lambda: run_recipe(recipe, device="cpu", show_progress=False))
+        other = replace(recipe, pca_dims=128)
+
+        def further() -> None:
+            run_recipe(other, device="cpu", show_progress=False).model.save_pretrained(folder)
+
+        variant = processor_seconds(further, least=0.5)
+    counts = {name: sum(part[name] for part in parts(recipe)) for name in ("tokens", "positions")}
+    return {"base": base, **counts, "seconds": seconds, "rotation": rotated, "variant": variant}
+
+
+def parts(recipe: Recipe) -> list[dict[str, Any]]:
+    """The parts of a recipe's vocabulary that pass through its base model, each known by its key in the cache."""
+    return [
+        {
+            "key": content_hash(each.key),
+            "tokens": len(each.part.sequences),
+            "positions": sum(map(len, each.part.sequences)),
+        }
+        for each in passes(recipe, vocabulary_of(recipe), "cpu")
+    ]
+
+
+def run_sweep(words: Sequence[str], **environment: str) -> dict[str, float]:
+    """Seconds of a sweep in an empty working folder: by the clock, and of processor time over its processes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = working_folder(Path(scratch) / "home")
+        begun, used = time.perf_counter(), _children()
+        process = start(home, words, **environment)
+        _, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(errors)
+        return {"wall": time.perf_counter() - begun, "processor": _children() - used}
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def overhead() -> dict[str, float]:
+    """What a sweep takes to start, and a job beside its vectors and scores, from one job and from three."""
+    words = ["suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", "tracking=none", "embeddings=input"]
+    one, three = (
+        run_sweep(["-m", f"pca.dims={dims}", *words], **ONE_THREAD)["processor"] for dims in ("64", "64,96,128")
+    )
+    job = (three - one) / 2
+    return {"start": one - job, "job": job}
+
+
+def passes_measured() -> list[dict[str, Any]]:
+    """Forward passes of every base model at every vocabulary size."""
+    forward(BASES[0], 400)  # imports what all passes share
+    return [said(forward(base, words)) for base in BASES for words in WORDS]
+
+
+STAGES: dict[str, Callable[[], Any]] = {
+    "hardware": hardware,
+    "versions": versions,
+    "forward": passes_measured,
+    "embedding": embeddings,
+    "evaluation": score_times,
+    "grid": lambda: {name: parts(make_recipe(BASES[0], **words)) for name, words in GRID_VOCABULARIES.items()},
+    "check_parts": lambda: parts(make_recipe(CHECK_BASE, vocabulary="glove", vocabulary_size=CHECK_WORDS)),
+    "overhead": lambda: said(overhead()),
+    "local": lambda: said(run_sweep([*CHECK, "launcher=local"], **ONE_THREAD)),
+    "joblib": lambda: said(run_sweep([*CHECK, "launcher=joblib", "launcher.workers=2"])),
+}
+
+
+def measure(found: dict[str, Any], keep: Callable[[dict[str, Any]], None]) -> None:
+    """Measure on one thread what `found` lacks, and keep it stage by stage."""
+    fetch([*BASES, "glove-6b-50d", "autofj"])
+    with one_thread():
+        for name, stage in STAGES.items():
+            if name not in found:
+                found[name] = stage()
+                keep(found)

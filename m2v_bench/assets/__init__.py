@@ -1,0 +1,1 @@
+"""Files that runs read: downloaded assets, users' tables, dataset folders."""

@@ -1,0 +1,1 @@
+"""Settings: schema, composition by Hydra, checks and error messages."""

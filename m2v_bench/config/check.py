@@ -1,0 +1,194 @@
+"""The settings of a run as Hydra composes them; what the types of `schema` cannot say is checked in `check`."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from m2v_bench.config.messages import unknown_settings
+from m2v_bench.config.schema import AGGREGATIONS, BaselineConfig, Config, LauncherConfig, is_setting, settings
+from m2v_bench.distillation.dialects import get_dialect
+from m2v_bench.distillation.pca import parse_dims
+from m2v_bench.errors import BenchError, check_seed, did_you_mean, override
+
+
+def typed(config: DictConfig) -> Config:
+    """The settings as dataclasses.
+
+    Raises:
+        BenchError: for settings that do not exist.
+    """
+    # `+name=value` on the command line adds what the schema does not have
+    if unknown := [name for name in flat_settings(config) if not is_setting(name)]:
+        raise BenchError(unknown_settings(unknown))
+    checked = OmegaConf.to_object(config)
+    assert isinstance(checked, Config)
+    checked.baselines = {key: _baseline(key, value) for key, value in checked.baselines.items()}
+    check_baselines(checked.baselines)
+    if checked.suite.aggregation not in AGGREGATIONS:
+        raise BenchError(f"suite.aggregation={checked.suite.aggregation}: unknown; allowed: {', '.join(AGGREGATIONS)}")
+    return checked
+
+
+def check(config: DictConfig) -> Config:
+    """The settings as dataclasses, every value checked that can be checked before anything is computed.
+
+    Raises:
+        BenchError: naming the setting, its value and what is allowed.
+    """
+
+    checked = typed(config)
+    get_dialect(checked.dialect.name)
+    parse_dims(checked.pca.dims)
+    if checked.tracking.name not in ("mlflow", "none"):
+        raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
+    if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
+        raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
+    _check_axis(checked.sweep.axis)
+    _check_launcher(checked.launcher)
+    if checked.batch_size < 1:
+        raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
+    check_seed(checked.seed)
+    _check_device(checked.device)
+    _check_writable(checked.results_dir)
+    return checked
+
+
+# By kind of baseline, the settings that it must have beside `kind`, and those that it may have.
+BASELINE_SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "teacher": ((), ()),
+    "sentence_transformer": (("name",), ("revision", "label")),
+    "static": (("name",), ("revision", "label")),
+    "vectors": (("name",), ("label",)),
+    "wordllama": (("name",), ("label",)),
+    "bpemb": (("name",), ("label",)),
+    "random": ((), ("dims", "label")),
+    "bm25": ((), ("label",)),
+}
+_MOST_DIMS = 65_536
+
+
+def check_baselines(baselines: Mapping[str, BaselineConfig]) -> None:
+    """Refuse settings that no kind has, before anything is loaded.
+
+    Raises:
+        BenchError: naming the setting, its value and what is allowed.
+    """
+    for key, config in baselines.items():
+        setting = f"baselines.{key}"
+        if config.kind not in BASELINE_SETTINGS:
+            near = did_you_mean(config.kind, BASELINE_SETTINGS)
+            raise BenchError(f"{setting}.kind={config.kind}: unknown.{near} Allowed: {', '.join(BASELINE_SETTINGS)}")
+        must, may = BASELINE_SETTINGS[config.kind]
+        for name in ("name", "revision", "label", "dims"):
+            value = getattr(config, name)
+            if value is None and name in must:
+                raise BenchError(f"{setting}.{name} is not set; a baseline with kind={config.kind} needs it")
+            if value is not None and name not in (*must, *may):
+                raise BenchError(f"{setting}.{name}={value}: kind={config.kind} has no such setting; leave it null")
+        if config.dims is not None and not 1 <= config.dims <= _MOST_DIMS:
+            raise BenchError(f"{setting}.dims={config.dims}: must lie between 1 and {_MOST_DIMS}")
+
+
+def _baseline(key: str, value: Any) -> BaselineConfig:
+    """The settings of one baseline, each of its type."""
+    setting = f"baselines.{key}"
+    if not isinstance(value, Mapping):
+        raise BenchError(f"{setting}={value}: must be a mapping, for example '+{setting}={{kind: static, name: PATH}}'")
+    typed = OmegaConf.structured(BaselineConfig)
+    for name, each in value.items():
+        try:
+            typed[name] = each
+        except OmegaConfBaseException as error:
+            raise BenchError(f"{setting}.{name}={each}: {str(error).splitlines()[0]}") from error
+    if OmegaConf.is_missing(typed, "kind"):
+        raise BenchError(f"{setting}.kind is not set; it says what kind of model {key} is")
+    made = OmegaConf.to_object(typed)
+    assert isinstance(made, BaselineConfig)
+    return made
+
+
+def flat_settings(config: DictConfig) -> dict[str, Any]:
+    """The settings as {'pca.dims': 256, ...}, interpolations resolved."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return _flatten(container, "")
+
+
+def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _check_axis(axis: str | None) -> None:
+    if axis is not None and not is_setting(axis):
+        near = did_you_mean(axis, settings())
+        raise BenchError(f"sweep.axis={axis}: no such setting.{near} Name one that the jobs differ in, as pca.dims")
+
+
+# Settings of a launcher that the others would pass over.
+_LAUNCHERS_OF = {
+    "workers": ("joblib", "ray", "slurm"),
+    "threads": ("joblib", "ray", "slurm"),
+    "address": ("ray",),
+    "partition": ("slurm",),
+}
+
+
+def _check_launcher(launcher: LauncherConfig) -> None:
+    for name, allowed in (("name", ("local", "joblib", "ray", "slurm")), ("cluster", ("slurm", "local"))):
+        if (value := getattr(launcher, name)) not in allowed:
+            raise BenchError(f"launcher.{name}={value}: unknown; allowed: {', '.join(allowed)}")
+    for name in ("workers", "threads", "memory_gb", "minutes"):
+        if (value := getattr(launcher, name)) is not None and value <= 0:
+            raise BenchError(f"launcher.{name}={value}: must be above 0")
+    for name, names in _LAUNCHERS_OF.items():
+        if (value := getattr(launcher, name)) is not None and launcher.name not in names:
+            raise BenchError(
+                f"launcher.{name}={value}: launcher={launcher.name} has no use for it; "
+                f"set launcher={' or '.join(names)}, or leave launcher.{name} out"
+            )
+
+
+def _check_device(device: str) -> None:
+    if device in ("cpu", "auto"):
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BenchError(f"device={device}: torch cannot use it here ({error}); allowed: auto, cpu") from error
+
+
+# the folders of a results folder that every run writes to
+_WRITTEN = ("results", "costs", "samples", "speed", "runs", "sweeps", "tables", "figures")
+
+
+def _check_writable(results_dir: str) -> None:
+    import tempfile
+
+    folder = Path(results_dir)
+    if results_dir.startswith("~"):
+        written = override("results_dir", os.path.expanduser(results_dir))  # noqa: PTH111 - does not raise
+        raise BenchError(f"results_dir={results_dir}: ~ is not expanded here; write {written}")
+    tried = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for tried in (folder, *(folder / name for name in _WRITTEN if (folder / name).exists())):
+            with tempfile.TemporaryFile(dir=tried):
+                pass
+    except OSError as error:
+        reason = error.strerror if tried == folder else f"{tried.name} in it: {error.strerror}"
+        raise BenchError(
+            f"results_dir={results_dir}: cannot be written ({reason}). Set results_dir=FOLDER to one that can."
+        ) from error

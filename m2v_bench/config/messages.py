@@ -1,0 +1,144 @@
+"""Hydra's and the system's errors, told in the terms of our settings."""
+
+import errno
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import OmegaConfBaseException
+
+from m2v_bench.config.schema import conf_dir, groups, is_setting, settings, settings_of_baseline
+from m2v_bench.errors import BenchError, did_you_mean, override
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HELP = "`python -m m2v_bench --help` lists all settings."
+
+
+def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: PLR0911 - one per kind of error
+    """One message for a mistake in the input; None when the error is a defect of this program.
+
+    Args:
+        error: what was raised.
+        argv: the words of the command line.
+    """
+    if isinstance(error, BenchError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing_file(error)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(str(error.override))
+    if isinstance(error, ConfigCompositionException):
+        return _composition(error, argv)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return str(error).splitlines()[0]
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return "a group takes the name of a file, or of several: 'baseline=[teacher,bm25]', and baseline=[] for none"
+    if isinstance(error, OSError):
+        return _system(error, argv)
+    return None
+
+
+def defect(error: BaseException) -> str:
+    """The message for an error that nobody foresaw: what it is, and where it arose."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parents[1])]
+    at = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return (
+        f"{type(error).__name__}{at}: {reason}\n"
+        "This is a defect of m2v_bench, or of a library that it calls; debug=true shows the traceback, which a bug "
+        "report needs."
+    )
+
+
+def _unreadable(word: str) -> str:
+    """The message for an override that Hydra's grammar does not take, with the spelling that it does."""
+    name, equals, value = word.partition("=")
+    if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", name):
+        return f"cannot read `{word}` on the command line; a setting is written NAME=VALUE. {_HELP}"
+    if value[:1] in ("[", "{"):
+        return (
+            f"cannot read `{word}` on the command line; quote the whole override for the shell, and names with other "
+            """characters than letters and digits for Hydra: 'suite.tasks=[STS12]', 'suite.tasks=[{name: "A, B"}]'"""
+        )
+    bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    if bare.startswith("~"):  # between Hydra's quotes no shell expands it
+        bare = os.path.expanduser(bare)  # noqa: PTH111 - does not raise for a user who is not there
+    return f"cannot read `{word}` on the command line; quote the value for Hydra as well: {override(name, bare)}"
+
+
+def unknown_settings(names: Sequence[str]) -> str:
+    """The message for settings that do not exist."""
+    known = [*settings(), *groups()]
+    return "\n".join(
+        f"{name}: no such setting.{did_you_mean(name, [*known, *settings_of_baseline(name)])} {_HELP}" for name in names
+    )
+
+
+def _system(error: OSError, argv: Sequence[str]) -> str:
+    reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
+    folder = _value(argv, "results_dir", "results")
+    # what is written without a name goes to the results; writers to the cache tell of it themselves
+    unnamed = error.filename is None and error.errno in _NO_ROOM
+    if unnamed or (error.filename and Path(str(error.filename)).resolve().is_relative_to(Path(folder).resolve())):
+        return f"results_dir={folder}: {reason}. Set results_dir=FOLDER to one that can be written and has room."
+    return f"{reason}. debug=true shows where."
+
+
+def _missing_file(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    # Hydra lists them for a group of one choice, not for one of several
+    options = [str(option) for option in error.options or []] or _files(group)
+    allowed = f" Allowed: {', '.join(options)}" if options else ""
+    return f"{group}={name}: no such choice.{did_you_mean(name, options)}{allowed}"
+
+
+def _files(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
+    text = str(error)
+    bad = [name for name in _override_names(argv) if not is_setting(name) and name not in groups()]
+    if bad:
+        return unknown_settings(bad)
+    if "baselines" in _override_names(argv):
+        return "choose baselines by their files: 'baseline=[teacher,bm25]', or baseline=[] for none"
+    if match := re.search(r"Could not override '(baselines\.[^']*)'", text):
+        added = f"+{match[1]}={_value(argv, match[1], 'VALUE')}"
+        return f"{match[1]} is not set yet; write {shlex.quote(added)}"
+    if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
+        word = match.group(1)
+        name, _, values = word.partition("=")
+        return (
+            f"{word} gives one setting several values. For one job per value add -m:\n"
+            f"  python -m m2v_bench -m {shlex.quote(word)}\nFor a list write {shlex.quote(f'{name}=[{values}]')}; "
+            f"for one value with commas in it {override(name, values)}"
+        )
+    if match := re.search(r"Could not override '(\w+)'", text):
+        name = match.group(1)
+        added = f"+{name}={_value(argv, name, 'NAME')}"
+        return f"{name} is not chosen by default; write {shlex.quote(added)}"
+    cause = str(error.__cause__ or "").splitlines()
+    return f"{text.splitlines()[0].removeprefix('Error merging override ')}: {cause[0] if cause else text}"
+
+
+def _override_names(argv: Sequence[str]) -> list[str]:
+    words = [word for word in argv if "=" in word and not word.startswith("-")]
+    names = [word.partition("=")[0].lstrip("+~") for word in words]
+    return [name for name in names if not name.startswith("hydra")]
+
+
+def _value(argv: Sequence[str], name: str, default: str) -> str:
+    values = [word.partition("=")[2] for word in argv if word.partition("=")[0].lstrip("+~") == name]
+    return values[-1] if values else default

@@ -1,0 +1,170 @@
+"""What a run or a sweep would compute, what is there already, and what it takes: `dry_run=true`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from m2v_bench.assets.fetch import no_downloads
+from m2v_bench.cache import cache_dir, content_hash, costs
+from m2v_bench.config.check import check
+from m2v_bench.config.schema import Config
+from m2v_bench.distillation.distill import vocabulary_of
+from m2v_bench.distillation.token_vectors import STAGE, passes, pick_device
+from m2v_bench.doctor.machine_needs import free_bytes
+from m2v_bench.doctor.model_needs import student_of
+from m2v_bench.doctor.timing import Records, forecast
+from m2v_bench.models import Model, distinct
+from m2v_bench.reports.grid import Grid
+from m2v_bench.results.jobs import RECORD, Job
+from m2v_bench.runs.prepare import Prepared, prepare
+from m2v_bench.system.formatting import duration, human_bytes
+
+_FLOAT32 = 4
+_DTYPE_BYTES = {"float32": 4, "float16": 2, "int8": 1}
+
+
+@dataclass
+class _Totals:
+    """What the jobs so far need, each thing once.
+
+    Attributes:
+        parts: hashes of what goes through base models.
+        scores: (task, model) pairs.
+        tokens: to go through base models.
+        seconds: that recorded timings tell.
+        unknown: what no timing is recorded of.
+        disk: bytes that the caches and the models will take.
+    """
+
+    parts: set[str] = field(default_factory=set)
+    scores: set[tuple[str, str]] = field(default_factory=set)
+    tokens: int = 0
+    seconds: float = 0.0
+    unknown: int = 0
+    disk: int = 0
+
+
+def show_plan(jobs: Mapping[str, Job], name: str) -> None:
+    """Print a row per job and what all of them take; nothing is computed or downloaded.
+
+    Args:
+        jobs: by what sets them apart.
+        name: of the sweep, or what else to call them.
+
+    Raises:
+        BenchError: when something that a job needs is not here to be looked at.
+    """
+    rates = _rates()
+    totals, rows, n_finished, results_dir = _Totals(), [], 0, Path("results")
+    for words, job in jobs.items():
+        settings = check(job.config)
+        results_dir = Path(settings.results_dir)
+        with no_downloads():
+            prepared = prepare(settings)
+        if job.finished() and not settings.rerun:
+            n_finished += 1
+            rows.append([words, prepared.recipe.label, "finished", "", "", ""])
+            continue
+        rows.append([words, prepared.recipe.label, *_row(prepared, settings, totals, rates)])
+    rest = _overhead(results_dir)
+    n_open = len(jobs) - n_finished
+    totals.seconds += (rest or 0) * n_open
+    columns = ["Job", "Model", "Forward pass", "Scores made", "To score", "Time"]
+    unknown = f"; no timing is recorded of {totals.unknown} scores or passes (?)" if totals.unknown else ""
+    loading = "" if rest is None else f", {rest:.0f} s of it per job for loading, distilling and speed"
+    cache = cache_dir()
+    needed, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
+    notes = [
+        f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to go through base models, "
+        f"{len(totals.scores)} scores to make; what jobs share is counted at the first",
+        f"time, from recorded timings: {_time(totals.seconds, totals.unknown)}"
+        f"{loading if totals.seconds else ''}{unknown}",
+        f"disk: about {needed} for cache and models, {free} free in {cache}",
+    ]
+    Grid(columns, rows, title=f"plan of {name}", notes=notes).show()
+
+
+def _row(prepared: Prepared, settings: Config, totals: _Totals, rates: Mapping[str, float]) -> list[str]:
+    """The cells of a job's passes, scores and time; adds what no job before it needs to `totals`."""
+    recipe = prepared.recipe
+    vocabulary = vocabulary_of(recipe)
+    states, seconds, unknown = [], 0.0, 0
+    for each in passes(recipe, vocabulary, pick_device(settings.device)):
+        if each.is_empty:
+            continue
+        n_tokens, key = len(each.part.sequences), content_hash(each.key)
+        if each.is_cached or key in totals.parts:
+            states.append("cached" if each.is_cached else "shared")
+            continue
+        totals.parts.add(key)
+        totals.disk += 2 * n_tokens * recipe.base.hidden_size * _FLOAT32  # the vectors, and their rotation
+        if recipe.embeddings == "input":  # rows of a matrix, which take no time
+            states.append("none")
+            continue
+        totals.tokens += n_tokens
+        states.append(f"{n_tokens:,} tokens")
+        rate = rates.get(each.key["weights"])
+        seconds, unknown = (seconds, unknown + 1) if rate is None else (seconds + n_tokens * rate, unknown)
+    dims = recipe.pca_dims if isinstance(recipe.pca_dims, int) else recipe.base.hidden_size
+    totals.disk += len(vocabulary.tokens) * dims * _DTYPE_BYTES[recipe.dtype]
+    made, n_open, more, untimed = _scores(prepared, settings, totals)
+    seconds, unknown = seconds + more, unknown + untimed
+    totals.seconds, totals.unknown = totals.seconds + seconds, totals.unknown + unknown
+    return [" + ".join(dict.fromkeys(states)), str(made), str(n_open), _time(seconds, unknown)]
+
+
+def _time(seconds: float, unknown: int) -> str:
+    """What is known of a time, and `?` for what no timing is recorded of."""
+    known = [duration(seconds)] if seconds or not unknown else []
+    return " + ".join([*known, *(["?"] if unknown else [])])
+
+
+def _scores(prepared: Prepared, settings: Config, totals: _Totals) -> tuple[int, int, float, int]:
+    """How many scores are made, how many are to make, the seconds they take, and how many have no timing."""
+    records = Records.read(Path(settings.results_dir))
+    models = distinct([student_of(prepared.recipe), *prepared.baselines])
+    n_made = n_open = unknown = 0
+    seconds = 0.0
+    for entry in prepared.suite:
+        if entry.missing:
+            continue
+        new = [model for model in models if (entry.name, _identity(model)) not in totals.scores]
+        for model in new:
+            estimates, made = forecast(records, entry.task, [model], seed=settings.seed)
+            n_made += made
+            if estimates:
+                totals.scores.add((entry.name, _identity(model)))
+                n_open += 1
+                seconds += estimates[0].seconds if estimates[0] else 0
+                unknown += estimates[0] is None
+    return n_made, n_open, seconds, unknown
+
+
+def _identity(model: Model) -> str:
+    return content_hash([model.name, model.revision, model.variant])
+
+
+def _rates() -> dict[str, float]:
+    """Seconds per token of the forward passes in the cache, by the revision of the base model's weights."""
+    found: dict[str, list[float]] = {}
+    for key, rows, seconds in costs(STAGE):
+        if key.get("embeddings") != "input" and rows:
+            found.setdefault(key["weights"], []).append(seconds / rows)
+    return {weights: median(each) for weights, each in found.items()}
+
+
+def _overhead(results_dir: Path) -> float | None:
+    """The seconds that a job takes beside its forward pass and its scores, by those that have run."""
+
+    def seconds() -> Iterator[float]:
+        for path in [*results_dir.glob(f"runs/*/{RECORD}"), *results_dir.glob(f"sweeps/*/*/{RECORD}")]:
+            try:
+                took = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+                yield took["prepare"] + took["distil"] - took["forward"] + took["speed"]
+            except (OSError, ValueError, KeyError):
+                continue
+
+    found = list(seconds())
+    return median(found) if found else None

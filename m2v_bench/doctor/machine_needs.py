@@ -1,0 +1,70 @@
+"""Disk and memory of this machine beside what a suite takes."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mteb.abstasks import AbsTask
+
+from m2v_bench.doctor.task_statistics import counted
+
+# mteb embeds and compares so many documents of a corpus at once
+CHUNK = 50_000
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk that holds `folder`, or will hold it."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def disk_of(folder: Path) -> int:
+    """A number for the disk that holds `folder`, or will hold it."""
+    return _existing(folder).stat().st_dev
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+@dataclass(frozen=True)
+class Peak:
+    """About the most memory that the data of one split takes, in bytes, and how that was counted."""
+
+    task: str
+    bytes: int
+    how: str
+
+
+def peak_memory(tasks: Sequence[AbsTask], dims: int) -> Peak | None:
+    """The split that takes most memory, by mteb's statistics; None where none of the tasks has any.
+
+    Embeddings are float32. A corpus is embedded in chunks of `CHUNK`, each compared with all queries at once; what is
+    reranked, classified, clustered or paired is embedded at once.
+    """
+    peaks = []
+    for task in tasks:
+        for split in counted(task):
+            documents, queries = split.get("num_documents"), split.get("num_queries")
+            if documents is None or queries is None or split.get("top_ranked_statistics"):
+                texts = split["num_samples"]
+                size, how = texts * dims * 4, f"{texts:,} texts x {dims} dimensions x 4 bytes"
+            else:
+                chunk = min(documents, CHUNK)
+                size = (queries + chunk) * dims * 4 + queries * chunk * 4
+                how = f"({queries:,} queries + {chunk:,} documents) x {dims} x 4 bytes + queries x documents x 4 bytes"
+            peaks.append(Peak(task.metadata.name, size, how))
+    return max(peaks, key=lambda peak: peak.bytes) if peaks else None
+
+
+def arrow_bytes(tasks: Sequence[AbsTask]) -> int:
+    """About what `datasets` writes to the cache for these tasks: a byte per character, as mteb counted them."""
+    total = 0
+    for task in tasks:
+        for split in counted(task):
+            texts = split.get("text_statistics") or {}
+            total += int(split.get("number_of_characters") or texts.get("total_text_length") or 0)
+    return total

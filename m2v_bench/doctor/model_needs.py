@@ -1,0 +1,102 @@
+"""The models of a run, as far as they can be known without downloading anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from m2v_bench.assets.fetch import MODEL_FILES, catalog, is_offline, no_downloads
+from m2v_bench.config.recipes import recipe_of
+from m2v_bench.config.schema import Config
+from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.models import Model, load_baselines
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model of a run that is neither an asset nor a folder, as its settings name it."""
+
+    setting: str
+    name: str
+    revision: str | None
+
+    def is_cached(self) -> bool:
+        """Whether the hub's cache holds its weights."""
+        from huggingface_hub import snapshot_download
+
+        try:
+            found = snapshot_download(
+                self.name, revision=self.revision, allow_patterns=["config.json"], local_files_only=True
+            )
+        except Exception:
+            # the hub client raises many kinds of errors; each means that it is not there
+            return False
+        return any(path.suffix in (".safetensors", ".bin") for path in Path(found).rglob("*"))
+
+    def ask(self) -> tuple[int | None, str | None]:
+        """Bytes that a run would download, where the hub tells; and why it could not be had, or None."""
+        no_revision = f" {self.setting}.revision=null" if self.revision else ""  # a folder has none
+        fix = f"copy its folder to this machine and set {self.setting}.name=FOLDER{no_revision}"
+        missing = f"{self.setting}.name={self.name}: no folder here, not in the hub's cache"
+        if is_offline("HF_HUB_OFFLINE"):
+            return None, f"{missing}, and downloads are switched off; {fix}"
+        from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
+
+        try:
+            HfApi().model_info(self.name, revision=self.revision, timeout=10)
+            tree = list(HfApi().list_repo_tree(self.name, revision=self.revision, recursive=True))
+        except Exception as error:
+            # the hub client raises many kinds of errors; to the user they are one
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            return None, f"{missing}, and the hub does not give it ({reason}); {fix}"
+        files = [file for file in tree if isinstance(file, RepoFile) and file.path.endswith(MODEL_FILES)]
+        return sum(file.size for file in files if not file.path.startswith(("onnx/", "openvino/"))) or None, None
+
+
+def hub_models(settings: Config) -> list[HubModel]:
+    """The base model and baselines that would come from the hub or its cache."""
+    named = [("base_model", settings.base_model.name, settings.base_model.revision)]
+    named += [
+        (f"baselines.{key}", str(config.name), config.revision)
+        for key, config in settings.baselines.items()
+        if config.kind in ("sentence_transformer", "static")
+    ]
+    return [HubModel(*one) for one in named if one[1] not in catalog() and not Path(one[1]).expanduser().is_dir()]
+
+
+def models_of_run(settings: Config) -> list[Model]:
+    """The models that a run would score, when all that they are made of is here; the distilled one is not made.
+
+    Raises:
+        BenchError: for settings that make no model, or when a download would be needed.
+    """
+    with no_downloads():
+        recipe = recipe_of(settings)
+        return [student_of(recipe), *load_baselines(settings.baselines, recipe.base)]
+
+
+def dims_of(models: Sequence[Model], settings: Config) -> int | None:
+    """The largest number of dimensions among the models; None when it cannot be known."""
+    known = [model.dims for model in models if model.dims]
+    known += [settings.pca.dims] if isinstance(settings.pca.dims, int) else []
+    return max(known, default=None)
+
+
+def student_of(recipe: Recipe) -> Model:
+    """The model that would be distilled, to be looked up and never loaded."""
+
+    def never(device: str) -> Any:
+        raise AssertionError("the doctor distils nothing")
+
+    return Model(
+        name=recipe.name,
+        revision=recipe.revision,
+        label=recipe.label,
+        kind="static",
+        dims=0,
+        n_parameters=0,
+        bytes_on_disk=0,
+        load=never,
+        variant=recipe.variant,
+    )

@@ -1,0 +1,64 @@
+"""The models that a distilled one is compared with, by the kind of their config file."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from m2v_bench.assets.fetch import catalog
+from m2v_bench.config.check import check_baselines
+from m2v_bench.config.schema import BaselineConfig
+from m2v_bench.distillation.teacher import BaseModel
+from m2v_bench.errors import BenchError
+from m2v_bench.models.bm25 import bm25
+from m2v_bench.models.bpemb import bpemb
+from m2v_bench.models.model import Encoder, Model
+from m2v_bench.models.random_vectors import random
+from m2v_bench.models.sentence_transformer import sentence_transformer, teacher
+from m2v_bench.models.static import static, wordllama
+from m2v_bench.models.word_vectors import vectors
+
+__all__ = ["MAKERS", "Encoder", "Model", "baseline_assets", "distinct", "load_baselines"]
+
+
+# By kind, how a model is made of its settings; `teacher` is made of the run's base model.
+MAKERS: dict[str, Callable[[str, BaselineConfig], Model]] = {
+    "sentence_transformer": sentence_transformer,
+    "static": static,
+    "vectors": vectors,
+    "wordllama": wordllama,
+    "bpemb": bpemb,
+    "random": random,
+    "bm25": bm25,
+}
+
+
+def baseline_assets(baselines: Mapping[str, BaselineConfig]) -> list[str]:
+    """The assets that the baselines need, for `assets.fetch`."""
+    return [config.name for config in baselines.values() if config.name in catalog()]
+
+
+def load_baselines(baselines: Mapping[str, BaselineConfig], base: BaseModel) -> list[Model]:
+    """The baselines in their order; `teacher` is the base model of the run.
+
+    Raises:
+        BenchError: when a model, a file or a package that one needs is not there.
+    """
+    check_baselines(baselines)
+    made = []
+    for key, config in baselines.items():
+        made.append(teacher(base) if config.kind == "teacher" else MAKERS[config.kind](key, config))
+    return made
+
+
+def distinct(models: Sequence[Model]) -> list[Model]:
+    """The models without those that come twice.
+
+    Raises:
+        BenchError: when two models have one label, by which tables and plots know them.
+    """
+    kept: dict[tuple[str, str, str], Model] = {}
+    for model in models:
+        kept.setdefault((model.name, model.revision, str(model.variant)), model)
+    labels = [model.label for model in kept.values()]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        names = " and ".join(model.name for model in kept.values() if model.label == twice)
+        raise BenchError(f"{names} are both called {twice}; call one otherwise with baselines.NAME.label=LABEL")
+    return list(kept.values())

@@ -1,0 +1,112 @@
+"""Static models as `Model`s under test: our own, and WordLlama, which is one in all but name."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m2v_bench.assets.fetch import MODEL_FILES, catalog, fetch
+from m2v_bench.cache import content_hash, folder_bytes, folder_hash
+from m2v_bench.config.schema import BaselineConfig
+from m2v_bench.errors import BenchError
+from m2v_bench.inference import files
+from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH, StaticModel
+from m2v_bench.inference.wordllama import read_wordllama
+from m2v_bench.models.model import Model
+
+
+class StaticEncoder:
+    """A `StaticModel` as an `Encoder`."""
+
+    def __init__(self, model: StaticModel) -> None:
+        self.model = model
+
+    def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
+        """See `Encoder.encode`; `batch_size` means nothing to a static model."""
+        return self.model.encode([prompt + text for text in texts] if prompt else texts)
+
+
+def distilled(
+    model: StaticModel, folder: Path, *, name: str, revision: str, label: str, variant: Mapping[str, Any]
+) -> Model:
+    """A static model of ours that was saved to `folder`."""
+    return Model(
+        name=name,
+        revision=revision,
+        label=label,
+        kind="static",
+        dims=model.dims,
+        n_parameters=model.n_parameters,
+        bytes_on_disk=folder_bytes(folder),
+        load=lambda device: StaticEncoder(model),
+        folder=folder,
+        variant=variant,
+    )
+
+
+def static(key: str, config: BaselineConfig) -> Model:
+    """A static model from a folder or the hub: potion, M2V, or one that was distilled and saved here.
+
+    One from the hub has its name and commit, so that its scores stand beside the published ones.
+    """
+    name, setting = str(config.name), f"baselines.{key}"
+    local = Path(name).expanduser()
+    if local.is_dir() and config.revision is not None:
+        raise BenchError(f"{setting}.revision={config.revision}: only a model from the hub has one; leave it null")
+    try:
+        folder = files.locate(local if local.is_dir() else name, revision=config.revision)
+        model = StaticModel.from_pretrained(folder)
+    except files.OtherPipeline as error:
+        raise files.OtherPipeline(f"{setting}.name={name}: {error}") from error
+    except BenchError as error:
+        revision = "" if config.revision is None else f" {setting}.revision=null"
+        raise BenchError(
+            f"{setting}.name={name}: {error}\n"
+            f"Without a hub, copy the model's folder to this machine and set {setting}.name=/path/to/folder{revision}"
+        ) from error
+    return Model(
+        name=f"local/{folder.resolve().name}" if local.is_dir() else name,
+        # the hub's client keeps a commit's files in a folder that is called after it
+        revision=_revision(folder_hash(folder, suffixes=MODEL_FILES) if local.is_dir() else folder.name, model),
+        label=config.label or key,
+        kind="static",
+        dims=model.dims,
+        n_parameters=model.n_parameters,
+        bytes_on_disk=folder_bytes(folder, suffixes=MODEL_FILES),
+        load=lambda device: StaticEncoder(model),
+        folder=folder,
+        similarity=model.config.get("similarity_fn_name") or "cosine",
+        prompts={name: text for name, text in (model.config.get("prompts") or {}).items() if text},
+    )
+
+
+def _revision(files_id: str, model: StaticModel) -> str:
+    """The commit or hash of the files, and a hash of how they are read where 0.1 read them in another way."""
+    if (model.max_length, model.rules) == (DEFAULT_MAX_LENGTH, "model2vec"):
+        return files_id
+    return f"{files_id}-{content_hash([model.max_length, model.rules])[:8]}"
+
+
+def wordllama(key: str, config: BaselineConfig) -> Model:
+    """WordLlama (Miller, 2024): token rows taken from a language model and trained on, averaged.
+
+    Its encoder is the plain mean without normalization or a longest input, hence a `StaticModel`; the
+    embeddings are those of the `wordllama` package.
+    """
+    name, known = str(config.name), [asset.name for asset in catalog().values() if "wordllama" in asset.package]
+    if name not in known:
+        raise BenchError(f"baselines.{key}.name={name}: no WordLlama of the catalog; allowed: {', '.join(known)}")
+    folder = fetch([name])[name]
+    model = read_wordllama(folder)
+    return Model(
+        name=str(catalog()[name].model_name),
+        revision=folder_hash(folder),
+        label=config.label or key,
+        kind="static",
+        dims=model.dims,
+        n_parameters=model.n_parameters,
+        bytes_on_disk=folder_bytes(folder),
+        load=lambda device: StaticEncoder(model),
+        folder=folder,
+    )

@@ -1,0 +1,1 @@
+"""The Model2Vec paper: published numbers, findings and how to reproduce them."""

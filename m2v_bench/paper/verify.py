@@ -1,0 +1,264 @@
+"""A run's scores beside the published ones of the same model and task: green, red, or why they do not compare."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mteb.results import TaskResult
+
+from m2v_bench.errors import BenchError
+from m2v_bench.paper.published import published_scores
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.results_table import ModelResults, read_results, versions_of
+
+# How far a score may be from the published one, 0 to 1, by task type, and why.
+TOLERANCES = {
+    "Classification": (0.0005, "the seed fixes the training texts; rounding moves single test texts"),
+    # Over 30 seeds all-MiniLM-L6-v2 scores 0.449 to 0.472 on TwentyNewsgroupsClustering, standard deviation 0.0055;
+    # this is 2.6 standard deviations of the difference of two draws.
+    "Clustering": (0.02, "k-means starts from a draw, and the published start was another"),
+    "PairClassification": (0.0005, "no draws: rounding of embeddings"),
+    "Reranking": (0.0005, "no draws: rounding of embeddings, order of equal candidates"),
+    "Retrieval": (0.0005, "no draws: rounding of embeddings, order of equal documents"),
+    "STS": (0.0005, "no draws: rounding of embeddings"),
+    "Summarization": (0.0005, "no draws: rounding of embeddings, ties in ranks over few summaries"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One published score and the run's own.
+
+    Attributes:
+        model, label: the model, by name and as it is shown.
+        task, type: the task.
+        part: `split/subset`.
+        published, here: main scores, 0 to 1; NaN where there is none.
+        reason: why the two do not compare; None when they do.
+        remark: what to know where they do, all the same.
+    """
+
+    model: str
+    label: str
+    task: str
+    type: str
+    part: str
+    published: float
+    here: float
+    reason: str | None = None
+    remark: str | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """How far apart the two may be."""
+        return TOLERANCES[self.type][0]
+
+    @property
+    def verdict(self) -> str:
+        """`green`, `red` or `not comparable`."""
+        if self.reason:
+            return "not comparable"
+        return "green" if abs(self.here - self.published) <= self.tolerance else "red"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        lines: a line per published score of a model and task that the run has.
+        notes: what the run has no score of, and what nobody has published.
+        signature: what the run's numbers are numbers of.
+        gone: result files that cannot be read, or are not there any more; nothing is verified without them.
+    """
+
+    lines: Sequence[Line]
+    notes: Sequence[str]
+    signature: str
+    gone: Sequence[str] = ()
+
+    @property
+    def count(self) -> str:
+        """How many lines of each verdict."""
+        verdicts = [line.verdict for line in self.lines]
+        return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("green", "red", "not comparable"))
+
+    def judge(self) -> None:
+        """Nothing, when scores compare and all are green.
+
+        Raises:
+            BenchError: when one is red, a result file is gone, or nothing is comparable.
+        """
+        red = [line for line in self.lines if line.verdict == "red"]
+        if red:
+            told = [f"{line.task}, {line.model}: {line.here:.5f}, published {line.published:.5f}" for line in red]
+            raise BenchError(
+                "\n".join([f"red: {len(red)} of {len(self.lines)} scores are not the published ones", *told])
+            )
+        if self.gone:
+            raise BenchError(
+                "\n".join(
+                    [f"result files that are gone or damaged: {len(self.gone)}; run the same command again", *self.gone]
+                )
+            )
+        if not any(line.verdict == "green" for line in self.lines):
+            raise BenchError(f"nothing is comparable: {self.count}. No score was verified.")
+
+
+def verify(run: Path, *, any_revision: bool = False) -> Verification:
+    """Hold the scores of a run, or of all runs of a results folder, against the published ones.
+
+    Args:
+        run: a folder with record.json, or a results folder.
+        any_revision: judge a score of another dataset revision than the published one, too.
+
+    Raises:
+        BenchError: when `run` is neither, or its result files are gone.
+    """
+    record = _record(run)
+    models = read_results(run if record is None else _results_dir(run, record))
+    published = published_scores()
+    lines: list[Line] = []
+    notes = [] if record is None else _failed(record)
+    for model in models:
+        own = dict.fromkeys(model.tasks) if record is None else _own_scores(model, record)
+        known = published[published["model"] == model.name]
+        tasks = [task for task in model.tasks if task in own]
+        if without := [task for task in tasks if task not in set(known["task"])]:
+            notes.append(f"no published score of {model.label} on {', '.join(without)}")
+        for task in tasks:
+            rows = known[known["task"] == task]
+            lines += _lines(model, model.tasks[task], rows, own[task], any_revision=any_revision)
+    suite = "" if record is None else f"suite {record['settings']['suite.name']}; "
+    own_models = models if record is None else [model for model in models if _own_scores(model, record)]
+    # not the run's own line: that one is of averages in points
+    signature = f"{suite}each task by itself, main scores 0 to 1; {versions_of(own_models)}"
+    gone = [str(path) for model in models for path in model.damaged] if record is None else _gone(models, record)
+    return Verification(lines, notes, signature, gone)
+
+
+def _record(run: Path) -> dict[str, Any] | None:
+    """What the run wrote, or None for a results folder."""
+    try:
+        return dict(json.loads((run / "record.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        if (run / "results").is_dir():
+            return None
+        raise BenchError(
+            f"{run}: neither a finished run (no record.json in it) nor a results folder (no results/ in it)"
+        ) from None
+    except ValueError as error:
+        raise BenchError(f"{run / 'record.json'} cannot be read: {error}") from error
+
+
+def _results_dir(run: Path, record: Mapping[str, Any]) -> Path:
+    """Where the run's result files are: above it, as runs/NAME and sweeps/NAME/JOB are in it, or as it was set."""
+    parents = run.resolve().parents
+    above = [folder.parent for folder in parents[:2] if folder.name in ("runs", "sweeps")]
+    folders = [*above, Path(record["settings"]["results_dir"])]
+    for folder in folders:
+        if (folder / "results").is_dir():
+            return folder
+    raise BenchError(f"{run}: its result files are not in {' or '.join(str(folder) for folder in folders)}")
+
+
+def _own_scores(model: ModelResults, record: Mapping[str, Any]) -> dict[str, float]:
+    """The scores that a run recorded of a model, by task; none when the results are of another seed."""
+    if model.variant.get("seed", 42) != record["settings"]["seed"]:
+        return {}
+    return {
+        row["task"]: row["main_score"]
+        for row in record["scores"]
+        if (row["model"], row["revision"]) == (model.name, model.revision) and row["main_score"] is not None
+    }
+
+
+def _gone(models: Sequence[ModelResults], record: Mapping[str, Any]) -> list[str]:
+    """The scores that a run recorded and that no result file has any more."""
+    there = {
+        (model.name, model.revision, task) for model in models for task in model.tasks if _own_scores(model, record)
+    }
+    return [
+        f"{row['task']}, {row['model']}"
+        for row in record["scores"]
+        if row["main_score"] is not None and (row["model"], row["revision"], row["task"]) not in there
+    ]
+
+
+def _failed(record: Mapping[str, Any]) -> list[str]:
+    return [
+        f"the run has no score of {row['label']} on {row['task']} ({row['state']}: {row['reason']})"
+        for row in record["scores"]
+        if row["main_score"] is None
+    ]
+
+
+def _lines(
+    model: ModelResults, result: TaskResult, published: pd.DataFrame, recorded: float | None, *, any_revision: bool
+) -> Iterator[Line]:
+    here = {
+        f"{split}/{score['hf_subset']}": float(score["main_score"])
+        for split, scores in result.scores.items()
+        for score in scores
+    }
+    parts = [f"{row.split}/{row.subset}" for row in published.itertuples()]
+    shared = set(parts) & set(here)
+    for part, row in zip(parts, published.itertuples(), strict=True):
+        if shared and part not in shared:
+            continue
+        score = here.get(part, float("nan"))
+        revision = _revision(result, str(row.dataset_revision))
+        reason = _reason(model, part, here) or (None if any_revision else revision)
+        if reason is None and recorded is not None and len(here) == 1 and abs(score - recorded) > 1e-9:
+            reason = f"the result file was written anew after the run, which got {recorded:.5f}"
+        remark = None if reason else revision
+        yield Line(
+            model.name, model.label, result.task_name, result.task_type, part, row.main_score, score, reason, remark
+        )
+
+
+def _reason(model: ModelResults, part: str, here: Mapping[str, float]) -> str | None:
+    if part not in here:
+        return f"published on {part}, here {', '.join(sorted(here))}"
+    if (seed := model.variant.get("seed", 42)) != 42:
+        return f"drawn with seed {seed}, published with 42"
+    return "the score is not a number" if np.isnan(here[part]) else None
+
+
+def _revision(result: TaskResult, published: str) -> str | None:
+    """What there is to say of the dataset's revision; None when it is the published one."""
+    if result.dataset_revision == published:
+        return None
+    if not published:
+        return "the published score names no dataset revision"
+    return f"published on dataset revision {published[:8]}, here {str(result.dataset_revision)[:8]}"
+
+
+def verify_grid(found: Verification, *, title: str = "") -> Grid:
+    """The lines as a table, red ones in bold; reasons and tolerances under it."""
+    rows = [
+        [
+            line.label,
+            f"{line.task} ({line.part})",
+            f"{line.published:.5f}",
+            "-" if np.isnan(line.here) else f"{line.here:.5f}",
+            "-" if np.isnan(line.here) else f"{round(line.here - line.published, 5) + 0.0:+.5f}",
+            f"{line.tolerance:g}",
+            line.verdict,
+        ]
+        for line in found.lines
+    ]
+    types = [name for name in TOLERANCES if name in {line.type for line in found.lines}]
+    notes = [f"{line.task} ({line.part}): {line.reason}" for line in found.lines if line.reason]
+    notes += [f"{line.task} ({line.part}), judged all the same: {line.remark}" for line in found.lines if line.remark]
+    notes += found.notes
+    notes += [f"tolerance of {name} {TOLERANCES[name][0]:g}: {TOLERANCES[name][1]}" for name in types]
+    bold = frozenset((number, len(_HEADER) - 1) for number, line in enumerate(found.lines) if line.verdict == "red")
+    return Grid(_HEADER, rows, title=title, notes=[*notes, found.count, found.signature], bold=bold)
+
+
+_HEADER = ("Model", "Task", "Published", "Here", "Difference", "Tolerance", "Verdict")

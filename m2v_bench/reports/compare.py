@@ -1,0 +1,150 @@
+"""`m2v-bench compare`: which of several scored models is better, and what is chance. Reads files, runs no model."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from m2v_bench.errors import BenchError
+from m2v_bench.reports.grid import Exact, Grid
+from m2v_bench.results.stored import find_models
+from m2v_bench.stats.paired import CONFIDENCE, REPLICATES, Compared, load
+from m2v_bench.stats.significance import Difference, holm, letters, pairwise, verdict, verdicts
+
+_AVERAGES = {"tasks": "average over tasks", "types": "average over types"}
+
+
+def compare(
+    words: Sequence[str],
+    results_dir: Path,
+    *,
+    tasks: Sequence[str] = (),
+    replicates: int = REPLICATES,
+    seed: int = 42,
+    confidence: float = CONFIDENCE,
+) -> Grid:
+    """Two models task by task, or several by their average with letters.
+
+    Args:
+        words: the models, as `stored.find_models` reads them.
+        results_dir: folder of scores and samples.
+        tasks: names of the tasks to compare on; all that the models have when empty.
+        replicates: resamples of each task.
+        seed: seed of the draws.
+        confidence: of the intervals; what is separable is so at 1 - confidence.
+
+    Raises:
+        BenchError: for an unknown or ambiguous model, an unknown task, or models not scored on the same samples.
+    """
+    if len(words) < 2:
+        raise BenchError("compare: name two models or more")
+    if not 0.5 <= confidence < 1:
+        raise BenchError(f"--confidence {confidence}: must lie between 0.5 and 1, e.g. 0.95")
+    models = find_models(words, results_dir)
+    compared = load(models, results_dir, tasks=tasks, replicates=replicates, seed=seed, confidence=confidence)
+    return two_models(compared, confidence) if len(models) == 2 else several_models(compared, confidence)
+
+
+def two_models(compared: Compared, confidence: float) -> Grid:
+    """Model A less model B per task and on average, with win, tie and loss."""
+    statistics, alpha = compared.comparison, 1 - confidence
+    differences = [statistics.on_task(task, 0, 1) for task in range(len(compared.tasks))]
+    outcome = verdicts(differences, alpha=alpha)
+    corrected = holm([each.p for each in differences])
+    rows = []
+    for number, (task, each) in enumerate(zip(compared.tasks, differences, strict=True)):
+        p = [p_text(each.p), p_text(corrected[number])]
+        rows.append([task, *_points(*statistics.scores[number]), *interval(each), *p, outcome[number]])
+    for average in compared.averages:
+        means = _points(*(statistics.weights(average) @ statistics.scores))
+        for question, each in (
+            ("these tasks", statistics.these_tasks(0, 1, average)),
+            ("tasks like these", statistics.tasks_like_these(0, 1, average)),
+        ):
+            name = f"{_AVERAGES[average]}: {question}"
+            told = "withheld" if np.isnan(each.p) else verdict(each.value, each.p, alpha)
+            rows.append([name, *means, *interval(each), p_text(each.p), "", told])
+    a, b = compared.labels
+    percent = f"{100 * confidence:g}%"
+    count = ", ".join(f"{outcome.count(each)} {each}" for each in ("win", "tie", "loss", "untested"))
+    notes = [
+        f"{a}: {count} of {len(outcome)} tasks (tie: p (Holm) not below {alpha:.3g})",
+        *_withheld(compared),
+        *compared.notes,
+        f"main scores x 100; {percent} intervals, not corrected; these tasks: had other samples of them been drawn; "
+        "tasks like these: had other tasks been drawn",
+        f"{compared.signature}; Holm over {len(corrected)} tasks",
+    ]
+    header = ["Task", a, b, "Difference", f"{percent} low", f"{percent} high", "p", "p (Holm)", "Verdict"]
+    return Grid(header, rows, title=f"{a} against {b}", notes=notes)
+
+
+def several_models(compared: Compared, confidence: float) -> Grid:
+    """Models by their average, each against the best, with letters over all pairs."""
+    rows: list[list[str]] = []
+    for average in compared.averages:
+        rows += _ranked(compared, average, confidence)
+    percent = f"{100 * confidence:g}%"
+    header = ["Model", "Average over", "Score", "Below the best", f"{percent} low", f"{percent} high", "p (Holm)"]
+    n_pairs = len(compared.labels) * (len(compared.labels) - 1) // 2
+    notes = [
+        *_withheld(compared),
+        *compared.notes,
+        f"main scores x 100; models that share a letter are not separable at {1 - confidence:.3g}, had other samples "
+        f"of these tasks been drawn, or other tasks like these; interval and p: {_question(compared)}",
+        f"{compared.signature}; Holm over {n_pairs} pairs",
+    ]
+    return Grid([*header, "These tasks", "Tasks like these"], rows, title="from the best to the last", notes=notes)
+
+
+def _withheld(compared: Compared) -> list[str]:
+    """Averages on which nothing is said of tasks like these, and why; in one line where the reason is the same."""
+    reasons: dict[str, list[str]] = {}
+    for average in compared.averages:
+        if reason := compared.withheld(average):
+            reasons.setdefault(reason, []).append(_AVERAGES[average])
+    return [f"{' and '.join(names)}, tasks like these: withheld, {reason}" for reason, names in reasons.items()]
+
+
+def _question(compared: Compared) -> str:
+    """What the intervals answer: the narrower question where samples of every task are known."""
+    return "these tasks" if all(compared.sampled) else "tasks like these"
+
+
+def _ranked(compared: Compared, average: str, confidence: float) -> list[list[str]]:
+    statistics, n = compared.comparison, len(compared.labels)
+    means = statistics.weights(average) @ statistics.scores
+    order = [int(index) for index in np.argsort(-means, kind="stable")]
+    pairs = list(combinations(range(n), 2))
+    these = {(i, j): statistics.these_tasks(order[i], order[j], average) for i, j in pairs}
+    like = {(i, j): statistics.tasks_like_these(order[i], order[j], average) for i, j in pairs}
+    shown = these if _question(compared) == "these tasks" else like
+    p = pairwise(n, shown)
+    columns = [_letters(n, each, 1 - confidence) for each in (these, like)]
+    rows = []
+    for place, model in enumerate(order):
+        against = [*interval(shown[0, place]), p_text(p[0, place])] if place else ["-"] * 4
+        row = [compared.labels[model], average, *_points(means[model]), *against]
+        rows.append([*row, *(letter[place] for letter in columns)])
+    return rows
+
+
+def _letters(n_models: int, differences: Mapping[tuple[int, int], Difference], alpha: float) -> list[str]:
+    if any(np.isnan(each.p) for each in differences.values()):
+        return ["-"] * n_models
+    return letters(pairwise(n_models, differences) < alpha)
+
+
+def _points(*scores: float) -> list[str]:
+    return [f"{100 * score:.2f}" for score in scores]
+
+
+def interval(each: Difference) -> list[str]:
+    """Value, low and high in points."""
+    return ["-" if np.isnan(value) else f"{100 * value:+.2f}" for value in (each.value, each.low, each.high)]
+
+
+def p_text(value: float) -> str:
+    """A p-value as tables show it."""
+    return Exact("-" if np.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.4f}", value)

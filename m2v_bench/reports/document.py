@@ -1,0 +1,138 @@
+"""A document of texts, tables, figures and commands, as one HTML page that needs nothing else, and as Markdown."""
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from m2v_bench.reports.figures import svg
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.style import DARK
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and what it shows, for those who read and those who listen; `ending` of its files' names."""
+
+    figure: Figure
+    shows: str
+    ending: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to be typed."""
+
+    text: str
+
+
+Block: TypeAlias = str | Grid | Picture | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a document; a folded one is shut on a screen until it is wanted, and open on paper."""
+
+    title: str
+    blocks: Sequence[Block]
+    folded: bool = False
+
+    @property
+    def id(self) -> str:
+        """What links to it."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Document:
+    """Title, facts in a few words each, and sections."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+
+def to_html(document: Document) -> str:
+    """The document as one page: styles, script and figures are in it, and nothing is loaded when it is opened."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
+    )
+    environment.tests |= {
+        "grid": lambda block: isinstance(block, Grid),
+        "picture": lambda block: isinstance(block, Picture),
+        "code": lambda block: isinstance(block, Code),
+    }
+    environment.globals |= {"numeric": _numeric, "number_of": _number, "inline": _inline}
+    parts = {name: Markup((_TEMPLATES / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
+    return environment.get_template("report.html").render(document=document, dark=DARK, **parts)
+
+
+def _numeric(grid: Grid) -> list[bool]:
+    """Which columns hold numbers, or a dash where one is missing."""
+    columns = [[row[column] for row in grid.rows] for column in range(len(grid.columns))]
+    return [
+        any(column) and all(_number(text) is not None or text.startswith("-") or not text for text in column)
+        for column in columns
+    ]
+
+
+# a value, as in `60.15 (9/9)`, `+0.09*`, `<0.0001`; no revision and no `16d`
+_NUMBER = re.compile(r"<?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?=[\s(†*%/]|$)")
+
+
+def _number(text: str) -> float | None:
+    """The number that a text begins with."""
+    match = _NUMBER.match(text)
+    return float(match[1].replace(",", "")) if match else None
+
+
+def _inline(picture: Picture) -> Markup:
+    """The figure as a part of the page: its ids its own, its colours those of the page's light or dark theme."""
+    text = _figure_svg(picture)
+    prefix = f"fig{picture.ending}-"
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}", text).replace("xlink:href", "href")
+    text = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, count=1)
+    for colour in DARK:
+        text = text.replace(colour.lower(), f"var(--c{colour[1:].lower()})")
+    return Markup(text)
+
+
+@functools.lru_cache(maxsize=8)
+def _figure_svg(picture: Picture) -> str:
+    return svg(picture.figure)
+
+
+def to_markdown(document: Document, stem: str) -> str:
+    """The document in Markdown; its figures are files beside it.
+
+    Args:
+        document: what to write.
+        stem: what the names of the figures' files begin with.
+    """
+    lines = [f"# {document.title}", "", *(f"- {name}: {text}" for name, text in document.facts)]
+    for section in document.sections:
+        lines += ["", f"## {section.title}"]
+        for block in section.blocks:
+            lines += ["", _markdown(block, stem)]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+def _markdown(block: Block, stem: str) -> str:
+    if isinstance(block, Grid):
+        return (f"**{block.title}**\n\n" if block.title else "") + block.markdown()
+    if isinstance(block, Picture):
+        name = f"{stem}{block.ending}"
+        return f"[![{block.shows}]({name}.png)]({name}.svg)"
+    if isinstance(block, Code):
+        return f"```sh\n{block.text}\n```"
+    return block

@@ -1,0 +1,217 @@
+"""The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from m2v_bench.errors import BenchError
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.pareto import undominated
+from m2v_bench.reports.summary import Summary
+from m2v_bench.reports.sweep_figures import shared_words, short_labels, speed_points
+from m2v_bench.results.experiment import Experiment
+from m2v_bench.results.stored import stored_models
+from m2v_bench.system.formatting import duration, human_bytes
+
+_STAGES = ("prepare", "distil", "evaluate", "speed")
+_SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
+
+
+def job_settings(found: Experiment) -> Grid:
+    """A row per job: the settings that differ between jobs, the model, and how the job ended; of a run, its model."""
+    if found.kind == "run":
+        record = found.jobs[0].record or {}
+        facts = {"model": record.get("label"), "revision": record.get("revision"), **record.get("variant", {})}
+        return Grid(["What", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value])
+    rows = []
+    for number, job in enumerate(found.jobs, start=1):
+        record = job.record or {}
+        own = [masked(str(job.settings.get(key, "-"))) for key in found.changed]
+        rows.append([str(number), *own, record.get("label", "-"), record.get("revision", "-"), job.state])
+    columns = ["Job", *found.changed, "Model", "Revision", "State"]
+    return Grid(columns, rows, title=f"what differs between the jobs; {found.n_finished}/{len(found.jobs)} finished")
+
+
+def shared_settings(found: Experiment) -> Grid:
+    """The settings that are the same in all jobs."""
+    settings = next((job.settings for job in found.jobs if job.settings), {})
+    rows = [[key, masked(str(value))] for key, value in settings.items() if key not in found.changed]
+    return Grid(["Setting", "Value"], rows)
+
+
+def task_scores(summary: Summary) -> Grid:
+    """Tasks x models, main scores in points; what is not there says why in a word."""
+    table = summary.table
+    rows: list[list[str]] = []
+    bold = set()
+    known = {(row.label, row.task): row for row in summary.rows.itertuples()}
+    tasks = summary.rows.drop_duplicates("task").sort_values(
+        "type", key=lambda types: types.map(table.columns.index), kind="stable"
+    )
+    unscored = 0
+    for task in tasks.itertuples():
+        cells = [known.get((label, task.task)) for label in table.labels]
+        scores = {
+            label: cell.main_score
+            for label, cell in zip(table.labels, cells, strict=True)
+            if cell is not None and cell.main_score is not None and cell.main_score == cell.main_score
+        }
+        if not scores:
+            unscored += 1
+            continue
+        static = [label for label in scores if table.kinds[label] == "static"]
+        best = max(static, key=lambda label: scores[label], default=None)
+        if best is not None and len(static) > 1:
+            bold.add((len(rows), 2 + table.labels.index(best)))
+        texts = [
+            f"{100 * scores[label]:.2f}" if label in scores else f"- {cell.state if cell is not None else ''}".rstrip()
+            for label, cell in zip(table.labels, cells, strict=True)
+        ]
+        rows.append([task.task, task.type, *texts])
+    notes = ["main scores x 100, the best static model of each task in bold", summary.signature]
+    if unscored:
+        notes.insert(0, f"{unscored}/{len(tasks)} tasks, of which no model has a score, are not shown")
+    short = short_labels(summary.students)
+    if any(short[label] != label for label in short):
+        notes.insert(-1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
+    columns = ["Task", "Type", *(short.get(label, label) for label in table.labels)]
+    return Grid(columns, rows, title="tasks x models", notes=notes, bold=frozenset(bold))
+
+
+def not_scored(summary: Summary, state: str) -> Grid | None:
+    """The scores that are `failed` or `missing`, those of one reason in a row; None where there are none.
+
+    Each model and task counts once, however many jobs a model is compared with.
+    """
+    whose: dict[tuple[str, str], list[str]] = {}
+    everybody = set(summary.table.labels)
+    n_all = len(everybody) * summary.rows["task"].nunique()
+    absent = summary.rows[summary.rows["main_score"].isna() & (summary.rows["state"] == state)]
+    for score in absent.itertuples():
+        reason = str(score.reason)
+        # behind the colon stands what is missing of each task, which would be a row each
+        reason = reason.partition(": ")[0] if state == "missing" else reason
+        whose.setdefault((score.task, masked(reason)), []).append(score.label)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for (task, reason), labels in whose.items():
+        models = f"all {len(everybody)}" if set(labels) == everybody else ", ".join(dict.fromkeys(labels))
+        rows.setdefault((models, reason), []).append(task)
+    if not rows:
+        return None
+    cells = [[reason, models, str(len(tasks)), ", ".join(tasks)] for (models, reason), tasks in rows.items()]
+    return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{len(absent)}/{n_all} scores are {state}")
+
+
+def job_costs(found: Experiment) -> Grid | str:
+    """Wall time of each job by stage, and the total; one line where no record has times."""
+    rows, known = [], []
+    for job in found.jobs:
+        if job.record is None:
+            continue
+        seconds = {name: float(job.record.get("seconds", {}).get(name, math.nan)) for name in (*_STAGES, "forward")}
+        seconds["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else math.nan
+        shown = {name: "-" if math.isnan(value) else f"{value:.1f}" for name, value in seconds.items()}
+        shown["forward"] = "- cached" if job.record.get("forward_cached") else shown["forward"]
+        known.append(seconds)
+        rows.append([found.title(job), *(shown[name] for name in _SHOWN)])
+    if all(math.isnan(value) for seconds in known for value in seconds.values()):
+        return "What the jobs took is not known: their records hold no times."
+    totals = {name: _sum([seconds[name] for seconds in known]) for name in _SHOWN}
+    notes = [
+        f"{len(rows)}/{len(found.jobs)} jobs: prepare {totals['prepare']}, distil {totals['distil']} "
+        f"(forward passes {totals['forward']}), evaluate {totals['evaluate']}, speed {totals['speed']}; "
+        f"{totals['total']} in all",
+        "what jobs share, as forward passes and the scores of baselines, is made by the first that needs it; what "
+        "earlier runs had made cost nothing here",
+    ]
+    columns = ["Job", "Prepare (s)", "Distil (s)", "of it forward pass (s)", "Evaluate (s)", "Speed (s)", "Total (s)"]
+    return Grid(columns, rows, title="wall time of each job by stage", notes=notes)
+
+
+def _sum(values: Sequence[float]) -> str:
+    """The duration of all, with how many are known where some are not."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return "not known"
+    return duration(sum(known)) + f" ({len(known)}/{len(values)} known)" * (len(known) < len(values))
+
+
+def model_costs(summary: Summary, results_dir: Path) -> Grid | str:
+    """What scoring took for each model, by the files in `costs/`: time, memory, texts; a line where there are none."""
+    try:
+        stored = stored_models(results_dir)
+    except BenchError:
+        stored = []
+    folders = {(each.name, each.revision, each.variant.get("seed", 42)): each.folder for each in stored}
+    rows, seconds, peak, n_known, n_scored = [], 0.0, 0, 0, 0
+    for label, own in summary.rows.groupby("label", sort=False):
+        first = own.iloc[0]
+        folder = folders.get((first["model"], first["revision"], first["seed"]))
+        scored = own.loc[own["main_score"].notna(), "task"]
+        costs = [] if folder is None else [_read(results_dir / "costs" / folder / f"{task}.json") for task in scored]
+        known = [cost for cost in costs if cost]
+        took, largest = sum(cost["seconds"] for cost in known), max((_peak(cost) for cost in known), default=0)
+        seconds, peak = seconds + took, max(peak, largest)
+        n_known, n_scored = n_known + len(known), n_scored + len(scored)
+        asked, encoded = (sum(cost.get(f"texts_{name}") or 0 for cost in known) for name in ("asked", "encoded"))
+        numbers = [f"{took:.1f}", f"{largest / 1e6:,.0f}" if largest else "-", f"{asked:,}", f"{encoded:,}"]
+        rows.append([str(label), f"{len(known)}/{len(own)}", *(numbers if known else ["-"] * 4)])
+    if not n_known:
+        return f"What scoring took is not known: none of the {n_scored} scores has a file in {results_dir / 'costs'}."
+    columns = ["Model", "Tasks", "Seconds", "Peak memory (MB)", "Texts asked", "Texts encoded"]
+    notes = [
+        f"in all {duration(seconds)} for {n_known}/{n_scored} scores, at most {human_bytes(peak)}; when each "
+        "score was made, in whichever run. "
+        "Memory is the largest resident set of the process; a text that a task asks for again is not encoded again."
+    ]
+    return Grid(columns, rows, title="what scoring took", notes=notes)
+
+
+def _peak(cost: Mapping[str, Any]) -> int:
+    return int(cost.get("peak_rss_bytes") or 0)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found.get("seconds"), int | float) else {}
+
+
+def speed_grid(summary: Summary) -> Grid | None:
+    """Speed and size beside score, the fastest first; None where no speed was measured."""
+    if not summary.speeds:
+        return None
+    points = {point.label: point for point in speed_points(summary, {})}
+    together = summary.timed_together
+    best = {point.label for point in undominated(list(points.values()))} if together else set()
+    rows: list[list[str]] = []
+    bold = set()
+    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
+        if label in best:
+            bold.add((len(rows), 1))
+        rows.append(
+            [
+                label,
+                f"{speed['texts_per_second']:,.0f}",
+                f"{speed['slowest']:,.0f} - {speed['fastest']:,.0f}",
+                f"{speed['n_parameters'] / 1e6:.1f}",
+                f"{speed['bytes_on_disk'] / 1e6:.1f}",
+                f"{100 * points[label].score:.2f}" if label in points else "-",
+                "-" if label not in points or not together else "no" if label in best else "yes",
+            ]
+        )
+    notes = [summary.timing]
+    if together:
+        notes.insert(0, "in bold: no other model is faster beyond the spread and scores as well, or better")
+    columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
+    return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))
+
+
+def masked(text: str) -> str:
+    """Without the passwords that addresses may hold."""
+    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)

@@ -1,0 +1,85 @@
+"""What a run or a sweep leaves for people: table, figures and rows, made from their records."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from m2v_bench.reports.figures import save
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.summary import marked_grid, record_rows, summarise
+from m2v_bench.reports.sweep_figures import draw
+from m2v_bench.results.sweeps import Record
+
+_FIGURE = "speed_vs_score"
+
+
+def report_run(record: Record, output_dir: Path, results_dir: Path) -> Grid:
+    """Write scores.csv, table.md and, where speed was measured, the figure of a run to its folder.
+
+    Returns:
+        The table, with the marks that the samples in `results_dir` give.
+    """
+    summary = summarise([record])
+    record_rows(record).to_csv(output_dir / "scores.csv", index=False)
+    grid = marked_grid(summary, results_dir, title=f"{record['label']} on {record['settings']['suite.name']}")
+    (output_dir / "table.md").write_text(grid.markdown(), encoding="utf-8")
+    if (figure := draw(summary, None).get("-speed")) is not None:
+        save(figure, output_dir / _FIGURE)
+    return grid
+
+
+def show_run(record: Record, grid: Grid, output_dir: Path, results_dir: Path) -> None:
+    """Print a run's table and speeds, and make its table and figure the latest ones in `results_dir`."""
+    suite = record["settings"]["suite.name"]
+    grid.show()
+    for speed in record["speed"][:1]:
+        print(
+            f"speed on one CPU thread, {speed['texts']} texts of {speed['mean_characters']:.0f} characters on average:"
+        )
+    for speed in record["speed"]:
+        print(
+            f"{speed['label']:<34} {speed['texts_per_second']:>10,.0f} texts/s  "
+            f"{speed['n_parameters'] / 1e6:>6.1f} M parameters  {speed['bytes_on_disk'] / 1e6:>6.1f} MB on disk"
+        )
+    kept = {f"{_FIGURE}.{end}": f"figures/{suite}-speed.{end}" for end in ("svg", "png")}
+    for made, name in {**kept, "table.md": f"tables/{suite}.md"}.items():
+        if not (output_dir / made).is_file():
+            continue
+        target = results_dir / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(output_dir / made, target)
+        print(f"wrote {target}")
+
+
+def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axis: str | None) -> dict[Path, str]:
+    """Print one table over the jobs of a sweep; write it, its rows and its figures.
+
+    Args:
+        records: of the jobs, in the order of the sweep.
+        results_dir: gets tables/NAME.md and .csv, and of what `sweep_figures.draw` draws figures/NAME.svg and .png
+            (scores), NAME-types (by task type) and NAME-speed (speed against score).
+        name: the sweep's name.
+        axis: the setting that scores are drawn along, as in `sweep_figures.draw`.
+
+    Returns:
+        The files written, each with the folder it belongs to.
+    """
+    summary = summarise(records)
+    grid = marked_grid(summary, results_dir, title=f"sweep {name}")
+    markdown, data = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
+    markdown.parent.mkdir(parents=True, exist_ok=True)
+    markdown.write_text(grid.markdown(), encoding="utf-8")
+    summary.rows.drop(columns=["seconds", "state", "seed"]).to_csv(data, index=False)
+    files = {markdown: "tables", data: "tables"}
+    figures = draw(summary, axis)
+    for ending in ("", "-types", "-speed"):
+        stem = results_dir / "figures" / f"{name}{ending}"
+        if ending in figures:
+            files |= dict.fromkeys(save(figures[ending], stem), "figures")
+        else:  # one of an earlier start would be of other jobs
+            for old in ("svg", "png"):
+                stem.with_name(f"{stem.name}.{old}").unlink(missing_ok=True)
+    grid.show()
+    for path in files:
+        print(f"wrote {path}")
+    return files

@@ -1,0 +1,221 @@
+"""The records of a run or a sweep, put together: one table, what it can be drawn along, and speed beside score."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from m2v_bench.config.job_names import tells_apart
+from m2v_bench.errors import BenchError
+from m2v_bench.reports.daggers import daggers
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.score_table import AVERAGE, ScoreTable, score_table, to_grid
+from m2v_bench.reports.signature import merged
+from m2v_bench.reports.style import Look, look
+from m2v_bench.results.stored import model_folder, read_task_samples
+from m2v_bench.results.sweeps import Record
+from m2v_bench.stats.paired import complete
+from m2v_bench.tasks.samples import Samples
+
+NOT_TOGETHER = "each model was timed by itself, so that none is said to be faster than another"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the jobs of a sweep, or one run, say together.
+
+    Attributes:
+        records: of the jobs, in the order of the sweep.
+        changed: the settings that differ between the jobs.
+        rows: a row per model and task, under labels that are unique: the distilled models first.
+        students: the label of each job's distilled model.
+        table: models x task types.
+        signature: what the numbers are numbers of.
+        looks: of the models, by label.
+        speeds: the speed records that compare, by label: all of one machine, the same texts and one session.
+        n_elsewhere: how many models were measured in another session, on another machine or other texts, and are left
+            out of `speeds`.
+    """
+
+    records: Sequence[Record]
+    changed: Sequence[str]
+    rows: pd.DataFrame
+    students: Sequence[str]
+    table: ScoreTable
+    signature: str
+    looks: Mapping[str, Look]
+    speeds: Mapping[str, Mapping[str, Any]]
+    n_elsewhere: int
+
+    @property
+    def aggregation(self) -> str:
+        """How averages are made."""
+        return _aggregation(self.records[0])
+
+    @property
+    def timed_together(self) -> bool:
+        """Whether the models of `speeds` were timed alternately, so that their speeds can be compared."""
+        return all(speed.get("session") is not None for speed in self.speeds.values())
+
+    @property
+    def timing(self) -> str:
+        """How the speeds were measured: texts, machine, and what keeps them from being compared."""
+        first = next(iter(self.speeds.values()))
+        here = first["hardware"]
+        parts = [
+            f"one thread of {here['processor']} ({here['cores']} cores, {here['system']}); median, slowest and fastest "
+            f"of the rounds over {first['texts']} texts of {first['mean_characters']:.0f} characters on average",
+            "timed together, alternately" if self.timed_together else NOT_TOGETHER,
+        ]
+        if any(speed.get("loaded") for speed in self.speeds.values()):
+            parts.append("THE MACHINE WAS LOADED by other processes: not to be relied on")
+        if self.n_elsewhere:
+            parts.append(f"{self.n_elsewhere} models were measured in another session or elsewhere and are not shown")
+        return "; ".join(parts)
+
+    @property
+    def plotted(self) -> str:
+        """What a plot says it is of, more where it cannot be over all tasks."""
+        table = self.table
+        n_all = table.cells[table.labels[0], AVERAGE].n_all
+        some = f"; plotted over the {table.n_common} of {n_all} tasks that all models have"
+        return self.signature + some * (table.n_common != n_all)
+
+    @property
+    def references(self) -> list[str]:
+        """The labels of the models that were not distilled here and can be plotted."""
+        return [
+            label
+            for label in self.table.labels
+            if label not in self.students and not math.isnan(self.table.common.get(label, math.nan))
+        ]
+
+
+def record_rows(record: Record) -> pd.DataFrame:
+    """A row per model and task of one run."""
+    return pd.DataFrame(record["scores"]).assign(teacher=record["teacher"])
+
+
+def record_table(record: Record) -> ScoreTable:
+    """The table of one run."""
+    return score_table(record_rows(record), _aggregation(record))
+
+
+def _aggregation(record: Record) -> str:
+    return str(record["settings"].get("suite.aggregation", "micro"))
+
+
+def summarise(records: Sequence[Record]) -> Summary:
+    """Put the records of a sweep's jobs, or that of one run, together.
+
+    Args:
+        records: one or more, in the order of the sweep.
+    """
+    changed = [
+        key
+        for key in records[0]["settings"]
+        if len({str(each["settings"].get(key)) for each in records}) > 1
+        and not key.startswith("baselines.")  # they are rows of their own and change no other
+        and tells_apart(key)  # a sweep may go on under another launcher
+    ]
+    rows, labels = _rows(records, changed)
+    students = [labels[number, record["label"]] for number, record in enumerate(records)]
+    variants = dict(zip(students, (record["variant"] for record in records), strict=True))
+    owners = rows.drop_duplicates("label")
+    looks = {
+        row.label: look(str(row.model), str(row.kind), variants.get(str(row.label))) for row in owners.itertuples()
+    }
+    speeds, n_elsewhere = _speeds(records, labels)
+    return Summary(
+        records=records,
+        changed=changed,
+        rows=rows,
+        students=students,
+        table=score_table(rows, _aggregation(records[0])),
+        signature=merged(each["signature"] for each in records),
+        looks=looks,
+        speeds=speeds,
+        n_elsewhere=n_elsewhere,
+    )
+
+
+# Settings that give other scores to every model, and not only to the distilled one.
+_COMMON_SETTINGS = ("seed", "suite.", "hub_dir")
+
+
+def _rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFrame, dict[tuple[int, str], str]]:
+    """The rows of all jobs under labels that are unique, and these by job and by the label in its record.
+
+    The distilled models come first, in the order of the sweep, then those they are compared with.
+    """
+    parts = []
+    for number, record in enumerate(records):
+        settings = record["settings"]
+        suffix = "".join(f" {key}={settings[key]}" for key in changed if key.startswith(_COMMON_SETTINGS))
+        rows = record_rows(record)
+        rows["student"] = rows["label"] == record["label"]
+        rows["origin"] = [(number, label) for label in rows["label"]]
+        rows["label"] += suffix
+        rows["seed"] = settings["seed"]
+        rows["teacher"] = None if record["teacher"] is None else record["teacher"] + suffix
+        parts.append(rows)
+    rows = pd.concat(parts)
+    # two base models may share their last name, and then their label
+    identities = rows.groupby("label")["revision"].nunique()
+    shared = rows["label"].isin(identities.index[identities > 1])
+    rows.loc[shared, "label"] += " " + rows.loc[shared, "revision"].str[:6]
+    labels = dict(zip(rows["origin"], rows["label"], strict=True))
+    rows = rows.sort_values("student", ascending=False, kind="stable", ignore_index=True)
+    rows = rows.drop(columns=["student", "origin"])
+    # a model that several jobs are compared with counts once, by its score where a job has one
+    known = rows.sort_values("main_score", key=lambda scores: scores.isna(), kind="stable")
+    return known.drop_duplicates(["label", "task"]).sort_index(), labels
+
+
+def _speeds(
+    records: Sequence[Record], labels: Mapping[tuple[int, str], str]
+) -> tuple[dict[str, Mapping[str, Any]], int]:
+    """The speed records of the session, machine and texts that most models were measured in, and how many others."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for number, record in enumerate(records):
+        for speed in record.get("speed", []):
+            found.setdefault(labels.get((number, speed["label"]), speed["label"]), speed)
+    measured = {
+        label: json.dumps(
+            [speed["hardware"], speed["texts"], speed["mean_characters"], speed.get("session")], sort_keys=True
+        )
+        for label, speed in found.items()
+    }
+    if not found:
+        return {}, 0
+    ((most, n),) = Counter(measured.values()).most_common(1)
+    return {label: speed for label, speed in found.items() if measured[label] == most}, len(found) - n
+
+
+def marked_grid(summary: Summary, results_dir: Path, *, title: str) -> Grid:
+    """The table of a sweep or a run, with daggers where the samples in `results_dir` tell what chance may explain."""
+    marks, notes = _daggers(summary, results_dir)
+    return to_grid(summary.table, title=title, signature=summary.signature, marks=marks, notes=notes)
+
+
+def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], list[str]]:
+    """What chance may explain, corrected over all models of the table, which never fails for it."""
+    try:
+        folders = {
+            row.label: model_folder(row.model, row.revision, row.seed, results_dir)
+            for row in summary.rows.drop_duplicates("label").itertuples()
+        }
+    except BenchError as error:
+        return {}, [f"not tested for chance: {error}"]
+
+    def read(label: str, task: str) -> Mapping[str, Samples] | None:
+        folder = folders[label]
+        samples = None if folder is None else read_task_samples(folder, task, results_dir)
+        return complete(samples, list(samples)) if samples else None
+
+    return daggers(summary.rows, summary.table, summary.aggregation, read)

@@ -1,0 +1,122 @@
+"""The figures of a sweep or a run, made of its summary."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from m2v_bench.reports.panels import type_figure
+from m2v_bench.reports.pareto import Point, speed_figure
+from m2v_bench.reports.plots import Dot, is_curve, ranked, score_figure
+from m2v_bench.reports.score_table import header
+from m2v_bench.reports.summary import Summary
+from m2v_bench.results.sweeps import Record
+
+
+def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
+    """The figures of a sweep or a run, by what their files' names end in.
+
+    Args:
+        summary: of its records.
+        axis: the setting that scores are drawn along; None takes the one that differs, and draws the models in the
+            order of their scores when several do.
+
+    Returns:
+        The scores under "", where there is more than one variant or an axis; by task type under "-types", along an
+        axis of numbers; speed against score under "-speed", where speed was measured.
+    """
+    if not summary.table.n_common:
+        return {}
+    figures = {}
+    axis = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
+    common, looks = summary.table.common, summary.looks
+    references = _references(summary, common)
+    short = short_labels(summary.students)
+    if axis is not None:
+        figures[""] = score_figure(_series(summary, axis, common), references, axis=axis, caption=summary.plotted)
+        if (by_type := _by_type(summary, axis)) is not None:
+            figures["-types"] = by_type
+    elif len(summary.students) > 1:
+        dots = [Dot(short[label], common[label], looks[label]) for label in summary.students]
+        figures[""] = ranked(dots, references, caption=summary.plotted)
+    if points := speed_points(summary, short):
+        length = next(iter(summary.speeds.values()))["mean_characters"]
+        figures["-speed"] = speed_figure(
+            points,
+            texts=f"texts of {length:.0f} characters on average",
+            caption=f"{summary.plotted}\n{summary.timing}",
+            comparable=summary.timed_together,
+        )
+    return figures
+
+
+def _by_type(summary: Summary, axis: str) -> Figure | None:
+    """The scores of each task type along the axis; None where the axis is none of numbers, or there is one type."""
+    if not is_curve(list(dict.fromkeys(_values(summary.records, axis)))):
+        return None
+    table, panels = summary.table, {}
+    for name in table.columns:
+        scores = {label: score for (label, each), score in table.common_by_type.items() if each == name}
+        if scores:
+            panels[header(name, table)] = _series(summary, axis, scores), _references(summary, scores)
+    return type_figure(panels, axis=axis, caption=summary.plotted) if len(panels) > 1 else None
+
+
+def _references(summary: Summary, scores: Mapping[str, float]) -> list[Dot]:
+    dots = [Dot(label, scores[label], summary.looks[label]) for label in summary.references]
+    return sorted(dots, key=lambda dot: dot.look.rank)
+
+
+def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
+    """The models whose speed and score are both known, those in `short` under other labels."""
+    return [
+        Point(
+            short.get(label, label),
+            summary.looks[label],
+            summary.table.common[label],
+            speed["texts_per_second"],
+            speed["n_parameters"],
+            (speed["slowest"], speed["fastest"]),
+            own=label in summary.students,
+        )
+        for label, speed in summary.speeds.items()
+        if not math.isnan(summary.table.common.get(label, math.nan))
+    ]
+
+
+def _series(summary: Summary, axis: str, scores: Mapping[str, float]) -> dict[str, list[Dot]]:
+    """The variants of a sweep by what tells the curves apart, each under its value of the setting `axis`."""
+    changed, records = summary.changed, summary.records
+    values = {key: _values(records, key) for key in {*changed, axis}}
+    series: dict[str, list[Dot]] = {}
+    for number, label in enumerate(summary.students):
+        others = ", ".join(
+            f"{key.removesuffix('.name')}={values[key][number]}" for key in changed if key != axis
+        ) or shared_words(summary.students)
+        dot = Dot(values[axis][number], scores[label], summary.looks[label])
+        series.setdefault(others, []).append(dot)
+    return series
+
+
+def _values(records: Sequence[Record], setting: str) -> list[str]:
+    """A setting's value per job; base models are called as their results are, where that tells them apart."""
+    values = [str(each["settings"][setting]) for each in records]
+    if setting != "base_model.name":
+        return values
+    names = [each["variant"]["base_model"] for each in records]
+    return names if len(set(names)) == len(set(values)) else values
+
+
+def shared_words(labels: Sequence[str]) -> str:
+    """What labels have in common, word by word."""
+    return " ".join(word for word in labels[0].split() if all(word in each.split() for each in labels))
+
+
+def short_labels(labels: Sequence[str]) -> dict[str, str]:
+    """Labels without the words that all of them share, but for the first; whole ones where that is not enough."""
+    if len(set(labels)) < 2:
+        return {label: label for label in labels}
+    common = set(shared_words(labels).split()) - {"M2V"}
+    short = {label: " ".join(word for word in label.split() if word not in common) for label in labels}
+    distinct = len(set(short.values())) == len(short) and all(each not in ("", "M2V") for each in short.values())
+    return short if distinct else {label: label for label in labels}

@@ -1,0 +1,1 @@
+"""Read what runs wrote: scores, records, jobs."""

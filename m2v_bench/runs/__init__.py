@@ -1,0 +1,1 @@
+"""Run one experiment, a sweep of them, or a search."""

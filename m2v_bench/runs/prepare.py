@@ -1,0 +1,91 @@
+"""What a run needs before anything is computed: tasks, recipe and baselines, found and checked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from m2v_bench.assets.fetch import catalog, fetch
+from m2v_bench.cache import content_hash
+from m2v_bench.config.recipes import recipe_of
+from m2v_bench.config.schema import Config
+from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.distillation.words import GLOVE_ASSET
+from m2v_bench.models import Model, baseline_assets, load_baselines
+from m2v_bench.system.environment import versions
+from m2v_bench.tasks import SuiteTask, load_suite
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The parts of a run.
+
+    Attributes:
+        settings: its settings, checked.
+        suite: the tasks.
+        recipe: of the model that is to be distilled.
+        baselines: the models beside it.
+    """
+
+    settings: Config
+    suite: list[SuiteTask]
+    recipe: Recipe
+    baselines: list[Model]
+
+    @cached_property
+    def key(self) -> str:
+        """A hash over all that decides what the run ends with; a finished run of the same key need not be made again.
+
+        Neither speed-only settings nor where results are logged are part of it.
+        """
+        made_with = versions()
+        return content_hash(
+            {
+                "recipe": [self.recipe.name, self.recipe.revision, self.recipe.label],
+                "baselines": [[model.label, model.name, model.revision, model.variant] for model in self.baselines],
+                "suite": [self.settings.suite.name, self.settings.suite.aggregation],
+                "tasks": [[entry.name, entry.dataset, entry.missing] for entry in self.suite],
+                "seed": self.settings.seed,
+                "samples": self.settings.samples,
+                "versions": [made_with["m2v_bench"], made_with["mteb"]],
+            }
+        )
+
+
+def prepare(settings: Config) -> Prepared:
+    """Find everything that a run with these settings needs; assets that are not here are fetched.
+
+    Raises:
+        BenchError: naming the setting that cannot be met.
+    """
+    suite = suite_of(settings)
+    fetch([*model_assets(settings), *suite_assets(suite)])
+    recipe = recipe_of(settings)
+    return Prepared(settings, suite, recipe, load_baselines(settings.baselines, recipe.base))
+
+
+def suite_of(settings: Config) -> list[SuiteTask]:
+    """The tasks that `settings` asks for."""
+    suite = settings.suite
+    return load_suite(
+        benchmark=suite.benchmark,
+        tasks=suite.tasks,
+        languages=suite.languages,
+        splits=suite.splits,
+        types=suite.types,
+        exclude=suite.exclude,
+        hub_dir=settings.hub_dir,
+        data_dir=settings.data_dir,
+        seed=settings.seed,
+    )
+
+
+def suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
+    """The assets that the tasks' data is in."""
+    return list(dict.fromkeys(entry.asset for entry in suite if entry.asset))
+
+
+def model_assets(settings: Config) -> list[str]:
+    """The assets that the distilled model and the baselines need."""
+    wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
+    wanted += [GLOVE_ASSET] if settings.vocabulary.source.startswith("glove") else []
+    return list(dict.fromkeys([*wanted, *baseline_assets(settings.baselines)]))

@@ -1,0 +1,215 @@
+"""One experiment: config -> distil -> evaluate -> record. The only place that sees all the others."""
+
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from m2v_bench.cache import write_json
+from m2v_bench.config.check import check, flat_settings
+from m2v_bench.config.schema import Config, TrackingConfig
+from m2v_bench.distillation.distill import Distillation, run_recipe
+from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.distillation.token_vectors import pick_device
+from m2v_bench.errors import BenchError
+from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.mteb_encoder import for_mteb
+from m2v_bench.evaluation.store import Store
+from m2v_bench.models import distinct
+from m2v_bench.models.static import distilled
+from m2v_bench.reports.run_report import report_run, show_run
+from m2v_bench.reports.signature import published_splits, signature
+from m2v_bench.results.jobs import RECORD
+from m2v_bench.runs.prepare import prepare
+from m2v_bench.speed.suite_speed import SpeedTexts, measure
+from m2v_bench.system.environment import command_line, environment, git_commit, versions
+from m2v_bench.tasks import SuiteTask
+
+
+@dataclass
+class Timer:
+    """Wall time per stage, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Any:
+        """Add the time of the block to `stage`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
+
+
+def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, alone: bool = True) -> None:
+    """Distil one variant, score it and the baselines, and leave table, figure and record in `output_dir`.
+
+    Args:
+        config: the composed settings.
+        output_dir: folder of this run's files.
+        sweep_dir: folder of the sweep that this run belongs to; the sweep's table and figure are shown then, and not
+            those of one job.
+        alone: whether no other job of the sweep runs on this machine, so that speed can be measured.
+
+    Raises:
+        BenchError: for bad input, and after everything else is done when tasks failed.
+    """
+    settings = check(config)
+    started, timer = time.time(), Timer()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / RECORD).unlink(missing_ok=True)  # of an earlier start; should this one fail, it tells of nothing here
+    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    with timer("prepare"):
+        prepared = prepare(settings)  # all of it first, so that nothing is distilled in vain
+    suite, recipe, baselines = prepared.suite, prepared.recipe, prepared.baselines
+    device = pick_device(settings.device)
+    with timer("distil"):
+        distillation = run_recipe(recipe, device=device)
+        model_folder = output_dir / "model"
+        distillation.model.save_pretrained(model_folder)
+    _say_distilled(recipe, distillation)
+    student = distilled(
+        distillation.model,
+        model_folder,
+        name=recipe.name,
+        revision=recipe.revision,
+        label=recipe.label,
+        variant=recipe.variant,
+    )
+    models = distinct([student, *baselines])
+    encoders = {model.label: for_mteb(model, seed=settings.seed, device=device) for model in models}
+    results_dir = Path(settings.results_dir)
+    speed_texts = SpeedTexts(settings.seed)
+    with timer("evaluate"):
+        session = Session(
+            Store(results_dir), settings.seed, settings.batch_size, samples=settings.samples, debug=settings.debug
+        )
+        scores = evaluate(encoders, models, suite, session, on_load=speed_texts.add)
+    if not any(score.main_score is not None for score in scores):
+        raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_missing(suite)}{_failures(scores)}")
+    print(_missing(suite) + _refused(suite, scores), end="")
+    with timer("speed"):
+        speeds = measure(
+            models,
+            encoders,
+            suite,
+            speed_texts,
+            suite_name=settings.suite.name,
+            results_dir=results_dir,
+            seed=settings.seed,
+            alone=alone,
+            together=sweep_dir is None,  # the models of a sweep are timed together at its end
+            debug=settings.debug,
+        )
+    record = {
+        "key": prepared.key,
+        "name": recipe.name,
+        "revision": recipe.revision,
+        "label": recipe.label,
+        "variant": recipe.variant,
+        "settings": flat_settings(config),
+        "scores": [score.as_row() for score in scores],
+        "size": {"dims": student.dims, "n_parameters": student.n_parameters, "bytes_on_disk": student.bytes_on_disk},
+        "speed": speeds,
+        "seconds": {**timer.seconds, **distillation.seconds},
+        "forward_cached": distillation.forward_cached,
+        "vocabulary_report": asdict(distillation.words),
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "command": command_line() if sweep_dir is None else None,  # a sweep's is in its plan
+        "teacher": next((model.label for model in baselines if model.name == recipe.base.name), None),
+        "signature": _signature(settings, suite),
+        "datasets": {entry.name: entry.dataset for entry in suite if not entry.missing},
+        "started": started,
+        "ended": time.time(),
+    }
+    write_json(output_dir / "environment.json", environment())
+    grid = report_run(record, output_dir, results_dir)
+    write_json(output_dir / RECORD, record)  # last: where it is, nothing of the run is missing
+    if sweep_dir is None:
+        show_run(record, grid, output_dir, results_dir)
+    if settings.tracking.name == "mlflow":
+        _log(settings, output_dir, sweep_dir)
+    failures = _failures(scores)
+    if failures:
+        raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
+
+
+def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
+    model = distillation.model
+    tokens = f"{len(model.tokens):,} tokens"
+    if model.mapping is not None:
+        tokens += f" that share {len(model.table):,} rows"
+    source = "forward pass read from the cache" if distillation.forward_cached else "one forward pass"
+    print(
+        f"distilled {recipe.label}: {tokens} x {model.dims}, {recipe.dtype}, "
+        f"{model.table.nbytes / 1e6:.0f} MB, in {sum(distillation.seconds.values()):.1f} s ({source}; "
+        f"{str(distillation.words) or 'nothing removed'})",
+        flush=True,
+    )
+
+
+def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:
+    made_with = versions()
+    return signature(
+        suite=settings.suite.name,
+        n_tasks=len(suite),
+        aggregation=settings.suite.aggregation,
+        dialect=settings.dialect.name,
+        seed=settings.seed,
+        versions={name: made_with[name] for name in ("m2v_bench", "mteb", "torch")},
+        splits=published_splits(suite),
+    )
+
+
+def _missing(suite: Sequence[SuiteTask]) -> str:
+    return "".join(f"{entry.name} is missing: {entry.missing}\n" for entry in suite if entry.missing)
+
+
+def _refused(suite: Sequence[SuiteTask], scores: Sequence[Score]) -> str:
+    """Which models cannot do some of the tasks, and why."""
+    absent = {entry.name for entry in suite if entry.missing}
+    refused = [(score.label, score.reason) for score in scores if score.state == "missing" and score.task not in absent]
+    return "".join(
+        f"{label} has no score on {refused.count((label, reason))} of {len(suite)} tasks: {reason}\n"
+        for label, reason in dict.fromkeys(refused)
+    )
+
+
+def _failures(scores: Sequence[Score]) -> str:
+    failed = [score for score in scores if score.state == "failed"]
+    if not failed:
+        return ""
+    lines = [f"  {score.task}, {score.label}: {score.reason}" for score in failed]
+    return f"{len(failed)} of {len(scores)} scores failed (debug=true shows where):\n" + "\n".join(lines)
+
+
+def _log(settings: Config, output_dir: Path, sweep_dir: Path | None) -> None:
+    with not_fatal(settings.tracking, settings.results_dir, debug=settings.debug):
+        from m2v_bench import tracking
+
+        tracking.log_run(settings.tracking, output_dir, sweep_dir=sweep_dir)
+
+
+@contextmanager
+def not_fatal(tracking: TrackingConfig, results_dir: str, *, debug: bool) -> Iterator[None]:
+    """Report a store that cannot be written, and go on: all that it would hold is in the result files."""
+    try:
+        yield
+    except Exception as error:
+        if debug:
+            raise
+        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}".splitlines()[0]
+        rebuild = ["m2v-bench", "track", "rebuild", "--results", results_dir, "--uri", tracking.uri]
+        if tracking.experiment != TrackingConfig().experiment:
+            rebuild += ["--experiment", tracking.experiment]
+        print(
+            f"not logged: tracking.uri={tracking.uri} gave {reason}\n"
+            f"The results are kept; `{shlex.join(rebuild)}` catches up."
+        )

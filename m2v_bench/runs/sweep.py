@@ -1,0 +1,268 @@
+"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them.
+
+`--help` and mistyped words are answered by way of this module, so what takes seconds to import is imported when used.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from m2v_bench.assets.fetch import no_downloads
+from m2v_bench.config.check import check
+from m2v_bench.config.job_names import tells_apart
+from m2v_bench.config.messages import explain
+from m2v_bench.config.schema import LauncherConfig, TrackingConfig
+from m2v_bench.errors import BenchError
+from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, read_record, write_plan
+from m2v_bench.runs.worker import Work
+from m2v_bench.system.environment import command_line
+
+log = logging.getLogger(__name__)
+
+# How often the jobs of a worker that died are started again without any of them ending.
+_FRUITLESS_ROUNDS = 2
+
+# Read by `__main__` when the sweep is over.
+failures: list[str] = []
+
+
+def install() -> None:
+    """Make `Sweep` what Hydra runs sweeps with.
+
+    Hydra takes sweepers from a package of plugins only, which would have to lie beside ours; ours stands in for its
+    own instead, with the same settings.
+    """
+    Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_sweeper.BasicSweeper"] = Sweep
+
+
+class Sweep(Sweeper):
+    """A sweeper that looks at all jobs before it starts the first, and starts again what a dead worker left."""
+
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
+        self.params = dict(params or {})  # max_batch_size is Hydra's; all jobs are one batch here
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Hydra calls this first."""
+        self._config, self._loader = config, hydra_context.config_loader
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the jobs that the words of the command line make.
+
+        Raises:
+            BenchError: before anything runs, naming every job that cannot be.
+        """
+        sweep_dir = Path(self._config.hydra.sweep.dir)
+        jobs = self._plan(arguments, sweep_dir)
+        if self._config.dry_run:
+            from m2v_bench.doctor.dry_run import show_plan
+
+            show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
+            return
+        taken = (
+            f"sweep.name={sweep_dir.name}: a sweep of this name is running in {sweep_dir.parent.parent}. "
+            "Wait for it, or set sweep.name=NAME; what both need is computed once"
+        )
+        with alone(sweep_dir, taken):
+            write_plan(sweep_dir, jobs, {}, command=command_line(), failed=None)
+            for job in jobs:
+                clear_error(job.folder)
+            finished = [] if self._config.rerun else [job for job in jobs if job.finished()]
+            if finished:
+                print(f"{len(finished)} of {len(jobs)} jobs are finished already (rerun=true runs them again)")
+            with _tracked(self._config, sweep_dir, finished):
+                left = self._run([job for job in jobs if job not in finished], sweep_dir)
+            self._end(jobs, left, sweep_dir)
+
+    def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
+        """The jobs, each composed, checked and prepared."""
+        words = [f"{name}={values}" for name, values in self.params.items()]
+        overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes the class when it starts
+        from tqdm.auto import tqdm
+
+        batch = BasicSweeper.split_arguments(overrides, None)[0]
+        _check_axes(batch)
+        jobs: dict[Path, Job] = {}
+        refused: dict[str, list[str]] = {}
+        for each in tqdm(batch, desc="checking", unit="job", disable=None if len(batch) > 1 else True, leave=False):
+            try:
+                config = self._loader.load_sweep_config(self._config, list(each))
+                folder = sweep_dir / config.hydra.sweep.subdir
+                with open_dict(config):
+                    del config["hydra"]
+                jobs[folder] = Job(list(each), config, folder, _key(config))
+            except Exception as error:
+                message = explain(error, each)
+                if message is None or self._config.debug:
+                    raise
+                refused.setdefault(message, []).append(_own(each, batch))
+        if refused:
+            raise BenchError(_refusal(refused, len(batch)))
+        return list(jobs.values())
+
+    def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
+        """Launch the jobs, and those again that a worker left behind when it died; those that have not ended."""
+        from m2v_bench.runs.launchers import launch
+
+        settings = OmegaConf.to_object(self._config.launcher)
+        assert isinstance(settings, LauncherConfig)
+        batch = [job.overrides for job in jobs]
+        before = {job.folder: _stamp(job) for job in jobs}
+        left, deaths, fruitless = list(jobs), 0, 0
+        while left and fruitless < _FRUITLESS_ROUNDS:
+            died: Exception | None = None
+            try:
+                given = [Work(job.config, job.folder, sweep_dir, _own(job.overrides, batch)) for job in left]
+                launch(given, settings, round_=deaths)
+            except Exception as error:
+                if self._config.debug or isinstance(error, BenchError):
+                    raise
+                died = error
+            still = [job for job in left if job.error() is None and _stamp(job) == before[job.folder]]
+            if self._config.fail_fast and any_failed(sweep_dir):
+                return still
+            fruitless = fruitless + 1 if len(still) == len(left) else 0
+            if still:
+                deaths += 1
+                why = f" ({type(died).__name__}: {str(died).splitlines()[0]})" if died and str(died) else ""
+                log.warning("%d job(s) have left nothing behind, as when a worker dies%s", len(still), why)
+            left = still
+        return left
+
+    def _end(self, jobs: Sequence[Job], left: Sequence[Job], sweep_dir: Path) -> None:
+        """Tell what failed, and put the jobs' records together."""
+        from m2v_bench.reports.run_report import report_sweep
+        from m2v_bench.runs.sweep_speed import time_together
+
+        batch = [job.overrides for job in jobs]
+        stopped = self._config.fail_fast and any_failed(sweep_dir)
+        for job in jobs:
+            if (error := job.error()) is not None:
+                failures.append(f"{_own(job.overrides, batch)}: {error}")
+            elif job in left and not stopped:
+                why = "its process died (memory?) each time, or could write no file"
+                failures.append(f"{_own(job.overrides, batch)}: {why}")
+        if stopped and left:
+            print(f"fail_fast=true: {len(left)} job(s) were not started")
+        found = [(job, read_record(job.folder)) for job in jobs]
+        # one that the settings have changed since would stand for a job that failed
+        ended = {job.folder: record for job, record in found if record is not None and record.get("key") == job.key}
+        results_dir, files = Path(self._config.results_dir), {}
+        try:
+            if ended:
+                records = time_together(ended, sweep_dir, results_dir, debug=self._config.debug)
+                axis = self._config.sweep.axis
+                files = report_sweep(records, results_dir, name=sweep_dir.name, axis=axis)
+        finally:
+            told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
+            write_plan(sweep_dir, jobs, told, command=command_line(), failed=len(failures))
+            _log_end(self._config, sweep_dir, jobs, files)
+
+
+def _key(config: DictConfig) -> str:
+    from m2v_bench.runs.prepare import prepare
+
+    with no_downloads() if config.dry_run else nullcontext():
+        return prepare(check(config)).key
+
+
+def _stamp(job: Job) -> tuple[bool, int]:
+    """Changes when the job writes its record."""
+    path = job.folder / "record.json"
+    return (True, path.stat().st_mtime_ns) if path.is_file() else (False, 0)
+
+
+def _check_axes(batch: Sequence[Sequence[str]]) -> None:
+    """Refuse jobs that would be one, as they differ in nothing but how or where they run."""
+    if len(batch) == 1:
+        return
+    common = _common(batch)
+    names = {word.lstrip("+~").partition("=")[0] for words in batch for word in words if word not in common}
+    if vain := sorted(name for name in names if not tells_apart(name)):
+        raise BenchError(
+            f"{', '.join(vain)}: the jobs of a sweep cannot differ in this, which says how or where they run and not "
+            "what they are. Give it one value, or start a sweep per value, each with a sweep.name of its own"
+        )
+
+
+def _common(batch: Sequence[Sequence[str]]) -> set[str]:
+    return set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
+
+
+def _own(words: Sequence[str], batch: Sequence[Sequence[str]]) -> str:
+    """The words of a job that not all jobs share."""
+    common = _common(batch)
+    return " ".join(word for word in words if word not in common)
+
+
+def _refusal(refused: dict[str, list[str]], n_jobs: int) -> str:
+    n_refused = sum(len(jobs) for jobs in refused.values())
+    lines = [f"{n_refused} of {n_jobs} jobs cannot be run, so none was started:"]
+    for message, jobs in refused.items():
+        lines += [
+            f"  {', '.join(job for job in jobs if job) or 'every job'}:",
+            *(f"    {m}" for m in message.split("\n")),
+        ]
+    return "\n".join(lines)
+
+
+def _tracking(config: DictConfig) -> TrackingConfig | None:
+    settings = OmegaConf.to_object(config.tracking)
+    assert isinstance(settings, TrackingConfig)
+    return None if settings.name == "none" else settings
+
+
+@contextmanager
+def _tracked(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> Iterator[None]:
+    """Open the sweep's MLflow run, under which jobs in any process nest theirs; an interrupted one is not left running.
+
+    Jobs that are finished already may have ended without a store that could be written.
+    """
+    if (settings := _tracking(config)) is None:
+        yield
+        return
+    from m2v_bench.runs.run import not_fatal
+
+    opened = False
+    with not_fatal(settings, config.results_dir, debug=config.debug):
+        _log_jobs(config, settings, sweep_dir, finished)
+        opened = True
+    try:
+        yield
+    except BaseException:
+        if opened:
+            with not_fatal(settings, config.results_dir, debug=False):
+                from m2v_bench import tracking
+
+                tracking.end_sweep(settings, sweep_dir, files={}, failed=None)
+        raise
+
+
+def _log_jobs(config: DictConfig, settings: TrackingConfig, sweep_dir: Path, jobs: Sequence[Job]) -> None:
+    """Log what the store lacks of the sweep and of those of its jobs that have ended."""
+    from m2v_bench import tracking
+
+    tracking.start_sweep(settings, sweep_dir, tags={"suite": config.suite.name})
+    for job in jobs:
+        if job.error() is not None or read_record(job.folder) is not None:
+            tracking.log_run(settings, job.folder, sweep_dir=sweep_dir)
+
+
+def _log_end(config: DictConfig, sweep_dir: Path, jobs: Sequence[Job], files: dict[Path, str]) -> None:
+    if (settings := _tracking(config)) is None:
+        return
+    from m2v_bench.runs.run import not_fatal
+
+    with not_fatal(settings, config.results_dir, debug=config.debug):
+        from m2v_bench import tracking
+
+        _log_jobs(config, settings, sweep_dir, jobs)
+        tracking.end_sweep(settings, sweep_dir, files=files, failed=len(failures))

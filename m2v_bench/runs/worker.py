@@ -1,0 +1,63 @@
+"""One job of a sweep, in whatever process a launcher gives it."""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from m2v_bench.system.output import steady
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a process needs to run a job.
+
+    Attributes:
+        config: the job's settings.
+        folder: where its files go.
+        sweep_dir: the sweep's folder.
+        title: the words that set the job apart.
+        cwd: the working folder, which relative paths in the settings start from.
+        threads: how many threads the process may use, beside others; None leaves all to it.
+    """
+
+    config: DictConfig
+    folder: Path
+    sweep_dir: Path
+    title: str
+    cwd: Path = field(default_factory=Path.cwd)
+    threads: int | None = None
+
+
+def work(job: Work) -> None:
+    """Run the job; how it ended is in its folder. Errors are kept there and the sweep goes on, but for debug=true."""
+    steady()
+    if job.threads is not None:
+        _be_a_worker(job)
+    from m2v_bench.config.messages import explain
+    from m2v_bench.results.jobs import any_failed, write_error
+    from m2v_bench.runs.run import run
+
+    if job.config.fail_fast and any_failed(job.sweep_dir):
+        return
+    print(f"job {job.title}", flush=True)
+    try:
+        run(job.config, job.folder, sweep_dir=job.sweep_dir, alone=job.threads is None)
+    except Exception as error:
+        if job.config.debug:
+            raise
+        message = explain(error, [f"results_dir={job.config.results_dir}"])
+        print(f"{job.title}: {write_error(job.folder, message, error)}", file=sys.stderr, flush=True)
+
+
+def _be_a_worker(job: Work) -> None:
+    """Give this process the working folder of the one that started the sweep, and its share of the processors."""
+    os.chdir(job.cwd)
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    assert job.threads is not None
+    torch.set_num_threads(job.threads)
+    threadpool_limits(limits=job.threads)

@@ -1,0 +1,222 @@
+"""A speed benchmark's record as tables, and beside scores as a figure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from m2v_bench.errors import BenchError
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.pareto import Point, speed_figure
+from m2v_bench.reports.score_table import score_table
+from m2v_bench.reports.style import apart, look
+from m2v_bench.results.stored import StoredModel, kind_of, read_meta, read_scores, stored_models, task_types
+
+Record = Mapping[str, Any]
+"""What `evaluation.benchmark.benchmark` returns."""
+
+_NOTHING = "-"
+_SAME = 1e-3  # embeddings that differ by less are those of one model, whoever computes them
+_ONE_CORE = 1.3  # that were busy, at most, if one thread worked
+_BUSY = 0.5  # of the cores: what else ran when the benchmark began
+
+
+def speed_grids(record: Record) -> list[Grid]:
+    """Two tables: how fast texts are embedded, and what a model needs before the first one."""
+    return [_throughput(record), _needs(record)]
+
+
+def _throughput(record: Record) -> Grid:
+    threads = str(record["plan"]["threads"])
+    several = threads != "1"
+    reference = next((each for each in record["models"] if each["loader"] == "model2vec" and each["speed"]), None)
+    measured = [each for each in record["models"] if each["speed"]]
+    energy = any("joules_per_1000_texts" in speed["1"] for each in measured for speed in each["speed"].values())
+    columns = ["Model", "Tokens", "Texts/s", "Slowest - fastest", "MB/s", "New texts/s"]
+    columns += [f"{threads} threads, texts/s", "of one"] * several + ["x model2vec", "new: x"] * (reference is not None)
+    columns += ["J/1,000 texts"] * energy
+    rows: list[list[str]] = []
+    bold = set()
+    for length in record["texts"]["lengths"]:
+        fastest = max((each["speed"][length]["1"]["texts_per_second"] for each in measured), default=None)
+        for model in record["models"]:
+            if not model["speed"]:
+                rows.append([model["label"], length, *[_NOTHING] * (len(columns) - 2)])
+                continue
+            speed = model["speed"][length]
+            one = speed["1"]
+            if one["texts_per_second"] == fastest:
+                bold.add((len(rows), 2))
+            row = [model["label"], length, _rate(one["texts_per_second"])]
+            row += [f"{_rate(one['slowest'])} - {_rate(one['fastest'])}", f"{one['megabytes_per_second']:.3g}"]
+            row += [_rate(speed["first"]["texts_per_second"])]
+            if several:
+                row += [_rate(speed[threads]["texts_per_second"]), f"{_ratio(speed[threads], one):.2f}"]
+            if reference is not None:
+                other = reference["speed"][length]
+                row += [f"{_ratio(speed[name], other[name]):.3g}" for name in ("1", "first")]
+            if energy:
+                joules = one.get("joules_per_1000_texts")
+                row += [_NOTHING if joules is None else f"{joules:.3g}"]
+            rows.append(row)
+    notes = [*_how(record, energy=energy), *_paths(record), *_absent(record), _machine(record)]
+    return Grid(columns, rows, title="speed on one thread", notes=notes, bold=frozenset(bold))
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _ratio(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """The median over the rounds of how many times as fast, as the two were measured close to each other in each."""
+    return float(np.median(np.array(one["rounds"]) / np.array(other["rounds"])))
+
+
+def _how(record: Record, *, energy: bool) -> list[str]:
+    texts, plan = record["texts"], record["plan"]
+    lengths = "; ".join(
+        f"{each['texts']:,} of {each['tokens']['median']:.0f} tokens ({each['tokens']['min']} - "
+        f"{each['tokens']['max']}) and {each['mean_bytes']:,.0f} bytes"
+        for each in texts["lengths"].values()
+    )
+    notes = [
+        f"median of {plan['rounds']} rounds that go over all models; new texts: the first pass of a model that was "
+        "just loaded, the rest: the same texts again",
+        f"texts: {texts['source']}, tokens as {texts['tokenizer']} counts them: {lengths}",
+    ]
+    few = [
+        f"{model['label']} {', '.join(str(speed['texts']) for speed in model['speed'].values())}"
+        for model in record["models"]
+        if any(speed["texts"] < texts["lengths"][length]["texts"] for length, speed in model["speed"].items())
+    ]
+    if few:
+        notes.append(f"timed on the first ones alone: {'; '.join(few)}")
+    longest = max(int(length) for length in texts["lengths"])
+    cut = [
+        (each["label"], each["max_tokens"]) for each in record["models"] if (each["max_tokens"] or longest) < longest
+    ]
+    notes += [f"{label} reads no more than {most} tokens of a text" for label, most in cut]
+    notes += [
+        f"{model['label']} kept {busiest:.1f} cores busy where one thread was allowed"
+        for model in record["models"]
+        if (busiest := max((speed["1"]["cores_busy"] for speed in model["speed"].values()), default=0)) > _ONE_CORE
+    ]
+    if energy:
+        notes.append("J: what the processors of the whole machine used meanwhile")
+    return notes
+
+
+def _paths(record: Record) -> list[str]:
+    """Which way our own models took, several in one line."""
+    by_path: dict[str, list[str]] = {}
+    for model in record["models"]:
+        if model["path"]:
+            by_path.setdefault(model["path"], []).append(model["label"])
+    return [f"{', '.join(labels)}: {path}" for path, labels in by_path.items()]
+
+
+def _absent(record: Record) -> list[str]:
+    return [f"{each['label']} was not measured: {each['absent']}" for each in record["models"] if each["absent"]]
+
+
+def _machine(record: Record) -> str:
+    here, made_with = record["hardware"], record["versions"]
+    libraries = ("m2v_bench", "model2vec", "sentence-transformers", "tokenizers", "numba", "numpy", "torch", "python")
+    listed = ", ".join(f"{name} {made_with[name]}" for name in libraries if name in made_with)
+    busy = record["load_average"]
+    warning = ""
+    if busy is not None and busy > _BUSY * (here["cores"] or 1):
+        warning = f"; the machine was busy, {busy:.1f} processes ran when this began: not to be relied on"
+    return f"{here['processor']}, {here['cores']} cores, {here['system']}; {record['started'][:10]}; {listed}{warning}"
+
+
+def _needs(record: Record) -> Grid:
+    columns = ["Model", "Library", "Load (s)", "First text (s)", "Peak memory (MB)", "On disk (MB)", "Parameters (M)"]
+    rows = []
+    for model in record["models"]:
+        cold = model["cold"]
+        rows.append(
+            [
+                model["label"],
+                model["library"],
+                _seconds(cold.get("load_seconds")),
+                _seconds(cold.get("first_seconds")),
+                f"{cold['peak_rss_bytes']['median'] / 1e6:,.0f}" if "peak_rss_bytes" in cold else _NOTHING,
+                f"{model['bytes_on_disk'] / 1e6:,.1f}",
+                f"{model['n_parameters'] / 1e6:,.1f}",
+            ]
+        )
+    notes = [
+        f"fresh processes on one thread, {record['plan']['cold_starts']} each, median (and range). Load: imports and "
+        f"files; first text: these and its embedding; memory: the largest resident set, files that are mapped "
+        f"included, with {record['plan']['cold_texts']} texts embedded",
+        _machine(record),
+    ]
+    return Grid(columns, rows, title="from a fresh process", notes=notes)
+
+
+def _seconds(values: Mapping[str, float] | None) -> str:
+    if values is None:
+        return _NOTHING
+    return f"{values['median']:.2f} ({values['min']:.2f} - {values['max']:.2f})"
+
+
+def speed_score_figure(record: Record, results_dir: Path) -> Figure | None:
+    """Score against speed of the models whose scores are in a results folder; None where fewer than two have any.
+
+    Speed is that of the middle length on one thread; the score the average over the tasks that all of them have. What
+    another library computes of a model's files has that model's score where the embeddings are the same.
+    """
+    scored = _scored(record, results_dir)
+    if len(scored) < 2:
+        return None
+    rows = [
+        {"label": model["label"], "kind": kind_of(read_meta(results_dir / "results" / stored.folder)), "task": task}
+        | {"main_score": float(np.mean(list(score.parts.values()))), "teacher": None}
+        for model, stored in scored
+        for task, score in read_scores(stored, results_dir).items()
+    ]
+    types = task_types({str(row["task"]) for row in rows}, results_dir)
+    table = score_table(pd.DataFrame([row | {"type": types[str(row["task"])]} for row in rows]))
+    if not table.n_common:
+        return None
+    lengths = list(record["texts"]["lengths"])
+    length = lengths[len(lengths) // 2]
+    looks = apart(look(stored.name, table.kinds[model["label"]], stored.variant or None) for model, stored in scored)
+    points = [
+        Point(
+            model["label"],
+            each,
+            table.common[model["label"]],
+            model["speed"][length]["1"]["texts_per_second"],
+            model["n_parameters"],
+            (model["speed"][length]["1"]["slowest"], model["speed"][length]["1"]["fastest"]),
+        )
+        for (model, _), each in zip(scored, looks, strict=True)
+    ]
+    caption = f"average over the {table.n_common} tasks that all of these models have\n{_machine(record)}"
+    return speed_figure(points, texts=f"texts of about {length} tokens", caption=caption)
+
+
+def _scored(record: Record, results_dir: Path) -> list[tuple[Mapping[str, Any], StoredModel]]:
+    """The measured models that have scores, each with the stored model that they are of."""
+    try:
+        stored = stored_models(results_dir)
+    except BenchError:
+        return []
+    found = []
+    for model in record["models"]:
+        own = [each for each in stored if each.revision in model["revisions"] and each.variant.get("seed", 42) == 42]
+        same = not model["peer"] or (model["difference"] is not None and model["difference"] < _SAME)
+        if own and model["speed"] and same:
+            found.append((model, own[0]))
+    return found
+
+
+def write_markdown(grids: Sequence[Grid], path: Path) -> None:
+    """Write tables one under the other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(grid.markdown() for grid in grids), encoding="utf-8")

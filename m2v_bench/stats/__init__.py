@@ -1,0 +1,1 @@
+"""Averages, resampling and significance."""

@@ -1,0 +1,242 @@
+"""Scores that models would have had on other samples of the same tasks (Efron, 1979), all models on the same ones.
+
+A resample is the number of times that each sample was drawn. Every score of `samples.METRICS` follows from these
+numbers, the ranks and the thresholds of the whole task, so nothing is sorted again and nothing is approximated.
+"""
+
+import os
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from m2v_bench.errors import BenchError
+from m2v_bench.tasks.samples import Samples
+
+_BLOCK = 20_000  # numbers of a block of resamples, few enough to stay in a core's cache
+
+Parts = Mapping[str, Samples]
+"""The samples of one model on one task, by `split/subset`."""
+
+
+@dataclass(frozen=True)
+class TaskBootstrap:
+    """Models on one task.
+
+    Attributes:
+        scores: float64 array of shape (models,): the score, the mean over the task's parts.
+        deviations: float64 array of shape (replicates, models): score of a resample less the score, widened per
+            part by sqrt(n / (n - 1)), since the spread of n samples around their own mean is that much too narrow.
+        df: degrees of freedom of the deviations, those of the smallest part.
+    """
+
+    scores: np.ndarray
+    deviations: np.ndarray
+    df: int
+
+
+def bootstrap_tasks(
+    tasks: Mapping[str, Sequence[Parts]], *, replicates: int, seed: int, labels: Sequence[str]
+) -> dict[str, TaskBootstrap]:
+    """The bootstrap of each task, on all cores; a task's does not depend on which others there are.
+
+    Args:
+        tasks: by name, the parts of every model.
+        replicates: resamples of each task.
+        seed: seed of the draws.
+        labels: of the models, for messages.
+
+    Raises:
+        BenchError: when models were not scored on the same samples of a task.
+    """
+    for task, models in tasks.items():
+        check_same(task, models, labels)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {
+            task: pool.submit(bootstrap_task, task, models, replicates=replicates, seed=seed)
+            for task, models in tasks.items()
+        }
+        return {task: job.result() for task, job in jobs.items()}
+
+
+def check_same(task: str, models: Sequence[Parts], labels: Sequence[str]) -> None:
+    """Refuse models that were not scored on the same samples of a task.
+
+    Raises:
+        BenchError: naming the task, the two models and what differs.
+    """
+    for label, parts in zip(labels, models, strict=True):
+        if why := _difference(models[0], parts):
+            raise BenchError(
+                f"{task}: {labels[0]} and {label} were not scored on the same samples: {why}.\n"
+                "Score both on the same data, or name the tasks to compare on with --tasks."
+            )
+
+
+def _difference(first: Parts, other: Parts) -> str | None:
+    if first.keys() != other.keys():
+        return f"{', '.join(first)} against {', '.join(other)}"
+    for name, one in first.items():
+        two = other[name]
+        if one.metric != two.metric:
+            return f"{name} is scored by {one.metric} and by {two.metric}"
+        if len(one.values) != len(two.values):
+            return f"{name} has {len(one.values)} and {len(two.values)} of them"
+        if one.gold is not None and two.gold is not None and not np.array_equal(one.gold, two.gold):
+            return f"the gold values of {name} differ"
+    return None
+
+
+def bootstrap_task(task: str, models: Sequence[Parts], *, replicates: int, seed: int) -> TaskBootstrap:
+    """Resample the samples of each part of a task, the same ones for all models.
+
+    Args:
+        task: its name, which with the seed and the part's name gives the draws.
+        models: per model the parts, the same ones in all, each of two samples or more.
+        replicates: number of resamples.
+        seed: seed of the draws.
+    """
+    scores, deviations, sizes = [], [], []
+    for name in models[0]:
+        parts = [model[name] for model in models]
+        n = len(parts[0].values)
+        rng = np.random.default_rng([seed, zlib.crc32(task.encode()), zlib.crc32(name.encode())])
+        score = np.array([part.score() for part in parts])
+        scores.append(score)
+        deviations.append(np.sqrt(n / (n - 1)) * (resampled_scores(parts, replicates, rng) - score))
+        sizes.append(n)
+    return TaskBootstrap(np.mean(scores, axis=0), np.mean(deviations, axis=0), min(sizes) - 1)
+
+
+def resampled_scores(models: Sequence[Samples], replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Scores of shape (replicates, models), float64, on resamples that all models share.
+
+    A resample on which a score is not defined, all its values being equal or none of its pairs positive, scores 0.
+    """
+    n = len(models[0].values)
+    if models[0].metric == "mean":
+        values = np.stack([each.values for each in models], axis=1).astype(np.float64)
+        kinds, counts = np.unique(values, axis=0, return_counts=True)
+        if len(kinds) * 10 < n:
+            # samples that no model tells apart are drawn together; the distribution is the same
+            return rng.multinomial(n, counts / n, size=replicates) @ kinds / n
+        return _blocks(lambda drawn: drawn @ values / n, n, replicates, len(models), rng)
+    gold = models[0].gold
+    assert gold is not None  # only `mean` has none
+    scorer = _SCORERS[models[0].metric](gold, [each.values for each in models])
+    return _blocks(scorer, n, replicates, len(models), rng)
+
+
+def _blocks(
+    scorer: Callable[[np.ndarray], np.ndarray], n: int, replicates: int, n_models: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Apply `scorer`, from draws (resamples, n) to scores (resamples, models), to one block after another."""
+    scores = np.empty((replicates, n_models))
+    size = max(1, _BLOCK // n)
+    for start in range(0, replicates, size):
+        rows = min(size, replicates - start)
+        drawn = rng.integers(0, n, (rows, n))
+        drawn += n * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        scores[start : start + rows] = scorer(counts.astype(np.float64))
+    return scores
+
+
+def _pearson(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    # around their means, so that sums of squares do not cancel
+    x = np.stack(models, axis=1).astype(np.float64)
+    x -= x.mean(axis=0)
+    y = gold.astype(np.float64) - gold.mean(dtype=np.float64)
+    n, m = len(gold), len(models)
+    moments = np.concatenate([x, x**2, x * y[:, None], y[:, None], y[:, None] ** 2], axis=1)
+
+    def score(drawn: np.ndarray) -> np.ndarray:
+        means = drawn @ moments / n
+        x_mean, xx, xy = means[:, :m], means[:, m : 2 * m], means[:, 2 * m : 3 * m]
+        y_mean, yy = means[:, -2, None], means[:, -1, None]
+        return _ratio(xy - x_mean * y_mean, (xx - x_mean**2) * (yy - y_mean**2))
+
+    return score
+
+
+def _spearman(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Pearson's correlation of ranks, equal values sharing their mean rank."""
+    n = len(gold)
+    y_ranks, x_ranks = _ranks(gold), [_ranks(values) for values in models]
+
+    def score(drawn: np.ndarray) -> np.ndarray:
+        y, yy = y_ranks(drawn)
+        y *= drawn
+        scores = np.empty((len(drawn), len(models)))
+        for number, ranks in enumerate(x_ranks):
+            x, xx = ranks(drawn)
+            scores[:, number] = _ratio(np.einsum("ij,ij->i", x, y) - float(n) ** 3, xx * yy)
+        return scores
+
+    return score
+
+
+def _ranks(values: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """From draws to 2 x rank - 1 of each value, (resamples, n), mean n, and its sum of squares around that.
+
+    Of t draws that share a value all have the rank in their middle, which takes t**3 - t off the sum of squares
+    that n different values have, n**3 - n, both over 3 (Kendall, *Rank Correlation Methods*, 1948, ch. 3).
+    """
+    n = len(values)
+    order = np.argsort(values, kind="stable")
+    group = np.unique(values, return_inverse=True)[1]  # (n,): equal values are of one group
+    last = _ends(group[order])
+
+    def ranks(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        below = np.zeros((len(drawn), 1 + len(last)))  # draws in a group or below it
+        if len(last) == n:
+            np.cumsum(drawn.take(order, axis=1), axis=1, out=below[:, 1:])
+            tied = drawn
+        else:
+            np.cumsum(drawn.take(order, axis=1), axis=1).take(last, axis=1, out=below[:, 1:], mode="clip")
+            tied = np.diff(below, axis=1)
+        squares = (float(n) ** 3 - np.einsum("ij,ij,ij->i", tied, tied, tied)) / 3
+        return (below[:, :-1] + below[:, 1:]).take(group, axis=1), squares
+
+    return ranks
+
+
+def _ends(groups: np.ndarray) -> np.ndarray:
+    """Where each group ends in an array of group numbers that are in order."""
+    return np.flatnonzero(np.append(groups[1:] != groups[:-1], True))
+
+
+def _average_precision(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Precision at the threshold of each positive sample, averaged, as scikit-learn computes it."""
+    positive = gold > 0
+    scorers = [_precision(positive, values) for values in models]
+    return lambda drawn: np.stack([scorer(drawn) for scorer in scorers], axis=1)
+
+
+def _precision(positive: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    order = np.argsort(-values, kind="stable")
+    falling = values[order]
+    places = np.flatnonzero(positive[order])
+    # all samples of a value pass a threshold together
+    last = np.searchsorted(-falling, -falling[places], side="right") - 1
+    last_positive = np.searchsorted(-falling[places], -falling[places], side="right") - 1
+    order_positive = order[places]
+
+    def score(drawn: np.ndarray) -> np.ndarray:
+        shown = np.cumsum(drawn.take(order, axis=1), axis=1).take(last, axis=1)
+        relevant = drawn.take(order_positive, axis=1)
+        found = np.cumsum(relevant, axis=1).take(last_positive, axis=1)
+        total = relevant.sum(axis=1)
+        return np.einsum("ij,ij->i", relevant, found / np.maximum(shown, 1)) / np.maximum(total, 1)
+
+    return score
+
+
+def _ratio(covariance: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    defined = variances > 1e-24
+    return np.where(defined, covariance / np.sqrt(np.where(defined, variances, 1)), 0.0)
+
+
+_SCORERS = {"pearson": _pearson, "spearman": _spearman, "average_precision": _average_precision}

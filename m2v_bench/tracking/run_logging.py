@@ -1,0 +1,188 @@
+"""One finished or failed job as an MLflow run."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.pyfunc.model import PythonModel
+from omegaconf import DictConfig, OmegaConf
+
+from m2v_bench.cache import file_sha256
+from m2v_bench.config.check import flat_settings
+from m2v_bench.config.schema import TrackingConfig
+from m2v_bench.reports.summary import record_table
+from m2v_bench.results.jobs import ERROR, RECORD, TRACEBACK, read_record
+from m2v_bench.system.version import __version__
+from m2v_bench.tracking.mlflow_store import Opened, folder_tags, opened
+
+_MAX_PARAM = 6000  # characters of a parameter's value that every MLflow store accepts
+_MAX_DIGEST = 36  # characters of a dataset's digest that every MLflow store accepts
+_MAX_TAG = 5000  # characters of a tag's value that every MLflow store accepts
+_BATCH = 100  # entities per request that every MLflow store accepts
+_PARENT = "mlflow.parentRunId"
+_CONTENT = "m2v_bench.content"  # tag: a hash of what the run tells of
+# files of a run's folder -> artifact folder
+_ARTIFACTS = {
+    "config.yaml": "",
+    "environment.json": "",
+    RECORD: "",
+    ERROR: "",
+    TRACEBACK: "",
+    "table.md": "tables",
+    "scores.csv": "tables",
+    "speed_vs_score.png": "figures",
+    "speed_vs_score.svg": "figures",
+}
+
+
+class StaticModelFlavour(PythonModel):
+    """A static model behind MLflow's `predict`: texts in (a list or a column), float32 embeddings out."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the model from the run's artifacts."""
+        from m2v_bench.inference.static_model import StaticModel
+
+        self.model = StaticModel.from_pretrained(context.artifacts["model"])
+
+    def predict(self, context: Any, model_input: list[str], params: dict[str, Any] | None = None) -> np.ndarray:
+        """Embed the texts: float32 array of shape (texts, dims)."""
+        return self.model.encode(model_input)
+
+
+def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = None) -> str:
+    """Log what lies in a job's folder, unless the store has it already; the run's id.
+
+    Args:
+        config: where to log.
+        folder: the job's, with record.json when it ended, error.txt when it failed.
+        sweep_dir: the folder of the sweep that it belongs to, whose run it is nested under.
+
+    Raises:
+        Exception: when the store cannot be written.
+    """
+    record = read_record(folder)
+    content = "-".join(file_sha256(folder / name)[:16] for name in (RECORD, ERROR) if (folder / name).is_file())
+    with opened(config) as store:
+        known = store.runs_of(folder)
+        parents = store.runs_of(sweep_dir) if sweep_dir is not None else []
+        nested = {_PARENT: str(parents[0].info.run_id)} if parents else {}
+        for run in known:
+            if run.data.tags.get(_CONTENT) == content and run.info.status in ("FINISHED", "FAILED"):
+                if nested and run.data.tags.get(_PARENT) != nested[_PARENT]:
+                    # logged while the sweep's run could not be made, or when it was another
+                    store.client.set_tag(run.info.run_id, _PARENT, nested[_PARENT])
+                return str(run.info.run_id)
+        for run in known:  # half logged when a process died, or of an earlier start of the job
+            store.client.delete_run(run.info.run_id)
+        tags = {**folder_tags(folder), _CONTENT: content, **nested}
+        if record is None:
+            return _log_failed(store, folder, tags)
+        return _log_record(store, folder, record, tags, log_model=config.log_model)
+
+
+def _log_record(
+    store: Opened, folder: Path, record: Mapping[str, Any], tags: dict[str, str], *, log_model: bool
+) -> str:
+    client, ended = store.client, int(record["ended"] * 1000)
+    started = int(record["started"] * 1000)
+    tags = {**tags, **_tags(record)}
+    run = client.create_run(store.experiment, start_time=started, run_name=record["label"], tags=tags)
+    run_id = str(run.info.run_id)
+    _log_params(store, run_id, record["settings"])
+    metrics = [Metric(key, value, ended, 0) for key, value in _metrics(record).items()]
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    client.log_inputs(run_id, datasets=_inputs(record))
+    _log_files(store, run_id, folder)
+    if log_model and (folder / "model").is_dir():
+        _log_model(run_id, folder / "model")
+    failed = any(score["state"] == "failed" for score in record["scores"])
+    client.set_terminated(run_id, "FAILED" if failed else "FINISHED", end_time=ended)
+    return run_id
+
+
+def _log_failed(store: Opened, folder: Path, tags: dict[str, str]) -> str:
+    """A job that ended without a record: its settings, as far as it wrote them, and why."""
+    path = folder / ERROR
+    message, ended = path.read_text(encoding="utf-8"), int(path.stat().st_mtime * 1000)
+    tags = {**tags, "error": message[:_MAX_TAG]}
+    run = store.client.create_run(store.experiment, start_time=ended, run_name=folder.name, tags=tags)
+    run_id = str(run.info.run_id)
+    if (folder / "config.yaml").is_file():
+        config = OmegaConf.load(folder / "config.yaml")
+        assert isinstance(config, DictConfig)
+        _log_params(store, run_id, flat_settings(config))
+    _log_files(store, run_id, folder)
+    store.client.set_terminated(run_id, "FAILED", end_time=ended)
+    return run_id
+
+
+def _log_params(store: Opened, run_id: str, settings: Mapping[str, Any]) -> None:
+    params = [Param(key, str(value)[:_MAX_PARAM]) for key, value in settings.items()]
+    for start in range(0, len(params), _BATCH):
+        store.client.log_batch(run_id, params=params[start : start + _BATCH])
+
+
+def _log_files(store: Opened, run_id: str, folder: Path) -> None:
+    for name, target in _ARTIFACTS.items():
+        if (folder / name).is_file():
+            store.client.log_artifact(run_id, str(folder / name), target)
+
+
+def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
+    student, table = record["label"], record_table(record)
+    scores = [score for score in record["scores"] if score["label"] == student]
+    speed: Mapping[str, Any] = next((row for row in record["speed"] if row["label"] == student), {})
+    metrics = {f"task.{score['task']}": score["main_score"] for score in scores}
+    metrics |= {f"type.{column}": table.cells[student, column].value for column in table.columns}
+    metrics |= {f"seconds.{stage}": value for stage, value in record["seconds"].items()}
+    metrics |= {**record["size"], "texts_per_second": speed.get("texts_per_second")}
+    metrics["kept_of_teacher"] = table.kept[student]
+    metrics["peak_rss_bytes"] = max((score["peak_rss_bytes"] or 0 for score in scores), default=0) or None
+    return {name: float(value) for name, value in metrics.items() if value is not None and not np.isnan(value)}
+
+
+def _tags(record: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "git_commit": record["git_commit"],
+        "dialect": record["settings"]["dialect.name"],
+        "suite": record["settings"]["suite.name"],
+        "model_name": record["name"],
+        "model_revision": record["revision"],
+        "signature": record["signature"],
+        "mlflow.source.name": "python -m m2v_bench",
+        **{f"version.{name}": version for name, version in record["versions"].items()},
+    }
+
+
+def _inputs(record: Mapping[str, Any]) -> list[DatasetInput]:
+    """The tasks' datasets, each with its revision and the splits that were scored."""
+    return [
+        DatasetInput(
+            Dataset(
+                name=task,
+                digest=str(dataset["revision"])[:_MAX_DIGEST],
+                source_type="mteb",
+                source=json.dumps(dataset, sort_keys=True),
+            ),
+            [InputTag("mlflow.data.context", ",".join(dataset["splits"]))],
+        )
+        for task, dataset in record["datasets"].items()
+    ]
+
+
+def _log_model(run_id: str, folder: Path) -> None:
+    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=StaticModelFlavour(),
+            artifacts={"model": str(folder)},
+            input_example=["a text to embed"],
+            pip_requirements=[f"m2v-bench=={__version__}"],
+        )

@@ -1,0 +1,65 @@
+"""The MLflow run above those of a sweep's jobs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from m2v_bench.config.schema import TrackingConfig
+from m2v_bench.tracking.mlflow_store import folder_tags, opened
+
+
+def start_sweep(
+    config: TrackingConfig, sweep_dir: Path, *, tags: Mapping[str, str], started: float | None = None
+) -> str:
+    """Open the run of a sweep, or the one of an earlier start of it again; its id.
+
+    The database and the experiment are made here, once, before any worker needs them.
+
+    Args:
+        config: where to log.
+        sweep_dir: the sweep's folder, whose name is the run's.
+        tags: of the run.
+        started: when it started, in seconds since 1970; now when None.
+
+    Raises:
+        Exception: when the store cannot be written.
+    """
+    with opened(config) as store:
+        known = store.runs_of(sweep_dir)
+        if known:
+            run_id = str(known[0].info.run_id)
+            store.client.update_run(run_id, "RUNNING")
+            return run_id
+        begun = None if started is None else int(started * 1000)
+        tags = {**tags, **folder_tags(sweep_dir), "kind": "sweep"}
+        return str(store.client.create_run(store.experiment, begun, tags, sweep_dir.name).info.run_id)
+
+
+def end_sweep(
+    config: TrackingConfig,
+    sweep_dir: Path,
+    *,
+    files: Mapping[Path, str],
+    failed: int | None,
+    ended: float | None = None,
+) -> None:
+    """Attach the sweep's table and figures to its run and close it.
+
+    Args:
+        config: where to log.
+        sweep_dir: the sweep's folder.
+        files: each with the artifact folder that it goes to.
+        failed: how many jobs failed; None when the sweep was interrupted.
+        ended: when it ended, in seconds since 1970; now when None.
+
+    Raises:
+        Exception: when the store cannot be written.
+    """
+    with opened(config) as store:
+        run_id = str(store.runs_of(sweep_dir)[0].info.run_id)
+        for path, folder in files.items():
+            store.client.log_artifact(run_id, str(path), folder)
+        if failed is not None:
+            store.client.log_metric(run_id, "failed_jobs", failed)
+        end = None if ended is None else int(ended * 1000)
+        status = "KILLED" if failed is None else "FAILED" if failed else "FINISHED"
+        store.client.set_terminated(run_id, status, end_time=end)

@@ -1,0 +1,109 @@
+"""Put into the README, docs/, experiments/ and what stands beside them what runs wrote, and what the authors published.
+
+    python scripts/figures.py [RESULTS_DIR]
+
+Copies most of the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, so
+that somebody's own run changes nothing that the documents say. The paper's items are quoted from results/paper/, which
+is kept as their runs left it; its figures are drawn anew from the records there.
+
+A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
+of `<!-- published/TABLE -->` by that table of m2v_bench/published/tables.toml.
+"""
+
+import json
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from m2v_bench.reports.figures import save
+from m2v_bench.reports.summary import summarise
+from m2v_bench.reports.sweep_figures import draw
+from m2v_bench.results.sweeps import sweep_records
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "results" / "readme"
+SOURCES = (
+    "tables/starter.md",
+    "tables/wordsim.md",
+    "tables/parity.md",
+    "bench/run.json",
+    "bench/distill.md",
+    "bench/launchers.md",
+    "speed/benchmark/speed.md",
+    "bench/encode.md",
+    *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "check", "parts", "sweep")),
+    "figures/starter-speed.png",
+)
+PAGES = tuple(
+    page for folder in (".", "docs", "experiments", "notebooks") for page in sorted((ROOT / folder).glob("*.md"))
+)
+SWEEPS = tuple(sorted(plan.parent for plan in (ROOT / "results" / "paper" / "sweeps").glob("*/sweep.json")))
+PUBLISHED = "published/"
+# Columns of the authors' tables that are not called as tables.toml calls them, with a capital.
+COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", "pairclass": "PairClass", "sts": "STS", "pearl": "PEARL"}
+COLUMNS |= {"wordsim": "WordSim", "sst2": "SST-2", "imdb": "IMDB", "trec": "TREC", "ag_news": "AG News"}
+BLOCK = re.compile(rf"<!-- ((?:results|{PUBLISHED[:-1]})/\S+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def shown(name: str) -> str:
+    """What a page says of a result file, or of a table of the authors."""
+    return published(name.removeprefix(PUBLISHED)) if name.startswith(PUBLISHED) else from_file(ROOT / name)
+
+
+def published(name: str) -> str:
+    """A table of the authors, a row per model, with its source under it."""
+    table = tomllib.loads((ROOT / "m2v_bench" / "published" / "tables.toml").read_text(encoding="utf-8"))[name]
+    notes = [str(table[each]) for each in ("title", "metric", "note") if each in table]
+    given = table.get("rows") or {each.replace("_", " "): value for each, value in table.items() if each != "source"}
+    rows = {model: row if isinstance(row, dict) else {"published": row} for model, row in given.items()}
+    columns = list(next(iter(rows.values())))
+    lines = [["", *(COLUMNS.get(column, column.capitalize()) for column in columns)], ["---", *["---:"] * len(columns)]]
+    lines += [[model, *(_number(row[column]) for column in columns)] for model, row in rows.items()]
+    return "\n".join(
+        [*("| " + " | ".join(line) + " |" for line in lines), "", "; ".join([*notes, f"source: {table['source']}"])]
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def from_file(path: Path) -> str:
+    """What a page says of a result file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text.strip()
+    bench = json.loads(text)
+    here = bench["hardware"]
+    rows = [f"| {name} | {value:.2f} s |" for name, value in bench["seconds"].items()]
+    machine = f"`make bench-run` on {here['processor']}, {here['cores']} cores, {here['system']}:"
+    return "\n".join([machine, "", "| What | Time |", "|---|---:|", *rows])
+
+
+def figures_of(sweep: Path) -> dict[Path, Figure]:
+    """The figures of a kept sweep, without the ends of their files' names."""
+    records = list(sweep_records(sweep).values())
+    drawn = draw(summarise(records), records[0]["settings"].get("sweep.axis"))
+    return {sweep.parents[1] / "figures" / f"{sweep.name}{ending}": figure for ending, figure in drawn.items()}
+
+
+def render(page: str) -> str:
+    """The page with every block made anew."""
+    return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(block[1])}\n<!-- end -->", page)
+
+
+if __name__ == "__main__":
+    made = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for source in SOURCES:
+        if (made / source).is_file():
+            shutil.copyfile(made / source, KEPT / Path(source).name)
+    for kept in SWEEPS:
+        for stem, figure in figures_of(kept).items():
+            save(figure, stem)
+    for target in PAGES:
+        target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

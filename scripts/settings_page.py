@@ -1,0 +1,136 @@
+"""Write docs/configuration.md: every setting, from the dataclasses in config/schema.py and the files of conf/.
+
+Run by `make figures` as `python -m scripts.settings_page`.
+"""
+
+import inspect
+import json
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeGuard, get_args
+
+import yaml
+
+from m2v_bench.config.check import flat_settings
+from m2v_bench.config.compose import compose
+from m2v_bench.config.schema import BaselineConfig, Config, conf_dir
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+JOBS = {"sweep": "axes to vary", "experiment": "items of the paper"}
+_LONGEST = 60  # characters of a default that is shown
+_TYPES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    dict: "mapping",
+    Any: "number or text",
+}
+
+_HEAD = """# Configuration
+
+<!-- Made by `make figures` of m2v_bench/config/schema.py and conf/. -->
+
+A setting is changed by `SETTING=VALUE` behind `python -m m2v_bench`, a group by `GROUP=FILE`, which takes all that a
+file of `conf/GROUP/` says; `-m` and several values give a sweep ([Sweeps](sweeps.md)). `--config-dir FOLDER` adds files
+of your own. A setting that does not exist and a value that is not allowed are errors. Defaults are those of a run
+without any words.
+"""
+
+
+def attributes(cls: type) -> tuple[str, dict[str, str]]:
+    """What a dataclass's docstring says of it, and of each of its attributes."""
+    about, _, listed = (inspect.getdoc(cls) or "").partition("\n\nAttributes:\n")
+    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
+    return _line(about), {name: _line(text) for name, text in entries}
+
+
+def own_settings(cls: type) -> dict[str, Any]:
+    """The type of each setting of a dataclass that is no group."""
+    return {each.name: each.type for each in fields(cls) if not _is_group(each.type)}
+
+
+def groups() -> dict[str, type]:
+    """The dataclass of each group of settings, by the group's name."""
+    own = {each.name: each.type for each in fields(Config) if _is_group(each.type)}
+    return {**own, "baseline": BaselineConfig}
+
+
+def _is_group(kind: Any) -> TypeGuard[type]:
+    return isinstance(kind, type) and is_dataclass(kind)
+
+
+def files(group: str) -> dict[str, str]:
+    """What each file of a group says of itself in its first comment, else what it sets."""
+    return {path.stem: _about(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+
+
+def _about(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    comments = re.match(r"(?:# @package.*\n)?((?:#.*\n)*)", text)
+    assert comments
+    about = _line(re.sub(r"^#", "", comments[1], flags=re.MULTILINE))
+    return about or ", ".join(f"`{name}={value}`" for name, value in yaml.safe_load(text).items())
+
+
+def render() -> str:
+    """The page."""
+    composed = compose([])
+    defaults = {**flat_settings(composed), "baselines": ", ".join(composed.baselines)}
+    parts = [_HEAD, "## Without a group", _table(Config, "", defaults)]
+    for group, cls in groups().items():
+        key = "baselines.NAME" if group == "baseline" else group
+        parts += [f"## {group}", attributes(cls)[0], _table(cls, f"{key}.", defaults)]
+        if group not in JOBS and (found := files(group)):
+            parts.append(_choices(f"`{group}={{}}`", found))
+    for group, about in JOBS.items():
+        parts += [
+            f"## +{group}",
+            f"Files of `conf/{group}/`: {about}. Each makes a sweep.",
+            _choices(f"`+{group}={{}}`", files(group)),
+        ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _table(cls: type, prefix: str, defaults: dict[str, Any]) -> str:
+    about = attributes(cls)[1]
+    rows = ["| Setting | Type | Default | What it is |", "|---|---|---|---|"]
+    for setting, kind in own_settings(cls).items():
+        name = f"{prefix}{setting}"
+        default = _value(defaults[name]) if name in defaults else ""
+        rows.append(f"| `{name}` | {_type(kind)} | {default} | {_cell(about[setting])} |")
+    return "\n".join(rows)
+
+
+def _choices(pattern: str, found: dict[str, str]) -> str:
+    rows = [f"| {pattern.format(name)} | {_cell(about)} |" for name, about in found.items()]
+    return "\n".join(["| Choice | What it is |", "|---|---|", *rows])
+
+
+def _type(kind: Any) -> str:
+    """A type in words."""
+    if isinstance(kind, UnionType):
+        return ", ".join("null" if each is type(None) else _type(each) for each in get_args(kind))
+    if getattr(kind, "__origin__", None) is list:
+        return "list"
+    return _TYPES[getattr(kind, "__origin__", kind)]
+
+
+def _value(value: Any) -> str:
+    """A value as it is written on the command line, unless it is long."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`" if len(text) <= _LONGEST else f"{len(value)} of them"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

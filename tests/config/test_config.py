@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from m2v_bench.config.check import check
+from m2v_bench.config.compose import register
+from m2v_bench.config.schema import conf_dir
+from m2v_bench.errors import BenchError
+from m2v_bench.runs.prepare import suite_of
+
+WORDS = [f"{name}WordSim" for name in ("MEN", "MTurk771", "SimLex999", "RareWord", "WordSim353")]
+JOBS = ("sweep", "experiment")  # chosen with +, each makes a sweep
+FILES = [
+    f"{path.parent.name}={path.stem}" for path in sorted(conf_dir().glob("*/*.yaml")) if path.parent.name not in JOBS
+]
+
+SWEEPS = [f"{kind}={path.stem}" for kind in JOBS for path in sorted(conf_dir().glob(f"{kind}/*.yaml"))]
+
+
+def composed(*overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def test_the_default_is_the_current_dialect_on_the_embedded_model(tmp_path: Path):
+    config = check(composed(f"results_dir={tmp_path}"))
+    assert config.base_model.name == "all-MiniLM-L6-v2"
+    assert (config.dialect.name, config.pca.dims, config.quantization.dtype) == ("m2v-0.7", 256, "float16")
+    assert (config.suite.name, config.tracking.uri) == ("starter", "sqlite:///mlflow.db")
+    assert list(config.baselines) == ["teacher", "glove-6b-50d", "wordllama-256"]
+
+
+@pytest.mark.parametrize("choice", FILES)
+def test_every_file_of_every_group_composes(choice: str, tmp_path: Path):
+    check(composed(choice, f"results_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize(
+    "choice", [f"{kind}={path.stem}" for kind in JOBS for path in conf_dir().glob(f"{kind}/*.yaml")]
+)
+def test_every_sweep_composes_and_its_jobs_too(choice: str, tmp_path: Path):
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("config", overrides=[f"+{choice}"], return_hydra_config=True)
+    assert config.sweep.name == choice.partition("=")[2]
+    assert config.hydra.mode.name == "MULTIRUN"
+    for name, values in config.hydra.sweeper.params.items():
+        for value in str(values).split(","):
+            check(composed(f"+{choice}", f"{name}={value}", f"results_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("pca.dims=0", r"pca\.dims=0"),
+        ("dialect.name=m2v-2", r"dialect\.name=m2v-2: unknown dialect"),
+        ("tracking.name=wandb", r"tracking\.name=wandb: unknown; allowed: mlflow, none"),
+        ("suite.aggregation=mean", r"suite\.aggregation=mean: unknown; allowed: micro, macro"),
+        ("sweep.axis=pca.dim", r"sweep\.axis=pca\.dim: no such setting\. Did you mean pca\.dims"),
+        ("launcher.workers=2", r"launcher\.workers=2: launcher=local has no use for it; set launcher=joblib or ray"),
+        ("launcher.address=auto", r"launcher\.address=auto: launcher=local has no use for it; set launcher=ray,"),
+        ("batch_size=0", r"batch_size=0: must be at least 1"),
+        ("seed=-1", r"seed=-1: must lie between"),
+        ("device=cuda:77", r"device=cuda:77: torch cannot use it here"),
+        ("results_dir=/proc/nowhere", r"results_dir=/proc/nowhere: cannot be written"),
+        ("+pca.dim=3", r"pca\.dim: no such setting\. Did you mean pca\.dims"),
+        ("+baselines.x=3", r"baselines\.x=3: must be a mapping, for example '\+baselines\.x=\{kind: static"),
+        ("+baselines.x={name: a}", r"baselines\.x\.kind is not set"),
+        (
+            "+baselines.x={kind: static, nam: a}",
+            r"baselines\.x\.nam: no such setting\. Did you mean baselines\.x\.name",
+        ),
+        ("+baselines.x={kind: random, dims: many}", r"baselines\.x\.dims=many: Value 'many'"),
+        ("+baselines.x={kind: statc}", r"baselines\.x\.kind=statc: unknown\. Did you mean static"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(override: str, message: str, tmp_path: Path):
+    overrides = [override] if override.startswith("results_dir") else [override, f"results_dir={tmp_path}"]
+    with pytest.raises(BenchError, match=message):
+        check(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("words", "n"),
+    [
+        (["suite=starter"], 9),
+        (["suite=mteb_eng_v1"], 56),
+        (["suite=mteb_eng_v2"], 41),
+        (["suite=wordsim"], 7),
+        (["suite=pearl"], 9),
+        (["suite=classification"], 8),
+        (["suite=paper"], 72),
+        (["suite=custom", "suite.benchmark='MTEB(Multilingual, v2)'"], 131),
+        (["suite=paper", "suite.types=[STS,WordSim]", "suite.exclude=[STS17,WordSim-MEN]"], 10 + 7 - 2),
+    ],
+)
+def test_every_suite_has_its_tasks(words: list[str], n: int, tmp_path: Path):
+    assert len(suite_of(check(composed(*words, f"results_dir={tmp_path}")))) == n
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["suite.types=[Sts]"], r"suite\.types: the suite has no Sts\. Allowed: Classification, Clustering"),
+        (["suite.exclude=[MENWordsim]"], r"suite\.exclude: the suite has no MENWordsim\. Did you mean MENWordSim"),
+        (["suite.types=[WordSim]", "suite.exclude=[" + ",".join(WORDS) + "]"], "leave no task"),
+    ],
+)
+def test_a_filter_that_fits_nothing_is_told(words: list[str], message: str, tmp_path: Path):
+    with pytest.raises(BenchError, match=message):
+        suite_of(check(composed(*words, f"results_dir={tmp_path}")))
+
+
+def test_no_suite_file_is_left_out():
+    files = {path.stem for path in conf_dir().glob("suite/*.yaml")}
+    assert files == {"custom", "starter", "mteb_eng_v1", "mteb_eng_v2", "wordsim", "pearl", "classification", "paper"}

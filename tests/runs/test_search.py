@@ -1,0 +1,104 @@
+"""Tuning on one half of a suite and reporting on the other, as processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from m2v_bench.config.check import typed
+from m2v_bench.config.compose import compose
+from m2v_bench.errors import BenchError
+from m2v_bench.runs.prepare import suite_of
+from m2v_bench.runs.search import halves
+
+SUITE = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim,MENWordSim]"]
+COMMAND = [sys.executable, "-m", "m2v_bench.cli", "search", *SUITE, "--trials", "6"]
+
+
+def searched(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    home.mkdir(exist_ok=True)
+    return subprocess.run([*COMMAND, *words], cwd=home, capture_output=True, text=True, check=False)
+
+
+def trials(home: Path) -> list[dict]:
+    return json.loads((home / "results" / "searches" / "search" / "trials.json").read_text())["trials"]
+
+
+def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_on(tmp_path: Path):
+    alone = searched(tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert "tuned on: SimLex999WordSim, MENWordSim\nreported on: WordSim353WordSim" in alone.stdout
+    assert "search over 6 variants" in alone.stdout
+    expected = trials(tmp_path / "alone")
+    assert len({trial["dims"] for trial in expected}) > 1
+    assert all(trial["dims"] % 16 == 0 and 1e-5 <= trial["coefficient"] <= 1e-2 for trial in expected)
+    files = list((tmp_path / "alone" / "results" / "results").rglob("WordSim353WordSim.json"))
+    assert len(files) == 2  # the best variant and the one as set; no trial has seen the task
+    assert (tmp_path / "alone" / "results" / "searches" / "search" / "report.md").is_file()
+
+    home = tmp_path / "killed"
+    home.mkdir()
+    process = subprocess.Popen(COMMAND, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kept = home / "results" / "searches" / "search" / "trials.json"
+    end = time.monotonic() + 120
+    while not (kept.is_file() and len(trials(home)) >= 2):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(trials(home)) < 6
+    again = searched(home)
+    assert again.returncode == 0, again.stderr
+    assert trials(home) == expected
+    assert again.stdout.splitlines()[-12:] == alone.stdout.splitlines()[-12:]
+    other = searched(home, "seed=7")
+    assert other.returncode == 1
+    assert "holds a search with other settings, data or tasks; take another name" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["weighting=zipf_log"], "weighting.name=zipf_log: has no coefficient to search for; allowed: sif"),
+        (["--trials", "0"], "--trials 0: must be at least 1"),
+        (["--dims", "16", "1000"], "--dims 16 1000: must be two sizes up to the 384 dimensions"),
+        (["--coefficients", "1e-2", "1e-5"], "--coefficients 0.01 1e-05: must be two numbers between 0 and 1"),
+        (
+            ["--tune", "SimLex999"],
+            "--tune SimLex999: no task of the suite that is here. Did you mean SimLex999WordSim?",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_told(words: Sequence[str], message: str, tmp_path: Path):
+    run = searched(tmp_path, *words)
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_two_searches_of_one_name_do_not_run_at_once(tmp_path: Path):
+    folder = tmp_path / "results" / "searches" / "mine"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        second = searched(tmp_path, "--name", "mine")
+    assert second.returncode == 1
+    assert "--name mine: a search of this name is running in results/searches" in second.stderr
+    assert not (folder / "trials.json").exists()
+
+
+def test_the_halves_share_no_task_and_have_every_type():
+    suite = suite_of(typed(compose(["suite=starter"])))
+    tuning, reporting = ([entry.name for entry in half] for half in halves(suite, []))
+    assert not set(tuning) & set(reporting)
+    assert sorted([*tuning, *reporting]) == sorted(entry.name for entry in suite)
+    assert {"ReutersR8Classification", "MENWordSim"} <= set(tuning)
+    assert {"Newsgroups20Classification", "MTurk771WordSim"} <= set(reporting)
+    with pytest.raises(BenchError, match="all 9 tasks of the suite that are here would be tuned on"):
+        halves(suite, [entry.name for entry in suite])

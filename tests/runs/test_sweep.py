@@ -1,0 +1,209 @@
+"""Sweeps as processes of their own: started again, refused, failing, interrupted and killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from m2v_bench.cache import cache_dir
+from m2v_bench.config.job_names import job_folder
+from m2v_bench.errors import BenchError
+from m2v_bench.runs.sweep import _check_axes
+from tests.conftest import Cli
+
+WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "baseline=[]", "tracking=none"]
+
+
+def records(home: Path, name: str = "sweep") -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((home / "results" / "sweeps" / name).glob("*/record.json"))]
+
+
+def stamps(home: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (home / "results").rglob("record.json")}
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        (["pca.dims=64", "weighting=sif"], "pca.dims-64_weighting-sif-"),
+        (["weighting=sif", "results_dir=elsewhere", "+sweep=pca_dims", "pca.dims=64"], "pca.dims-64_weighting-sif-"),
+        (["vocabulary.source=file:a b/ä.txt"], "vocabulary.source-file_a_b_.txt-"),
+        (["suite=custom"], "job-"),
+    ],
+)
+def test_a_job_has_a_folder_that_can_be_read(words: list[str], folder: str):
+    assert job_folder(words).startswith(folder)
+    assert len(job_folder(words)) == len(folder) + 8
+
+
+def test_jobs_that_differ_have_folders_that_differ():
+    assert job_folder(["pca.dims=64"]) != job_folder(["pca.dims=64", "suite=paper"])
+    assert job_folder(["pca.dims=64", "weighting=sif"]) == job_folder(["weighting=sif", "pca.dims=64"])
+
+
+def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: Path):
+    plan = bench("+sweep=pca_dims", "pca.dims=16,32", *WORDSIM, "dry_run=true")
+    assert plan.returncode == 0, plan.stderr
+    assert "2 jobs, 0 finished" in plan.stdout
+    assert "4 scores to make" in " ".join(plan.stdout.split())
+    assert "?; no timing is recorded of" in " ".join(plan.stdout.split())
+    assert not list((tmp_path / "results").rglob("*.json"))
+
+    first = bench("+sweep=pca_dims", "pca.dims=16,32", *WORDSIM)
+    assert first.returncode == 0, first.stderr
+    before = stamps(tmp_path)
+    assert len(before) == 2
+
+    again = bench("+sweep=pca_dims", "pca.dims=16,32,64", *WORDSIM)
+    assert again.returncode == 0, again.stderr
+    assert "2 of 3 jobs are finished already" in again.stdout
+    assert again.stdout.count("distilled ") == 1
+    assert again.stdout.count("│ M2V") == 3
+    assert before.items() < stamps(tmp_path).items()
+
+    plan = bench("+sweep=pca_dims", "pca.dims=16,32,64", *WORDSIM, "dry_run=true")
+    assert "3 jobs, 3 finished; 0 tokens" in plan.stdout
+    forced = bench("+sweep=pca_dims", "pca.dims=16", *WORDSIM, "rerun=true")
+    assert forced.stdout.count("distilled ") == 1
+    changed = bench("+sweep=pca_dims", "pca.dims=16", *WORDSIM, "seed=7")
+    assert changed.stdout.count("distilled ") == 1
+
+
+def test_jobs_cannot_differ_in_how_they_run():
+    _check_axes([["pca.dims=16", "device=cpu"]])
+    _check_axes([["pca.dims=16", "device=cpu"], ["pca.dims=32", "device=cpu"]])
+    with pytest.raises(BenchError, match=r"^device: the jobs of a sweep cannot differ in this"):
+        _check_axes([["pca.dims=16", "device=cpu"], ["pca.dims=16", "device=auto"]])
+
+
+def test_jobs_that_cannot_be_are_all_told_before_the_first_one_runs(bench: Cli, tmp_path: Path):
+    sweep = bench("-m", "pca.dims=16,1000,nan", "weighting=sif,idf", *WORDSIM)
+    assert sweep.returncode == 1
+    assert "5 of 6 jobs cannot be run, so none was started:" in sweep.stderr
+    assert "pca.dims=16 weighting=idf, pca.dims=1000 weighting=idf:\n    weighting.name=idf counts" in sweep.stderr
+    assert "pca.dims=1000 weighting=sif:\n    pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions" in sweep.stderr
+    assert "pca.dims=nan: not a PCA size" in sweep.stderr
+    assert "Traceback" not in sweep.stderr
+    assert not records(tmp_path)
+
+
+def test_the_exit_code_counts_the_jobs_that_failed(bench: Cli, tmp_path: Path):
+    (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)  # an empty dataset repository
+    words = ["-m", "suite.tasks=[STS12],[STS12,SimLex999WordSim],[SimLex999WordSim]", "pca.dims=16", "hub_dir=hub"]
+    words += ["suite=custom", "baseline=[]", "tracking=none"]
+    stopped = bench(*words, "fail_fast=true")
+    assert stopped.returncode == 1
+    assert "fail_fast=true: 2 job(s) were not started" in stopped.stdout
+    assert not records(tmp_path)
+    sweep = bench(*words)
+    assert sweep.returncode == 2
+    assert "2 job(s) of the sweep failed:\nsuite.tasks=[STS12]: suite=custom: no task could be scored" in sweep.stderr
+    assert "suite.tasks=[STS12,SimLex999WordSim]: 1 of 2 scores failed" in sweep.stderr
+    assert "Traceback" not in sweep.stderr
+    assert len(records(tmp_path)) == 2
+    again = bench(*words)
+    assert again.returncode == 2
+    assert "1 of 3 jobs are finished already" in again.stdout
+
+
+def test_two_sweeps_of_one_name_do_not_run_at_once(bench: Cli, tmp_path: Path):
+    folder = tmp_path / "results" / "sweeps" / "mine"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        second = bench("-m", "pca.dims=16,32", *WORDSIM, "sweep.name=mine")
+        assert second.returncode == 1
+        assert "sweep.name=mine: a sweep of this name is running" in second.stderr
+    bad = bench("-m", "pca.dims=16,32", *WORDSIM, "sweep.name=../mine")
+    assert bad.returncode == 1
+    assert "sweep.name=../mine: is the name of a folder" in bad.stderr
+
+
+def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
+    """A limit on the size of files stands for the disk: the small model can be written, the large one cannot."""
+    command = [sys.executable, "-m", "m2v_bench", "-m", "pca.dims=256,16", *WORDSIM]
+    earlier = tmp_path / "results" / "sweeps" / "sweep" / job_folder(["pca.dims=256", *WORDSIM]) / "record.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text('{"key": "of an earlier start"}')
+    sweep = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=_no_file_above_4_mb
+    )
+    assert sweep.returncode == 1, sweep.stderr
+    assert "pca.dims=256: results_dir=results: " in sweep.stderr
+    assert "has room" in sweep.stderr
+    assert "Traceback" not in sweep.stderr
+    assert not earlier.exists()
+    assert [record["variant"]["pca_dims"] for record in records(tmp_path)] == [16]
+
+
+def _no_file_above_4_mb() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
+
+
+# Words of their own, so that the forward pass is short and part of what is killed.
+KILLED = ["-m", "vocabulary=glove", "vocabulary.size=3000", "pca.dims=16,64", "weighting=none,sif", "baseline=[]"]
+KILLED += ["suite=custom", "suite.tasks=[SimLex999WordSim,AutoFJRetrieval]", "tracking=none"]
+
+
+def test_a_sweep_killed_ten_times_ends_as_one_left_alone(tmp_path: Path):
+    alone, killed = _home(tmp_path / "alone"), _home(tmp_path / "killed")
+    first = _start(alone)
+    assert first.wait() == 0, first.communicate()
+    seed = random.randrange(10**6)
+    print(f"moments drawn with seed {seed}")
+    moments, interrupted = random.Random(seed), 0
+    for number in range(10):
+        process = _start(killed)
+        try:
+            # the imports take 4 seconds
+            process.wait(moments.uniform(3, 12))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT if number % 3 == 2 else signal.SIGKILL)
+            # Python itself ends by SIGINT when that comes before our own code is loaded
+            assert process.wait() in (130, -signal.SIGINT, -signal.SIGKILL)
+            interrupted += 1
+    assert interrupted >= 3
+    last = _start(killed)
+    assert last.wait() == 0, last.communicate()
+    assert _kept(killed) == _kept(alone)
+
+
+def _home(folder: Path) -> Path:
+    """A working folder with a cache of its own that shares nothing but the assets."""
+    (folder / "cache").mkdir(parents=True)
+    (folder / "cache" / "assets").symlink_to(cache_dir() / "assets")
+    return folder
+
+
+def _start(home: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "M2V_BENCH_CACHE": str(home / "cache")}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-m", "m2v_bench", *KILLED], cwd=home, env=environment, text=True, **pipes)
+
+
+def _kept(home: Path) -> dict[str, object]:
+    """All files of results and cache, without what differs between two runs: times, and what times them."""
+    kept: dict[str, object] = {}
+    for path in sorted([*(home / "results").rglob("*"), *(home / "cache").glob("[!a]*/**/*")]):
+        name = str(path.relative_to(home))
+        if not path.is_file() or path.suffix in (".lock", ".png") or "speed" in name or "/costs/" in name:
+            continue
+        if path.suffix not in (".json", ".jsonl", ".csv", ".md", ".yaml", ".log") and ".locks" not in name:
+            kept[name] = path.read_bytes()
+        elif name.startswith("results/results/") and path.suffix == ".json":
+            content = json.loads(path.read_text())
+            kept[name] = {key: content.get(key) for key in ("scores", "dataset_revision", "mteb_version", "task_name")}
+        elif path.name == "record.json":
+            content = json.loads(path.read_text())
+            rows = [{key: row[key] for key in ("label", "task", "main_score")} for row in content["scores"]]
+            kept[name] = [content["key"], content["label"], rows]
+        else:
+            kept[name] = None  # that it is there
+    return kept

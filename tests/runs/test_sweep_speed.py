@@ -1,0 +1,78 @@
+"""The speeds of a real sweep, made by processes of its own."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from m2v_bench.results.sweeps import sweep_records
+from m2v_bench.runs import sweep_speed
+from m2v_bench.runs.sweep_speed import time_together
+from tests.conftest import run_bench
+
+WORDS = [
+    "baseline=[glove-6b-50d]",
+    "suite=custom",
+    "suite.tasks=[SimLex999WordSim]",
+    "tracking=none",
+    "sweep.name=mine",
+]
+
+
+def records(home: Path) -> dict[Path, Any]:
+    return sweep_records(home / "results" / "sweeps" / "mine")
+
+
+def sessions(home: Path) -> set[str]:
+    return {speed["session"] for record in records(home).values() for speed in record["speed"]}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("speed")
+    made = run_bench("-m", "pca.dims=16,64", *WORDS, cwd=home)
+    assert made.returncode == 0, made.stderr
+    return home
+
+
+def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path):
+    (first,) = sessions(home)
+    assert "timed together" in (home / "results" / "figures" / "mine-speed.svg").read_text()
+    assert [len(record["speed"]) for record in records(home).values()] == [2, 2]
+    again = run_bench("-m", "pca.dims=16,64", *WORDS, cwd=home)
+    assert again.returncode == 0, again.stderr
+    assert sessions(home) == {first}
+    more = run_bench("-m", "pca.dims=16,64,256", *WORDS, cwd=home)
+    assert more.returncode == 0, more.stderr
+    (second,) = sessions(home)
+    assert second != first
+    assert len(records(home)) == 3
+
+
+@pytest.mark.parametrize("case", ["no speed", "other machine", "other texts", "deleted model", "many models"])
+def test_what_cannot_be_timed_together_stays_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch, case: str):
+    jobs = copy.deepcopy(records(home))
+    for number, (folder, record) in enumerate(list(jobs.items())):
+        for speed in record["speed"]:
+            speed["session"] = f"s{number}"
+            if case == "other machine":
+                speed["hardware"] = {**speed["hardware"], "processor": "another"}
+        if case == "no speed":
+            record["speed"] = []
+        if case == "other texts":
+            record["settings"]["seed"] = number
+        if case == "deleted model":
+            (folder / "model").rename(folder / "gone")
+    if case == "many models":
+        monkeypatch.setattr(sweep_speed, "MOST", 2)
+    before = json.dumps(list(jobs.values()))
+    try:
+        found = time_together(jobs, home / "no sweep", home / "results")
+    finally:
+        for folder in jobs:
+            if (folder / "gone").is_dir():
+                (folder / "gone").rename(folder / "model")
+    assert json.dumps(found) == before
+    assert not (home / "no sweep").exists()

@@ -1,0 +1,200 @@
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.speed.suite_speed import TEXTS_PER_TASK, SpeedTexts, is_loaded, measure
+from m2v_bench.speed.throughput import ROUNDS, alternately, others_running
+from m2v_bench.system.threads import limit_threads, n_threads, one_thread
+from m2v_bench.tasks import load_suite
+from tests.conftest import as_model, tiny_static_model
+
+
+def suite(*tasks: str):
+    return load_suite(benchmark=None, tasks=tasks, languages=["eng"], splits=["test"], hub_dir=None, seed=42)
+
+
+def test_texts_come_from_every_task_and_are_the_same_every_time():
+    tasks = suite("ReutersR8Classification", "AutoFJRetrieval", "MENWordSim")
+    texts = SpeedTexts(42).of(tasks)
+    assert len(texts) == 3 * TEXTS_PER_TASK
+    assert texts == SpeedTexts(42).of(tasks)
+    assert texts != SpeedTexts(43).of(tasks)
+
+
+def test_a_task_that_was_loaded_to_be_scored_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch):
+    (entry,) = suite("MENWordSim")
+    texts = SpeedTexts(42)
+    texts.add(entry, entry.load())
+    expected = SpeedTexts(42).of([entry])
+    monkeypatch.setattr(type(entry), "load", lambda entry: pytest.fail("loaded again"))
+    assert texts.of([entry]) == expected
+
+
+def test_inside_one_thread_everything_uses_one_and_afterwards_as_before():
+    before = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    assert (torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")) == before
+    with limit_threads(2):
+        assert (torch.get_num_threads(), n_threads()) == (2, 2)
+        with one_thread():
+            assert n_threads() == 1
+        assert n_threads() == 2
+    assert (torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")) == before
+
+
+def test_a_measurement_keeps_one_core_busy_at_most():
+    from m2v_bench.models.static import StaticEncoder
+
+    encoders = {"m": lambda: StaticEncoder(tiny_static_model())}
+    measured = alternately(encoders, ["good cat " * 200] * 2000)[0]["m"]
+    assert measured["slowest"] <= measured["texts_per_second"] <= measured["fastest"]
+    assert measured["cores_busy"] < 1.3
+    assert measured["path"] == "compiled loops" or measured["path"].startswith("tokenizers package (")
+
+
+def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path):
+    model = as_model(tiny_static_model(), "m")
+
+    def run(*tasks: str):
+        encoders = {"m": MtebEncoder(model, seed=42)}
+        return measure([model], encoders, suite(*tasks), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42)
+
+    first = run("MENWordSim")
+    assert run("MENWordSim") == first
+    (file,) = tmp_path.glob("speed/test__m/m/*.json")
+    assert json.loads(file.read_text()) == first[0]
+    assert first[0]["threads"] == 1
+    assert run("SimLex999WordSim")[0]["key"] != first[0]["key"]
+
+
+class Counting:
+    """An encoder that notes when it is called."""
+
+    def __init__(self, name: str, calls: list[str], fails: int = 99) -> None:
+        self.name, self.calls, self.fails = name, calls, fails
+
+    def encode(self, texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
+        self.calls.append(self.name)
+        if self.calls.count(self.name) > self.fails:
+            raise MemoryError
+        time.sleep(0.3)
+        return np.zeros((len(texts), 2))
+
+
+def test_models_are_timed_alternately_each_round_beginning_with_another():
+    calls: list[str] = []
+    rates, failed = alternately({name: partial(Counting, name, calls) for name in "abc"}, ["x"])
+    per_round = len(calls) // (1 + ROUNDS)
+    order = ["".join(dict.fromkeys(calls[3 + n * 6 : 9 + n * 6])) for n in range(ROUNDS)]
+    assert per_round == 5  # a warm-up of one call, rounds of two
+    assert calls[:3] == ["a", "b", "c"]
+    assert order == ["abc", "bca", "cab", "abc", "bca"]
+    assert not failed
+    for each in rates.values():
+        assert len(each["rounds"]) == ROUNDS
+        assert each["slowest"] == pytest.approx(min(each["rounds"]), abs=0.01)
+
+
+@pytest.mark.parametrize("fails", [0, 1, 3])
+def test_a_model_that_fails_in_any_round_takes_nothing_from_the_others(fails: int):
+    calls: list[str] = []
+    encoders = {"bad": partial(Counting, "bad", calls, fails), "good": partial(Counting, "good", calls)}
+    rates, failed = alternately(encoders, ["x"])
+    assert set(rates) == {"good"}
+    assert isinstance(failed["bad"], MemoryError)
+
+
+def test_models_of_a_run_are_measured_together_again_when_one_is_new(tmp_path: Path):
+    models = [as_model(tiny_static_model(seed=seed), name) for seed, name in enumerate("abc")]
+
+    def run(n: int, **more: Any) -> list[dict[str, Any]]:
+        found = models[:n]
+        return measure(
+            found, {}, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42, **more
+        )
+
+    first = run(2)
+    assert len({each["session"] for each in first}) == 1
+    assert run(2) == first
+    alone = run(3, together=False)
+    assert alone[:2] == first  # a job of a sweep measures what is new
+    assert len({each["session"] for each in alone}) == 2
+    assert run(3, alone=False) == alone
+    together = run(3)
+    assert len({each["session"] for each in together}) == 1
+    assert together[0]["session"] not in {each["session"] for each in alone}
+
+
+@pytest.mark.parametrize(
+    ("cores_busy", "others", "cores", "loaded"),
+    [(1.0, 0.0, 2, False), (1.0, None, 2, False), (1.0, 2.0, 2, True), (0.7, 0.0, 2, True), (0.99, 5.0, 16, False)],
+)
+def test_a_machine_that_others_use_is_loaded(cores_busy: float, others: float | None, cores: int, loaded: bool):
+    assert is_loaded(cores_busy, others, cores) == loaded
+
+
+def test_others_that_run_are_counted():
+    before = others_running()
+    if before is None:
+        pytest.skip("the system does not say")
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        time.sleep(1)
+        counts = []
+        for _ in range(21):
+            time.sleep(0.02)
+            counts.append(others_running())
+        assert statistics.median(counts) >= 3
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+
+
+def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: Path):
+    def fail(device: str):
+        raise RuntimeError("no")
+
+    models = [as_model(tiny_static_model(), "broken", load=fail), as_model(tiny_static_model(), "fine")]
+    encoders = {model.label: MtebEncoder(model, seed=42) for model in models}
+    records = measure(
+        models, encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42
+    )
+    assert [record["label"] for record in records] == ["fine"]
+
+
+@pytest.mark.parametrize(("kind", "device"), [("static", "cpu"), ("lexical", "cpu"), ("transformer", "cuda")])
+def test_only_a_transformer_goes_to_another_device(kind: str, device: str):
+    devices: list[str] = []
+    model = as_model(tiny_static_model(), "m", load=devices.append, kind=kind)
+    MtebEncoder(model, seed=42, device="cuda").loaded()
+    assert devices == [device]
+
+
+def test_speed_is_measured_on_the_cpu_whatever_the_device_of_the_run(tmp_path: Path):
+    devices: list[str] = []
+
+    def load(device: str):
+        from m2v_bench.models.static import StaticEncoder
+
+        devices.append(device)
+        return StaticEncoder(tiny_static_model())
+
+    model = as_model(tiny_static_model(), "m", load=load, kind="transformer")
+    encoders = {"m": MtebEncoder(model, seed=42, device="cuda")}
+    measure([model], encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42)
+    assert devices == ["cpu"]

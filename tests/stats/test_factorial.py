@@ -1,0 +1,159 @@
+from dataclasses import astuple
+from itertools import product
+
+import numpy as np
+import pytest
+
+from m2v_bench.errors import BenchError
+from m2v_bench.stats.bootstrap import bootstrap_task
+from m2v_bench.stats.factorial import Contrast, Design, contrast, design_of, effects, estimate
+from m2v_bench.stats.significance import Comparison
+from m2v_bench.tasks.samples import Samples
+
+# By PCA and weighting, the scores of six variants on two tasks.
+SCORES = {
+    ("256", "sif"): (0.60, 0.30),
+    ("256", "zipf_log"): (0.58, 0.30),
+    ("256", "none"): (0.50, 0.30),
+    ("none", "sif"): (0.44, 0.30),
+    ("none", "zipf_log"): (0.46, 0.30),
+    ("none", "none"): (0.40, 0.24),
+}
+N = 100
+
+
+def record(**settings: object) -> dict[str, object]:
+    return {"settings": {name.replace("__", "."): value for name, value in settings.items()}}
+
+
+def two_by_three() -> Design:
+    return design_of([record(pca__dims=dims, weighting__name=name) for dims, name in SCORES])
+
+
+def share(score: float, seed: int) -> np.ndarray:
+    """Samples of which a share is right."""
+    return (np.random.default_rng(seed).permutation(N) < score * N).astype(np.float32)
+
+
+def compared(values: list[list[np.ndarray]], types: list[str]) -> Comparison:
+    """Of models (columns) on tasks (rows), by the values of their samples."""
+    made = [
+        bootstrap_task(str(task), [{"test/a": Samples("mean", own, None, "text")} for own in models], **DRAWS)
+        for task, models in enumerate(values)
+    ]
+    return Comparison(np.array([each.scores for each in made]), made, types, **DRAWS)
+
+
+DRAWS = {"replicates": 500, "seed": 3}
+
+
+def estimates(contrasts: list[Contrast], comparison: Comparison, tasks: list[int], **options: str):
+    types = ["STS", "Retrieval"] * (len(comparison.scores) // 2)
+    return estimate(contrasts, comparison, types, tasks, **DRAWS, confidence=0.95, **options)
+
+
+def test_effects_are_those_computed_by_hand():
+    design = two_by_three()
+    assert [each.reference for each in design.factors] == ["none", "none"]
+    mains, interactions = effects(design)
+    values = [[share(scores[task], 1) for scores in SCORES.values()] for task in (0, 1)]
+    comparison = compared(values, ["STS", "Retrieval"])
+    first = {each.contrast.name: each.these.value for each in estimates(mains + interactions, comparison, [0])}
+    assert first == pytest.approx(
+        {
+            # marginal means: (60 + 58 + 50) / 3 less (44 + 46 + 40) / 3
+            "pca.dims: 256 less none": 0.56 - 1.3 / 3,
+            "weighting.name: sif less none": 0.52 - 0.45,
+            "weighting.name: zipf_log less none": 0.52 - 0.45,
+            # the effect of PCA with the weighting, less its effect without
+            "pca.dims: 256 × weighting.name: sif": 0.16 - 0.10,
+            "pca.dims: 256 × weighting.name: zipf_log": 0.12 - 0.10,
+        }
+    )
+    both = estimates(mains, comparison, [0, 1])
+    assert both[0].these.value == pytest.approx(((0.56 - 1.3 / 3) + (0.30 - 0.28)) / 2)
+    assert (both[0].n_tasks, mains[0].n_variants, mains[1].n_variants) == (2, 6, 4)
+
+
+def test_all_interactions_vanish_where_effects_add_up():
+    levels = list(product("ab", "cd", "efg"))
+    design = design_of([record(x=x, y=y, z=z) for x, y, z in levels])
+    worth = {"a": 0.3, "b": 0.1, "c": 0.05, "d": 0.0, "e": 0.02, "f": 0.2, "g": 0.1}
+    scores = np.array([sum(worth[level] for level in each) for each in levels])
+    mains, interactions = effects(design)
+    assert {each.name: float((each.plus - each.minus) @ scores) for each in mains} == pytest.approx(
+        {"x: a less b": 0.2, "y: c less d": 0.05, "z: e less g": -0.08, "z: f less g": 0.1}
+    )
+    assert len(interactions) == 1 + 2 + 2
+    assert [float((each.plus - each.minus) @ scores) for each in interactions] == pytest.approx([0] * 5)
+
+
+def test_intervals_are_those_of_two_models_with_the_scores_of_both_sides():
+    design = two_by_three()
+    mains, interactions = effects(design)
+    rng = np.random.default_rng(8)
+    values = [[rng.random(N).astype(np.float32) for _ in SCORES] for _ in range(6)]
+    types = ["STS", "Retrieval"] * 3
+    for each in (mains[0], interactions[1]):
+        (found,) = estimates([each], compared(values, types), list(range(6)))
+        sides = [[np.tensordot(side, task, 1) for side in (each.plus, each.minus)] for task in values]
+        pair = compared(sides, types)
+        assert astuple(found.these) == pytest.approx(astuple(pair.these_tasks(0, 1)), abs=1e-6)
+        assert astuple(found.like) == pytest.approx(astuple(pair.tasks_like_these(0, 1)), abs=1e-6)
+
+
+def test_what_all_variants_share_leaves_no_doubt():
+    """Samples are drawn once for all variants: where each is better by the same on every sample, nothing varies."""
+    base = share(0.5, 2)
+    values = [[base + np.float32(0.1) * (dims == "256") for dims, _ in SCORES]] * 2
+    (found,) = estimates(effects(two_by_three())[0][:1], compared(values, ["STS", "Retrieval"]), [0, 1])
+    assert found.these.low == pytest.approx(0.1, abs=1e-6)
+    assert found.these.high == pytest.approx(0.1, abs=1e-6)
+    (other,) = estimates(effects(two_by_three())[0][1:2], compared(values, ["STS", "Retrieval"]), [0, 1])
+    assert other.these.value == pytest.approx(0, abs=1e-6)
+    assert other.these.p > 0.05
+
+
+def test_several_levels_may_count_as_one():
+    either = contrast("", two_by_three(), {"weighting.name": ["sif", "zipf_log"]}, {"weighting.name": "none"})
+    scores = np.array([each[0] for each in SCORES.values()])
+    assert (either.plus - either.minus) @ scores == pytest.approx(np.mean([0.6, 0.58, 0.44, 0.46]) - 0.45)
+
+
+def test_a_setting_that_follows_from_another_is_no_factor():
+    records = [
+        record(base_model__name=name, base_model__revision=name[0], pca__dims=dims, coefficient=1 if dims == 8 else 2)
+        for name in ("org/one", "two")
+        for dims in (8, 16, 32)
+    ]
+    for number, each in enumerate(records):  # nor is how a job ran
+        each["settings"] |= {"device": "cpu" if number else "cuda", "launcher.threads": number}
+    design = design_of(records)
+    assert {each.setting: each.levels for each in design.factors} == {
+        "base_model.name": ("one", "two"),
+        "pca.dims": ("8", "16", "32"),
+    }
+
+
+def test_a_weighting_that_is_not_set_is_that_of_the_dialect():
+    records = [
+        record(dialect__name=dialect, weighting__name=None, pca__dims=dims) | {"variant": {"weighting": weighting}}
+        for dialect, weighting in (("m2v-0.1", "zipf_log"), ("m2v-0.7", "sif"))
+        for dims in (256, "none")
+    ]
+    design = design_of(records)
+    assert [each.setting for each in design.factors] == ["dialect.name", "pca.dims"]
+    assert design.having({"weighting.name": "sif"}).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([record(a=1, b=1), record(a=2, b=1)], "the sweep varies a; a factorial design varies two or more"),
+        ([record(a=1, b=1), record(a=1, b=2), record(a=2, b=1)], "no full factorial design: a=2 b=2 is there 0 times"),
+        ([record(a=a, b=b) for a, b in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 2))], "a=2 b=2 is there 2 times"),
+    ],
+)
+def test_anything_else_than_a_full_factorial_is_refused(records, message):
+    with pytest.raises(BenchError, match=message):
+        design_of(records)
