@@ -45,9 +45,11 @@ report(seconds=time.perf_counter() - started)
 """
 _OURS = """
 from m2v_bench.distillation.distill import run_recipe
+from m2v_bench.distillation.distill_config import DistillConfig
 from m2v_bench.distillation.recipe import make_recipe
 started = time.perf_counter()
-done = run_recipe(make_recipe("all-MiniLM-L6-v2", precision=sys.argv[1]), device="cpu", show_progress=False)
+recipe = make_recipe("all-MiniLM-L6-v2", DistillConfig(precision=sys.argv[1]))
+done = run_recipe(recipe, device="cpu", show_progress=False)
 report(seconds=time.perf_counter() - started, forward=done.seconds["forward"], tokens=len(done.model.table))
 """
 _VARIANTS = """
@@ -63,14 +65,15 @@ report(seconds=seconds)
 """
 _GLOVE = """
 from m2v_bench.distillation.distill import run_recipe
+from m2v_bench.distillation.distill_config import DistillConfig
 from m2v_bench.distillation.recipe import make_recipe
 started = time.perf_counter()
-done = run_recipe(make_recipe("all-MiniLM-L6-v2", vocabulary="glove"), device="cpu")
+done = run_recipe(make_recipe("all-MiniLM-L6-v2", DistillConfig(vocabulary="glove")), device="cpu")
 report(seconds=time.perf_counter() - started, words=str(done.words))
 """
 _PEAK = """
 from torch.utils.flop_counter import FlopCounterMode
-from m2v_bench.distillation.base import find_base
+from m2v_bench.distillation.teacher import find_base
 from m2v_bench.distillation.forward import product_rate
 with FlopCounterMode(display=False) as counter, torch.inference_mode():
     find_base("all-MiniLM-L6-v2").transformer()(input_ids=torch.full((512, 3), 2003))

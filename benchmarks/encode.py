@@ -49,7 +49,7 @@ print(time.perf_counter() - started)
 _MEMORY = """
 import json, sys
 from m2v_bench import StaticModel
-from m2v_bench.evaluation.memory import Peak
+from m2v_bench.system.memory import Peak
 model = StaticModel.from_pretrained(sys.argv[1])
 words = open(sys.argv[2], encoding="utf-8").read().split()
 model.encode(["warm"], fast=True)

@@ -15,7 +15,7 @@ from typing import Any
 from m2v_bench.cache import cache_dir
 
 BIN = Path(sys.executable).parent
-JOBS = ["-m", "vocabulary=glove", "vocabulary.size=6000", "pca.dims=32,64,128,256", "weighting=none,sif"]
+JOBS = ["-m", "vocabulary=glove", "vocabulary_size=6000", "pca_dims=32,64,128,256", "weighting=none,sif"]
 JOBS += ["suite=custom", "suite.tasks=[SimLex999WordSim,MENWordSim,AutoFJRetrieval]", "baseline=[]", "tracking=none"]
 LAUNCHERS = {
     "local": ["launcher=local"],

@@ -1,11 +1,11 @@
 """The teacher's scores through this framework beside the published ones.
 
-    python benchmarks/parity.py [TASK ...]
+    python -m benchmarks.parity [TASK ...]
 
-Reads dataset repositories from `$M2V_BENCH_TEST_DATA/hub` (default ../shared), computes every score anew, prints the
-table of `m2v-bench verify`, keeps it in results/tables/parity.md when all tasks were asked for, and exits with 1 when
-a score is not the published one. Scores of another dataset revision than the published one are judged, too: these
-repositories were only converted.
+Reads dataset repositories from `$M2V_BENCH_TEST_DATA/hub` (default ../shared), computes every score, prints the table
+of `m2v-bench paper verify`, keeps it in results/tables/parity.md when all tasks were asked for, and exits with 1 when a
+score differs from the published one. Scores of another dataset revision are judged, too: these repositories were only
+converted.
 """
 
 import os

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from m2v_bench.system.version import __version__
+
 # The error of a run is kept here and told at the end: raised, Hydra would print it again in its own words.
 _job_errors: list[str] = []
 
@@ -43,7 +45,7 @@ def main() -> None:
     """
     import hydra
 
-    from m2v_bench.config.compose import register
+    from m2v_bench.config.compose import register, translate
     from m2v_bench.config.messages import defect, explain
     from m2v_bench.config.schema import conf_dir
     from m2v_bench.runs.sweep import failures, install
@@ -55,7 +57,11 @@ def main() -> None:
     install()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are to reach us, not Hydra's printer
     debug = any(word.lower() == "debug=true" for word in sys.argv)
+    if "--version" in sys.argv[1:]:
+        print(f"m2v_bench {__version__}")
+        return
     try:
+        sys.argv[1:] = translate(sys.argv[1:])
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
     except Exception as error:

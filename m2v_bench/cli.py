@@ -1,21 +1,64 @@
-"""The console script `m2v-bench`; its verbs are in `m2v_bench/verbs/`."""
+"""The console script `m2v-bench`: its commands, each one short function over a module of its own."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from m2v_bench.errors import BenchError
+from m2v_bench.reports.grid import FORMATS, Format, Grid
+from m2v_bench.reports.signature import AGGREGATIONS
 from m2v_bench.system.interrupts import interruptible
 from m2v_bench.system.output import steady
 from m2v_bench.system.version import __version__
-from m2v_bench.verbs import data, run_commands, scores
+
+Parser = argparse.ArgumentParser
+Arguments = argparse.Namespace
+
+# Commands of version 0.1, and what took their place.
+_FORMER = {
+    "assets": ["fetch", "--list"],
+    "published": ["paper", "published"],
+    "verify": ["paper", "verify"],
+    "ablations": ["paper", "ablations"],
+    "reproduce": ["paper", "reproduce"],
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its options, what runs it, and its help.
+
+    Attributes:
+        name: as typed; two words for a command below another.
+        about: one sentence.
+        example: arguments that work when typed.
+        run: called with the parsed arguments.
+        options: adds the options to the parser.
+    """
+
+    name: str
+    about: str
+    example: str
+    run: Callable[[Arguments], None]
+    options: Callable[[Parser], None]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one verb; exit with 1 and one message when it cannot be done."""
+    """Run one command; exit with 1 and one message when it cannot be done."""
     steady()
-    arguments = _parse(_parser(), argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in _FORMER:
+        current = _FORMER[words[0]]
+        print(f"m2v-bench {words[0]} is now spelled m2v-bench {' '.join(current)}", file=sys.stderr)
+        words = [*current, *words[1:]]
+    if words[:1] == ["run"]:
+        _run(words[1:])
+        return
+    arguments = _parse(_parser(), words)
     try:
         with interruptible():
             arguments.run(arguments)
@@ -29,6 +72,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
+def _run(words: Sequence[str]) -> None:
+    """Hand over to `python -m m2v_bench`, whose help and messages name it."""
+    from m2v_bench import __main__
+
+    sys.argv = [str(__main__.__file__), *words]
+    __main__.main()
+
+
 def _unforeseen(error: Exception) -> str:
     from m2v_bench.config.messages import defect, explain
 
@@ -36,42 +87,680 @@ def _unforeseen(error: Exception) -> str:
     return message.replace("debug=true", "M2V_BENCH_DEBUG=1 in the environment")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="m2v-bench",
-        description="Assets and results of the bench. "
-        "Experiments are run with `python -m m2v_bench` (its --help says how).",
-    )
-    parser.add_argument("--version", action="version", version=f"m2v_bench {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    data.add_fetch(verbs)
-    data.add_assets(verbs)
-    scores.add_compare(verbs)
-    scores.add_table(verbs)
-    scores.add_report(verbs)
-    data.add_bundle(verbs)
-    data.add_doctor(verbs)
-    scores.add_published(verbs)
-    scores.add_verify(verbs)
-    scores.add_track(verbs)
-    run_commands.add_search(verbs)
-    run_commands.add_speed(verbs)
-    scores.add_ablations(verbs)
-    run_commands.add_fidelity(verbs)
-    run_commands.add_reproduce(verbs)
-    return parser
-
-
-def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """As `parse_args`, and the words of a verb may also stand behind its options, which argparse leaves over."""
-    arguments, later = parser.parse_known_args(argv)
-    compared = arguments.verb in ("compare", "speed")
-    words: list[str] = arguments.models if compared else getattr(arguments, "words", [])
+def _parse(parser: Parser, words: Sequence[str]) -> Arguments:
+    """Parse as `parse_args` does, and accept words behind options, too, which argparse leaves over."""
+    arguments, later = parser.parse_known_args(words)
+    compared = arguments.command in ("compare", "speed")
+    taken: list[str] = arguments.models if compared else getattr(arguments, "words", [])
     unknown = [word for word in later if word.startswith("-") or not (compared or "=" in word)]
     if unknown or (later and not (compared or hasattr(arguments, "words"))):
         parser.error(f"unrecognized arguments: {' '.join(unknown or later)}")
-    words.extend(later)
+    taken.extend(later)
+    if arguments.command == "fetch" and arguments.list and arguments.names:
+        parser.error(f"unrecognized arguments: {' '.join(arguments.names)}")
     return arguments
+
+
+def _parser() -> Parser:
+    width = max(len(command.name) for _, command in _listed()) + 2
+    lines = []
+    for title, commands in COMMANDS.items():
+        lines += ["", f"{title}:", *(f"  {command.name:<{width}}{command.about}" for command in commands)]
+        if title == "models":
+            lines.insert(-len(commands), f"  {'run':<{width}}distil, evaluate and log, as `python -m m2v_bench` does")
+    parser = argparse.ArgumentParser(
+        prog="m2v-bench",
+        usage="m2v-bench COMMAND ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Distil, measure and compare static embedding models.",
+        epilog="\n".join([*lines[1:], "", "`m2v-bench COMMAND --help` shows the options of a command and an example."]),
+    )
+    parser.add_argument("--version", action="version", version=f"m2v_bench {__version__}")
+    top = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog="m2v-bench"
+    )
+    nested: dict[str, argparse._SubParsersAction[Parser]] = {}
+    for _, command in _listed():
+        name, _, below = command.name.partition(" ")
+        if below and name not in nested:
+            about = f"commands of `m2v-bench {name}`"
+            nested[name] = top.add_parser(name, description=about).add_subparsers(
+                dest=name, required=True, metavar="COMMAND", prog=f"m2v-bench {name}"
+            )
+        shown: dict[str, Any] = {"help": command.about} if below else {}  # those at the top are listed in groups
+        made = (nested[name] if below else top).add_parser(
+            below or name,
+            **shown,
+            description=f"{command.about[0].upper()}{command.about[1:]}.",
+            epilog=f"example:\n  m2v-bench {command.name} {command.example}".rstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.options(made)
+        made.set_defaults(run=command.run)
+    _complete(parser)
+    return parser
+
+
+def _listed() -> Iterator[tuple[str, Command]]:
+    for title, commands in COMMANDS.items():
+        for command in commands:
+            yield title, command
+
+
+def _complete(parser: Parser) -> None:
+    """Answer a shell that completes a word of the command line."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+# Options that several commands share
+
+
+def _words(parser: Parser, example: str) -> None:
+    parser.add_argument("words", nargs="*", metavar="SETTING=VALUE", help=f"settings of a run: {example}")
+    parser.add_argument("--config-dir", metavar="FOLDER", help="folder of your own config files")
+
+
+def _results(parser: Parser) -> None:
+    parser.add_argument(
+        "--results", default="results", type=Path, metavar="FOLDER", help="results_dir of the runs (default: results)"
+    )
+
+
+def _format(parser: Parser) -> None:
+    parser.add_argument("--format", choices=FORMATS, default="terminal", help="of the tables (default: terminal)")
+
+
+def _out(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="also write the tables to this folder")
+
+
+def _seed(parser: Parser) -> None:
+    parser.add_argument("--seed", default=42, type=int, metavar="N", help="seed of the draws (default: 42)")
+
+
+def _say_written(paths: Sequence[Path]) -> None:
+    print("".join(f"wrote {path}\n" for path in paths), end="", file=sys.stderr)
+
+
+def _show(grid: Grid, style: Format) -> None:
+    grid.show() if style == "terminal" else print(grid.render(style), end="")
+    _say_notes([grid], style)
+
+
+def _say_notes(grids: Sequence[Grid], style: Format) -> None:
+    """Print the notes of tables where their format has no place for them, as CSV has none."""
+    if style == "csv":
+        print("\n".join(note for grid in grids for note in grid.notes), file=sys.stderr)
+
+
+# Results
+
+
+def _table_options(parser: Parser) -> None:
+    _words(parser, "suite=mteb_eng_v2")
+    _results(parser)
+    parser.add_argument(
+        "--models", action="append", default=[], metavar="NAME", help="only this model, * matches anything; repeatable"
+    )
+    parser.add_argument("--aggregation", choices=AGGREGATIONS, help="of averages (default: that of the suite)")
+    parser.add_argument("--no-marks", action="store_true", help="skip the significance tests, which take seconds")
+    _format(parser)
+
+
+def _table(arguments: Arguments) -> None:
+    from m2v_bench.config.check import typed
+    from m2v_bench.config.compose import compose
+    from m2v_bench.reports.results_table import results_grid
+    from m2v_bench.runs.prepare import suite_of
+
+    settings = typed(compose(arguments.words, arguments.config_dir))
+    grid = results_grid(
+        arguments.results,
+        suite_of(settings),
+        suite_name=settings.suite.name,
+        aggregation=arguments.aggregation or settings.suite.aggregation,
+        models=arguments.models,
+        marks=not arguments.no_marks,
+    )
+    _show(grid, arguments.format)
+
+
+def _compare_options(parser: Parser) -> None:
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="run folder, name or label or part of one, or name@revision/variant"
+    )
+    _results(parser)
+    parser.add_argument(
+        "--tasks", action="append", default=[], metavar="TASK", help="compare on this task only; repeatable"
+    )
+    _format(parser)
+    _seed(parser)
+    parser.add_argument("--replicates", default=2000, type=int, metavar="N", help="resamples per task (default: 2000)")
+    parser.add_argument(
+        "--confidence", default=0.95, type=float, metavar="SHARE", help="of the intervals (default: 0.95)"
+    )
+
+
+def _compare(arguments: Arguments) -> None:
+    from m2v_bench.reports.compare import compare
+
+    grid = compare(
+        arguments.models,
+        arguments.results,
+        tasks=arguments.tasks,
+        replicates=arguments.replicates,
+        seed=arguments.seed,
+        confidence=arguments.confidence,
+    )
+    _show(grid, arguments.format)
+
+
+def _report_options(parser: Parser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", help="name of a sweep or run in the results, or its folder")
+    _results(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the HTML page (default: reports/SWEEP.html in the results)"
+    )
+
+
+def _report(arguments: Arguments) -> None:
+    from m2v_bench.paper.ablations import ablations
+    from m2v_bench.reports.page import write_report
+    from m2v_bench.results.experiment import Experiment
+
+    def effects(sweep: Experiment) -> list[Grid]:
+        return list(ablations(str(sweep.folder), sweep.results_dir).grids.values())
+
+    for path in write_report(arguments.sweep, arguments.results, arguments.out, effects=effects):
+        print(f"wrote {path}")
+
+
+# Models
+
+
+def _distill_options(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="sentence transformer: catalog name, hub name or folder")
+    parser.add_argument("out", metavar="FOLDER", type=Path, help="where the static model goes")
+    _words(parser, "pca_dims=128 weighting=zipf_log")
+    parser.add_argument("--force", action="store_true", help="write to a folder that holds files")
+
+
+def _distill(arguments: Arguments) -> None:
+    from m2v_bench.config.check import check
+    from m2v_bench.config.compose import compose
+    from m2v_bench.config.schema import conf_dir
+    from m2v_bench.distillation.distill import describe, run_recipe
+    from m2v_bench.distillation.recipe import make_recipe
+    from m2v_bench.errors import hydra_value
+
+    out: Path = arguments.out
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not arguments.force):
+        raise BenchError(f"{out}: holds files; name another folder, or add --force to write into it")
+    listed = (conf_dir() / "base_model" / f"{arguments.model}.yaml").is_file()
+    base = f"base_model={arguments.model}" if listed else f"base_model.name={hydra_value(arguments.model)}"
+    words = [base, *arguments.words, "tracking=none"]
+    settings = check(compose(words, arguments.config_dir))
+    recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
+    distillation = run_recipe(recipe, device=settings.device)
+    distillation.model.save_pretrained(out)
+    print(f"distilled {describe(recipe, distillation)}\nwrote {out}")
+
+
+def _encode_options(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="static model: folder or name on the hub")
+    parser.add_argument("file", metavar="FILE", help=".txt with one text per line, .csv, .tsv, .jsonl or .parquet")
+    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the .npy file (default: FILE with the ending .npy)")
+
+
+def _encode(arguments: Arguments) -> None:
+    from m2v_bench.runs.encode_file import encode_file
+
+    out = arguments.out or Path(arguments.file).with_suffix(".npy")
+    shape = encode_file(arguments.model, Path(arguments.file), out, column=arguments.column)
+    print(f"wrote {out}: float32, {shape[0]:,} texts x {shape[1]} dimensions")
+
+
+def _push_options(parser: Parser) -> None:
+    parser.add_argument("model", metavar="FOLDER", help="folder of a static model")
+    parser.add_argument("repository", metavar="NAME", help="on the model hub: organisation/name")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--token", help="access token (default: that of the hub's own login)")
+
+
+def _push(arguments: Arguments) -> None:
+    from m2v_bench.inference.static_model import StaticModel
+
+    model = StaticModel.from_pretrained(arguments.model)
+    print(model.push_to_hub(arguments.repository, private=arguments.private, token=arguments.token))
+
+
+def _search_options(parser: Parser) -> None:
+    _words(parser, "suite=mteb_eng_v2")
+    parser.add_argument("--name", default="search", help="folder in results_dir/searches (default: search)")
+    parser.add_argument("--trials", default=20, type=int, metavar="N", help="variants to score (default: 20)")
+    parser.add_argument(
+        "--tune",
+        action="append",
+        default=[],
+        metavar="TASK",
+        help="tune on this task; repeatable (default: every second task)",
+    )
+    parser.add_argument(
+        "--coefficients",
+        nargs=2,
+        default=(1e-5, 1e-2),
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="of sif_coefficient (default: 1e-5 1e-2)",
+    )
+    parser.add_argument(
+        "--dims",
+        nargs=2,
+        default=(16,),
+        type=int,
+        metavar=("LOW", "HIGH"),
+        help="of pca_dims (default: 16 to those of the base model)",
+    )
+
+
+def _search(arguments: Arguments) -> None:
+    from m2v_bench.config.check import check
+    from m2v_bench.config.compose import compose
+    from m2v_bench.runs.search import search
+
+    search(
+        check(compose(arguments.words, arguments.config_dir)),
+        name=arguments.name,
+        trials=arguments.trials,
+        tune=arguments.tune,
+        coefficients=arguments.coefficients,
+        dims=arguments.dims,
+    ).show()
+
+
+def _speed_options(parser: Parser) -> None:
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="folder, name on the hub, asset or baseline, or LIBRARY:FOLDER with model2vec or sentence-transformers "
+        "(default: the distilled default as both libraries run it, and its baselines)",
+    )
+    _results(parser)
+    parser.add_argument(
+        "--texts", action="append", default=[], metavar="FILE", help=".txt, .csv, .tsv, .jsonl or .parquet; repeatable"
+    )
+    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
+    parser.add_argument(
+        "--threads", default=2, type=int, metavar="N", help="of the second column of speeds (default: 2)"
+    )
+    parser.add_argument("--rounds", default=5, type=int, metavar="N", help="over all models (default: 5)")
+    parser.add_argument("--cold-starts", default=5, type=int, metavar="N", help="new processes per model (default: 5)")
+    _seed(parser)
+    _format(parser)
+    parser.add_argument("--config-dir", metavar="FOLDER", help="folder of your own config files")
+
+
+def _speed(arguments: Arguments) -> None:
+    from m2v_bench.speed.benchmark import Plan
+    from m2v_bench.speed.speed_command import speed
+
+    grids, files = speed(
+        arguments.models,
+        arguments.results,
+        Plan(arguments.threads, arguments.rounds, arguments.cold_starts),
+        texts=arguments.texts,
+        column=arguments.column,
+        seed=arguments.seed,
+        config_dir=arguments.config_dir,
+    )
+    for number, grid in enumerate(grids):
+        print(end="\n" * (number > 0))
+        _show(grid, arguments.format)
+    _say_written(files)
+
+
+def _fidelity_options(parser: Parser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run or sweep, or name of a sweep")
+    parser.add_argument(
+        "--texts", required=True, metavar="FILE", help=".txt with one text per line, .csv, .parquet, or a dataset"
+    )
+    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
+    parser.add_argument(
+        "--most", default=20_000, type=int, metavar="N", help="distinct texts to compare on (default: 20000)"
+    )
+    _seed(parser)
+    parser.add_argument("--name", default="fidelity", help="of the files in --out (default: fidelity)")
+    _results(parser)
+    _out(parser)
+    _format(parser)
+
+
+def _fidelity(arguments: Arguments) -> None:
+    from m2v_bench.runs.fidelity import fidelity
+
+    grid = fidelity(
+        arguments.runs,
+        arguments.results,
+        texts=arguments.texts,
+        column=arguments.column,
+        most=arguments.most,
+        seed=arguments.seed,
+    )
+    _show(grid, arguments.format)
+    if arguments.out is not None:
+        _say_written(grid.write(arguments.out, arguments.name))
+
+
+# Data
+
+
+def _fetch_options(parser: Parser) -> None:
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="assets (default: all that the embedded default needs)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the assets: name, source, licence, size, state")
+
+
+def _fetch(arguments: Arguments) -> None:
+    from m2v_bench.assets.fetch import catalog, fetch
+
+    if arguments.list:
+        _list_assets()
+        return
+    needed = [asset.name for asset in catalog().values() if asset.default]
+    for name, folder in fetch(arguments.names or needed).items():
+        print(f"{name}: {folder}")
+
+
+def _list_assets() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from m2v_bench.assets.fetch import catalog, state
+    from m2v_bench.cache import cache_dir
+
+    grid = Table(caption=f"cache: {cache_dir()}", caption_justify="left")
+    for column in ("Name", "Content", "Source", "Licence", "MB", "State"):
+        grid.add_column(column, justify="right" if column == "MB" else "left")
+    for asset in catalog().values():
+        grid.add_row(asset.name, asset.what, asset.source, asset.license, f"{asset.bytes / 1e6:.0f}", state(asset))
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(grid)
+
+
+def _bundle_options(parser: Parser) -> None:
+    _words(parser, "suite=mteb_eng_v2")
+    parser.add_argument("--out", metavar="FOLDER", help="where the dataset repositories go")
+
+
+def _bundle(arguments: Arguments) -> None:
+    from m2v_bench.config.check import typed
+    from m2v_bench.config.compose import compose, take
+    from m2v_bench.runs.prepare import suite_of
+    from m2v_bench.tasks.bundle import bundle
+
+    former, words = take(arguments.words, "out")
+    if former:
+        print(f"out={former} is now spelled --out {former}", file=sys.stderr)
+    out = arguments.out or former
+    if not out:
+        raise BenchError("bundle needs --out FOLDER: where the dataset repositories go")
+    bundle(suite_of(typed(compose([*words, "hub_dir=null"], arguments.config_dir))), Path(out).expanduser())
+
+
+def _doctor_options(parser: Parser) -> None:
+    _words(parser, "suite=mteb_eng_v1 hub_dir=FOLDER")
+    compared = parser.add_mutually_exclusive_group()
+    compared.add_argument("--full", action="store_true", help="compare large datasets with mteb's statistics, too")
+    compared.add_argument("--quick", action="store_true", help="compare no dataset")
+
+
+def _doctor(arguments: Arguments) -> None:
+    from m2v_bench.config.check import check
+    from m2v_bench.config.compose import compose
+    from m2v_bench.doctor import doctor
+
+    count = "all" if arguments.full else "none" if arguments.quick else "small"
+    doctor(check(compose(arguments.words, arguments.config_dir)), count=count)
+
+
+# The paper
+
+
+def _published_options(parser: Parser) -> None:
+    _format(parser)
+
+
+def _published(arguments: Arguments) -> None:
+    from m2v_bench.paper.published import published_grids, render_all
+
+    grids = published_grids()
+    print(render_all(grids, arguments.format), end="")
+    _say_notes(grids, arguments.format)
+
+
+def _verify_options(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="RUN", type=Path, help="folder of a run, or a results folder")
+    parser.add_argument("--any-revision", action="store_true", help="also judge scores of other dataset revisions")
+    _format(parser)
+
+
+def _verify(arguments: Arguments) -> None:
+    from m2v_bench.paper.verify import verify, verify_grid
+
+    found = verify(arguments.folder, any_revision=arguments.any_revision)
+    _show(verify_grid(found, title=f"{arguments.folder} beside the published scores"), arguments.format)
+    found.judge()
+
+
+def _ablations_options(parser: Parser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or its folder")
+    _results(parser)
+    _out(parser)
+    _format(parser)
+    _seed(parser)
+
+
+def _ablations(arguments: Arguments) -> None:
+    from m2v_bench.paper.ablations import ablations, write
+    from m2v_bench.results.sweeps import sweep_folder
+
+    found = ablations(arguments.sweep, arguments.results, seed=arguments.seed)
+    for grid in found.grids.values():
+        _show(grid, arguments.format)
+    if arguments.out is not None:
+        _say_written(write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.out))
+
+
+def _reproduce_options(parser: Parser) -> None:
+    from m2v_bench.paper.reproduce import ITEMS
+
+    parser.add_argument("item", choices=ITEMS, help="part of the paper")
+    _words(parser, "hub_dir=FOLDER data_dir=FOLDER corpus=FILE launcher=joblib dry_run=true")
+    for option in ("--hub-dir", "--data-dir", "--corpus"):
+        parser.add_argument(option, help=argparse.SUPPRESS)
+    parser.add_argument("--dry-run", action="store_true", help=argparse.SUPPRESS)
+
+
+def _reproduce(arguments: Arguments) -> None:
+    from m2v_bench.paper.reproduce import reproduce
+
+    words = list(arguments.words)
+    for name in ("hub_dir", "data_dir", "corpus"):
+        if (value := getattr(arguments, name)) is not None:
+            option = f"--{name.replace('_', '-')}"
+            print(f"{option} {value} is now spelled {name}={value}", file=sys.stderr)
+            words.append(f"{name}={value}")
+    if arguments.dry_run:
+        print("--dry-run is now spelled dry_run=true", file=sys.stderr)
+        words.append("dry_run=true")
+    reproduce(arguments.item, words)
+
+
+# Tracking and the shell
+
+
+def _track_options(parser: Parser) -> None:
+    parser.add_argument("action", choices=["rebuild"], help="log all runs that the store lacks")
+    _results(parser)
+    parser.add_argument("--uri", default="sqlite:///mlflow.db", help="tracking URI (default: sqlite:///mlflow.db)")
+    parser.add_argument("--experiment", default="m2v_bench", help="MLflow experiment (default: m2v_bench)")
+
+
+def _track(arguments: Arguments) -> None:
+    from m2v_bench.config.schema import TrackingConfig
+    from m2v_bench.tracking import rebuild
+
+    config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)
+    n_runs, n_sweeps = rebuild(arguments.results, config)
+    print(f"{arguments.uri} holds {n_runs} runs of {arguments.results}, {n_sweeps} sweeps above them")
+
+
+def _completion_options(parser: Parser) -> None:
+    parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="your shell")
+
+
+def _completion(arguments: Arguments) -> None:
+    from argcomplete.shell_integration import shellcode
+
+    print(shellcode(["m2v-bench"], shell=arguments.shell))
+
+
+COMMANDS = {
+    "results": [
+        Command(
+            "table",
+            "show a table of models x task types made from result files",
+            "suite=starter --results results",
+            _table,
+            _table_options,
+        ),
+        Command(
+            "compare",
+            "test which of several scored models is better",
+            "M2V GloVe --results results",
+            _compare,
+            _compare_options,
+        ),
+        Command(
+            "report",
+            "write one page about a sweep or a run: tables, figures, cost, failures, commands",
+            "pca_dims",
+            _report,
+            _report_options,
+        ),
+    ],
+    "models": [
+        Command(
+            "distill",
+            "distil a static model from a sentence transformer",
+            "all-MiniLM-L6-v2 my_model pca_dims=128",
+            _distill,
+            _distill_options,
+        ),
+        Command(
+            "encode",
+            "embed the texts of a file with a static model",
+            "my_model texts.txt --out embeddings.npy",
+            _encode,
+            _encode_options,
+        ),
+        Command("push", "upload a static model to the model hub", "my_model organisation/name", _push, _push_options),
+        Command(
+            "search",
+            "tune sif_coefficient and pca_dims on one half of a suite, and report on the other",
+            "suite=starter --trials 20",
+            _search,
+            _search_options,
+        ),
+        Command(
+            "speed",
+            "measure texts per second, load time and memory of models side by side",
+            "my_model model2vec:my_model",
+            _speed,
+            _speed_options,
+        ),
+        Command(
+            "fidelity",
+            "compare the embedding space of distilled models with that of their teacher",
+            "pca_dims --texts sentences.txt",
+            _fidelity,
+            _fidelity_options,
+        ),
+    ],
+    "data": [
+        Command(
+            "fetch", "download assets into the cache ahead of time, or list them", "--list", _fetch, _fetch_options
+        ),
+        Command(
+            "bundle",
+            "download the dataset repositories of a suite for a machine without a hub",
+            "suite=mteb_eng_v2 --out bundle",
+            _bundle,
+            _bundle_options,
+        ),
+        Command(
+            "doctor",
+            "check data, models, disk, memory and time before a long run",
+            "suite=starter",
+            _doctor,
+            _doctor_options,
+        ),
+    ],
+    "paper": [
+        Command(
+            "paper published",
+            "recompute the published tables from the official scores",
+            "",
+            _published,
+            _published_options,
+        ),
+        Command(
+            "paper verify",
+            "compare the scores of a run with the published ones; exit 1 if one differs, is missing, or none compares",
+            "results",
+            _verify,
+            _verify_options,
+        ),
+        Command(
+            "paper ablations",
+            "show main effects and interactions in a factorial sweep, and test the paper's findings",
+            "paper_ablations",
+            _ablations,
+            _ablations_options,
+        ),
+        Command(
+            "paper reproduce",
+            "run a part of the paper on the models and data that can be had here",
+            "main dry_run=true",
+            _reproduce,
+            _reproduce_options,
+        ),
+    ],
+    "tracking": [
+        Command(
+            "track",
+            "log runs to MLflow from their result files: `track rebuild`",
+            "rebuild --results results",
+            _track,
+            _track_options,
+        ),
+    ],
+    "shell": [
+        Command(
+            "completion",
+            "print the completion script of a shell",
+            'bash  # then: eval "$(m2v-bench completion bash)"',
+            _completion,
+            _completion_options,
+        ),
+    ],
+}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import yaml
 from m2v_bench.config.check import flat_settings
 from m2v_bench.config.compose import compose
 from m2v_bench.config.schema import BaselineConfig, Config, conf_dir
+from m2v_bench.distillation.distill_config import DistillConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 JOBS = {"sweep": "axes to vary", "experiment": "items of the paper"}
@@ -42,14 +43,15 @@ without any words.
 
 def attributes(cls: type) -> tuple[str, dict[str, str]]:
     """What a dataclass's docstring says of it, and of each of its attributes."""
-    about, _, listed = (inspect.getdoc(cls) or "").partition("\n\nAttributes:\n")
+    about, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("\n\nAttributes:\n")
     entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
     return _line(about), {name: _line(text) for name, text in entries}
 
 
 def own_settings(cls: type) -> dict[str, Any]:
-    """The type of each setting of a dataclass that is no group."""
-    return {each.name: each.type for each in fields(cls) if not _is_group(each.type)}
+    """The type of each setting that a dataclass declares itself and that is no group."""
+    declared = set(cls.__annotations__)
+    return {each.name: each.type for each in fields(cls) if each.name in declared and not _is_group(each.type)}
 
 
 def groups() -> dict[str, type]:
@@ -79,11 +81,12 @@ def render() -> str:
     """The page."""
     composed = compose([])
     defaults = {**flat_settings(composed), "baselines": ", ".join(composed.baselines)}
-    parts = [_HEAD, "## Without a group", _table(Config, "", defaults)]
+    parts = [_HEAD, "## Distillation", attributes(DistillConfig)[0], _table(DistillConfig, "", defaults)]
+    parts += ["## Run", _table(Config, "", defaults)]
     for group, cls in groups().items():
         key = "baselines.NAME" if group == "baseline" else group
         parts += [f"## {group}", attributes(cls)[0], _table(cls, f"{key}.", defaults)]
-        if group not in JOBS and (found := files(group)):
+        if found := files(group):
             parts.append(_choices(f"`{group}={{}}`", found))
     for group, about in JOBS.items():
         parts += [

@@ -1,20 +1,30 @@
 """The console script reads its words wherever they stand, and says what it cannot read."""
 
 import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from m2v_bench import cli
-from m2v_bench.verbs import data, run_commands, scores
+from m2v_bench import StaticModel, __version__, cli
+from tests.conftest import tiny_static_model
 
 
 def parsed(*argv: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
-    """What a verb is called with."""
+    """The arguments that a command is called with."""
     seen: list[Any] = []
-    for module, verb in ((scores, "_compare"), (data, "_doctor"), (run_commands, "_speed"), (scores, "_table")):
-        monkeypatch.setattr(module, verb, seen.append)
+    commands = {
+        title: [replace(command, run=seen.append) for command in listed] for title, listed in cli.COMMANDS.items()
+    }
+    monkeypatch.setattr(cli, "COMMANDS", commands)
     cli.main(argv)
     (arguments,) = seen
     return arguments
@@ -69,3 +79,123 @@ def test_a_suite_of_ones_own_is_known_to_the_verbs(tmp_path: Path, capsys: pytes
     with pytest.raises(SystemExit):
         cli.main(["table", "--config-dir", str(tmp_path / "no"), "suite=mine"])
     assert "no such folder. It must hold suite/NAME.yaml" in capsys.readouterr().err
+
+
+def test_the_help_lists_every_command_in_its_group(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    for title, commands in cli.COMMANDS.items():
+        section = shown.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+        for command in commands:
+            assert re.search(rf"^  {command.name}  +{re.escape(command.about)}$", section, re.MULTILINE), command.name
+    assert re.search(r"^  run  +distil, evaluate and log", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [each for _, each in cli._listed()], ids=lambda command: command.name)
+def test_every_command_has_a_sentence_and_an_example_that_parses(
+    command: cli.Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([*command.name.split(), "--help"])
+    shown = capsys.readouterr().out
+    assert f"m2v-bench {command.name} {command.example}".rstrip() in shown
+    assert command.about[1:] in " ".join(shown.split())
+    assert "example:" in shown
+    parsed(*command.name.split(), *shlex.split(command.example, comments=True), monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("former", "current"),
+    [
+        (["assets"], "m2v-bench fetch --list"),
+        (["published", "--format", "csv"], "m2v-bench paper published"),
+        (["verify", "nothing"], "m2v-bench paper verify"),
+        (["ablations", "nothing"], "m2v-bench paper ablations"),
+        (["reproduce", "main"], "m2v-bench paper reproduce"),
+    ],
+)
+def test_former_spellings_work_and_name_the_current_one(
+    former: list[str], current: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    arguments = parsed(*former, monkeypatch=monkeypatch)
+    assert capsys.readouterr().err == f"m2v-bench {former[0]} is now spelled {current}\n"
+    now = parsed(*current.split()[1:], *former[1:], monkeypatch=monkeypatch)
+    assert {**vars(arguments), "run": None} == {**vars(now), "run": None}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]):
+    cli.main(["completion", shell])
+    assert "m2v-bench" in capsys.readouterr().out
+
+
+def test_a_shell_gets_the_commands_that_begin_with_a_word(tmp_path: Path):
+    answer = tmp_path / "answer"
+    environment = {
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": "m2v-bench dis",
+        "COMP_POINT": "13",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+    }
+    subprocess.run([sys.executable, "-m", "m2v_bench.cli"], env={**os.environ, **environment}, check=True)
+    assert answer.read_text().split() == ["distill"]
+
+
+@pytest.mark.parametrize("command", [["m2v_bench"], ["m2v_bench.cli"], ["m2v_bench.cli", "run"]])
+def test_every_way_in_says_our_version(command: list[str]):
+    shown = subprocess.run([sys.executable, "-m", *command, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"m2v_bench {__version__}\n"
+
+
+def test_run_is_the_module(tmp_path: Path):
+    words = ["pca_dimz=3"]
+    ways = [["m2v_bench"], ["m2v_bench.cli", "run"]]
+    shown = [
+        subprocess.run([sys.executable, "-m", *way, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+        for way in ways
+    ]
+    assert [each.returncode for each in shown] == [1, 1]
+    assert shown[0].stderr == shown[1].stderr != ""
+
+
+def test_distil_and_encode(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    cli.main(["distill", "all-MiniLM-L6-v2", "model", "pca.dims=32"])
+    shown = capsys.readouterr()
+    assert "pca.dims=32 is now spelled pca_dims=32" in shown.err
+    assert "wrote model" in shown.out
+    texts = ["a cat", "", "two words"]
+    Path("texts.txt").write_text("\n".join(texts) + "\n")
+    cli.main(["encode", "model", "texts.txt"])
+    assert "wrote texts.npy: float32, 3 texts x 32 dimensions" in capsys.readouterr().out
+    expected = StaticModel.from_pretrained("model").encode(texts)
+    np.testing.assert_array_equal(np.load("texts.npy"), expected)
+    pd.DataFrame({"body": [*texts[:1], None, texts[2]]}).to_parquet("texts.parquet")
+    cli.main(["encode", "model", "texts.parquet", "--column", "body", "--out", "here/rows.npy"])
+    np.testing.assert_array_equal(np.load("here/rows.npy"), expected)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["distill", "all-MiniLM-L6-v2", "."], r"\.: holds files; name another folder, or add --force"),
+        (["encode", "model", "t.txt", "--out", "t.npz"], r"--out t\.npz: must end in \.npy"),
+        (["encode", "model", "t.npy", "--out", "t.npy"], r"--out t\.npy: is the file of the texts"),
+        (["encode", "nothing", "t.txt"], "nothing"),
+        (["encode", "model", "t.csv"], r"t\.csv has no column text; it has body\. Name the column with --column"),
+        (["encode", "model", "t.rst"], r"t\.rst: must be one of \.txt, \.csv"),
+        (["push", "nothing", "me/model"], "nothing"),
+    ],
+)
+def test_bad_words_are_named(
+    argv: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    tiny_static_model().save_pretrained("model")
+    Path("t.txt").write_text("good\n")
+    Path("t.csv").write_text("body\ngood\n")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(argv)
+    error = capsys.readouterr().err
+    assert re.search(message, error) and "Traceback" not in error

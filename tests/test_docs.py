@@ -11,21 +11,16 @@ from m2v_bench.config.check import BASELINE_SETTINGS
 from m2v_bench.config.schema import (
     BaselineConfig,
     Config,
-    DialectConfig,
     LauncherConfig,
-    PcaConfig,
-    PoolingConfig,
-    QuantizationConfig,
     SuiteConfig,
-    WeightingConfig,
 )
 from m2v_bench.config.schema import groups as group_folders
 from m2v_bench.distillation.dialects import DIALECTS, SEQUENCES
+from m2v_bench.distillation.distill_config import EMBEDDINGS, DistillConfig
 from m2v_bench.distillation.forward import PRECISIONS
 from m2v_bench.distillation.pca import SOLVERS
 from m2v_bench.distillation.pooling import POOLINGS
 from m2v_bench.distillation.quantization import DTYPES
-from m2v_bench.distillation.recipe import EMBEDDINGS
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.reports.signature import AGGREGATIONS
 from m2v_bench.runs.launchers import LAUNCHERS
@@ -34,7 +29,7 @@ from scripts.settings_page import JOBS, PAGE, attributes, files, groups, own_set
 from tests.browser import visit
 
 
-@pytest.mark.parametrize("cls", [Config, *groups().values()], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [DistillConfig, Config, *groups().values()], ids=lambda cls: cls.__name__)
 def test_every_setting_is_described(cls: type):
     about, described = attributes(cls)
     assert about
@@ -56,17 +51,17 @@ def test_what_the_docstring_says_of_a_setting_is_read():
 @pytest.mark.parametrize(
     ("cls", "setting", "allowed"),
     [
-        (DialectConfig, "name", DIALECTS),
-        (DialectConfig, "sequence", SEQUENCES),
-        (PoolingConfig, "name", POOLINGS),
-        (PcaConfig, "solver", SOLVERS),
-        (WeightingConfig, "name", WEIGHTINGS),
-        (QuantizationConfig, "dtype", DTYPES),
+        (DistillConfig, "dialect", DIALECTS),
+        (DistillConfig, "sequence", SEQUENCES),
+        (DistillConfig, "pooling", POOLINGS),
+        (DistillConfig, "pca_solver", SOLVERS),
+        (DistillConfig, "weighting", WEIGHTINGS),
+        (DistillConfig, "quantize_to", DTYPES),
+        (DistillConfig, "embeddings", EMBEDDINGS),
+        (DistillConfig, "precision", PRECISIONS),
         (SuiteConfig, "aggregation", AGGREGATIONS),
         (BaselineConfig, "kind", BASELINE_SETTINGS),
         (LauncherConfig, "name", ["local", *LAUNCHERS]),
-        (Config, "embeddings", EMBEDDINGS),
-        (Config, "precision", PRECISIONS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -77,7 +72,7 @@ def test_a_setting_names_all_that_it_may_be(cls: type, setting: str, allowed: It
 
 def test_the_reference_is_what_the_schema_and_the_files_say():
     assert PAGE.read_text(encoding="utf-8") == render(), "run `make figures`"
-    assert {*groups(), *JOBS} == set(group_folders()) | {"sweep"}
+    assert {*groups(), *JOBS} == set(group_folders())
     assert all(about for group in group_folders() for about in files(group).values())
 
 

@@ -102,7 +102,7 @@ def test_the_figure_and_the_table_are_kept(first_run: subprocess.CompletedProces
 def test_the_run_is_logged_with_everything(first_run: subprocess.CompletedProcess[str], home: Path):
     (run,) = runs(home)
     assert run.info.status == "FINISHED"
-    assert run.data.params["pca.dims"] == "256"
+    assert run.data.params["pca_dims"] == "256"
     assert run.data.params["suite.name"] == "starter"
     assert {"task.AutoFJRetrieval", "type.Classification", "type.Avg", "seconds.evaluate", "texts_per_second"} <= set(
         run.data.metrics
@@ -133,7 +133,7 @@ def test_a_second_run_scores_nothing_again(first_run: subprocess.CompletedProces
 
 def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subprocess.CompletedProcess[str], home: Path):
     before = score_files(home)
-    sweep = run_bench("+sweep=pca_dims", "pca.dims=32,256", cwd=home)
+    sweep = run_bench("+sweep=pca_dims", "pca_dims=32,256", cwd=home)
     assert sweep.returncode == 0, sweep.stderr
     new = set(score_files(home)) - set(before)
     assert len(new) == 9  # one new variant; the other one and the baselines were known
@@ -144,7 +144,7 @@ def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subproce
         assert (home / "results" / name).is_file()
     parent = next(run for run in runs(home) if run.data.tags.get("kind") == "sweep")
     children = [run for run in runs(home) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert sorted(run.data.params["pca.dims"] for run in children) == ["256", "32"]
+    assert sorted(run.data.params["pca_dims"] for run in children) == ["256", "32"]
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
 
 
@@ -160,7 +160,7 @@ def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, t
 
 def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: Path):
     (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)
-    words = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baseline=[]", "pca.dims=16"]
+    words = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baseline=[]", "pca_dims=16"]
     run = bench(*words)
     assert run.returncode == 1
     assert "1 of 2 scores failed" in run.stderr
@@ -188,7 +188,7 @@ def test_stock_tasks_from_a_folder(bench: Cli, hub_dir: Path, tmp_path: Path):
 def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Path):
     (tmp_path / "words.txt").write_text("the\nzyzzyva\nice cream\nice cream\n\nquokka\n")
     (tmp_path / "texts.txt").write_text("the quokka\nthe ice cream of the quokka\n")
-    words = ["vocabulary.source=file:words.txt", "weighting=idf", "weighting.corpus=texts.txt", "dialect=m2v-0.5"]
+    words = ["vocabulary=file:words.txt", "weighting=idf", "corpus=texts.txt", "dialect=m2v-0.5"]
     run = bench(*WORDSIM, *words, "baseline=[]", "tracking=none")
     assert run.returncode == 0, run.stderr
     assert "distilled M2V all-MiniLM-L6-v2 m2v-0.5 words_subword 6 256d idf on texts.txt: 29,52" in run.stdout
@@ -199,7 +199,7 @@ def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Pat
 
 
 def test_a_sweep_over_baselines_and_one_of_ones_own(bench: Cli, tmp_path: Path):
-    run = bench("-m", *WORDSIM, "baseline=[],[random]", "pca.dims=16", "tracking=none")
+    run = bench("-m", *WORDSIM, "baseline=[],[random]", "pca_dims=16", "tracking=none")
     assert run.returncode == 0, run.stderr
     assert len(list((tmp_path / "results" / "sweeps").glob("*/*/record.json"))) == 2
     assert "│ random " in run.stdout

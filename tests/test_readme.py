@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import ChoiceSweep
 from m2v_bench import cli
 from m2v_bench.config.schema import conf_dir, is_setting
 from m2v_bench.distillation.dialects import DIALECTS
+from m2v_bench.inference.card import RELEASES
 from m2v_bench.reports.figures import svg
 from m2v_bench.reports.summary import marked_grid, summarise
 from m2v_bench.results.sweeps import sweep_records
@@ -172,7 +173,7 @@ def test_the_dialects_are_those_of_the_code():
     rows = re.findall(r"^\| `(m2v-[0-9.]+)` \| ([^|]+?) \| ([^|]+?) \| .* \| `(\w+)` \|$", page, re.MULTILINE)
     sequences = {"swapped": "swapped", "the tokenizer's template": "template"}
     assert [(name, releases, sequences[around], weighting) for name, releases, around, weighting in rows] == [
-        (name, dialect.releases, dialect.sequence, dialect.weighting) for name, dialect in DIALECTS.items()
+        (name, RELEASES[name], dialect.sequence, dialect.weighting) for name, dialect in DIALECTS.items()
     ]
 
 

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from benchmarks.scale.scores import BASES, embeddings, processor_seconds, said, 
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.cache import content_hash
 from m2v_bench.distillation.distill import run_recipe, vocabulary_of
+from m2v_bench.distillation.distill_config import DistillConfig
 from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.distillation.token_vectors import passes, token_vectors
 from m2v_bench.speed.suite_speed import hardware
@@ -33,8 +33,8 @@ WORDS = (1_000, 4_000, 16_000)
 CHECK_BASE, CHECK_WORDS = "paraphrase-MiniLM-L3-v2", 10_000
 CHECK_DIMS, CHECK_WEIGHTINGS = (64, 128), ("none", "sif")
 CHECK_TASKS = ("STS15", "STSBenchmark", "SciFact")
-CHECK = ["-m", f"base_model={CHECK_BASE}", "vocabulary=glove", f"vocabulary.size={CHECK_WORDS}", "baseline=[teacher]"]
-CHECK += [f"pca.dims={','.join(map(str, CHECK_DIMS))}", f"weighting={','.join(CHECK_WEIGHTINGS)}", "tracking=none"]
+CHECK = ["-m", f"base_model={CHECK_BASE}", "vocabulary=glove", f"vocabulary_size={CHECK_WORDS}", "baseline=[teacher]"]
+CHECK += [f"pca_dims={','.join(map(str, CHECK_DIMS))}", f"weighting={','.join(CHECK_WEIGHTINGS)}", "tracking=none"]
 CHECK += ["suite=custom", f"suite.tasks=[{','.join(CHECK_TASKS)}]", f"hub_dir={TEST_DATA / 'hub'}"]
 
 # the sweep that is asked about: two base models, five vocabularies, ten PCA sizes, ten weightings
@@ -68,12 +68,12 @@ def empty_cache() -> Iterator[None]:
 
 def forward(base: str, words: int) -> dict[str, Any]:
     """One forward pass, the decomposition after it, and what a further variant takes."""
-    recipe = make_recipe(base, vocabulary="glove", vocabulary_size=words, pca_dims=256)
+    recipe = make_recipe(base, DistillConfig(vocabulary="glove", vocabulary_size=words))
     vocabulary = vocabulary_of(recipe)
     with empty_cache(), tempfile.TemporaryDirectory() as folder:
         seconds = processor_seconds(lambda: token_vectors(recipe, vocabulary, "cpu", False))
         rotated = processor_seconds(lambda: run_recipe(recipe, device="cpu", show_progress=False))
-        other = replace(recipe, pca_dims=128)
+        other = recipe.with_settings(pca_dims=128)
 
         def further() -> None:
             run_recipe(other, device="cpu", show_progress=False).model.save_pretrained(folder)
@@ -116,7 +116,7 @@ def overhead() -> dict[str, float]:
     """What a sweep takes to start, and a job beside its vectors and scores, from one job and from three."""
     words = ["suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", "tracking=none", "embeddings=input"]
     one, three = (
-        run_sweep(["-m", f"pca.dims={dims}", *words], **ONE_THREAD)["processor"] for dims in ("64", "64,96,128")
+        run_sweep(["-m", f"pca_dims={dims}", *words], **ONE_THREAD)["processor"] for dims in ("64", "64,96,128")
     )
     job = (three - one) / 2
     return {"start": one - job, "job": job}
@@ -134,8 +134,12 @@ STAGES: dict[str, Callable[[], Any]] = {
     "forward": passes_measured,
     "embedding": embeddings,
     "evaluation": score_times,
-    "grid": lambda: {name: parts(make_recipe(BASES[0], **words)) for name, words in GRID_VOCABULARIES.items()},
-    "check_parts": lambda: parts(make_recipe(CHECK_BASE, vocabulary="glove", vocabulary_size=CHECK_WORDS)),
+    "grid": lambda: {
+        name: parts(make_recipe(BASES[0], DistillConfig(**words))) for name, words in GRID_VOCABULARIES.items()
+    },
+    "check_parts": lambda: parts(
+        make_recipe(CHECK_BASE, DistillConfig(vocabulary="glove", vocabulary_size=CHECK_WORDS))
+    ),
     "overhead": lambda: said(overhead()),
     "local": lambda: said(run_sweep([*CHECK, "launcher=local"], **ONE_THREAD)),
     "joblib": lambda: said(run_sweep([*CHECK, "launcher=joblib", "launcher.workers=2"])),

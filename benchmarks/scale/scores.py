@@ -185,7 +185,7 @@ def score_times() -> list[dict[str, Any]]:
 
 def student(folder: Path) -> Model:
     """A distilled model of 256 dimensions with the base model's own vocabulary."""
-    recipe = make_recipe(BASES[0], pca_dims=256)
+    recipe = make_recipe(BASES[0])
     made = run_recipe(recipe, device="cpu", show_progress=False).model
     made.save_pretrained(folder)
     names = {"name": recipe.name, "revision": recipe.revision, "label": recipe.label, "variant": recipe.variant}

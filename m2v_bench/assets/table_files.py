@@ -110,8 +110,8 @@ class TableFile:
         if empty:
             self.refuse("has no rows")
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """The lines of a text file that are not blank, without their ends, numbered from 1.
+    def lines(self, *, blank: bool = False) -> Iterator[tuple[int, str]]:
+        """The lines of a text file without their ends, numbered from 1; with `blank` also those that are blank.
 
         Raises:
             BenchError: for a file that cannot be read, and for one without such lines.
@@ -119,7 +119,7 @@ class TableFile:
         empty = True
         try:
             for number, line in enumerate(self._lines(), start=1):
-                if line.strip():
+                if blank or line.strip():
                     empty = False
                     yield number, line.rstrip("\r\n")
         except (OSError, ValueError, RecursionError) as error:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from m2v_bench.config.messages import unknown_settings
-from m2v_bench.config.schema import AGGREGATIONS, BaselineConfig, Config, LauncherConfig, is_setting, settings
+from m2v_bench.config.schema import (
+    AGGREGATIONS,
+    LAUNCHER_NAMES,
+    TRACKER_NAMES,
+    BaselineConfig,
+    Config,
+    LauncherConfig,
+    is_setting,
+    settings,
+)
 from m2v_bench.distillation.dialects import get_dialect
 from m2v_bench.distillation.pca import parse_dims
 from m2v_bench.errors import BenchError, check_seed, did_you_mean, override
@@ -27,7 +37,7 @@ def typed(config: DictConfig) -> Config:
         raise BenchError(unknown_settings(unknown))
     checked = OmegaConf.to_object(config)
     assert isinstance(checked, Config)
-    checked.baselines = {key: _baseline(key, value) for key, value in checked.baselines.items()}
+    checked = replace(checked, baselines={key: _baseline(key, value) for key, value in checked.baselines.items()})
     check_baselines(checked.baselines)
     if checked.suite.aggregation not in AGGREGATIONS:
         raise BenchError(f"suite.aggregation={checked.suite.aggregation}: unknown; allowed: {', '.join(AGGREGATIONS)}")
@@ -42,10 +52,10 @@ def check(config: DictConfig) -> Config:
     """
 
     checked = typed(config)
-    get_dialect(checked.dialect.name)
-    parse_dims(checked.pca.dims)
-    if checked.tracking.name not in ("mlflow", "none"):
-        raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: mlflow, none")
+    get_dialect(checked.dialect)
+    parse_dims(checked.pca_dims)
+    if checked.tracking.name not in TRACKER_NAMES:
+        raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: {', '.join(TRACKER_NAMES)}")
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
         raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
     _check_axis(checked.sweep.axis)
@@ -113,7 +123,7 @@ def _baseline(key: str, value: Any) -> BaselineConfig:
 
 
 def flat_settings(config: DictConfig) -> dict[str, Any]:
-    """The settings as {'pca.dims': 256, ...}, interpolations resolved."""
+    """The settings as {'pca_dims': 256, ...}, interpolations resolved."""
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return _flatten(container, "")
@@ -132,7 +142,7 @@ def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
 def _check_axis(axis: str | None) -> None:
     if axis is not None and not is_setting(axis):
         near = did_you_mean(axis, settings())
-        raise BenchError(f"sweep.axis={axis}: no such setting.{near} Name one that the jobs differ in, as pca.dims")
+        raise BenchError(f"sweep.axis={axis}: no such setting.{near} Name one that the jobs differ in, as pca_dims")
 
 
 # Settings of a launcher that the others would pass over.
@@ -145,7 +155,7 @@ _LAUNCHERS_OF = {
 
 
 def _check_launcher(launcher: LauncherConfig) -> None:
-    for name, allowed in (("name", ("local", "joblib", "ray", "slurm")), ("cluster", ("slurm", "local"))):
+    for name, allowed in (("name", LAUNCHER_NAMES), ("cluster", ("slurm", "local"))):
         if (value := getattr(launcher, name)) not in allowed:
             raise BenchError(f"launcher.{name}={value}: unknown; allowed: {', '.join(allowed)}")
     for name in ("workers", "threads", "memory_gb", "minutes"):

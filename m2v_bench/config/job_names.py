@@ -18,7 +18,7 @@ def job_folder(overrides: Sequence[str]) -> str:
     """The name of a job's folder: readable, and the same whenever the job is asked for by the same words.
 
     Args:
-        overrides: the words of the job, as `pca.dims=64`.
+        overrides: the words of the job, as `pca_dims=64`.
     """
     split = sorted(word.lstrip("+~").partition("=") for word in overrides)
     kept = [(name, value) for name, _, value in split if tells_apart(name)]

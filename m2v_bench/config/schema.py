@@ -1,4 +1,4 @@
-"""Every setting: its type, its default and what it is. docs/configuration.md is made of this."""
+"""Settings of a run: type, default and description. docs/configuration.md is made from this."""
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -6,7 +6,13 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from m2v_bench.distillation.distill_config import DistillConfig
+
 AGGREGATIONS = ("micro", "macro")
+LAUNCHER_NAMES = ("local", "joblib", "ray", "slurm")
+TRACKER_NAMES = ("mlflow", "none")
+# Groups whose choices are names without further settings, and so have no files.
+ENUMERATED = {"launcher": LAUNCHER_NAMES, "tracking": TRACKER_NAMES}
 
 
 @dataclass
@@ -14,99 +20,12 @@ class BaseModelConfig:
     """The sentence transformer to distil.
 
     Attributes:
-        name: a name of the asset catalog (`m2v-bench assets`), a name on the hub, or a folder.
+        name: a name of the asset catalog (`m2v-bench fetch --list`), a name on the hub, or a folder.
         revision: the commit to take from the hub; null takes the newest.
     """
 
     name: str = MISSING
     revision: str | None = None
-
-
-@dataclass
-class VocabularyConfig:
-    """Where the tokens come from, which are the rows of the static model.
-
-    Attributes:
-        source: `model` (the base model's own subwords), `glove`, `glove_subword`, or `file:PATH`, one word per line,
-            most frequent first.
-        subwords: whether the base model's own subwords stay beside the words; null keeps them but for `glove`.
-        size: how many words to take from the top of the list; null takes all.
-        remove: tokens whose beginning matches this regular expression are dropped; null drops none.
-    """
-
-    source: str = MISSING
-    subwords: bool | None = None
-    size: int | None = None
-    remove: str | None = None
-
-
-@dataclass
-class DialectConfig:
-    """Which releases of Model2Vec to compute as: what stands behind everything that is not set.
-
-    Attributes:
-        name: `m2v-0.1`, `m2v-0.3.8`, `m2v-0.3.9`, `m2v-0.5` or `m2v-0.7`.
-        sequence: the special tokens around a token: `template`, as the tokenizer puts them, or `swapped`; null means as
-            the dialect says.
-    """
-
-    name: str = MISSING
-    sequence: str | None = None
-
-
-@dataclass
-class PoolingConfig:
-    """From the hidden states of a token's sequence to one vector.
-
-    Attributes:
-        name: `token`, `mean`, `first`, `last` or `pooler`; null means as the dialect says.
-    """
-
-    name: str | None = None
-
-
-@dataclass
-class PcaConfig:
-    """Principal component analysis of the token vectors.
-
-    Attributes:
-        dims: `none`, `auto` (rotate only), a number of dimensions, or a share of the variance, as 0.95.
-        solver: `full` (exact), or `sklearn` (what scikit-learn picks for the shape); null means as the dialect says.
-    """
-
-    dims: Any = 256
-    solver: str | None = None
-
-
-@dataclass
-class WeightingConfig:
-    """What each token's row is multiplied by after PCA.
-
-    Attributes:
-        name: `none`, `zipf_log`, `sif`, `sif_counts` or `idf`; null means as the dialect says.
-        coefficient: the a of `sif` and `sif_counts`, between 0 and 1.
-        corpus: where `sif_counts` and `idf` count: a .txt file with one document a line, a .csv, .tsv, .jsonl or
-            .parquet file, or a dataset (a folder, or a name on the hub; NAME:SPLIT).
-        column: the column of the texts of the corpus.
-    """
-
-    name: str | None = None
-    coefficient: float = 1e-4
-    corpus: str | None = None
-    column: str = "text"
-
-
-@dataclass
-class QuantizationConfig:
-    """How the rows are stored.
-
-    Attributes:
-        dtype: `float32`, `float16` or `int8`.
-        vocabulary: how many rows k-means leaves, shared between the tokens; null keeps a row per token.
-    """
-
-    dtype: str = "float16"
-    vocabulary: int | None = None
 
 
 @dataclass
@@ -208,49 +127,33 @@ class SweepConfig:
     axis: str | None = None
 
 
-@dataclass
-class Config:
-    """All settings of a run.
+@dataclass(frozen=True)
+class Config(DistillConfig):
+    """All settings of a run: those of the distillation, of the groups above, and these.
 
     Attributes:
-        embeddings: `output` of one forward pass per token, or rows of the base model's `input` embedding matrix.
-        precision: products in the forward pass: `fp32`, or `bf16` where the processor has instructions for it, which
-            pays on a GPU and on processors that multiply it faster than fp32 (the others are warned of).
         baselines: models scored beside the distilled one, by key; chosen by their files, `'baseline=[teacher,bm25]'`,
             `baseline=[]` for none. `baselines.NAME.label=VALUE` changes one of them.
         hub_dir: folder of dataset repositories as `<org>/<name>/`; null loads stock tasks from the model hub.
         data_dir: folder of the WordSim, PEARL and classification sets; null loads those that have a dataset repository
             from there.
-        results_dir: where score files, speed records, tables and figures are kept.
-        seed: of the draws that tasks make (42 is mteb's published protocol), of k-means and of randomized PCA.
-        device: of transformers, a torch device; `auto` takes a GPU when there is one. Moves a score by rounding.
-        batch_size: texts per batch of a transformer. Moves a score by rounding at most.
-        samples: keep what models did on every sample, small files that `m2v-bench compare` reads.
-        dry_run: show what would be computed, what is here already, and the time and disk it takes; compute nothing.
-        rerun: run a sweep's finished jobs again, too; what the caches and the score files hold is read, not made again.
-        fail_fast: start no further job of a sweep once one has failed.
+        results_dir: folder of score files, speed records, tables and figures.
+        device: torch device of transformers; `auto` takes a GPU when there is one. Changes a score by rounding.
+        batch_size: texts per batch of a transformer. Changes a score by rounding at most.
+        samples: keep the models' output on every sample, small files that `m2v-bench compare` reads.
+        dry_run: show what would be computed, what is cached, and the time and disk it takes; compute nothing.
+        rerun: also run the finished jobs of a sweep again; caches and score files are still read.
+        fail_fast: start no further job of a sweep after one has failed.
         debug: show tracebacks, and stop at the first task that raises.
     """
 
     base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
-    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
-    dialect: DialectConfig = field(default_factory=DialectConfig)
-    pooling: PoolingConfig = field(default_factory=PoolingConfig)
-    pca: PcaConfig = field(default_factory=PcaConfig)
-    weighting: WeightingConfig = field(default_factory=WeightingConfig)
-    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     suite: SuiteConfig = field(default_factory=SuiteConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    launcher: LauncherConfig = field(default_factory=LauncherConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
-    embeddings: str = "output"
-    precision: str = "fp32"
-    # BaselineConfig by name; Hydra cannot add to a dict of dataclasses, so `config.check` gives the values their type
+    # BaselineConfig by name; Hydra cannot add to a dict of dataclasses, so `check.typed` gives the values their type
     baselines: dict[str, Any] = field(default_factory=dict)
     hub_dir: str | None = None
     data_dir: str | None = None
-    results_dir: str = MISSING
-    seed: int = 42
+    results_dir: str = "results"
     device: str = "auto"
     batch_size: int = 32
     samples: bool = True
@@ -258,6 +161,14 @@ class Config:
     rerun: bool = False
     fail_fast: bool = False
     debug: bool = False
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    @property
+    def distillation(self) -> DistillConfig:
+        """The settings that decide the numbers of the distilled model."""
+        return DistillConfig(**{each.name: getattr(self, each.name) for each in fields(DistillConfig)})
 
 
 def conf_dir() -> Path:
@@ -267,7 +178,7 @@ def conf_dir() -> Path:
 
 
 def is_setting(name: str) -> bool:
-    """Whether there is a setting of this name, as in `pca.dims` or `baselines.NAME.kind`."""
+    """Whether there is a setting of this name, as in `pca_dims` or `baselines.NAME.kind`."""
     return name in settings() or name in settings_of_baseline(name)
 
 
@@ -279,13 +190,13 @@ def settings_of_baseline(name: str) -> list[str]:
 
 
 def settings() -> list[str]:
-    """The names of all settings, as in `pca.dims`."""
+    """The names of all settings, as in `pca_dims`."""
     return _fields(Config, "")
 
 
 def groups() -> list[str]:
     """The names of all config groups."""
-    return sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+    return sorted([*ENUMERATED, *(path.name for path in conf_dir().iterdir() if path.is_dir())])
 
 
 def _fields(cls: type, prefix: str) -> list[str]:

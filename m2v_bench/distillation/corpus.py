@@ -38,7 +38,7 @@ class Corpus:
     """
 
     def __init__(
-        self, name: str, column: str = "text", *, settings: tuple[str, str] = ("weighting.corpus=", "weighting.column=")
+        self, name: str, column: str = "text", *, settings: tuple[str, str] = ("corpus=", "corpus_column=")
     ) -> None:
         self.name, self.column = name, column
         self._called, self._column_called = f"{settings[0]}{name}", f"{settings[1]}{column}"

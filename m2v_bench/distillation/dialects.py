@@ -50,5 +50,5 @@ def get_dialect(name: str) -> Dialect:
         BenchError: when there is none.
     """
     if name not in DIALECTS:
-        raise BenchError(f"dialect.name={name}: unknown dialect; allowed: {', '.join(DIALECTS)}")
+        raise BenchError(f"dialect={name}: unknown dialect; allowed: {', '.join(DIALECTS)}")
     return DIALECTS[name]

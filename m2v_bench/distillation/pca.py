@@ -57,7 +57,7 @@ def _fix_signs(scores: np.ndarray) -> np.ndarray:
 
 
 def parse_dims(value: object) -> PcaDims:
-    """`pca.dims` as a user may write it, checked.
+    """`pca_dims` as a user may write it, checked.
 
     Raises:
         BenchError: when the value is neither `none`, `auto`, a positive integer, nor a share in (0, 1).
@@ -69,14 +69,14 @@ def parse_dims(value: object) -> PcaDims:
         try:
             value = float(value) if "." in value else int(value)
         except ValueError:
-            raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}") from None
+            raise BenchError(f"pca_dims={value}: not a PCA size; {allowed}") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}")
+        raise BenchError(f"pca_dims={value}: not a PCA size; {allowed}")
     if isinstance(value, float) and 0 < value < 1:
         return value
     if isinstance(value, int) and value >= 1:
         return value
-    raise BenchError(f"pca.dims={value}: not a PCA size; {allowed}")
+    raise BenchError(f"pca_dims={value}: not a PCA size; {allowed}")
 
 
 def n_components(dims: PcaDims, variance: np.ndarray) -> int:

@@ -57,7 +57,7 @@ def last(states: States) -> "Tensor":
 def pooler(states: States) -> "Tensor":
     """The model's own pooler output, a learned projection of [CLS]."""
     if states.pooler is None:
-        raise BenchError("pooling.name=pooler: this base model has no pooler output; allowed: token, mean, first, last")
+        raise BenchError("pooling=pooler: this base model has no pooler output; allowed: token, mean, first, last")
     return states.pooler
 
 

@@ -40,13 +40,13 @@ def check_range(rows: np.ndarray, dtype: str, name_of: Callable[[int], str]) -> 
     """
     if (row := row_beyond(rows)) is not None:
         raise BenchError(
-            f"{name_of(row)} has values that are not finite after PCA and weighting; set pca.dims=none and "
+            f"{name_of(row)} has values that are not finite after PCA and weighting; set pca_dims=none and "
             "weighting=none to find the cause"
         )
     if (row := row_beyond(rows, _OVERFLOWS.get(dtype, math.inf))) is not None:
         raise BenchError(
-            f"quantization.dtype={dtype}: {name_of(row)} reaches {np.abs(rows[row]).max():g}, which {dtype} does not "
-            "hold; set quantization.dtype=float32"
+            f"quantize_to={dtype}: {name_of(row)} reaches {np.abs(rows[row]).max():g}, which {dtype} does not "
+            "hold; set quantize_to=float32"
         )
 
 

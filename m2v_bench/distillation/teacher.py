@@ -162,5 +162,5 @@ def _load(path: Path, pooling: str) -> Any:
             f"base_model: {path} lacks weights of its transformer: {', '.join(sorted(without_pooler)[:3])}"
         )
     if info["missing_keys"] and pooling == "pooler":
-        raise BenchError(f"pooling.name=pooler: {path} has no weights of a pooler; allowed: token, mean, first, last")
+        raise BenchError(f"pooling=pooler: {path} has no weights of a pooler; allowed: token, mean, first, last")
     return model.eval()

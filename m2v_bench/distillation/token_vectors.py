@@ -49,7 +49,7 @@ def passes(recipe: Recipe, vocabulary: Vocabulary, device: str) -> list[PartPass
             pooling=recipe.word_pooling if part.are_words else recipe.pooling,
             affixes=vocabulary.affixes,
             masked_id=vocabulary.padding_id if recipe.preset.masks_padding else None,
-            precision=recipe.precision,
+            precision=recipe.config.precision,
             device=device,
         )
         settings = {name: value for name, value in asdict(how).items() if name != "device"}
@@ -57,7 +57,7 @@ def passes(recipe: Recipe, vocabulary: Vocabulary, device: str) -> list[PartPass
             "version": FORWARD_VERSION,
             "weights": recipe.base.weights_revision,
             "sequences": part.revision,
-            **({"embeddings": "input"} if recipe.embeddings == "input" else settings),
+            **({"embeddings": "input"} if recipe.config.embeddings == "input" else settings),
         }
         made.append(PartPass(part, how, key))
     return made
@@ -67,12 +67,12 @@ def token_vectors(
     recipe: Recipe, vocabulary: Vocabulary, device: str, show_progress: bool
 ) -> tuple[np.ndarray, list[dict[str, Any]], bool]:
     """The tokens' vectors, float32 (tokens, hidden), the keys of their parts, and whether all came from the cache."""
-    is_input = recipe.embeddings == "input"
+    is_input = recipe.config.embeddings == "input"
 
     @functools.cache
     def load() -> Any:
         if not is_input:
-            check_precision(recipe.precision, device)
+            check_precision(recipe.config.precision, device)
         return recipe.base.transformer("mean" if is_input else recipe.pooling)
 
     def compute(unfinished: Path, each: PartPass) -> dict[str, np.ndarray]:
@@ -85,11 +85,11 @@ def token_vectors(
             )
         if (row := row_beyond(vectors)) is not None:
             token = vocabulary.tokens[row + vocabulary.n_subwords * each.part.are_words]
-            bf16 = " or overflow: try precision=fp32" if recipe.precision == "bf16" else ""
+            bf16 = " or overflow: try precision=fp32" if recipe.config.precision == "bf16" else ""
             raise BenchError(
                 f"base_model.name={recipe.base.name}: the vector of token {token!r} is not finite; the model's weights "
                 f"are damaged{bf16}. To go on without the token, drop it: "
-                f"{override('vocabulary.remove', _without(recipe.remove, token))}"
+                f"{override('token_remove_pattern', _without(recipe.config.token_remove_pattern, token))}"
             )
         return {"vectors": vectors}
 
@@ -124,7 +124,7 @@ def _check_ids(model: Any, recipe: Recipe, part: Part) -> None:
 
 
 def _without(remove: str | None, token: str) -> str:
-    """`vocabulary.remove` with one more token."""
+    """`token_remove_pattern` with one more token."""
     return "|".join([*([remove] if remove else []), f"{re.escape(token)}$"])
 
 

@@ -75,7 +75,7 @@ def compile_remove(remove: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(remove) if remove else None
     except re.error as error:
-        raise BenchError(f"vocabulary.remove={remove!r} is not a regular expression: {error}") from error
+        raise BenchError(f"token_remove_pattern={remove!r} is not a regular expression: {error}") from error
 
 
 def build_vocabulary(
@@ -95,7 +95,7 @@ def build_vocabulary(
     """
     made = SURGERIES[surgery](base, words, compile_remove(remove))
     if words is not None and not made.report.added:
-        raise BenchError(f"vocabulary.source={words.source}: no word is left to add ({made.report})")
+        raise BenchError(f"vocabulary={words.source}: no word is left to add ({made.report})")
     prefix, suffix = base.template
     if sequence == "swapped":  # as the releases did it: the outermost ids change places
         ends = base.tokenizer.encode("A").ids

@@ -49,8 +49,8 @@ def weighting(*, coefficient: bool = False, corpus: bool = False) -> Callable[[_
     """Register a function as the weighting of its name.
 
     Args:
-        coefficient: it looks at `weighting.coefficient`.
-        corpus: it looks at counts, hence needs `weighting.corpus`.
+        coefficient: it looks at `sif_coefficient`.
+        corpus: it looks at counts, hence needs `corpus`.
     """
 
     def register(function: _Function) -> _Function:

@@ -41,10 +41,10 @@ class WordReport:
     """What became of a word list.
 
     Attributes:
-        given: words in the list, after the cut to `vocabulary.size`.
+        given: words in the list, after the cut to `vocabulary_size`.
         empty: nothing was left of them after the base tokenizer's normalization.
         duplicate: they came before, or are subwords of the base model.
-        removed: words and subwords that `vocabulary.remove` took out; words that the base tokenizer splits stay
+        removed: words and subwords that `token_remove_pattern` took out; words that the base tokenizer splits stay
             beside subwords, as in the releases.
         multiword: split by the base tokenizer, hence matched as they are in a text.
         unsplittable: the base tokenizer lacks a piece of them, so that the unknown token is fed in its place.
@@ -87,10 +87,10 @@ def load_words(vocabulary: str | Iterable[str], *, subwords: bool | None, size: 
         BenchError: for a source that is not known or a file that cannot be read.
     """
     if size is not None:
-        size = whole_number("vocabulary.size", size, least=1, instead="null for all words")
+        size = whole_number("vocabulary_size", size, least=1, instead="null for all words")
     if isinstance(vocabulary, str) and vocabulary == "model":
         if size is not None or subwords is False:
-            setting = f"vocabulary.size={size}" if size is not None else "vocabulary.subwords=false"
+            setting = f"vocabulary_size={size}" if size is not None else "subwords=false"
             raise BenchError(f"{setting}: only words can be cut or stand alone, not the base model's own vocabulary")
         return None
     if not isinstance(vocabulary, str):
@@ -103,7 +103,7 @@ def load_words(vocabulary: str | Iterable[str], *, subwords: bool | None, size: 
         path = Path(vocabulary.removeprefix("file:")).expanduser()
         source, words = path.stem, _read(path)
     else:
-        raise BenchError(f"vocabulary.source={vocabulary}: unknown; {_ALLOWED}")
+        raise BenchError(f"vocabulary={vocabulary}: unknown; {_ALLOWED}")
     return Words(source, words[:size], subwords=subwords is not False)
 
 
@@ -122,7 +122,7 @@ def _listed_words(vocabulary: Iterable[str]) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> tuple[str, ...]:
-    setting = f"vocabulary.source=file:{path}"
+    setting = f"vocabulary=file:{path}"
     try:
         refuse_lfs_pointer(path, setting)
         with path.open("rb") as file:

@@ -20,7 +20,7 @@ from m2v_bench.tasks.suite import SuiteTask
 CHECKED_TEXTS = 100_000
 # states of data that cannot be scored
 NOT_HERE = ("missing", "damaged", "not readable")
-BUNDLE = "On a machine with the hub: m2v-bench bundle suite=... out=FOLDER; then copy it here and set hub_dir=FOLDER"
+BUNDLE = "On a machine with the hub: m2v-bench bundle suite=... --out FOLDER; then copy it here and set hub_dir=FOLDER"
 
 
 @dataclass

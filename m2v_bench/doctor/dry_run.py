@@ -100,15 +100,15 @@ def _row(prepared: Prepared, settings: Config, totals: _Totals, rates: Mapping[s
             continue
         totals.parts.add(key)
         totals.disk += 2 * n_tokens * recipe.base.hidden_size * _FLOAT32  # the vectors, and their rotation
-        if recipe.embeddings == "input":  # rows of a matrix, which take no time
+        if recipe.config.embeddings == "input":  # rows of a matrix, which take no time
             states.append("none")
             continue
         totals.tokens += n_tokens
         states.append(f"{n_tokens:,} tokens")
         rate = rates.get(each.key["weights"])
         seconds, unknown = (seconds, unknown + 1) if rate is None else (seconds + n_tokens * rate, unknown)
-    dims = recipe.pca_dims if isinstance(recipe.pca_dims, int) else recipe.base.hidden_size
-    totals.disk += len(vocabulary.tokens) * dims * _DTYPE_BYTES[recipe.dtype]
+    dims = recipe.config.pca_dims if isinstance(recipe.config.pca_dims, int) else recipe.base.hidden_size
+    totals.disk += len(vocabulary.tokens) * dims * _DTYPE_BYTES[recipe.config.quantize_to]
     made, n_open, more, untimed = _scores(prepared, settings, totals)
     seconds, unknown = seconds + more, unknown + untimed
     totals.seconds, totals.unknown = totals.seconds + seconds, totals.unknown + unknown

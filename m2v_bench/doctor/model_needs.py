@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from m2v_bench.assets.fetch import MODEL_FILES, catalog, is_offline, no_downloads
-from m2v_bench.config.recipes import recipe_of
 from m2v_bench.config.schema import Config
-from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.models import Model, load_baselines
 
 
@@ -72,14 +71,14 @@ def models_of_run(settings: Config) -> list[Model]:
         BenchError: for settings that make no model, or when a download would be needed.
     """
     with no_downloads():
-        recipe = recipe_of(settings)
+        recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
         return [student_of(recipe), *load_baselines(settings.baselines, recipe.base)]
 
 
 def dims_of(models: Sequence[Model], settings: Config) -> int | None:
     """The largest number of dimensions among the models; None when it cannot be known."""
     known = [model.dims for model in models if model.dims]
-    known += [settings.pca.dims] if isinstance(settings.pca.dims, int) else []
+    known += [settings.pca_dims] if isinstance(settings.pca_dims, int) else []
     return max(known, default=None)
 
 

@@ -1,4 +1,4 @@
-"""`m2v-bench ablations`: the effects in a factorial sweep, and the authors' findings tested on it. Reads files."""
+"""Effects of the settings in a factorial sweep, and a test of the paper's findings on it, made from files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

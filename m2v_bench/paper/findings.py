@@ -44,19 +44,19 @@ class Finding:
 # What a test is over.
 PUBLISHED, _ALL = "as published", "all settings"
 
-_UNWEIGHTED_OUTPUT = {"embeddings": "output", "weighting.name": "none"}
+_UNWEIGHTED_OUTPUT = {"embeddings": "output", "weighting": "none"}
 FINDINGS = (
     Finding(
         "a sentence transformer distils better than a transformer that is none",
         "base_model.name",
         (),
         _PLAIN,
-        {**_UNWEIGHTED_OUTPUT, "pca.dims": "none"},
+        {**_UNWEIGHTED_OUTPUT, "pca_dims": "none"},
         ("M2V_base_output_nozipf_nopca", "M2V_bert_output_nozipf_nopca"),
     ),
     Finding(
         "PCA improves",
-        "pca.dims",
+        "pca_dims",
         (),
         ("none",),
         _UNWEIGHTED_OUTPUT,
@@ -65,10 +65,10 @@ FINDINGS = (
     ),
     Finding(
         "Zipf weighting improves",
-        "weighting.name",
+        "weighting",
         ("zipf_log",),
         ("none",),
-        {"embeddings": "output", "pca.dims": "none"},
+        {"embeddings": "output", "pca_dims": "none"},
         ("M2V_base_output_nopca", "M2V_base_output_nozipf_nopca"),
     ),
     Finding(
@@ -76,7 +76,7 @@ FINDINGS = (
         "embeddings",
         ("output",),
         ("input",),
-        {"pca.dims": "256", "weighting.name": "zipf_log"},
+        {"pca_dims": "256", "weighting": "zipf_log"},
         ("M2V_base_output", "M2V_base_input"),
     ),
 )

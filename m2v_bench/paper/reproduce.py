@@ -1,4 +1,4 @@
-"""`m2v-bench reproduce`: the items of the paper, as sweeps of conf/experiment on what can be had here.
+"""Reproduce the parts of the paper, as sweeps of conf/experiment on the models and data that can be had here.
 
 Nothing is run in another way than `python -m m2v_bench` and the verbs of `m2v-bench` run it; this module chooses the
 words, and says what it puts in the place of what is absent.
@@ -28,7 +28,7 @@ class Item:
         suite: what it is scored on.
         without_data: the same where there is neither a hub nor a folder of data.
         counts: whether some of its jobs need a corpus.
-        effects: whether `m2v-bench ablations` follows.
+        effects: whether `m2v-bench paper ablations` follows.
     """
 
     experiment: str
@@ -82,29 +82,26 @@ class Plan:
     notes: list[str]
 
 
-def reproduce(
-    item: str,
-    *,
-    hub_dir: str | None = None,
-    data_dir: str | None = None,
-    corpus: str | None = None,
-    words: Sequence[str] = (),
-    dry_run: bool = False,
-) -> None:
-    """Run an item of the paper.
+def reproduce(item: str, words: Sequence[str] = ()) -> None:
+    """Run a part of the paper.
 
     Args:
         item: one of `ITEMS`.
-        hub_dir, data_dir: as the settings of a run.
-        corpus: of the weightings that count; without one they are left out.
-        words: further settings of the runs.
-        dry_run: show what would be computed, and compute nothing.
+        words: settings of the runs. `hub_dir`, `data_dir` and `corpus` (of the weightings that count, which are left
+            out without one) decide what can be run; `dry_run=true` shows what would be computed.
 
     Raises:
-        BenchError: when nothing of it can be run here.
+        BenchError: when no part of it can be run here.
         SystemExit: with the exit code of the first command that fails.
     """
-    plan = plan_of(item, hub_dir=hub_dir, data_dir=data_dir, corpus=corpus, words=words)
+    from m2v_bench.config.compose import take, translate
+
+    words = translate(words)
+    given: dict[str, str | None] = {}
+    for name in ("hub_dir", "data_dir", "corpus", "dry_run"):
+        given[name], words = take(words, name)
+    dry_run = str(given.pop("dry_run")).lower() == "true"
+    plan = plan_of(item, words=words, **given)
     print("\n".join(plan.notes), flush=True)
     for number, command in enumerate(plan.commands):
         shown = [f"'{word}'" if re.search(r"[\[{(&;* ]", word) else word for word in command]
@@ -117,7 +114,12 @@ def reproduce(
 
 
 def plan_of(
-    item: str, *, hub_dir: str | None, data_dir: str | None, corpus: str | None, words: Sequence[str] = ()
+    item: str,
+    *,
+    hub_dir: str | None = None,
+    data_dir: str | None = None,
+    corpus: str | None = None,
+    words: Sequence[str] = (),
 ) -> Plan:
     """The commands of an item, and what is to be said of them; see `reproduce`."""
     from m2v_bench.config.compose import take
@@ -127,16 +129,16 @@ def plan_of(
     data, said = _data(own, hub_dir, data_dir, words)
     chosen = [f"+experiment={own.experiment}", *models, *data]
     if own.counts and corpus is not None:
-        chosen.append(f"weighting.corpus={corpus}")
+        chosen.append(f"corpus={corpus}")
     elif own.counts:
         chosen.append(_COUNTING)
-        notes.append("no --corpus FILE: sif_counts and idf, which count tokens in one, are left out")
+        notes.append("no corpus=FILE: sif_counts and idf, which count tokens in one, are left out")
     results_dir = take(words, "results_dir")[0] or "results"
     name = take(words, "sweep.name")[0] or own.experiment
     commands = [["m2v_bench", *_overridden(chosen, words)]]
     if own.effects:
         tables = str(Path(results_dir, "tables"))
-        commands.append(["m2v_bench.cli", "ablations", name, "--results", results_dir, "--out", tables])
+        commands.append(["m2v_bench.cli", "paper", "ablations", name, "--results", results_dir, "--out", tables])
     return Plan(commands, [*notes, *said])
 
 
@@ -162,19 +164,19 @@ def _data(item: Item, hub_dir: str | None, data_dir: str | None, words: Sequence
     if unreachable and hub_dir is None and data_dir is None:
         suite = list(item.without_data)
         notes.append(
-            f"no datasets: the hub cannot be reached ({unreachable}), and neither --hub-dir nor --data-dir is given; "
+            f"no datasets: the hub cannot be reached ({unreachable}), and neither hub_dir nor data_dir is set; "
             f"in their place: {' '.join(suite)}"
         )
     elif unreachable and hub_dir is None:
         hub_dir = data_dir  # holds no dataset repositories, so that all of them are counted as missing
-        notes.append(f"no --hub-dir, and the hub cannot be reached ({unreachable}): datasets of MTEB are missing")
+        notes.append(f"hub_dir is not set, and the hub cannot be reached ({unreachable}): datasets of MTEB are missing")
     given = {"hub_dir": hub_dir, "data_dir": data_dir}
     suite += [f"{name}={folder}" for name, folder in given.items() if folder is not None]
     own = [word for word in words if re.split(r"[.=]", word)[0] in ("suite", *given)]
     tasks = suite_of(typed(compose(_overridden(suite, own))))
     missing = [task for task in tasks if task.missing]
     if len(missing) == len(tasks):
-        raise BenchError("\n".join([*notes, "none of its datasets is here; give --hub-dir and --data-dir"]))
+        raise BenchError("\n".join([*notes, "none of its datasets is here; set hub_dir=FOLDER and data_dir=FOLDER"]))
     if missing:
         types, all_types = (Counter(task.type for task in each) for each in (missing, tasks))
         counted = ", ".join(f"{name} {n}/{all_types[name]}" for name, n in types.items())

@@ -33,7 +33,7 @@ class JobFiles:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The job's settings, as in `pca.dims`; none when it never started."""
+        """The job's settings, as in `pca_dims`; none when it never started."""
         if self.record is not None:
             return dict(self.record["settings"])
         path = self.folder / "config.yaml"

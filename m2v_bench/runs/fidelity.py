@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
 from m2v_bench.cache import cached_arrays, content_hash, write_json
-from m2v_bench.config.check import typed
-from m2v_bench.config.schema import Config
+from m2v_bench.config.compose import read_config
 from m2v_bench.distillation.corpus import Corpus
 from m2v_bench.distillation.teacher import find_base
 from m2v_bench.distillation.token_vectors import pick_device
@@ -115,7 +113,7 @@ def _of_run(
     results_dir: Path,
     teachers: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> list[dict[str, Any]]:
-    settings = _settings(folder)
+    settings = read_config(folder)
     base = find_base(settings.base_model.name, revision=settings.base_model.revision)
     reference = teacher(base)
     others = [each for each in load_baselines(settings.baselines, base) if each.kind != "lexical"]
@@ -150,11 +148,6 @@ def _of_run(
             }
             write_json(paths[model.label], known[model.label])
     return [each for each in known.values() if each is not None]
-
-
-def _settings(folder: Path) -> Config:
-    config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml"))
-    return typed(config)  # type: ignore[arg-type]
 
 
 def _student(folder: Path, record: Record) -> Model:

@@ -6,9 +6,8 @@ from functools import cached_property
 
 from m2v_bench.assets.fetch import catalog, fetch
 from m2v_bench.cache import content_hash
-from m2v_bench.config.recipes import recipe_of
 from m2v_bench.config.schema import Config
-from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.distillation.recipe import Recipe, make_recipe
 from m2v_bench.distillation.words import GLOVE_ASSET
 from m2v_bench.models import Model, baseline_assets, load_baselines
 from m2v_bench.system.environment import versions
@@ -59,7 +58,7 @@ def prepare(settings: Config) -> Prepared:
     """
     suite = suite_of(settings)
     fetch([*model_assets(settings), *suite_assets(suite)])
-    recipe = recipe_of(settings)
+    recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
     return Prepared(settings, suite, recipe, load_baselines(settings.baselines, recipe.base))
 
 
@@ -87,5 +86,5 @@ def suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
 def model_assets(settings: Config) -> list[str]:
     """The assets that the distilled model and the baselines need."""
     wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
-    wanted += [GLOVE_ASSET] if settings.vocabulary.source.startswith("glove") else []
+    wanted += [GLOVE_ASSET] if settings.vocabulary.startswith("glove") else []
     return list(dict.fromkeys([*wanted, *baseline_assets(settings.baselines)]))

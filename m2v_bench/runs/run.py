@@ -13,8 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from m2v_bench.cache import write_json
 from m2v_bench.config.check import check, flat_settings
 from m2v_bench.config.schema import Config, TrackingConfig
-from m2v_bench.distillation.distill import Distillation, run_recipe
-from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.distillation.distill import describe, run_recipe
 from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, Session, evaluate
@@ -73,7 +72,7 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
         distillation = run_recipe(recipe, device=device)
         model_folder = output_dir / "model"
         distillation.model.save_pretrained(model_folder)
-    _say_distilled(recipe, distillation)
+    print(f"distilled {describe(recipe, distillation)}", flush=True)
     student = distilled(
         distillation.model,
         model_folder,
@@ -141,27 +140,13 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
         raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
 
 
-def _say_distilled(recipe: Recipe, distillation: Distillation) -> None:
-    model = distillation.model
-    tokens = f"{len(model.tokens):,} tokens"
-    if model.mapping is not None:
-        tokens += f" that share {len(model.table):,} rows"
-    source = "forward pass read from the cache" if distillation.forward_cached else "one forward pass"
-    print(
-        f"distilled {recipe.label}: {tokens} x {model.dims}, {recipe.dtype}, "
-        f"{model.table.nbytes / 1e6:.0f} MB, in {sum(distillation.seconds.values()):.1f} s ({source}; "
-        f"{str(distillation.words) or 'nothing removed'})",
-        flush=True,
-    )
-
-
 def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:
     made_with = versions()
     return signature(
         suite=settings.suite.name,
         n_tasks=len(suite),
         aggregation=settings.suite.aggregation,
-        dialect=settings.dialect.name,
+        dialect=settings.dialect,
         seed=settings.seed,
         versions={name: made_with[name] for name in ("m2v_bench", "mteb", "torch")},
         splits=published_splits(suite),

@@ -16,9 +16,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from m2v_bench.cache import content_hash, write_json
-from m2v_bench.config.recipes import recipe_of
 from m2v_bench.config.schema import Config
 from m2v_bench.distillation.distill import run_recipe
+from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.errors import BenchError, did_you_mean
@@ -65,8 +65,8 @@ def search(
         name: of the folder in results_dir/searches.
         trials: how many variants to score.
         tune: the tasks to tune on; every second one of each type when empty.
-        coefficients: lowest and highest of `weighting.coefficient`.
-        dims: lowest and highest of `pca.dims`; one value alone is the lowest, and the base model's size the highest.
+        coefficients: lowest and highest of `sif_coefficient`.
+        dims: lowest and highest of `pca_dims`; one value alone is the lowest, and the base model's size the highest.
 
     Raises:
         BenchError: naming the option that cannot be.
@@ -131,7 +131,7 @@ def _space(prepared: Prepared, coefficients: Sequence[float], dims: Sequence[int
     recipe = prepared.recipe
     if not WEIGHTINGS[recipe.weighting].uses_coefficient:
         able = ", ".join(name for name, weighting in WEIGHTINGS.items() if weighting.uses_coefficient)
-        raise BenchError(f"weighting.name={recipe.weighting}: has no coefficient to search for; allowed: {able}")
+        raise BenchError(f"weighting={recipe.weighting}: has no coefficient to search for; allowed: {able}")
     low, high = coefficients
     if not 0 < low < high < 1:
         raise BenchError(f"--coefficients {low} {high}: must be two numbers between 0 and 1, the lower one first")
@@ -175,16 +175,15 @@ def _ask(optuna: Any, made: Sequence[Trial], space: Space, seed: int) -> tuple[f
 
 def _score(settings: Config, coefficient: float, dims: int, tasks: Sequence[SuiteTask], folder: Path) -> float:
     """The average of a variant over the tasks, from result files where they have it."""
-    variant = dataclasses.replace(
-        settings,
-        pca=dataclasses.replace(settings.pca, dims=dims),
-        weighting=dataclasses.replace(settings.weighting, coefficient=coefficient),
-    )
+    variant = dataclasses.replace(settings, pca_dims=dims, sif_coefficient=coefficient)
     return _average(variant, tasks, folder)
 
 
 def _average(settings: Config, tasks: Sequence[SuiteTask], folder: Path) -> float:
-    recipe, device = recipe_of(settings), pick_device(settings.device)
+    recipe, device = (
+        make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision),
+        pick_device(settings.device),
+    )
     distillation = run_recipe(recipe, device=device, show_progress=False)
     distillation.model.save_pretrained(folder / "model")
     model = distilled(
@@ -219,10 +218,10 @@ def _report(
     rows += [_row(f"{place}.", each.coefficient, each.dims, each.score) for place, each in enumerate(ranked, 1)][
         1:_SHOWN
     ]
-    rows.append(_row("as set", settings.weighting.coefficient, settings.pca.dims, own_tuning, own))
-    command = f"python -m m2v_bench pca.dims={best.dims} weighting.coefficient={best.coefficient!r}"
+    rows.append(_row("as set", settings.sif_coefficient, settings.pca_dims, own_tuning, own))
+    command = f"python -m m2v_bench pca_dims={best.dims} sif_coefficient={best.coefficient!r}"
     return Grid(
-        columns=["Variant", "weighting.coefficient", "pca.dims", "Tuned on", "Reported on"],
+        columns=["Variant", "sif_coefficient", "pca_dims", "Tuned on", "Reported on"],
         rows=rows,
         title=f"search over {len(made)} variants",
         notes=[

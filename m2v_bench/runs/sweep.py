@@ -19,6 +19,7 @@ from m2v_bench.assets.fetch import no_downloads
 from m2v_bench.config.check import check
 from m2v_bench.config.job_names import tells_apart
 from m2v_bench.config.messages import explain
+from m2v_bench.config.renames import current_params
 from m2v_bench.config.schema import LauncherConfig, TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, read_record, write_plan
@@ -83,7 +84,7 @@ class Sweep(Sweeper):
 
     def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
         """The jobs, each composed, checked and prepared."""
-        words = [f"{name}={values}" for name, values in self.params.items()]
+        words = [f"{name}={values}" for name, values in current_params(self.params).items()]
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes the class when it starts
         from tqdm.auto import tqdm

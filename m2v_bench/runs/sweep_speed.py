@@ -4,10 +4,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from m2v_bench.cache import write_json
-from m2v_bench.config.check import typed
+from m2v_bench.config.compose import read_config
 from m2v_bench.config.schema import Config
 from m2v_bench.distillation.teacher import find_base
 from m2v_bench.inference.static_model import StaticModel
@@ -51,7 +49,7 @@ def time_together(
     if len({speed.get("session") for speed in speeds}) < 2 or elsewhere or len(texts) > 1:
         return records
     try:
-        settings = {folder: _settings(folder) for folder in jobs}
+        settings = {folder: read_config(folder) for folder in jobs}
         models = distinct(_models(jobs, settings))
         if len(models) > MOST:
             return records
@@ -77,11 +75,6 @@ def time_together(
 
 
 _TEXTS = ("seed", "suite.", "hub_dir", "data_dir")  # settings that give other texts
-
-
-def _settings(folder: Path) -> Config:
-    config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / "config.yaml"))
-    return typed(config)  # type: ignore[arg-type]
 
 
 def _models(jobs: Mapping[Path, Record], settings: Mapping[Path, Config]) -> list[Model]:

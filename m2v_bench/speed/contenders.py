@@ -10,9 +10,9 @@ from typing import Any
 from m2v_bench.assets.fetch import catalog
 from m2v_bench.config.check import check
 from m2v_bench.config.compose import compose
-from m2v_bench.config.recipes import recipe_of
 from m2v_bench.config.schema import BaselineConfig, Config, conf_dir
 from m2v_bench.distillation.distill import run_recipe
+from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.inference.files import OtherPipeline
 from m2v_bench.models import Model, load_baselines
@@ -54,7 +54,7 @@ def contenders(words: Sequence[str], scratch: Path, *, config_dir: str | None = 
 
 def _default(scratch: Path, config_dir: str | None) -> list[Contender]:
     settings = _settings([], config_dir)
-    recipe = recipe_of(settings)
+    recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
     folder = scratch / "model"
     model = run_recipe(recipe, device="cpu").model
     model.save_pretrained(folder, name=recipe.label)

@@ -128,7 +128,7 @@ def design_of(records: Sequence[Record]) -> Design:
 def _level(setting: str, record: Record) -> str:
     """A setting's value in one word; the weighting that the dialect says where it is not set."""
     value = record["settings"].get(setting)
-    if setting == "weighting.name" and value is None:
+    if setting == "weighting" and value is None:
         value = record.get("variant", {}).get("weighting")
     return str(value).rsplit("/", 1)[-1] if setting == "base_model.name" else str(value)
 

@@ -120,7 +120,7 @@ def _writable(out: Path) -> Any:
     except Timeout:
         raise BenchError(f"out={out}: another `m2v-bench bundle` is writing there") from None
     except OSError as error:
-        raise BenchError(f"out={out}: cannot be written ({error.strerror or error}); set out=FOLDER") from error
+        raise BenchError(f"out={out}: cannot be written ({error.strerror or error}); set --out FOLDER") from error
 
 
 def _known(manifest: Manifest, repository: str, revision: str, tasks: Sequence[str], out: Path) -> Entry | None:
@@ -143,7 +143,7 @@ def _fetch(manifest: Manifest, repository: str, revision: str, tasks: Sequence[s
     old = manifest.find(repository, revision)
     folder = old.folder if old else manifest.free_folder(repository, revision)
     if old is None and (out / folder).exists():
-        raise BenchError(f"{out / folder} is there and not in {NAME}; remove it, or set another out=FOLDER")
+        raise BenchError(f"{out / folder} is there and not in {NAME}; remove it, or set another --out FOLDER")
     partial = out / _PARTIAL / f"{repository}@{revision}"
     served = {*(old.tasks if old else ()), *tasks}
     entry = Entry(folder, repository, revision, _download(repository, revision, partial), tuple(sorted(served)))

@@ -150,7 +150,7 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
 def _tags(record: Mapping[str, Any]) -> dict[str, str]:
     return {
         "git_commit": record["git_commit"],
-        "dialect": record["settings"]["dialect.name"],
+        "dialect": record["settings"]["dialect"],
         "suite": record["settings"]["suite.name"],
         "model_name": record["name"],
         "model_revision": record["revision"],

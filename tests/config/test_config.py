@@ -28,7 +28,7 @@ def composed(*overrides: str) -> DictConfig:
 def test_the_default_is_the_current_dialect_on_the_embedded_model(tmp_path: Path):
     config = check(composed(f"results_dir={tmp_path}"))
     assert config.base_model.name == "all-MiniLM-L6-v2"
-    assert (config.dialect.name, config.pca.dims, config.quantization.dtype) == ("m2v-0.7", 256, "float16")
+    assert (config.dialect, config.pca_dims, config.quantize_to) == ("m2v-0.7", 256, "float16")
     assert (config.suite.name, config.tracking.uri) == ("starter", "sqlite:///mlflow.db")
     assert list(config.baselines) == ["teacher", "glove-6b-50d", "wordllama-256"]
 
@@ -55,18 +55,18 @@ def test_every_sweep_composes_and_its_jobs_too(choice: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("pca.dims=0", r"pca\.dims=0"),
-        ("dialect.name=m2v-2", r"dialect\.name=m2v-2: unknown dialect"),
+        ("pca_dims=0", r"pca_dims=0"),
+        ("dialect=m2v-2", r"dialect=m2v-2: unknown dialect"),
         ("tracking.name=wandb", r"tracking\.name=wandb: unknown; allowed: mlflow, none"),
         ("suite.aggregation=mean", r"suite\.aggregation=mean: unknown; allowed: micro, macro"),
-        ("sweep.axis=pca.dim", r"sweep\.axis=pca\.dim: no such setting\. Did you mean pca\.dims"),
+        ("sweep.axis=pca_dim", r"sweep\.axis=pca_dim: no such setting\. Did you mean pca_dims"),
         ("launcher.workers=2", r"launcher\.workers=2: launcher=local has no use for it; set launcher=joblib or ray"),
         ("launcher.address=auto", r"launcher\.address=auto: launcher=local has no use for it; set launcher=ray,"),
         ("batch_size=0", r"batch_size=0: must be at least 1"),
         ("seed=-1", r"seed=-1: must lie between"),
         ("device=cuda:77", r"device=cuda:77: torch cannot use it here"),
         ("results_dir=/proc/nowhere", r"results_dir=/proc/nowhere: cannot be written"),
-        ("+pca.dim=3", r"pca\.dim: no such setting\. Did you mean pca\.dims"),
+        ("+pca_dim=3", r"pca_dim: no such setting\. Did you mean pca_dims"),
         ("+baselines.x=3", r"baselines\.x=3: must be a mapping, for example '\+baselines\.x=\{kind: static"),
         ("+baselines.x={name: a}", r"baselines\.x\.kind is not set"),
         (

@@ -49,7 +49,7 @@ ODD_PATHS = [
 
 
 @pytest.mark.parametrize("path", ODD_PATHS)
-@pytest.mark.parametrize("setting", ["base_model.name", "hub_dir", "results_dir", "weighting.corpus"])
+@pytest.mark.parametrize("setting", ["base_model.name", "hub_dir", "results_dir", "corpus"])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_path_that_hydra_cannot_read_is_shown_as_it_can(path: str, setting: str, quoted: bool):
     word = f'{setting}="{path}=' if quoted else f"{setting}={path}"

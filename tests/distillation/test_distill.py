@@ -1,4 +1,6 @@
+import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from m2v_bench import StaticModel, distill
 from m2v_bench.cache import cache_dir
 from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.distillation.distill import run_recipe
+from m2v_bench.distillation.distill_config import DistillConfig
 from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.distillation.teacher import find_base
 from m2v_bench.errors import BenchError
@@ -129,24 +132,24 @@ def test_shared_rows_come_with_weights_and_mapping(tiny: Distil, tmp_path: Path)
         {"pca_dims": 128},
         {"pca_dims": "auto"},
         {"weighting": "zipf_log"},
-        {"coefficient": 1e-3},
+        {"sif_coefficient": 1e-3},
         {"pooling": "first"},
-        {"dtype": "float32"},
-        {"dtype": "int8"},
-        {"remove": None},
+        {"quantize_to": "float32"},
+        {"quantize_to": "int8"},
+        {"token_remove_pattern": None},
         {"dialect": "m2v-0.5"},
         {"sequence": "swapped"},
         {"embeddings": "input"},
         {"precision": "bf16"},
-        {"solver": "sklearn"},
-        {"clusters": 1000},
+        {"pca_solver": "sklearn"},
+        {"vocabulary_quantization": 1000},
         {"vocabulary": "glove"},
         {"vocabulary": "glove_subword"},
         {"vocabulary": "glove", "vocabulary_size": 5000},
     ],
 )
 def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict[str, Any]):
-    default, changed = make_recipe("all-MiniLM-L6-v2"), make_recipe("all-MiniLM-L6-v2", **change)
+    default, changed = make_recipe("all-MiniLM-L6-v2"), make_recipe("all-MiniLM-L6-v2", DistillConfig(**change))
     assert changed.revision != default.revision
     assert changed.label != default.label
 
@@ -155,8 +158,8 @@ def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict
     ("settings", "change"),
     [
         ({"weighting": "idf", "corpus": "a.csv"}, {"corpus": "b.csv"}),
-        ({"weighting": "idf", "corpus": "a.csv"}, {"column": "other"}),
-        ({"clusters": 1000}, {"seed": 1}),
+        ({"weighting": "idf", "corpus": "a.csv"}, {"corpus_column": "other"}),
+        ({"vocabulary_quantization": 1000}, {"seed": 1}),
         ({"vocabulary": ["zyzzyva", "quokka"] * 200}, {"vocabulary": ["zyzzyva", "quagga"] * 200}),
         ({"vocabulary": ["zyzzyva"] * 300}, {"subwords": False}),
         ({"vocabulary": ["zyzzyva"] * 300, "dialect": "m2v-0.1"}, {"sequence": "template"}),
@@ -168,7 +171,7 @@ def test_what_lies_outside_the_settings_moves_the_revision_too(
     monkeypatch.chdir(tmp_path)
     for name in "ab":
         Path(f"{name}.csv").write_text(f"text,other\n{name},c\n")
-    before, after = (make_recipe("all-MiniLM-L6-v2", **{**settings, **more}) for more in ({}, change))
+    before, after = (make_recipe("all-MiniLM-L6-v2", DistillConfig(**{**settings, **more})) for more in ({}, change))
     assert before.revision != after.revision
 
 
@@ -188,52 +191,71 @@ def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_pat
 @pytest.mark.parametrize(
     ("setting", "change"),
     [
-        ({"weighting": "none"}, {"coefficient": 1e-3}),
+        ({"weighting": "none"}, {"sif_coefficient": 1e-3}),
         ({}, {"seed": 1}),
-        ({"solver": "sklearn", "pca_dims": "auto"}, {"seed": 1}),
-        ({"weighting": "none"}, {"column": "body"}),
+        ({"pca_solver": "sklearn", "pca_dims": "auto"}, {"seed": 1}),
+        ({"weighting": "none"}, {"corpus_column": "body"}),
         ({"embeddings": "input"}, {"pooling": "last", "sequence": "swapped", "precision": "bf16"}),
     ],
 )
 def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[str, Any], change: dict[str, Any]):
-    before, after = (make_recipe("all-MiniLM-L6-v2", **setting, **more) for more in ({}, change))
+    before, after = (make_recipe("all-MiniLM-L6-v2", DistillConfig(**setting, **more)) for more in ({}, change))
     assert before.revision == after.revision
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weighting": "tfidf"}, r"weighting\.name=tfidf: unknown; allowed: none, zipf_log, sif, sif_counts, idf"),
-        ({"weighting": "idf"}, r"weighting\.name=idf counts tokens: set weighting\.corpus to"),
-        ({"pooling": "max"}, r"pooling\.name=max: unknown; allowed: token, mean, first, last, pooler"),
-        ({"dialect": "m2v-9"}, r"dialect\.name=m2v-9: unknown dialect; allowed: m2v-0\.1, m2v-0\.3\.8"),
-        ({"sequence": "upside"}, r"dialect\.sequence=upside: unknown; allowed: template, swapped"),
+        ({"weighting": "tfidf"}, r"weighting=tfidf: unknown; allowed: none, zipf_log, sif, sif_counts, idf"),
+        ({"weighting": "idf"}, r"weighting=idf counts tokens: set corpus to"),
+        ({"pooling": "max"}, r"pooling=max: unknown; allowed: token, mean, first, last, pooler"),
+        ({"dialect": "m2v-9"}, r"dialect=m2v-9: unknown dialect; allowed: m2v-0\.1, m2v-0\.3\.8"),
+        ({"sequence": "upside"}, r"sequence=upside: unknown; allowed: template, swapped"),
         ({"embeddings": "middle"}, r"embeddings=middle: unknown; allowed: output, input"),
         ({"precision": "fp8"}, r"precision=fp8: unknown; allowed: fp32, bf16"),
-        ({"solver": "magic"}, r"pca\.solver=magic: unknown; allowed: full, sklearn"),
-        ({"dtype": "int4"}, r"quantization\.dtype=int4: unknown; allowed: float32, float16, int8"),
-        ({"clusters": 0}, r"quantization\.vocabulary=0: must be at least 1"),
-        ({"coefficient": 1.0}, r"weighting\.coefficient=1\.0: must lie between 0 and 1"),
-        ({"coefficient": None}, r"weighting\.coefficient=None: must lie between 0 and 1"),
+        ({"pca_solver": "magic"}, r"pca_solver=magic: unknown; allowed: full, sklearn"),
+        ({"quantize_to": "int4"}, r"quantize_to=int4: unknown; allowed: float32, float16, int8"),
+        ({"vocabulary_quantization": 0}, r"vocabulary_quantization=0: must be at least 1"),
+        ({"sif_coefficient": 1.0}, r"sif_coefficient=1\.0: must lie between 0 and 1"),
+        ({"sif_coefficient": None}, r"sif_coefficient=None: must lie between 0 and 1"),
         ({"seed": -1}, r"seed=-1: must lie between 0 and"),
-        ({"remove": "("}, r"vocabulary\.remove='\(' is not a regular expression"),
-        ({"pca_dims": 385}, r"pca\.dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed"),
-        ({"base_revision": "abc"}, r"base_model\.revision=abc: only a model from the hub has revisions"),
-        ({"vocabulary": "webster"}, r"vocabulary\.source=webster: unknown; allowed: model, glove"),
-        ({"vocabulary": "glove", "vocabulary_size": 100}, r"pca\.dims=256: vocabulary glove has only 100 words"),
+        ({"token_remove_pattern": "("}, r"token_remove_pattern='\(' is not a regular expression"),
+        ({"pca_dims": 385}, r"pca_dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed"),
+        ({"vocabulary": "webster"}, r"vocabulary=webster: unknown; allowed: model, glove"),
+        ({"vocabulary": "glove", "vocabulary_size": 100}, r"pca_dims=256: vocabulary glove has only 100 words"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_is_allowed(settings: dict[str, Any], message: str):
     with pytest.raises(BenchError, match=message):
-        make_recipe("all-MiniLM-L6-v2", **settings)
+        make_recipe("all-MiniLM-L6-v2", DistillConfig(**settings))
+
+
+def test_a_revision_of_a_model_without_revisions_is_refused():
+    with pytest.raises(BenchError, match=r"base_model\.revision=abc: only a model from the hub has revisions"):
+        make_recipe("all-MiniLM-L6-v2", revision="abc")
+
+
+def test_settings_are_keywords_or_one_object(tiny: Distil):
+    with pytest.raises(BenchError, match=r"pca_dim: no such setting of distill\. Did you mean pca_dims\?"):
+        tiny(pca_dim=8)
+    with pytest.raises(BenchError, match=r"give config=\.\.\., or weighting as keywords, not both"):
+        distill("all-MiniLM-L6-v2", config=DistillConfig(), weighting="sif")
+    parameters = inspect.signature(distill).parameters
+    assert {field.name for field in fields(DistillConfig)} < set(parameters)
+
+
+def test_former_keywords_still_work(tiny: Distil):
+    with pytest.warns(FutureWarning, match="remove is now called token_remove_pattern"):
+        former = tiny(remove="##")
+    assert former.tokens == tiny(token_remove_pattern="##").tokens
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"vocabulary": ["a", "A"] * 20, "subwords": False}, r"pca\.dims=16: only 2 words are left of words"),
-        ({"vocabulary_quantization": 500}, r"quantization\.vocabulary=500: there are only 397 tokens"),
-        ({"vocabulary_quantization": 10}, r"pca\.dims=16: quantization\.vocabulary=10 leaves 10 rows"),
+        ({"vocabulary": ["a", "A"] * 20, "subwords": False}, r"pca_dims=16: only 2 words are left of words"),
+        ({"vocabulary_quantization": 500}, r"vocabulary_quantization=500: there are only 397 tokens"),
+        ({"vocabulary_quantization": 10}, r"pca_dims=16: vocabulary_quantization=10 leaves 10 rows"),
     ],
 )
 def test_what_only_the_vocabulary_tells_is_told_before_the_forward_pass(
@@ -256,6 +278,6 @@ def test_words_beside_the_subwords_cost_no_second_pass_over_these(
 
 
 def test_the_second_distillation_reads_the_forward_pass():
-    recipe = make_recipe("all-MiniLM-L6-v2", weighting="none")
+    recipe = make_recipe("all-MiniLM-L6-v2", DistillConfig(weighting="none"))
     run_recipe(recipe, show_progress=False)
     assert run_recipe(recipe, show_progress=False).forward_cached

@@ -245,5 +245,5 @@ def test_a_disk_that_fills_up_keeps_the_finished_shards(start: Start, tmp_path: 
 
 def test_a_model_without_a_pooler_output_is_told():
     states = States(torch.zeros(1, 2, 3), None, slice(1, -1))
-    with pytest.raises(BenchError, match=r"pooling\.name=pooler: this base model has no pooler output"):
+    with pytest.raises(BenchError, match=r"pooling=pooler: this base model has no pooler output"):
         POOLINGS["pooler"](states)

@@ -153,10 +153,10 @@ def broken(row: int, value: float) -> tuple[BertModel, PreTrainedTokenizerFast]:
 def test_a_vector_that_is_not_finite_is_refused_with_its_token(value: float, settings: dict[str, Any]):
     model, tokenizer = broken(TOKENS.index("cat"), value)
     settings = {"pca_dims": None, "show_progress": False, **settings}
-    with pytest.raises(BenchError, match=r"the vector of token 'cat' is not finite.*vocabulary.remove=") as told:
+    with pytest.raises(BenchError, match=r"the vector of token 'cat' is not finite.*token_remove_pattern=") as told:
         distill(model, tokenizer=tokenizer, **settings)
-    remove = json.loads(str(told.value).rpartition("vocabulary.remove=")[2].rstrip("'").replace("\\", "\\\\"))
-    made = distill(model, tokenizer=tokenizer, remove=remove, **settings)  # as the message says
+    remove = json.loads(str(told.value).rpartition("token_remove_pattern=")[2].rstrip("'").replace("\\", "\\\\"))
+    made = distill(model, tokenizer=tokenizer, token_remove_pattern=remove, **settings)  # as the message says
     assert np.isfinite(made.table).all()
     assert "cat" not in made.tokens
     assert "c" in made.tokens
@@ -168,9 +168,7 @@ def test_a_table_that_its_number_type_does_not_hold_is_refused(dialect: str):
     with torch.no_grad():
         model.encoder.layer[-1].output.LayerNorm.weight.mul_(1e6)
     settings = {"pca_dims": None, "dialect": dialect, "weighting": "none", "show_progress": False}
-    with pytest.raises(
-        BenchError, match=r"quantization.dtype=float16: token '.*' reaches .*set quantization.dtype=float32"
-    ):
+    with pytest.raises(BenchError, match=r"quantize_to=float16: token '.*' reaches .*set quantize_to=float32"):
         distill(model, tokenizer=tokenizer, **settings)
     for dtype in ("float32", "int8"):
         assert np.isfinite(distill(model, tokenizer=tokenizer, quantize_to=dtype, **settings).table).all()
@@ -182,7 +180,7 @@ def test_a_weight_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch)
             return np.log(np.arange(tokens.n))
 
     monkeypatch.setitem(WEIGHTINGS, "broken", Weighting(log_of_index, uses_coefficient=False, uses_corpus=False))
-    with pytest.raises(BenchError, match=r"weighting.name=broken: the weight of token '\[UNK\]' is -inf, not finite"):
+    with pytest.raises(BenchError, match=r"weighting=broken: the weight of token '\[UNK\]' is -inf, not finite"):
         tiny(Odd(), weighting="broken")
 
 
@@ -240,14 +238,14 @@ def test_numbers_of_numpy_are_numbers(given: dict[str, Any], plain: dict[str, An
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pca_dims": 4.0}, "pca.dims=4.0: not a PCA size"),
-        ({"pca_dims": np.float32("nan")}, "pca.dims=nan: not a PCA size"),
-        ({"pca_dims": True}, "pca.dims=True: not a PCA size"),
-        ({"sif_coefficient": np.nan}, "weighting.coefficient=nan: must lie between 0 and 1"),
-        ({"sif_coefficient": "1e-4"}, "weighting.coefficient=1e-4: must lie"),
-        ({"vocabulary_quantization": 2.5}, "quantization.vocabulary=2.5: not a whole number"),
+        ({"pca_dims": 4.0}, "pca_dims=4.0: not a PCA size"),
+        ({"pca_dims": np.float32("nan")}, "pca_dims=nan: not a PCA size"),
+        ({"pca_dims": True}, "pca_dims=True: not a PCA size"),
+        ({"sif_coefficient": np.nan}, "sif_coefficient=nan: must lie between 0 and 1"),
+        ({"sif_coefficient": "1e-4"}, "sif_coefficient=1e-4: must lie"),
+        ({"vocabulary_quantization": 2.5}, "vocabulary_quantization=2.5: not a whole number"),
         ({"seed": 1.5}, "seed=1.5: must lie between"),
-        ({"words": ["kitten"], "vocabulary_size": "10"}, "vocabulary.size='10': not a whole number"),
+        ({"words": ["kitten"], "vocabulary_size": "10"}, "vocabulary_size='10': not a whole number"),
     ],
 )
 def test_what_is_no_number_of_its_kind_is_refused(settings: dict[str, Any], message: str):

@@ -58,5 +58,5 @@ def test_sizes_that_are_possible(written: object, meant: object):
     "written", [0, -3, 1.5, "many", "", True, [64], "-0.5", 1.0, 32.0, float("nan"), float("inf"), "nan"]
 )
 def test_sizes_that_are_not(written: object):
-    with pytest.raises(BenchError, match=r"pca\.dims=.*allowed: none, auto"):
+    with pytest.raises(BenchError, match=r"pca_dims=.*allowed: none, auto"):
         parse_dims(written)

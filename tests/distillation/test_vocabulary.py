@@ -128,8 +128,8 @@ def test_a_sequence_that_is_swapped_begins_with_the_last_special_token(base: Bas
 @pytest.mark.parametrize(
     ("words", "settings", "message"),
     [
-        (None, {"remove": "."}, r"vocabulary\.remove='\.' removes every token"),
-        (None, {"remove": "("}, r"vocabulary\.remove='\(' is not a regular expression"),
+        (None, {"remove": "."}, r"token_remove_pattern='\.' removes every token"),
+        (None, {"remove": "("}, r"token_remove_pattern='\(' is not a regular expression"),
         (beside("the", ""), {}, r"no word is left to add \(0 of 2 words added; left out 1 empty, 1 duplicate"),
         (whole("a", "b"), {"remove": "[ab]"}, r"no word is left to add \(0 of 2 words added"),
     ],

@@ -116,13 +116,13 @@ def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
 @pytest.mark.parametrize(
     ("name", "column", "message"),
     [
-        ("missing.txt", "text", r"weighting\.corpus=missing\.txt: no such file or folder"),
+        ("missing.txt", "text", r"corpus=missing\.txt: no such file or folder"),
         ("corpus.pdf", "text", r"files that end in \.pdf are not read; allowed: \.txt"),
-        ("empty.txt", "text", r"weighting\.corpus=empty\.txt: is empty"),
+        ("empty.txt", "text", r"corpus=empty\.txt: is empty"),
         ("pointer.parquet", "text", r"pointer\.parquet is a Git LFS pointer.* lfs pull"),
         ("latin.txt", "text", r"latin\.txt: is not UTF-8: byte 0xe9 at position 3 \(line 1\).*iconv"),
-        ("corpus.csv", "body", r"weighting\.column=body: corpus\.csv has no such column; it has text"),
-        ("broken.parquet", "text", r"weighting\.corpus=broken\.parquet: cannot be read"),
+        ("corpus.csv", "body", r"corpus_column=body: corpus\.csv has no such column; it has text"),
+        ("broken.parquet", "text", r"corpus=broken\.parquet: cannot be read"),
     ],
 )
 @pytest.mark.usefixtures("in_tmp_path")

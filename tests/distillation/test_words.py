@@ -44,17 +44,17 @@ def test_a_file_that_is_no_word_list_is_told(tmp_path: Path, content: bytes | No
     file = tmp_path / "words.txt"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(BenchError, match=rf"vocabulary\.source=file:.*words\.txt: {message}"):
+    with pytest.raises(BenchError, match=rf"vocabulary=file:.*words\.txt: {message}"):
         load_words(f"file:{file}", subwords=None, size=None)
 
 
 @pytest.mark.parametrize(
     ("vocabulary", "settings", "message"),
     [
-        ("webster", {}, r"vocabulary\.source=webster: unknown; allowed: model, glove, glove_subword, file:PATH"),
-        ("model", {"size": 10}, r"vocabulary\.size=10: only words can be cut"),
-        ("model", {"subwords": False}, r"vocabulary\.subwords=false: only words can be cut"),
-        ("glove", {"size": 0}, r"vocabulary\.size=0: must be at least 1"),
+        ("webster", {}, r"vocabulary=webster: unknown; allowed: model, glove, glove_subword, file:PATH"),
+        ("model", {"size": 10}, r"vocabulary_size=10: only words can be cut"),
+        ("model", {"subwords": False}, r"subwords=false: only words can be cut"),
+        ("glove", {"size": 0}, r"vocabulary_size=0: must be at least 1"),
         ([], {}, "the list of words is empty"),
     ],
 )

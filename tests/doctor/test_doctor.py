@@ -129,16 +129,16 @@ def test_the_suite_with_nothing_present(tmp_path: Path):
 
 def test_times_are_those_of_a_real_result_file(hub_dir: Path, tmp_path: Path):
     words = ["suite=custom", "suite.tasks=[STSBenchmark]", f"hub_dir={hub_dir}", "baseline=[]", "tracking=none"]
-    before = doctor(*words, "pca.dims=16", cwd=tmp_path)
+    before = doctor(*words, "pca_dims=16", cwd=tmp_path)
     assert before.returncode == 0, before.stdout + before.stderr
     assert "no timing recorded" in before.stdout
-    assert run_bench(*words, "pca.dims=16", cwd=tmp_path).returncode == 0
+    assert run_bench(*words, "pca_dims=16", cwd=tmp_path).returncode == 0
     (file,) = (tmp_path / "results" / "results").rglob("STSBenchmark.json")
     seconds = json.loads(file.read_text())["evaluation_time"]
-    other = doctor(*words, "pca.dims=32", cwd=tmp_path)
+    other = doctor(*words, "pca_dims=32", cwd=tmp_path)
     assert f"1 take {seconds:.1f} s (of other static models, as recorded)" in other.stdout
     assert f"{seconds:.1f} s (1/1)" in other.stdout
-    same = doctor(*words, "pca.dims=16", cwd=tmp_path)
+    same = doctor(*words, "pca_dims=16", cwd=tmp_path)
     assert "│ scored" in re.sub(" +", " ", same.stdout)
     assert "time: 1 scores are made already" in same.stdout
     assert "MB free for " in same.stdout or "GB free for " in same.stdout
@@ -179,7 +179,7 @@ def test_what_the_hub_has_is_asked_for_not_downloaded(hub_dir: Path, tmp_path: P
     assert "PROBLEM STS12, STS13: the hub cannot be asked: ConnectError" in alone.stdout
     forbidden = doctor(*words, cwd=tmp_path, HF_HUB_OFFLINE="1")
     names = "2 tasks have nothing in the hub's cache, and downloads are switched off: STS12, STS13. On a machine with "
-    assert f"PROBLEM data: {names}the hub: m2v-bench bundle suite=... out=FOLDER; then" in forbidden.stdout
+    assert f"PROBLEM data: {names}the hub: m2v-bench bundle suite=... --out FOLDER; then" in forbidden.stdout
     assert "cannot be loaded" not in forbidden.stdout
     assert forbidden.returncode == alone.returncode == 1
 

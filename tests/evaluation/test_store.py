@@ -29,7 +29,7 @@ TASKS = ["SimLex999WordSim", "MENWordSim", "MTurk771WordSim", "RareWordWordSim",
 RUN = """
 import sys, time
 from pathlib import Path
-from m2v_bench.baselines.static import StaticEncoder
+from m2v_bench.models.static import StaticEncoder
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store

@@ -95,7 +95,7 @@ def test_a_run_shows_it_with_what_it_cannot_do(bench, tmp_path: Path):
     words = ["suite=custom", "suite.tasks=[SimLex999WordSim,SciFact]", "baseline=[bm25]", "tracking=none"]
     if not (TEST_DATA / "hub").is_dir():
         pytest.skip(f"no real data at {TEST_DATA}/hub (set M2V_BENCH_TEST_DATA)")
-    run = bench(*words, "pca.dims=16", f"hub_dir={TEST_DATA / 'hub'}")
+    run = bench(*words, "pca_dims=16", f"hub_dir={TEST_DATA / 'hub'}")
     assert run.returncode == 0, run.stderr
     assert "BM25 has no score on 1 of 2 tasks: BM25 ranks documents and does nothing else" in run.stdout
     assert "(1/2)" in next(line for line in run.stdout.splitlines() if "│ BM25" in line)

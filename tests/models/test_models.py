@@ -136,8 +136,8 @@ def test_a_distilled_model_that_was_saved_is_a_baseline(tmp_path: Path, base: Ba
 
 _OF_THE_HUB = """
 import sys
-from m2v_bench.baselines import load_baselines
-from m2v_bench.schema import BaselineConfig
+from m2v_bench.models import load_baselines
+from m2v_bench.config.schema import BaselineConfig
 configs = {"potion": BaselineConfig(kind="static", name="people/potion", revision=sys.argv[1])}
 (model,) = load_baselines(configs, None)
 print(model.name, model.revision, model.label, model.load("cpu").encode(["good cat"], batch_size=1).shape)
@@ -204,8 +204,8 @@ def test_what_is_no_model_of_its_kind_is_told(config: BaselineConfig, message: s
 _HIDDEN = """
 import sys
 sys.modules[sys.argv[1]] = None  # what Python itself does for a module that cannot be imported
-from m2v_bench.baselines import load_baselines
-from m2v_bench.schema import BaselineConfig
+from m2v_bench.models import load_baselines
+from m2v_bench.config.schema import BaselineConfig
 from m2v_bench.errors import BenchError
 try:
     load_baselines({"x": BaselineConfig(kind=sys.argv[2], name=sys.argv[3] or None)}, None)

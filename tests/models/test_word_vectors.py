@@ -222,8 +222,8 @@ def test_glove_is_averaged_as_sentence_transformers_does_it(glove_asset: Path, r
 
 
 _OF_THE_HUB = """
-from m2v_bench.baselines import load_baselines
-from m2v_bench.schema import BaselineConfig
+from m2v_bench.models import load_baselines
+from m2v_bench.config.schema import BaselineConfig
 (model,) = load_baselines({"old": BaselineConfig(kind="sentence_transformer", name="people/old")}, None)
 print(model.name, model.revision, (model.load("cpu").encode(["cat"], batch_size=1)[:, :3] != 0).tolist(), sep="|")
 """

@@ -10,7 +10,7 @@ from m2v_bench import cli
 from tests.conftest import run_bench
 
 PAPER = Path(__file__).parents[2] / "results" / "paper"
-WORDS = ["-m", "embeddings=output,input", "pca.dims=256,none", "weighting=zipf_log,none", "baseline=[]"]
+WORDS = ["-m", "embeddings=output,input", "pca_dims=256,none", "weighting=zipf_log,none", "baseline=[]"]
 WORDS += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim,AutoFJRetrieval]", "tracking=none"]
 
 
@@ -28,13 +28,13 @@ def test_effects_of_a_real_sweep(results: Path, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before  # it only reads
     cli.main(["ablations", "mine", "--results", str(results), "--out", str(results / "tables")])
-    assert "8 variants: 2 embeddings x 2 pca.dims x 2 weighting.name; 3/3 tasks; average over tasks" in shown
+    assert "8 variants: 2 embeddings x 2 pca_dims x 2 weighting; 3/3 tasks; average over tasks" in shown
     effects = pd.read_csv(results / "tables" / "mine_effects.csv")
     scores = pd.read_csv(results / "tables" / "mine.csv")
     variants = scores.pivot(index="label", columns="task", values="main_score").mean(axis=1)
     assert len(variants) == 8
     reduced = variants.index.str.contains("256d")
-    (row,) = effects[(effects["column"] == "Avg") & (effects["effect"] == "pca.dims: 256 less none")].to_dict("records")
+    (row,) = effects[(effects["column"] == "Avg") & (effects["effect"] == "pca_dims: 256 less none")].to_dict("records")
     assert row["value"] == pytest.approx(variants[reduced].mean() - variants[~reduced].mean(), abs=1e-9)
     assert row["these_low"] < row["value"] < row["these_high"]
     assert np.isnan([row["like_low"], row["like_high"], row["like_p"]]).all()  # three tasks say nothing of others
@@ -50,7 +50,7 @@ def test_findings_of_a_real_sweep(results: Path):
     assert len(findings) == 1 + 3 + 2 + 2
     pca = findings.loc["PCA improves", "all settings"]
     effects = pd.read_csv(results / "tables" / "mine_effects.csv").set_index(["column", "effect"])
-    assert pca["value"] == effects.loc[("Avg", "pca.dims: 256 less none"), "value"]
+    assert pca["value"] == effects.loc[("Avg", "pca_dims: 256 less none"), "value"]
     assert findings["published"].round(4).dropna().tolist() == [0.0526, 0.0281, 0.0281, 0.0324, 0.0324, 0.0605, 0.0605]
     assert findings["verdict"].iloc[0] == "undecided"
     assert np.isnan(findings["value"].iloc[0])

@@ -21,7 +21,7 @@ PUBLISHED = {
 
 def design(*models: str) -> Design:
     settings = [
-        {"base_model.name": model, "pca.dims": dims, "weighting.name": weighting, "embeddings": embeddings}
+        {"base_model.name": model, "pca_dims": dims, "weighting": weighting, "embeddings": embeddings}
         for model in models
         for dims, weighting, embeddings in product(*LEVELS)
     ]
@@ -54,7 +54,7 @@ def judged(
     return judge_findings(own, on_average, on_types, alpha=0.05, **more)
 
 
-NAMES = ("base_model.name", "pca.dims", "weighting.name", "embeddings")
+NAMES = ("base_model.name", "pca_dims", "weighting", "embeddings")
 # Points, by model and the three levels: 10 for PCA, 4 for Zipf, and input is better by 1.
 ADDED = {
     (model, *levels): 0.1 * (levels[0] == "256")
@@ -69,8 +69,8 @@ ADDED = {
 def test_the_published_differences_are_those_of_the_authors_rows():
     by_setting = {each.setting: each for each in FINDINGS}
     for setting, better, worse in (
-        ("pca.dims", ("256", "none", "output"), ("none", "none", "output")),
-        ("weighting.name", ("none", "zipf_log", "output"), ("none", "none", "output")),
+        ("pca_dims", ("256", "none", "output"), ("none", "none", "output")),
+        ("weighting", ("none", "zipf_log", "output"), ("none", "none", "output")),
         ("embeddings", ("256", "zipf_log", "output"), ("256", "zipf_log", "input")),
     ):
         difference = by_setting[setting].published_difference
@@ -144,7 +144,7 @@ def test_every_type_is_not_confirmed_where_one_has_no_score(worst: float, verdic
 def test_settings_that_do_not_vary_count():
     """Without unweighted variants the authors' comparison of PCA cannot be made, the main effect can."""
     settings = [
-        {"pca.dims": dims, "embeddings": embeddings, "weighting.name": "zipf_log"}
+        {"pca_dims": dims, "embeddings": embeddings, "weighting": "zipf_log"}
         for dims, embeddings in product(("256", "none"), ("output", "input"))
     ]
     own = design_of([{"settings": each} for each in settings])

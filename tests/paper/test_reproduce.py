@@ -52,12 +52,21 @@ def test_with_a_hub_the_items_are_those_of_the_paper(tmp_path: Path):
         "m2v_bench",
         "+experiment=paper_ablations",
         "suite=paper",
-        "weighting.corpus=texts.txt",
+        "corpus=texts.txt",
         "results_dir=there",
     ]
-    assert effects == ["m2v_bench.cli", "ablations", "paper_ablations", "--results", "there", "--out", "there/tables"]
+    assert effects == [
+        "m2v_bench.cli",
+        "paper",
+        "ablations",
+        "paper_ablations",
+        "--results",
+        "there",
+        "--out",
+        "there/tables",
+    ]
     told = plan("ablations").notes
-    assert told[0] == "no --corpus FILE: sif_counts and idf, which count tokens in one, are left out"
+    assert told[0] == "no corpus=FILE: sif_counts and idf, which count tokens in one, are left out"
     assert told[1].endswith("WordSim 7/7")  # which have no repository
 
 
@@ -70,7 +79,7 @@ def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_
         "suite=starter",
     ]
     assert "(downloads are switched off): BAAI/bge-base-en-v1.5, sentence-transformers/" in main.notes[0]
-    assert "neither --hub-dir nor --data-dir is given; in their place: suite=starter" in main.notes[1]
+    assert "neither hub_dir nor data_dir is set; in their place: suite=starter" in main.notes[1]
     assert plan("classification").commands[0][-2:] == ["suite=starter", "suite.types=[Classification]"]
 
     words = tmp_path / "wordsim"
@@ -81,7 +90,7 @@ def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_
     # the fuzzy join of PEARL is in a package registry
     assert "2 of 72 datasets are here; missing: Classification 12/12" in counted.notes[-1]
     assert counted.notes[-1].endswith("PEARL 8/9, WordSim 6/7")
-    with pytest.raises(BenchError, match="none of its datasets is here; give --hub-dir and --data-dir"):
+    with pytest.raises(BenchError, match="none of its datasets is here; set hub_dir=FOLDER and data_dir=FOLDER"):
         plan("classification", data_dir=str(tmp_path))
 
 
@@ -89,19 +98,21 @@ def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_
 def test_a_dry_run_shows_the_plan(hub_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     folders = ["--hub-dir", str(hub_dir), "--data-dir", str(hub_dir.parent / "eval")]
     words = [f"results_dir={tmp_path}", "weighting=none,sif", "base_model=all-MiniLM-L6-v2"]
-    cli.main(["reproduce", "ablations", *folders, "--dry-run", *words])
-    shown = capfd.readouterr().out
+    cli.main(["reproduce", "ablations", *folders, "--dry-run", *words])  # spelled as in version 0.1
+    shown, notes = capfd.readouterr()
+    assert "m2v-bench reproduce is now spelled m2v-bench paper reproduce" in notes
+    assert f"--hub-dir {hub_dir} is now spelled hub_dir={hub_dir}" in notes
     suite = suite_of(check(compose(["suite=paper", f"hub_dir={hub_dir}", f"data_dir={hub_dir.parent / 'eval'}"])))
     n_here = sum(entry.missing is None for entry in suite)
     assert n_here >= 21
     assert f"{n_here} of 72 datasets are here" in shown
     assert "8 jobs, 0 finished" in shown
-    assert "$ python -m m2v_bench.cli ablations paper_ablations" in shown
+    assert "$ python -m m2v_bench.cli paper ablations paper_ablations" in shown
     assert not list(tmp_path.rglob("*.json"))
 
 
 def test_an_item_runs(tmp_path: Path):
-    command = [sys.executable, "-m", "m2v_bench.cli", "reproduce", "ablations", "base_model=all-MiniLM-L6-v2"]
+    command = [sys.executable, "-m", "m2v_bench.cli", "paper", "reproduce", "ablations", "base_model=all-MiniLM-L6-v2"]
     command += [
         "embeddings=output",
         "weighting=none,zipf_log",
@@ -130,4 +141,4 @@ def test_an_item_runs(tmp_path: Path):
         env=dict(os.environ),
     )
     assert failed.returncode == 1
-    assert "m2v_bench.cli ablations" not in failed.stdout
+    assert "m2v_bench.cli paper ablations" not in failed.stdout

@@ -20,13 +20,13 @@ COMMON = ["suite=custom", "baseline=[glove-6b-50d,random]", "tracking=none"]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a sweep that ended well, one in which jobs and scores failed, and a run."""
     home = tmp_path_factory.mktemp("reported")
-    good = run_bench("+sweep=pca_dims", "pca.dims=16,32,none", TASKS, *COMMON, cwd=home)
+    good = run_bench("+sweep=pca_dims", "pca_dims=16,32,none", TASKS, *COMMON, cwd=home)
     assert good.returncode == 0, good.stderr
     (home / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)  # an empty dataset repository
     swept = "suite.tasks=[STS12],[STS12,SimLex999WordSim],[SimLex999WordSim]"
-    bad = run_bench("-m", swept, "pca.dims=16", "hub_dir=hub", "sweep.name=bad", *COMMON, cwd=home)
+    bad = run_bench("-m", swept, "pca_dims=16", "hub_dir=hub", "sweep.name=bad", *COMMON, cwd=home)
     assert bad.returncode == 2, bad.stderr
-    run = run_bench("pca.dims=16", TASKS, *COMMON, cwd=home)
+    run = run_bench("pca_dims=16", TASKS, *COMMON, cwd=home)
     assert run.returncode == 0, run.stderr
     return home
 
@@ -63,17 +63,17 @@ def test_the_report_tells_everything(home: Path, page: Path):
     assert "- Jobs: 3/3 finished" in told
     assert re.search(r"\| M2V all-MiniLM-L6-v2 32d sif \| [^|]*\(2/2\)", told)
     assert "| 1 | 16 | M2V all-MiniLM-L6-v2 16d sif |" in told
-    assert re.search(r"\| pca\.dims=none \| [\d.]+ \| [\d.]+ \| ", told)
+    assert re.search(r"\| pca_dims=none \| [\d.]+ \| [\d.]+ \| ", told)
     assert "Holm over all pairs" in told
     assert re.search(r"3/3 jobs: prepare [\d.]+ s, distil [\d.]+ s \(forward passes [\d.]+ s\), evaluate ", told)
     assert re.search(r"\| GloVe 6B 50d \| 2/2 \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \|", told)
-    assert "| weighting.coefficient | 0.0001 |" in told
-    assert "python -m m2v_bench +sweep=pca_dims pca.dims=16,32,none" in told
+    assert "| sif_coefficient | 0.0001 |" in told
+    assert "python -m m2v_bench +sweep=pca_dims pca_dims=16,32,none" in told
     assert told.rstrip().count("m2v-bench report pca_dims\n") == 1
     assert "suite custom (2 tasks); average over tasks (micro)" in told
     assert "Failures" not in told
     html = page.read_text(encoding="utf-8")
-    for fact in ("3/3 finished", "Holm over all pairs", "pca.dims=16,32,none", "weighting.coefficient"):
+    for fact in ("3/3 finished", "Holm over all pairs", "pca_dims=16,32,none", "sif_coefficient"):
         assert fact in html
     for picture in re.findall(r"\((pca_dims[^)]+\.(?:png|svg))\)", told):
         assert (page.parent / picture).is_file()
@@ -113,7 +113,7 @@ def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
     assert told.startswith(f"# Run {run.name}\n")
     assert "- Run: 1/1 finished" in told
     assert "| pca dims | 16 |" in told
-    assert f"python -m m2v_bench pca.dims=16 '{TASKS}'" in told
+    assert f"python -m m2v_bench pca_dims=16 '{TASKS}'" in told
     assert f"{run.name}-speed.svg" in told
     record = json.loads((run / "record.json").read_text())
     for score in record["scores"]:  # as if the data of one task had not been there
@@ -132,13 +132,13 @@ def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
 
 
 def test_a_sweep_over_several_settings_tells_their_effects(home: Path):
-    words = ["pca.dims=16,32", "weighting=none,sif", "sweep.name=grid", TASKS, "suite=custom", "baseline=[]"]
+    words = ["pca_dims=16,32", "weighting=none,sif", "sweep.name=grid", TASKS, "suite=custom", "baseline=[]"]
     sweep = run_bench("-m", *words, "tracking=none", cwd=home)
     assert sweep.returncode == 0, sweep.stderr
     assert report(home, "grid").returncode == 0
     told = text_of(home / "results" / "reports" / "grid.html")
-    assert re.search(r"\| pca\.dims: 16 less 32 \| main effect \| -\d+\.\d\d \|", told)
-    assert re.search(r"\| pca\.dims: 16 × weighting\.name: \w+ \| interaction \|", told)
+    assert re.search(r"\| pca_dims: 16 less 32 \| main effect \| -\d+\.\d\d \|", told)
+    assert re.search(r"\| pca_dims: 16 × weighting: \w+ \| interaction \|", told)
     record = next((home / "results" / "sweeps" / "grid").glob("*/record.json"))
     record.rename(record.with_name("moved.json"))
     assert report(home, "grid").returncode == 0
@@ -156,8 +156,8 @@ def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
     assert report(there, "pca_dims").returncode == 0
     told = text_of(there / "results" / "reports" / "pca_dims.html")
     assert "- Jobs: 1/3 finished; unfinished: 2 to be made, this is the report of the 1 that there are" in told
-    assert "| pca.dims=32 | not finished | - |" in told
-    assert "| pca.dims=none | not made again since its settings changed | - |" in told
+    assert "| pca_dims=32 | not finished | - |" in told
+    assert "| pca_dims=none | not made again since its settings changed | - |" in told
     assert "M2V all-MiniLM-L6-v2 32d sif" not in told
     for job in plan["jobs"]:
         (folder / job / "record.json").unlink(missing_ok=True)
@@ -174,7 +174,7 @@ def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
 
 def test_a_damaged_record_costs_its_job_alone(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
-    record = next((there / "results" / "sweeps" / "pca_dims").glob("pca.dims-16*/record.json"))
+    record = next((there / "results" / "sweeps" / "pca_dims").glob("pca_dims-16*/record.json"))
     record.write_text("{")
     assert report(there, "pca_dims").returncode == 0
     told = text_of(there / "results" / "reports" / "pca_dims.html")
@@ -333,7 +333,7 @@ def test_the_dark_page_is_dark_figures_included(page: Path):
 def test_paper_shows_what_is_folded_on_the_screen(page: Path, tmp_path: Path):
     with visit() as seen:
         seen.open(page)
-        assert not seen.page.get_by_text("weighting.coefficient", exact=True).is_visible()
+        assert not seen.page.get_by_text("sif_coefficient", exact=True).is_visible()
         seen.print_to(tmp_path / "page.pdf")
         data = (tmp_path / "page.pdf").read_bytes()
         assert data.startswith(b"%PDF") and 2 <= len(re.findall(rb"/Type\s*/Page\b", data)) <= 12
@@ -342,7 +342,7 @@ def test_paper_shows_what_is_folded_on_the_screen(page: Path, tmp_path: Path):
         breaks = "each => getComputedStyle(each).breakInside"
         assert {row.evaluate(breaks) for row in seen.page.locator("tr").all()[:20]} == {"avoid"}
         seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        assert seen.page.get_by_text("weighting.coefficient", exact=True).is_visible()
+        assert seen.page.get_by_text("sif_coefficient", exact=True).is_visible()
         seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert not seen.page.locator("details").first.evaluate("each => each.open")
         assert seen.page.locator("thead button").count() == 0  # with one in it, a head is not printed on each sheet

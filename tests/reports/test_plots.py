@@ -69,9 +69,9 @@ def figures() -> dict[str, Figure]:
         for place, (name, each) in enumerate(itertools.product(WEIGHTINGS, ("output", "input")))
     }
     return {
-        "curve": score_figure({"M2V sif": curve(dims)}, REFERENCES, axis="pca.dims", caption=CAPTION),
-        "types": type_figure(panels(dims), axis="pca.dims", caption=CAPTION),
-        "curves": score_figure(several, REFERENCES, axis="pca.dims", caption=CAPTION),
+        "curve": score_figure({"M2V sif": curve(dims)}, REFERENCES, axis="pca_dims", caption=CAPTION),
+        "types": type_figure(panels(dims), axis="pca_dims", caption=CAPTION),
+        "curves": score_figure(several, REFERENCES, axis="pca_dims", caption=CAPTION),
         "rows": score_figure({"": curve(names)}, REFERENCES, axis="base_model.name", caption=CAPTION),
         "long": score_figure({"": curve(LONG)}, REFERENCES, axis="suite.tasks", caption=CAPTION),
         "ranked": ranked([*curve(dims), *curve(names, "none")], REFERENCES, caption=CAPTION),
@@ -156,7 +156,7 @@ def test_no_line_joins_what_has_no_order(drawn: dict[str, Figure]):
     assert not lines(drawn["rows"])
     assert not lines(drawn["ranked"])
     assert not lines(score_figure({"": curve(["0", "none"])}, [], axis="x", caption=""))
-    numbers = score_figure({"": curve(["16", "none", "32"])}, [], axis="pca.dims", caption="")
+    numbers = score_figure({"": curve(["16", "none", "32"])}, [], axis="pca_dims", caption="")
     (line,) = lines(numbers)
     assert list(line.get_xdata()) == [16, 32]
 

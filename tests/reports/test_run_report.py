@@ -28,7 +28,7 @@ def record(label: str, revision: str, score: float, teacher: float, **settings: 
         "teacher": "teacher",
         "signature": "s",
         "variant": {"base_model": settings.get("base_model.name", "a").rsplit("/", 1)[-1]},
-        "settings": {"pca.dims": 16, "weighting.name": "sif", "seed": 42, **settings},
+        "settings": {"pca_dims": 16, "weighting": "sif", "seed": 42, **settings},
         "scores": [row(label, revision, "static", score), row("teacher", "t", "transformer", teacher)],
     }
 
@@ -60,10 +60,10 @@ def words(figure: Figure) -> list[str]:
 
 def test_a_second_swept_setting_is_a_line_of_its_own():
     jobs = [
-        record(f"{dims} {name}", f"{dims}{name}", score, 0.9, **{"pca.dims": dims, "weighting.name": name})
+        record(f"{dims} {name}", f"{dims}{name}", score, 0.9, **{"pca_dims": dims, "weighting": name})
         for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.2), ("sif", 16, 0.3), ("sif", 32, 0.4))
     ]
-    figure = draw(summarise(jobs), "pca.dims")[""]
+    figure = draw(summarise(jobs), "pca_dims")[""]
     drawn = {tuple(line.get_xdata()): [] for line in figure.axes[0].lines}
     for line in figure.axes[0].lines:
         drawn[tuple(line.get_xdata())].append([round(float(y), 6) for y in line.get_ydata()])
@@ -83,7 +83,7 @@ def test_a_second_swept_setting_is_a_line_of_its_own():
 )
 def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there: int, n_missing: int, n_failed: int):
     """One task, three students and the teacher that all of them are compared with: four scores."""
-    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca.dims": dims}) for dims in (16, 32, 64)]
+    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32, 64)]
     for job, score in zip(jobs, teachers, strict=True):
         if score is None or score == "failed":
             job["scores"][1] |= {"main_score": None, "state": score or "missing", "reason": "why"}
@@ -105,7 +105,7 @@ def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there:
     ],
 )
 def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told: str):
-    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca.dims": dims}) for dims in (16, 32)]
+    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32)]
     for job in jobs[:known]:
         job |= {"seconds": {"distil": 2.0, "evaluate": 3.0}, "started": 10.0, "ended": 15.0}
     files = [JobFiles(tmp_path / job["label"], job, None) for job in jobs]
@@ -121,22 +121,22 @@ def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told:
 def test_jobs_that_ran_otherwise_stay_one_curve():
     threads = {16: None, 32: 2}
     jobs = [
-        record(f"{dims}", f"{dims}", 0.5, 0.9, **{"pca.dims": dims, "launcher.threads": n, "device": f"{n}"})
+        record(f"{dims}", f"{dims}", 0.5, 0.9, **{"pca_dims": dims, "launcher.threads": n, "device": f"{n}"})
         for dims, n in threads.items()
     ]
-    assert summarise(jobs).changed == ["pca.dims"]
+    assert summarise(jobs).changed == ["pca_dims"]
 
 
 def test_each_task_type_is_drawn_along_the_axis_over_the_tasks_that_all_have():
     jobs = [
-        record(f"M2V {dims}d", f"r{dims}", score, 0.9, **{"pca.dims": dims}) for dims, score in ((16, 0.1), (32, 0.2))
+        record(f"M2V {dims}d", f"r{dims}", score, 0.9, **{"pca_dims": dims}) for dims, score in ((16, 0.1), (32, 0.2))
     ]
-    assert "-types" not in draw(summarise(jobs), "pca.dims")  # one type
+    assert "-types" not in draw(summarise(jobs), "pca_dims")  # one type
     for job in jobs:
         others = [{**row, "task": "other", "type": "Clustering"} for row in job["scores"]]
         lacking = [{**row, "task": "lacking", "main_score": None} for row in others if row["label"] == "teacher"]
         job["scores"] = [*job["scores"], *others, *({**row, "task": "lacking"} for row in others[:1]), *lacking]
-    figure = draw(summarise(jobs), "pca.dims")["-types"]
+    figure = draw(summarise(jobs), "pca_dims")["-types"]
     shown = [axes for axes in figure.axes if axes.axison]
     assert {axes.get_title() for axes in shown} == {"Clust", "STS"}
     for axes in shown:
@@ -154,7 +154,7 @@ def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(second: 
 
 def test_a_sweep_over_several_settings_is_drawn_in_the_order_of_scores():
     jobs = [
-        record(f"M2V a {dims}d {name}", f"{dims}{name}", score, 0.35, **{"pca.dims": dims, "weighting.name": name})
+        record(f"M2V a {dims}d {name}", f"{dims}{name}", score, 0.35, **{"pca_dims": dims, "weighting": name})
         for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.4), ("sif", 16, 0.3), ("sif", 32, 0.2))
     ]
     figure = draw(summarise(jobs), None)[""]
@@ -179,9 +179,9 @@ def with_speed(
 
 def test_speeds_of_one_machine_are_drawn_and_others_are_left_out_and_told():
     jobs = [
-        with_speed(record("M2V 16d", "r1", 0.5, 0.9, **{"pca.dims": 16}), "one", **{"M2V 16d": 900, "teacher": 5}),
-        with_speed(record("M2V 32d", "r2", 0.4, 0.9, **{"pca.dims": 32}), "one", **{"M2V 32d": 800, "teacher": 6}),
-        with_speed(record("M2V 64d", "r3", 0.6, 0.9, **{"pca.dims": 64}), "other", **{"M2V 64d": 9999}),
+        with_speed(record("M2V 16d", "r1", 0.5, 0.9, **{"pca_dims": 16}), "one", **{"M2V 16d": 900, "teacher": 5}),
+        with_speed(record("M2V 32d", "r2", 0.4, 0.9, **{"pca_dims": 32}), "one", **{"M2V 32d": 800, "teacher": 6}),
+        with_speed(record("M2V 64d", "r3", 0.6, 0.9, **{"pca_dims": 64}), "other", **{"M2V 64d": 9999}),
     ]
     summary = summarise(jobs)
     grid = speed_grid(summary)
@@ -189,7 +189,7 @@ def test_speeds_of_one_machine_are_drawn_and_others_are_left_out_and_told():
     assert [row[0] for row in grid.rows] == ["M2V 16d", "M2V 32d", "teacher"]
     assert [row[-1] for row in grid.rows] == ["no", "yes", "no"]
     assert "1 models were measured in another session or elsewhere" in " ".join(grid.notes)
-    told = words(draw(summary, "pca.dims")["-speed"])
+    told = words(draw(summary, "pca_dims")["-speed"])
     assert {"M2V 16d", "M2V 32d", "teacher"} <= set(told)
     assert "M2V 64d" not in told
     assert any("1 models were measured in another session or elsewhere and are not shown" in each for each in told)
@@ -210,8 +210,8 @@ def test_speeds_of_one_session_compare(
     sessions: tuple[str | None, ...], loaded: bool, shown: int, dominated: list[str], told: str
 ):
     jobs = [
-        record("M2V 16d", "r1", 0.5, 0.9, **{"pca.dims": 16}),
-        record("M2V 32d", "r2", 0.4, 0.9, **{"pca.dims": 32}),
+        record("M2V 16d", "r1", 0.5, 0.9, **{"pca_dims": 16}),
+        record("M2V 32d", "r2", 0.4, 0.9, **{"pca_dims": 32}),
     ]
     with_speed(jobs[0], "one", sessions[0], loaded, **{"M2V 16d": 900, "teacher": 5})
     with_speed(jobs[1], "one", sessions[1], loaded, **{"M2V 32d": 800})
@@ -221,14 +221,14 @@ def test_speeds_of_one_session_compare(
     assert [row[-1] for row in grid.rows] == dominated
     assert len(grid.rows) == shown
     assert told in " ".join(grid.notes)
-    drawn = draw(summary, "pca.dims")["-speed"]
+    drawn = draw(summary, "pca_dims")["-speed"]
     assert told in " ".join(words(drawn)).replace("  ", " ")
     line = [each for each in drawn.axes[0].lines if each.get_gid() == "domination"]
     assert len(line) == ("-" not in dominated)
 
 
 def test_a_sweep_leaves_figures_and_takes_away_what_is_no_longer_true(tmp_path: Path):
-    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca.dims": dims}) for dims in (16, 32)]
+    jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32)]
     measured = [with_speed(dict(job), "one", **{job["label"]: 10}) for job in jobs]
     files = report_sweep(measured, tmp_path, name="x", axis=None)
     ends = ("x-speed.png", "x-speed.svg", "x.png", "x.svg")

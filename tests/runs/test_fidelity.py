@@ -13,7 +13,7 @@ from m2v_bench.runs import fidelity as fidelity_module
 from m2v_bench.runs.fidelity import fidelity, linear_cka, nearest, neighbour_overlap, read_texts, unit_rows
 from tests.conftest import run_bench
 
-WORDS = ["-m", "pca.dims=16,256", "baseline=[teacher,glove-6b-50d]", "tracking=none"]
+WORDS = ["-m", "pca_dims=16,256", "baseline=[teacher,glove-6b-50d]", "tracking=none"]
 WORDS += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
 
 
@@ -63,7 +63,7 @@ def test_a_run_is_what_its_model_gives(results: Path, real_texts: list[str], tmp
 
     texts = tmp_path / "texts.csv"
     pd.DataFrame({"body": real_texts[:50]}).to_csv(texts, index=False)
-    (run,) = (results / "sweeps" / "mine").glob("pca.dims-256*")
+    (run,) = (results / "sweeps" / "mine").glob("pca_dims-256*")
     words = ["--results", str(results), "--texts", str(texts), "--column", "body"]
     cli.main(["fidelity", str(run), *words])
     record = next(

@@ -14,7 +14,7 @@ from m2v_bench.config.schema import LauncherConfig
 from m2v_bench.runs.launchers import n_workers
 from tests.conftest import Cli
 
-JOBS = ["-m", "vocabulary=glove", "vocabulary.size=2000", "pca.dims=16,32", "weighting=none,sif", "baseline=[]"]
+JOBS = ["-m", "vocabulary=glove", "vocabulary_size=2000", "pca_dims=16,32", "weighting=none,sif", "baseline=[]"]
 JOBS += ["suite=custom", "suite.tasks=[SimLex999WordSim,AutoFJRetrieval]", "tracking=none"]
 # what the command line of a process that runs a job contains
 WORKERS = {"joblib": "LokyProcess", "ray": "ray::work", "submitit": "submitit.core._submit"}
@@ -99,7 +99,7 @@ def test_workers_are_as_many_as_processors_and_memory_allow():
     ],
 )
 def test_a_launcher_that_cannot_be_used_is_told(words: list[str], message: str, bench: Cli):
-    run = bench("-m", "pca.dims=16", "suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", *words)
+    run = bench("-m", "pca_dims=16", "suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", *words)
     assert run.returncode == 1
     assert message in run.stderr
     assert "Traceback" not in run.stderr

@@ -66,7 +66,7 @@ def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_o
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["weighting=zipf_log"], "weighting.name=zipf_log: has no coefficient to search for; allowed: sif"),
+        (["weighting=zipf_log"], "weighting=zipf_log: has no coefficient to search for; allowed: sif"),
         (["--trials", "0"], "--trials 0: must be at least 1"),
         (["--dims", "16", "1000"], "--dims 16 1000: must be two sizes up to the 384 dimensions"),
         (["--coefficients", "1e-2", "1e-5"], "--coefficients 0.01 1e-05: must be two numbers between 0 and 1"),

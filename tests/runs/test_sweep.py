@@ -31,9 +31,9 @@ def stamps(home: Path) -> dict[Path, int]:
 @pytest.mark.parametrize(
     ("words", "folder"),
     [
-        (["pca.dims=64", "weighting=sif"], "pca.dims-64_weighting-sif-"),
-        (["weighting=sif", "results_dir=elsewhere", "+sweep=pca_dims", "pca.dims=64"], "pca.dims-64_weighting-sif-"),
-        (["vocabulary.source=file:a b/ä.txt"], "vocabulary.source-file_a_b_.txt-"),
+        (["pca_dims=64", "weighting=sif"], "pca_dims-64_weighting-sif-"),
+        (["weighting=sif", "results_dir=elsewhere", "+sweep=pca_dims", "pca_dims=64"], "pca_dims-64_weighting-sif-"),
+        (["vocabulary=file:a b/ä.txt"], "vocabulary-file_a_b_.txt-"),
         (["suite=custom"], "job-"),
     ],
 )
@@ -43,59 +43,59 @@ def test_a_job_has_a_folder_that_can_be_read(words: list[str], folder: str):
 
 
 def test_jobs_that_differ_have_folders_that_differ():
-    assert job_folder(["pca.dims=64"]) != job_folder(["pca.dims=64", "suite=paper"])
-    assert job_folder(["pca.dims=64", "weighting=sif"]) == job_folder(["weighting=sif", "pca.dims=64"])
+    assert job_folder(["pca_dims=64"]) != job_folder(["pca_dims=64", "suite=paper"])
+    assert job_folder(["pca_dims=64", "weighting=sif"]) == job_folder(["weighting=sif", "pca_dims=64"])
 
 
 def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: Path):
-    plan = bench("+sweep=pca_dims", "pca.dims=16,32", *WORDSIM, "dry_run=true")
+    plan = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM, "dry_run=true")
     assert plan.returncode == 0, plan.stderr
     assert "2 jobs, 0 finished" in plan.stdout
     assert "4 scores to make" in " ".join(plan.stdout.split())
     assert "?; no timing is recorded of" in " ".join(plan.stdout.split())
     assert not list((tmp_path / "results").rglob("*.json"))
 
-    first = bench("+sweep=pca_dims", "pca.dims=16,32", *WORDSIM)
+    first = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM)
     assert first.returncode == 0, first.stderr
     before = stamps(tmp_path)
     assert len(before) == 2
 
-    again = bench("+sweep=pca_dims", "pca.dims=16,32,64", *WORDSIM)
+    again = bench("+sweep=pca_dims", "pca_dims=16,32,64", *WORDSIM)
     assert again.returncode == 0, again.stderr
     assert "2 of 3 jobs are finished already" in again.stdout
     assert again.stdout.count("distilled ") == 1
     assert again.stdout.count("│ M2V") == 3
     assert before.items() < stamps(tmp_path).items()
 
-    plan = bench("+sweep=pca_dims", "pca.dims=16,32,64", *WORDSIM, "dry_run=true")
+    plan = bench("+sweep=pca_dims", "pca_dims=16,32,64", *WORDSIM, "dry_run=true")
     assert "3 jobs, 3 finished; 0 tokens" in plan.stdout
-    forced = bench("+sweep=pca_dims", "pca.dims=16", *WORDSIM, "rerun=true")
+    forced = bench("+sweep=pca_dims", "pca_dims=16", *WORDSIM, "rerun=true")
     assert forced.stdout.count("distilled ") == 1
-    changed = bench("+sweep=pca_dims", "pca.dims=16", *WORDSIM, "seed=7")
+    changed = bench("+sweep=pca_dims", "pca_dims=16", *WORDSIM, "seed=7")
     assert changed.stdout.count("distilled ") == 1
 
 
 def test_jobs_cannot_differ_in_how_they_run():
-    _check_axes([["pca.dims=16", "device=cpu"]])
-    _check_axes([["pca.dims=16", "device=cpu"], ["pca.dims=32", "device=cpu"]])
+    _check_axes([["pca_dims=16", "device=cpu"]])
+    _check_axes([["pca_dims=16", "device=cpu"], ["pca_dims=32", "device=cpu"]])
     with pytest.raises(BenchError, match=r"^device: the jobs of a sweep cannot differ in this"):
-        _check_axes([["pca.dims=16", "device=cpu"], ["pca.dims=16", "device=auto"]])
+        _check_axes([["pca_dims=16", "device=cpu"], ["pca_dims=16", "device=auto"]])
 
 
 def test_jobs_that_cannot_be_are_all_told_before_the_first_one_runs(bench: Cli, tmp_path: Path):
-    sweep = bench("-m", "pca.dims=16,1000,nan", "weighting=sif,idf", *WORDSIM)
+    sweep = bench("-m", "pca_dims=16,1000,nan", "weighting=sif,idf", *WORDSIM)
     assert sweep.returncode == 1
     assert "5 of 6 jobs cannot be run, so none was started:" in sweep.stderr
-    assert "pca.dims=16 weighting=idf, pca.dims=1000 weighting=idf:\n    weighting.name=idf counts" in sweep.stderr
-    assert "pca.dims=1000 weighting=sif:\n    pca.dims=1000: all-MiniLM-L6-v2 has 384 dimensions" in sweep.stderr
-    assert "pca.dims=nan: not a PCA size" in sweep.stderr
+    assert "pca_dims=16 weighting=idf, pca_dims=1000 weighting=idf:\n    weighting=idf counts" in sweep.stderr
+    assert "pca_dims=1000 weighting=sif:\n    pca_dims=1000: all-MiniLM-L6-v2 has 384 dimensions" in sweep.stderr
+    assert "pca_dims=nan: not a PCA size" in sweep.stderr
     assert "Traceback" not in sweep.stderr
     assert not records(tmp_path)
 
 
 def test_the_exit_code_counts_the_jobs_that_failed(bench: Cli, tmp_path: Path):
     (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)  # an empty dataset repository
-    words = ["-m", "suite.tasks=[STS12],[STS12,SimLex999WordSim],[SimLex999WordSim]", "pca.dims=16", "hub_dir=hub"]
+    words = ["-m", "suite.tasks=[STS12],[STS12,SimLex999WordSim],[SimLex999WordSim]", "pca_dims=16", "hub_dir=hub"]
     words += ["suite=custom", "baseline=[]", "tracking=none"]
     stopped = bench(*words, "fail_fast=true")
     assert stopped.returncode == 1
@@ -116,25 +116,25 @@ def test_two_sweeps_of_one_name_do_not_run_at_once(bench: Cli, tmp_path: Path):
     folder = tmp_path / "results" / "sweeps" / "mine"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
-        second = bench("-m", "pca.dims=16,32", *WORDSIM, "sweep.name=mine")
+        second = bench("-m", "pca_dims=16,32", *WORDSIM, "sweep.name=mine")
         assert second.returncode == 1
         assert "sweep.name=mine: a sweep of this name is running" in second.stderr
-    bad = bench("-m", "pca.dims=16,32", *WORDSIM, "sweep.name=../mine")
+    bad = bench("-m", "pca_dims=16,32", *WORDSIM, "sweep.name=../mine")
     assert bad.returncode == 1
     assert "sweep.name=../mine: is the name of a folder" in bad.stderr
 
 
 def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
     """A limit on the size of files stands for the disk: the small model can be written, the large one cannot."""
-    command = [sys.executable, "-m", "m2v_bench", "-m", "pca.dims=256,16", *WORDSIM]
-    earlier = tmp_path / "results" / "sweeps" / "sweep" / job_folder(["pca.dims=256", *WORDSIM]) / "record.json"
+    command = [sys.executable, "-m", "m2v_bench", "-m", "pca_dims=256,16", *WORDSIM]
+    earlier = tmp_path / "results" / "sweeps" / "sweep" / job_folder(["pca_dims=256", *WORDSIM]) / "record.json"
     earlier.parent.mkdir(parents=True)
     earlier.write_text('{"key": "of an earlier start"}')
     sweep = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=_no_file_above_4_mb
     )
     assert sweep.returncode == 1, sweep.stderr
-    assert "pca.dims=256: results_dir=results: " in sweep.stderr
+    assert "pca_dims=256: results_dir=results: " in sweep.stderr
     assert "has room" in sweep.stderr
     assert "Traceback" not in sweep.stderr
     assert not earlier.exists()
@@ -148,7 +148,7 @@ def _no_file_above_4_mb() -> None:
 
 
 # Words of their own, so that the forward pass is short and part of what is killed.
-KILLED = ["-m", "vocabulary=glove", "vocabulary.size=3000", "pca.dims=16,64", "weighting=none,sif", "baseline=[]"]
+KILLED = ["-m", "vocabulary=glove", "vocabulary_size=3000", "pca_dims=16,64", "weighting=none,sif", "baseline=[]"]
 KILLED += ["suite=custom", "suite.tasks=[SimLex999WordSim,AutoFJRetrieval]", "tracking=none"]
 
 

@@ -32,7 +32,7 @@ def sessions(home: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("speed")
-    made = run_bench("-m", "pca.dims=16,64", *WORDS, cwd=home)
+    made = run_bench("-m", "pca_dims=16,64", *WORDS, cwd=home)
     assert made.returncode == 0, made.stderr
     return home
 
@@ -41,10 +41,10 @@ def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path
     (first,) = sessions(home)
     assert "timed together" in (home / "results" / "figures" / "mine-speed.svg").read_text()
     assert [len(record["speed"]) for record in records(home).values()] == [2, 2]
-    again = run_bench("-m", "pca.dims=16,64", *WORDS, cwd=home)
+    again = run_bench("-m", "pca_dims=16,64", *WORDS, cwd=home)
     assert again.returncode == 0, again.stderr
     assert sessions(home) == {first}
-    more = run_bench("-m", "pca.dims=16,64,256", *WORDS, cwd=home)
+    more = run_bench("-m", "pca_dims=16,64,256", *WORDS, cwd=home)
     assert more.returncode == 0, more.stderr
     (second,) = sessions(home)
     assert second != first

@@ -27,7 +27,7 @@ def record(**settings: object) -> dict[str, object]:
 
 
 def two_by_three() -> Design:
-    return design_of([record(pca__dims=dims, weighting__name=name) for dims, name in SCORES])
+    return design_of([record(pca_dims=dims, weighting=name) for dims, name in SCORES])
 
 
 def share(score: float, seed: int) -> np.ndarray:
@@ -62,12 +62,12 @@ def test_effects_are_those_computed_by_hand():
     assert first == pytest.approx(
         {
             # marginal means: (60 + 58 + 50) / 3 less (44 + 46 + 40) / 3
-            "pca.dims: 256 less none": 0.56 - 1.3 / 3,
-            "weighting.name: sif less none": 0.52 - 0.45,
-            "weighting.name: zipf_log less none": 0.52 - 0.45,
+            "pca_dims: 256 less none": 0.56 - 1.3 / 3,
+            "weighting: sif less none": 0.52 - 0.45,
+            "weighting: zipf_log less none": 0.52 - 0.45,
             # the effect of PCA with the weighting, less its effect without
-            "pca.dims: 256 × weighting.name: sif": 0.16 - 0.10,
-            "pca.dims: 256 × weighting.name: zipf_log": 0.12 - 0.10,
+            "pca_dims: 256 × weighting: sif": 0.16 - 0.10,
+            "pca_dims: 256 × weighting: zipf_log": 0.12 - 0.10,
         }
     )
     both = estimates(mains, comparison, [0, 1])
@@ -115,14 +115,14 @@ def test_what_all_variants_share_leaves_no_doubt():
 
 
 def test_several_levels_may_count_as_one():
-    either = contrast("", two_by_three(), {"weighting.name": ["sif", "zipf_log"]}, {"weighting.name": "none"})
+    either = contrast("", two_by_three(), {"weighting": ["sif", "zipf_log"]}, {"weighting": "none"})
     scores = np.array([each[0] for each in SCORES.values()])
     assert (either.plus - either.minus) @ scores == pytest.approx(np.mean([0.6, 0.58, 0.44, 0.46]) - 0.45)
 
 
 def test_a_setting_that_follows_from_another_is_no_factor():
     records = [
-        record(base_model__name=name, base_model__revision=name[0], pca__dims=dims, coefficient=1 if dims == 8 else 2)
+        record(base_model__name=name, base_model__revision=name[0], pca_dims=dims, coefficient=1 if dims == 8 else 2)
         for name in ("org/one", "two")
         for dims in (8, 16, 32)
     ]
@@ -131,19 +131,19 @@ def test_a_setting_that_follows_from_another_is_no_factor():
     design = design_of(records)
     assert {each.setting: each.levels for each in design.factors} == {
         "base_model.name": ("one", "two"),
-        "pca.dims": ("8", "16", "32"),
+        "pca_dims": ("8", "16", "32"),
     }
 
 
 def test_a_weighting_that_is_not_set_is_that_of_the_dialect():
     records = [
-        record(dialect__name=dialect, weighting__name=None, pca__dims=dims) | {"variant": {"weighting": weighting}}
+        record(dialect=dialect, weighting=None, pca_dims=dims) | {"variant": {"weighting": weighting}}
         for dialect, weighting in (("m2v-0.1", "zipf_log"), ("m2v-0.7", "sif"))
         for dims in (256, "none")
     ]
     design = design_of(records)
-    assert [each.setting for each in design.factors] == ["dialect.name", "pca.dims"]
-    assert design.having({"weighting.name": "sif"}).tolist() == [False, False, True, True]
+    assert [each.setting for each in design.factors] == ["dialect", "pca_dims"]
+    assert design.having({"weighting": "sif"}).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-SWEEP = ["-m", "pca.dims=8,16", "baseline=[]", "tracking=none", "suite=custom", "suite.tasks=[SimLex999WordSim]"]
+SWEEP = ["-m", "pca_dims=8,16", "baseline=[]", "tracking=none", "suite=custom", "suite.tasks=[SimLex999WordSim]"]
 
 
 def sweep(home: Path, *, stdout: Any = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:

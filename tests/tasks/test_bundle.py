@@ -76,7 +76,7 @@ def test_a_bundle_is_written_once_and_scored_without_a_network(hub: Hub, tmp_pat
     assert len(repositories.requests) == asked
 
     words = ["suite=custom", "suite.tasks=[STS12,STSBenchmark]", f"hub_dir={out}", "baseline=[]", "tracking=none"]
-    run = run_bench(*words, "pca.dims=16", cwd=tmp_path, **NO_NETWORK)
+    run = run_bench(*words, "pca_dims=16", cwd=tmp_path, **NO_NETWORK)
     assert run.returncode == 0, run.stderr
     assert "(2/2)" in run.stdout
 
@@ -205,7 +205,7 @@ def test_a_manifest_that_cannot_be_read_is_told(folder: Path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["suite=mteb_eng_v2"], "bundle needs out=FOLDER"),
+        (["suite=mteb_eng_v2"], "bundle needs --out FOLDER"),
         (["suite=startr", "out=x"], "suite=startr: no such choice. Did you mean starter?"),
         (["suite.tasks=[STS12", "out=x"], "cannot read `suite.tasks=[STS12`"),
         (["suite=starter", "out=x"], "nothing to bundle: none of the 9 tasks needs a dataset repository"),

@@ -32,10 +32,10 @@ WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, and a sweep of which one job failed."""
     home = tmp_path_factory.mktemp("tracked")
-    run = run_bench("pca.dims=16", *WORDSIM, cwd=home)
+    run = run_bench("pca_dims=16", *WORDSIM, cwd=home)
     assert run.returncode == 0, run.stderr
     (home / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)  # an empty dataset repository
-    words = ["suite=custom", "baseline=[]", "pca.dims=16", "hub_dir=hub"]
+    words = ["suite=custom", "baseline=[]", "pca_dims=16", "hub_dir=hub"]
     sweep = run_bench("-m", "suite.tasks=[STS12],[SimLex999WordSim],[WordSim353WordSim]", *words, cwd=home)
     assert sweep.returncode == 1, sweep.stderr
     return home
@@ -86,7 +86,7 @@ def test_a_store_made_again_tells_what_the_first_one_told(home: Path):
 
 def test_a_run_tells_its_settings_scores_data_and_model(home: Path):
     (run,) = (run for run in runs(home) if run.data.tags["m2v_bench.folder"].startswith("runs/"))
-    assert run.data.params["pca.dims"] == "16"
+    assert run.data.params["pca_dims"] == "16"
     assert {"task.SimLex999WordSim", "type.WordSim", "type.Avg", "texts_per_second", "n_parameters"} <= set(
         run.data.metrics
     )
@@ -143,7 +143,7 @@ def test_a_failed_job_is_a_failed_run_below_its_sweep(home: Path):
     assert sorted(run.info.status for run in children) == ["FAILED", "FINISHED", "FINISHED"]
     failed = next(run for run in children if run.info.status == "FAILED")
     assert "no task could be scored" in failed.data.tags["error"]
-    assert failed.data.params["pca.dims"] == "16"
+    assert failed.data.params["pca_dims"] == "16"
 
 
 def test_four_processes_log_to_a_store_that_is_not_there_yet(home: Path):
@@ -151,7 +151,7 @@ def test_four_processes_log_to_a_store_that_is_not_there_yet(home: Path):
     code = """
 import sys
 from pathlib import Path
-from m2v_bench.schema import TrackingConfig
+from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.tracking import log_run
 for folder in sys.argv[1:]:
     log_run(TrackingConfig(name="mlflow", uri="sqlite:///shared.db", log_model=False), Path(folder))
@@ -169,7 +169,7 @@ for folder in sys.argv[1:]:
 
 
 def test_a_sweep_that_is_interrupted_is_not_left_running(home: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "m2v_bench", "-m", "pca.dims=16,32,64", *WORDSIM]
+    command = [sys.executable, "-m", "m2v_bench", "-m", "pca_dims=16,32,64", *WORDSIM]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 120
     while not list((tmp_path / "results").glob("sweeps/sweep/*/record.json")):
@@ -232,7 +232,7 @@ def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Pa
         config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/text.db")
         with pytest.raises(BenchError, match=r"file is not a database; is it an MLflow database\?"):
             start_sweep(config, tmp_path / "results" / "sweeps" / "x", tags={})
-        run = bench("-m", "pca.dims=16", *WORDSIM, "tracking.uri=sqlite:///held.db")
+        run = bench("-m", "pca_dims=16", *WORDSIM, "tracking.uri=sqlite:///held.db")
     assert run.returncode == 0, run.stderr
     assert "database is locked; another program holds it" in run.stdout
     assert "`m2v-bench track rebuild --results results --uri sqlite:///held.db` catches up" in run.stdout

@@ -59,7 +59,7 @@ def extended(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] |
         return Rows(rows, len(rows), _with_rows(base, [token for token, _ in rows]), report)
     if base.kind != "WordPiece":
         raise BenchError(
-            f"vocabulary.source={words.source}: until 0.4.1, Model2Vec adds words to WordPiece tokenizers only and "
+            f"vocabulary={words.source}: until 0.4.1, Model2Vec adds words to WordPiece tokenizers only and "
             f"the base model's is {base.kind}; choose dialect=m2v-0.7 or m2v-0.5, or vocabulary=model"
         )
     n_subwords = len(rows)
@@ -179,7 +179,8 @@ def subwords(
     report.removed = len(candidates) - len(left)
     if all(token in kept for token, _ in left):
         raise BenchError(
-            f"vocabulary.remove={remove.pattern if remove else None!r} removes every token; choose a narrower pattern"
+            f"token_remove_pattern={remove.pattern if remove else None!r} removes every token; "
+            "choose a narrower pattern"
         )
     return left
 

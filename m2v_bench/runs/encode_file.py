@@ -1,0 +1,64 @@
+"""Embed the texts of a file with a static model."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from m2v_bench.assets.table_files import SUFFIXES, TableFile, allowed_suffixes
+from m2v_bench.errors import BenchError
+from m2v_bench.inference.static_model import StaticModel
+
+_SUFFIXES = (".txt", *SUFFIXES)
+_BATCH = 8_192  # texts
+
+
+def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text") -> tuple[int, int]:
+    """Write the embeddings of a file's texts to a .npy file, a row per text in the order of the file.
+
+    An empty text, or a missing one in a table, gets a row of zeros.
+
+    Args:
+        model: folder of a static model, or its name on the hub.
+        file: a .txt file with one text per line, or a table (.csv, .tsv, .jsonl, .parquet).
+        out: the .npy file; float32 of shape (texts, dims).
+        column: the table's column of texts.
+
+    Returns:
+        The shape of the array.
+
+    Raises:
+        BenchError: when the model or the file cannot be read, the file holds no text, or `out` cannot be written.
+    """
+    if out.suffix != ".npy":
+        raise BenchError(f"--out {out}: must end in .npy, the format that numpy.load reads")
+    if out.resolve() == file.resolve():
+        raise BenchError(f"--out {out}: is the file of the texts; name another one")
+    static = StaticModel.from_pretrained(model)
+    table = TableFile(file, str(file))
+    if table.suffix not in _SUFFIXES:
+        raise BenchError(f"{file}: must be one of {allowed_suffixes(*_SUFFIXES)}")
+    table.check_columns(["text" if table.suffix == ".txt" else column], lambda _: " Name the column with --column.")
+    texts = _texts(table, column)
+    parts = []
+    with tqdm(desc="encoding", unit=" texts", disable=None) as bar:
+        while batch := list(islice(texts, _BATCH)):
+            parts.append(static.encode(batch))
+            bar.update(len(batch))
+    embeddings = np.concatenate(parts)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("wb") as opened:
+            np.save(opened, embeddings)
+    except OSError as error:
+        raise BenchError(f"--out {out}: {error.strerror}") from error
+    return embeddings.shape[0], embeddings.shape[1]
+
+
+def _texts(table: TableFile, column: str) -> Iterator[str]:
+    if table.suffix == ".txt":
+        yield from (line for _, line in table.lines(blank=True))
+    else:
+        yield from (cell or "" for (cell,) in table.rows([column]))

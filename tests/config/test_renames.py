@@ -1,0 +1,91 @@
+"""Settings called as in version 0.1 still work, and say what they are called now."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from m2v_bench.config.compose import compose, read_config
+from m2v_bench.config.renames import SETTINGS, current_params, current_settings, current_words
+from m2v_bench.config.schema import settings
+from m2v_bench.errors import BenchError
+
+
+def test_every_former_setting_has_become_one_of_today():
+    assert set(SETTINGS.values()) <= set(settings())
+    assert not set(SETTINGS) & set(settings())
+
+
+@pytest.mark.parametrize(
+    ("former", "current"),
+    [
+        ("pca.dims=64", "pca_dims=64"),
+        ("pca.dims=16,32", "pca_dims=16,32"),
+        ("+weighting.corpus='a,b.txt'", "+corpus='a,b.txt'"),
+        ("vocabulary.source=file:/a/b=c", "vocabulary=file:/a/b=c"),
+        ("pca=none", "pca_dims=none"),
+        ("pca=auto,default", "pca_dims=auto,256"),
+        ("quantization=int8", "quantize_to=int8"),
+        ("quantization=float32,int8", "quantize_to=float32,int8"),
+        ("quantization=vocabulary", "vocabulary_quantization=8192"),
+        ("pooling=dialect", "pooling=null"),
+        ("weighting=dialect,sif", "weighting=null,sif"),
+        ("pooling.name=first", "pooling=first"),
+    ],
+)
+def test_a_former_name_is_translated_and_reported(former: str, current: str):
+    assert current_words([former]) == ([current], [f"{former} is now spelled {current}"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["pca_dims=64", "weighting=sif", "vocabulary=glove", "+sweep=pca_dims", "--help", "-m", "suite.name=pca.dims"],
+)
+def test_anything_else_stays(word: str):
+    assert current_words([word]) == ([word], [])
+
+
+def test_what_has_become_two_settings_is_refused_with_both():
+    with pytest.raises(BenchError, match="write quantize_to=float32,int8 and, in a sweep of its own, vocabulary_quant"):
+        current_words(["quantization=float32,int8,vocabulary"])
+
+
+def test_former_names_compose(capsys: pytest.CaptureFixture[str]):
+    former = compose(["pca.dims=64", "quantization=int8", "vocabulary.source=glove", "weighting.coefficient=1e-3"])
+    assert capsys.readouterr().err.splitlines() == [
+        "pca.dims=64 is now spelled pca_dims=64",
+        "quantization=int8 is now spelled quantize_to=int8",
+        "vocabulary.source=glove is now spelled vocabulary=glove",
+        "weighting.coefficient=1e-3 is now spelled sif_coefficient=1e-3",
+    ]
+    assert former == compose(["pca_dims=64", "quantize_to=int8", "vocabulary=glove", "sif_coefficient=1e-3"])
+    assert capsys.readouterr().err == ""
+
+
+def test_axes_and_records_are_translated():
+    assert current_params({"pca.dims": "16,32", "weighting": "sif"}) == {"pca_dims": "16,32", "weighting": "sif"}
+    assert current_settings({"pca.dims": 16, "sweep.axis": "pca.dims", "seed": 1}) == {
+        "pca_dims": 16,
+        "sweep.axis": "pca_dims",
+        "seed": 1,
+    }
+
+
+def test_the_config_of_an_earlier_job_is_read(tmp_path: Path):
+    former = {
+        "base_model": {"name": "all-MiniLM-L6-v2", "revision": None},
+        "pca": {"dims": 64, "solver": None},
+        "weighting": {"name": "sif", "coefficient": 0.001, "corpus": None, "column": "text"},
+        "vocabulary": {"source": "glove", "subwords": None, "size": 100, "remove": None},
+        "quantization": {"dtype": "int8", "vocabulary": None},
+        "dialect": {"name": "m2v-0.1", "sequence": None},
+        "pooling": {"name": None},
+        "baselines": {},
+        "suite": {"name": "starter"},
+        "tracking": {"name": "none"},
+    }
+    OmegaConf.save(former, tmp_path / "config.yaml")
+    read = read_config(tmp_path)
+    assert (read.pca_dims, read.weighting, read.sif_coefficient, read.vocabulary) == (64, "sif", 0.001, "glove")
+    assert (read.vocabulary_size, read.token_remove_pattern, read.quantize_to) == (100, None, "int8")
+    assert (read.dialect, read.pooling, read.distillation.pca_dims) == ("m2v-0.1", None, 64)
