@@ -54,13 +54,13 @@ def main() -> None:
 
     steady()
     register()
-    install()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are to reach us, not Hydra's printer
     debug = any(word.lower() == "debug=true" for word in sys.argv)
     if "--version" in sys.argv[1:]:
         print(f"m2v_bench {__version__}")
         return
     try:
+        install()
         sys.argv[1:] = translate(sys.argv[1:])
         with interruptible():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()

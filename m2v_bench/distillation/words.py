@@ -1,5 +1,6 @@
 """Word vocabularies: where words come from, and what became of them."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,8 +97,7 @@ def load_words(vocabulary: str | Iterable[str], *, subwords: bool | None, size: 
     if not isinstance(vocabulary, str):
         source, words = "words", _listed_words(vocabulary)
     elif vocabulary in ("glove", "glove_subword"):
-        folder = fetch([GLOVE_ASSET])[GLOVE_ASSET]
-        source, words = "glove", tuple((folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1])
+        source, words = "glove", _glove(fetch([GLOVE_ASSET])[GLOVE_ASSET])
         subwords = vocabulary == "glove_subword" if subwords is None else subwords
     elif vocabulary.startswith("file:"):
         path = Path(vocabulary.removeprefix("file:")).expanduser()
@@ -105,6 +105,11 @@ def load_words(vocabulary: str | Iterable[str], *, subwords: bool | None, size: 
     else:
         raise BenchError(f"vocabulary={vocabulary}: unknown; {_ALLOWED}")
     return Words(source, words[:size], subwords=subwords is not False)
+
+
+@functools.cache
+def _glove(folder: Path) -> tuple[str, ...]:
+    return tuple((folder / "words.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
 def _listed_words(vocabulary: Iterable[str]) -> tuple[str, ...]:

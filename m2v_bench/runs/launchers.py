@@ -32,11 +32,11 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _POLL_SECONDS = 0.5
 
 
-def launch(jobs: Sequence[Work], config: LauncherConfig, *, round_: int = 0) -> None:
+def launch(jobs: list[Work], config: LauncherConfig, *, round_: int = 0) -> None:
     """Run the jobs.
 
     Args:
-        jobs: to run.
+        jobs: to run; emptied where they run in this process.
         config: how.
         round_: how often workers have died; each time half as many are started, as memory is what they die of.
 
@@ -45,8 +45,8 @@ def launch(jobs: Sequence[Work], config: LauncherConfig, *, round_: int = 0) -> 
         Exception: when a worker died.
     """
     if config.name == "local":
-        for job in jobs:
-            work(job)
+        while jobs:
+            work(jobs.pop(0))  # with it goes what it loaded
         return
     threads = config.threads or 1
     os.environ.update({**_QUIET, **dict.fromkeys(_THREADS, str(threads))})  # what is started from here inherits it

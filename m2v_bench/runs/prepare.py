@@ -50,8 +50,12 @@ class Prepared:
         )
 
 
-def prepare(settings: Config) -> Prepared:
+def prepare(settings: Config, *, loaded: dict[str, list[Model]] | None = None) -> Prepared:
     """Find everything that a run with these settings needs; assets that are not here are fetched.
+
+    Args:
+        settings: checked.
+        loaded: baselines of other jobs, by what they are made of; the job uses them and adds its own.
 
     Raises:
         BenchError: naming the setting that cannot be met.
@@ -59,7 +63,11 @@ def prepare(settings: Config) -> Prepared:
     suite = suite_of(settings)
     fetch([*model_assets(settings), *suite_assets(suite)])
     recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
-    return Prepared(settings, suite, recipe, load_baselines(settings.baselines, recipe.base))
+    loaded = {} if loaded is None else loaded
+    key = repr([settings.baselines, recipe.base.name, recipe.base.revision])
+    if key not in loaded:
+        loaded[key] = load_baselines(settings.baselines, recipe.base)
+    return Prepared(settings, suite, recipe, loaded[key])
 
 
 def suite_of(settings: Config) -> list[SuiteTask]:

@@ -1,8 +1,8 @@
-"""One experiment: config -> distil -> evaluate -> record. The only place that sees all the others."""
+"""Run one experiment: prepare, distil, score, measure speed, record, report, log."""
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,18 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from m2v_bench.cache import write_json
 from m2v_bench.config.check import check, flat_settings
 from m2v_bench.config.schema import Config, TrackingConfig
-from m2v_bench.distillation.distill import describe, run_recipe
+from m2v_bench.distillation.distill import Distillation, describe, run_recipe
 from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Score, Session, evaluate
-from m2v_bench.evaluation.mteb_encoder import for_mteb
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder, for_mteb
 from m2v_bench.evaluation.store import Store
-from m2v_bench.models import distinct
+from m2v_bench.models import Model, distinct
 from m2v_bench.models.static import distilled
 from m2v_bench.reports.run_report import report_run, show_run
 from m2v_bench.reports.signature import published_splits, signature
 from m2v_bench.results.jobs import RECORD
-from m2v_bench.runs.prepare import prepare
+from m2v_bench.runs.prepare import Prepared, prepare
 from m2v_bench.speed.suite_speed import SpeedTexts, measure
 from m2v_bench.system.environment import command_line, environment, git_commit, versions
 from m2v_bench.tasks import SuiteTask
@@ -46,7 +46,14 @@ class Timer:
             self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
 
 
-def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, alone: bool = True) -> None:
+def run(
+    config: DictConfig,
+    output_dir: Path,
+    *,
+    sweep_dir: Path | None = None,
+    alone: bool = True,
+    prepared: Prepared | None = None,
+) -> None:
     """Distil one variant, score it and the baselines, and leave table, figure and record in `output_dir`.
 
     Args:
@@ -55,79 +62,129 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
         sweep_dir: folder of the sweep that this run belongs to; the sweep's table and figure are shown then, and not
             those of one job.
         alone: whether no other job of the sweep runs on this machine, so that speed can be measured.
+        prepared: what `prepare` gives for these settings, where the caller has it.
 
     Raises:
         BenchError: for bad input, and after everything else is done when tasks failed.
     """
     settings = check(config)
     started, timer = time.time(), Timer()
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / RECORD).unlink(missing_ok=True)  # of an earlier start; should this one fail, it tells of nothing here
-    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    _start(config, output_dir)
     with timer("prepare"):
-        prepared = prepare(settings)  # all of it first, so that nothing is distilled in vain
-    suite, recipe, baselines = prepared.suite, prepared.recipe, prepared.baselines
-    device = pick_device(settings.device)
+        job = prepared or prepare(settings)  # all of it first, so that nothing is distilled in vain
     with timer("distil"):
-        distillation = run_recipe(recipe, device=device)
-        model_folder = output_dir / "model"
-        distillation.model.save_pretrained(model_folder)
-    print(f"distilled {describe(recipe, distillation)}", flush=True)
-    student = distilled(
-        distillation.model,
-        model_folder,
-        name=recipe.name,
-        revision=recipe.revision,
-        label=recipe.label,
-        variant=recipe.variant,
-    )
-    models = distinct([student, *baselines])
+        student, distillation = distil(job, output_dir / "model")
+    models = distinct([student, *job.baselines])
+    device = pick_device(settings.device)
     encoders = {model.label: for_mteb(model, seed=settings.seed, device=device) for model in models}
-    results_dir = Path(settings.results_dir)
-    speed_texts = SpeedTexts(settings.seed)
+    texts = SpeedTexts(settings.seed)
     with timer("evaluate"):
-        session = Session(
-            Store(results_dir), settings.seed, settings.batch_size, samples=settings.samples, debug=settings.debug
-        )
-        scores = evaluate(encoders, models, suite, session, on_load=speed_texts.add)
-    if not any(score.main_score is not None for score in scores):
-        raise BenchError(f"suite={settings.suite.name}: no task could be scored.\n{_missing(suite)}{_failures(scores)}")
-    print(_missing(suite) + _refused(suite, scores), end="")
+        scores = score(job, models, encoders, texts)
     with timer("speed"):
         speeds = measure(
             models,
             encoders,
-            suite,
-            speed_texts,
+            job.suite,
+            texts,
             suite_name=settings.suite.name,
-            results_dir=results_dir,
+            results_dir=Path(settings.results_dir),
             seed=settings.seed,
             alone=alone,
             together=sweep_dir is None,  # the models of a sweep are timed together at its end
             debug=settings.debug,
         )
-    record = {
-        "key": prepared.key,
+    record = make_record(job, student, distillation, scores, speeds)
+    record |= {
+        "settings": flat_settings(config),
+        "seconds": {**timer.seconds, **distillation.seconds},
+        "command": command_line() if sweep_dir is None else None,  # a sweep's is in its plan
+        "started": started,
+        "ended": time.time(),
+    }
+    _finish(settings, record, output_dir, sweep_dir)
+    if failures := _failures(scores):
+        raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
+
+
+def _start(config: DictConfig, output_dir: Path) -> None:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / RECORD).unlink(missing_ok=True)  # of an earlier start, should this one fail
+    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+
+
+def distil(job: Prepared, folder: Path) -> tuple[Model, Distillation]:
+    """Distil the job's static model and save it to `folder`."""
+    recipe = job.recipe
+    distillation = run_recipe(recipe, device=pick_device(job.settings.device))
+    distillation.model.save_pretrained(folder)
+    print(f"distilled {describe(recipe, distillation)}", flush=True)
+    student = distilled(
+        distillation.model,
+        folder,
+        name=recipe.name,
+        revision=recipe.revision,
+        label=recipe.label,
+        variant=recipe.variant,
+    )
+    return student, distillation
+
+
+def score(
+    job: Prepared, models: Sequence[Model], encoders: Mapping[str, MtebEncoder], texts: SpeedTexts
+) -> list[Score]:
+    """Score the models on the job's suite; `texts` collects from its data those that speed is measured on.
+
+    Raises:
+        BenchError: when no task could be scored.
+    """
+    settings = job.settings
+    session = Session(
+        Store(Path(settings.results_dir)),
+        settings.seed,
+        settings.batch_size,
+        samples=settings.samples,
+        debug=settings.debug,
+    )
+    scores = evaluate(encoders, models, job.suite, session, on_load=texts.add)
+    if not any(each.main_score is not None for each in scores):
+        raise BenchError(
+            f"suite={settings.suite.name}: no task could be scored.\n{_missing(job.suite)}{_failures(scores)}"
+        )
+    print(_missing(job.suite) + _refused(job.suite, scores), end="")
+    return scores
+
+
+def make_record(
+    job: Prepared,
+    student: Model,
+    distillation: Distillation,
+    scores: Sequence[Score],
+    speeds: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What the run's record says of the model and its results."""
+    recipe = job.recipe
+    return {
+        "key": job.key,
         "name": recipe.name,
         "revision": recipe.revision,
         "label": recipe.label,
         "variant": recipe.variant,
-        "settings": flat_settings(config),
-        "scores": [score.as_row() for score in scores],
+        "scores": [each.as_row() for each in scores],
         "size": {"dims": student.dims, "n_parameters": student.n_parameters, "bytes_on_disk": student.bytes_on_disk},
-        "speed": speeds,
-        "seconds": {**timer.seconds, **distillation.seconds},
+        "speed": list(speeds),
         "forward_cached": distillation.forward_cached,
         "vocabulary_report": asdict(distillation.words),
         "versions": versions(),
         "git_commit": git_commit(),
-        "command": command_line() if sweep_dir is None else None,  # a sweep's is in its plan
-        "teacher": next((model.label for model in baselines if model.name == recipe.base.name), None),
-        "signature": _signature(settings, suite),
-        "datasets": {entry.name: entry.dataset for entry in suite if not entry.missing},
-        "started": started,
-        "ended": time.time(),
+        "teacher": next((model.label for model in job.baselines if model.name == recipe.base.name), None),
+        "signature": _signature(job.settings, job.suite),
+        "datasets": {entry.name: entry.dataset for entry in job.suite if not entry.missing},
     }
+
+
+def _finish(settings: Config, record: dict[str, Any], output_dir: Path, sweep_dir: Path | None) -> None:
+    """Write table, figure and record, show them where the run stands alone, and log it."""
+    results_dir = Path(settings.results_dir)
     write_json(output_dir / "environment.json", environment())
     grid = report_run(record, output_dir, results_dir)
     write_json(output_dir / RECORD, record)  # last: where it is, nothing of the run is missing
@@ -135,9 +192,6 @@ def run(config: DictConfig, output_dir: Path, *, sweep_dir: Path | None = None, 
         show_run(record, grid, output_dir, results_dir)
     if settings.tracking.name == "mlflow":
         _log(settings, output_dir, sweep_dir)
-    failures = _failures(scores)
-    if failures:
-        raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
 
 
 def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:

@@ -6,10 +6,12 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -24,7 +26,11 @@ from m2v_bench.config.schema import LauncherConfig, TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, read_record, write_plan
 from m2v_bench.runs.worker import Work
-from m2v_bench.system.environment import command_line
+from m2v_bench.system.environment import command_line, version_of
+
+if TYPE_CHECKING:
+    from m2v_bench.models.model import Model
+    from m2v_bench.runs.prepare import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +41,30 @@ _FRUITLESS_ROUNDS = 2
 failures: list[str] = []
 
 
-def install() -> None:
-    """Make `Sweep` what Hydra runs sweeps with.
+# The class that Hydra's default configuration names. A plugin would have to lie in `hydra_plugins`, a package at
+# the top level beside m2v_bench.
+REPLACED = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
-    Hydra takes sweepers from a package of plugins only, which would have to lie beside ours; ours stands in for its
-    own instead, with the same settings.
+
+def install() -> None:
+    """Make `Sweep` the class that Hydra runs sweeps with, in the place of its own.
+
+    Raises:
+        BenchError: when this release of Hydra has no such class, so that it would run sweeps in its own way.
     """
-    Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_sweeper.BasicSweeper"] = Sweep
+    classes = Plugins.instance().class_name_to_class
+    if REPLACED not in classes:
+        raise BenchError(f"hydra-core {version_of('hydra-core')} has no {REPLACED}; pip install 'hydra-core<1.4'")
+    classes[REPLACED] = Sweep
 
 
 class Sweep(Sweeper):
-    """A sweeper that looks at all jobs before it starts the first, and starts again what a dead worker left."""
+    """Validate every job before starting any; retry jobs whose worker died."""
 
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
         self.params = dict(params or {})  # max_batch_size is Hydra's; all jobs are one batch here
+        self._prepared: dict[Path, Prepared] = {}  # jobs that this process will run
+        self._baselines: dict[str, list[Model]] = {}  # shared by the jobs
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this first."""
@@ -86,10 +102,9 @@ class Sweep(Sweeper):
         """The jobs, each composed, checked and prepared."""
         words = [f"{name}={values}" for name, values in current_params(self.params).items()]
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes the class when it starts
         from tqdm.auto import tqdm
 
-        batch = BasicSweeper.split_arguments(overrides, None)[0]
+        batch = _combinations(overrides)
         _check_axes(batch)
         jobs: dict[Path, Job] = {}
         refused: dict[str, list[str]] = {}
@@ -99,7 +114,10 @@ class Sweep(Sweeper):
                 folder = sweep_dir / config.hydra.sweep.subdir
                 with open_dict(config):
                     del config["hydra"]
-                jobs[folder] = Job(list(each), config, folder, _key(config))
+                prepared = self._prepare(config)
+                jobs[folder] = Job(list(each), config, folder, prepared.key)
+                if config.launcher.name == "local":  # other processes prepare for themselves
+                    self._prepared[folder] = prepared
             except Exception as error:
                 message = explain(error, each)
                 if message is None or self._config.debug:
@@ -108,6 +126,12 @@ class Sweep(Sweeper):
         if refused:
             raise BenchError(_refusal(refused, len(batch)))
         return list(jobs.values())
+
+    def _prepare(self, config: DictConfig) -> "Prepared":
+        from m2v_bench.runs.prepare import prepare
+
+        with no_downloads() if config.dry_run else nullcontext():
+            return prepare(check(config), loaded=self._baselines)
 
     def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
         """Launch the jobs, and those again that a worker left behind when it died; those that have not ended."""
@@ -121,7 +145,16 @@ class Sweep(Sweeper):
         while left and fruitless < _FRUITLESS_ROUNDS:
             died: Exception | None = None
             try:
-                given = [Work(job.config, job.folder, sweep_dir, _own(job.overrides, batch)) for job in left]
+                given = [
+                    Work(
+                        job.config,
+                        job.folder,
+                        sweep_dir,
+                        _own(job.overrides, batch),
+                        prepared=self._prepared.pop(job.folder, None),
+                    )
+                    for job in left
+                ]
                 launch(given, settings, round_=deaths)
             except Exception as error:
                 if self._config.debug or isinstance(error, BenchError):
@@ -168,11 +201,18 @@ class Sweep(Sweeper):
             _log_end(self._config, sweep_dir, jobs, files)
 
 
-def _key(config: DictConfig) -> str:
-    from m2v_bench.runs.prepare import prepare
-
-    with no_downloads() if config.dry_run else nullcontext():
-        return prepare(check(config)).key
+def _combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of every job: all combinations of the values that have several, the last one varying fastest."""
+    axes: dict[str, list[str]] = {}  # of two overrides of one setting the later counts
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            axes[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise BenchError(f"{override.input_line}: an interval has no values to run; name them, as in KEY=1,2,3")
+    return [list(words) for words in product(*axes.values())]
 
 
 def _stamp(job: Job) -> tuple[bool, int]:

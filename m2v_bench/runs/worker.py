@@ -4,10 +4,14 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from m2v_bench.system.output import steady
+
+if TYPE_CHECKING:
+    from m2v_bench.runs.prepare import Prepared
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Work:
         title: the words that set the job apart.
         cwd: the working folder, which relative paths in the settings start from.
         threads: how many threads the process may use, beside others; None leaves all to it.
+        prepared: what the job needs, where this process has it.
     """
 
     config: DictConfig
@@ -29,6 +34,7 @@ class Work:
     title: str
     cwd: Path = field(default_factory=Path.cwd)
     threads: int | None = None
+    prepared: "Prepared | None" = None
 
 
 def work(job: Work) -> None:
@@ -44,7 +50,7 @@ def work(job: Work) -> None:
         return
     print(f"job {job.title}", flush=True)
     try:
-        run(job.config, job.folder, sweep_dir=job.sweep_dir, alone=job.threads is None)
+        run(job.config, job.folder, sweep_dir=job.sweep_dir, alone=job.threads is None, prepared=job.prepared)
     except Exception as error:
         if job.config.debug:
             raise

@@ -207,3 +207,37 @@ def _kept(home: Path) -> dict[str, object]:
         else:
             kept[name] = None  # that it is there
     return kept
+
+
+def test_hydra_still_runs_sweeps_with_the_class_that_ours_replaces(monkeypatch: pytest.MonkeyPatch):
+    """The sweeper is replaced by its name inside Hydra; this says what a release of Hydra has changed."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    from m2v_bench.errors import BenchError
+    from m2v_bench.runs import sweep
+
+    Plugins.instance()  # imports the plugins of Hydra
+    node = ConfigStore.instance().load("hydra/sweeper/basic.yaml").node
+    assert node["_target_"] == sweep.REPLACED, "Hydra's default sweeper has another name"
+    assert set(node) == {"_target_", "max_batch_size", "params"}, "Hydra gives its sweeper other settings"
+    classes = dict(Plugins.instance().class_name_to_class)
+    assert sweep.REPLACED in classes, "Hydra no longer looks classes of plugins up by name"
+    monkeypatch.setattr(Plugins.instance(), "class_name_to_class", classes)
+    sweep.install()
+    assert classes[sweep.REPLACED] is sweep.Sweep
+    del classes[sweep.REPLACED]
+    with pytest.raises(BenchError, match=r"hydra-core .* has no hydra\._internal.*BasicSweeper; pip install"):
+        sweep.install()
+
+
+def test_combinations_are_those_of_hydra_itself():
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from m2v_bench.runs.sweep import _combinations
+
+    words = ["pca_dims=16,32", "weighting=choice(sif,none)", "seed=range(1,4)", "suite=wordsim", "pca_dims=64,128"]
+    words += ["corpus='a b.txt'", "+x=[1,2],[3]"]
+    overrides = OverridesParser.create().parse_overrides(words)
+    assert _combinations(overrides) == BasicSweeper.split_arguments(overrides, None)[0]
