@@ -1,13 +1,13 @@
 """Put into the README, docs/, experiments/ and what stands beside them what runs wrote, and what the authors published.
 
-    python scripts/figures.py [RESULTS_DIR]
+    python -m scripts.figures [RESULTS_DIR]
 
 Copies most of the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, so
 that somebody's own run changes nothing that the documents say. The paper's items are quoted from results/paper/, which
 is kept as their runs left it; its figures are drawn anew from the records there.
 
 A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
-of `<!-- published/TABLE -->` by that table of m2v_bench/published/tables.toml.
+of `<!-- published/TABLE -->` by that table of m2v_bench/paper/data/tables.toml.
 """
 
 import json
@@ -56,7 +56,7 @@ def shown(name: str) -> str:
 
 def published(name: str) -> str:
     """A table of the authors, a row per model, with its source under it."""
-    table = tomllib.loads((ROOT / "m2v_bench" / "published" / "tables.toml").read_text(encoding="utf-8"))[name]
+    table = tomllib.loads((ROOT / "m2v_bench" / "paper" / "data" / "tables.toml").read_text(encoding="utf-8"))[name]
     notes = [str(table[each]) for each in ("title", "metric", "note") if each in table]
     given = table.get("rows") or {each.replace("_", " "): value for each, value in table.items() if each != "source"}
     rows = {model: row if isinstance(row, dict) else {"published": row} for model, row in given.items()}

@@ -39,7 +39,7 @@ Cells = dict[str, Average]
 
 @functools.cache
 def published_tables() -> dict[str, Any]:
-    """What the authors of Model2Vec published, in points, by table; see published/tables.toml."""
+    """What the authors of Model2Vec published, in points, by table; see data/tables.toml."""
     return tomllib.loads(_data().joinpath("tables.toml").read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,5 @@
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_the_weighting_of_the_guide_works():
     guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
     assert code
-    exec(code[1], {"weighting": weighting, "Tokens": Tokens, "np": np})
+    exec(textwrap.dedent(code[1]), {"weighting": weighting, "Tokens": Tokens, "np": np})
     try:
         np.testing.assert_allclose(WEIGHTINGS["inverse_rank"](Tokens(3), 1.0), [1 / 2, 2 / 3, 3 / 4])
         assert WEIGHTINGS["inverse_rank"].uses_coefficient
