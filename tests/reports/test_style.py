@@ -56,7 +56,7 @@ def everything() -> dict[str, Look]:
 
 
 def test_every_model_that_comes_with_the_bench_is_in_the_registry():
-    catalog = tomllib.loads((ROOT / "m2v_bench" / "catalog.toml").read_text())
+    catalog = tomllib.loads((ROOT / "m2v_bench" / "assets" / "catalog.toml").read_text())
     names = {each["model_name"] for each in catalog.values() if "model_name" in each}
     for path in [*conf_dir().glob("baseline/*.yaml"), *conf_dir().glob("base_model/*.yaml")]:
         name = str(yaml.safe_load(path.read_text()).get("name"))

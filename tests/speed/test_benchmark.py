@@ -217,7 +217,7 @@ def test_speed_is_drawn_against_the_scores_that_are_there(folder: Path, texts_fi
     from m2v_bench.evaluation.evaluate import Session, evaluate
     from m2v_bench.evaluation.mteb_encoder import MtebEncoder
     from m2v_bench.evaluation.store import Store
-    from tests.evaluation.test_speed import suite
+    from tests.speed.test_suite_speed import suite
 
     other = folder.parent / "other"
     tiny_static_model(seed=1).save_pretrained(other)
