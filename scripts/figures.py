@@ -87,7 +87,7 @@ def from_file(path: Path) -> str:
 def figures_of(sweep: Path) -> dict[Path, Figure]:
     """The figures of a kept sweep, without the ends of their files' names."""
     records = list(sweep_records(sweep).values())
-    drawn = draw(summarise(records), records[0]["settings"].get("sweep.axis"))
+    drawn = draw(summarise(records), records[0].settings.get("sweep.axis"))
     return {sweep.parents[1] / "figures" / f"{sweep.name}{ending}": figure for ending, figure in drawn.items()}
 
 

@@ -78,8 +78,8 @@ def test_the_kept_records_hold_what_the_score_files_do(sweep: Path):
         if file.name != "model_meta.json"
         for score in main_scores(json.loads(file.read_text(encoding="utf-8")))
     }
-    rows = [row for record in sweep_records(sweep).values() for row in record["scores"]]
-    scored = {(row["revision"], row["task"], row["main_score"]) for row in rows if row["main_score"] is not None}
+    rows = [score for record in sweep_records(sweep).values() for score in record.scores]
+    scored = {(row.revision, row.task, row.main_score) for row in rows if row.main_score is not None}
     assert scored
     assert scored <= filed
 

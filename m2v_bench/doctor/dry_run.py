@@ -17,7 +17,8 @@ from m2v_bench.doctor.model_needs import student_of
 from m2v_bench.doctor.timing import Records, forecast
 from m2v_bench.models import Model, distinct
 from m2v_bench.reports.grid import Grid
-from m2v_bench.results.jobs import RECORD, Job
+from m2v_bench.results.jobs import Job
+from m2v_bench.results.record import RECORD
 from m2v_bench.runs.prepare import Prepared, prepare
 from m2v_bench.system.formatting import duration, human_bytes
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.paper.published import published_scores
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.results_table import ModelResults, read_results, versions_of
+from m2v_bench.results.record import RECORD, RunRecord
 
 # How far a score may be from the published one, 0 to 1, by task type, and why.
 TOLERANCES = {
@@ -133,7 +133,7 @@ def verify(run: Path, *, any_revision: bool = False) -> Verification:
         for task in tasks:
             rows = known[known["task"] == task]
             lines += _lines(model, model.tasks[task], rows, own[task], any_revision=any_revision)
-    suite = "" if record is None else f"suite {record['settings']['suite.name']}; "
+    suite = "" if record is None else f"suite {record.suite}; "
     own_models = models if record is None else [model for model in models if _own_scores(model, record)]
     # not the run's own line: that one is of averages in points
     signature = f"{suite}each task by itself, main scores 0 to 1; {versions_of(own_models)}"
@@ -141,59 +141,59 @@ def verify(run: Path, *, any_revision: bool = False) -> Verification:
     return Verification(lines, notes, signature, gone)
 
 
-def _record(run: Path) -> dict[str, Any] | None:
+def _record(run: Path) -> RunRecord | None:
     """What the run wrote, or None for a results folder."""
     try:
-        return dict(json.loads((run / "record.json").read_text(encoding="utf-8")))
+        return RunRecord.from_json(json.loads((run / RECORD).read_text(encoding="utf-8")))
     except FileNotFoundError:
         if (run / "results").is_dir():
             return None
         raise BenchError(
             f"{run}: neither a finished run (no record.json in it) nor a results folder (no results/ in it)"
         ) from None
-    except ValueError as error:
-        raise BenchError(f"{run / 'record.json'} cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchError(f"{run / RECORD} cannot be read: {error}") from error
 
 
-def _results_dir(run: Path, record: Mapping[str, Any]) -> Path:
+def _results_dir(run: Path, record: RunRecord) -> Path:
     """Where the run's result files are: above it, as runs/NAME and sweeps/NAME/JOB are in it, or as it was set."""
     parents = run.resolve().parents
     above = [folder.parent for folder in parents[:2] if folder.name in ("runs", "sweeps")]
-    folders = [*above, Path(record["settings"]["results_dir"])]
+    folders = [*above, Path(record.settings["results_dir"])]
     for folder in folders:
         if (folder / "results").is_dir():
             return folder
     raise BenchError(f"{run}: its result files are not in {' or '.join(str(folder) for folder in folders)}")
 
 
-def _own_scores(model: ModelResults, record: Mapping[str, Any]) -> dict[str, float]:
+def _own_scores(model: ModelResults, record: RunRecord) -> dict[str, float]:
     """The scores that a run recorded of a model, by task; none when the results are of another seed."""
-    if model.variant.get("seed", 42) != record["settings"]["seed"]:
+    if model.variant.get("seed", 42) != record.seed:
         return {}
     return {
-        row["task"]: row["main_score"]
-        for row in record["scores"]
-        if (row["model"], row["revision"]) == (model.name, model.revision) and row["main_score"] is not None
+        score.task: score.main_score
+        for score in record.scores
+        if (score.model, score.revision) == (model.name, model.revision) and score.main_score is not None
     }
 
 
-def _gone(models: Sequence[ModelResults], record: Mapping[str, Any]) -> list[str]:
+def _gone(models: Sequence[ModelResults], record: RunRecord) -> list[str]:
     """The scores that a run recorded and that no result file has any more."""
     there = {
         (model.name, model.revision, task) for model in models for task in model.tasks if _own_scores(model, record)
     }
     return [
-        f"{row['task']}, {row['model']}"
-        for row in record["scores"]
-        if row["main_score"] is not None and (row["model"], row["revision"], row["task"]) not in there
+        f"{score.task}, {score.model}"
+        for score in record.scores
+        if score.main_score is not None and (score.model, score.revision, score.task) not in there
     ]
 
 
-def _failed(record: Mapping[str, Any]) -> list[str]:
+def _failed(record: RunRecord) -> list[str]:
     return [
-        f"the run has no score of {row['label']} on {row['task']} ({row['state']}: {row['reason']})"
-        for row in record["scores"]
-        if row["main_score"] is None
+        f"the run has no score of {score.label} on {score.task} ({score.state}: {score.reason})"
+        for score in record.scores
+        if score.main_score is None
     ]
 
 

@@ -118,16 +118,16 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     n_there = sum(table.cells[label, AVERAGE].n for label in table.labels)
     n_all = sum(table.cells[label, AVERAGE].n_all for label in table.labels)
     facts.append(("Scores", f"{n_there}/{n_all}, of {len(table.labels)} models"))
-    times = [record[name] for record in records for name in ("started", "ended") if name in record]
+    times = [time for record in records for time in (record.started, record.ended) if time is not None]
     if times:
         first, last = (datetime.fromtimestamp(each(times), UTC) for each in (min, max))
         until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
         facts.append(("Made", f"{first:%Y-%m-%d %H:%M} to {until} UTC"))
-    if timed := [float(record["ended"] - record["started"]) for record in records if "ended" in record]:
+    if timed := [record.total_seconds for record in records if record.total_seconds is not None]:
         facts.append(("Time", f"{duration(sum(timed))} in {len(timed)} {'job' if len(timed) == 1 else 'jobs'}"))
     if machine := _machine(found):
         facts.append(("Machine", machine))
-    versions = {f"{name} {version}": None for record in records for name, version in record.get("versions", {}).items()}
+    versions = {f"{name} {version}": None for record in records for name, version in record.versions.items()}
     facts.append(("Versions", ", ".join(versions)))
     facts.append(("Signature", summary.signature))
     return facts
@@ -160,7 +160,7 @@ def _machine(found: Experiment) -> str:
 
 
 def _results(found: Experiment, summary: Summary) -> Section:
-    axis = summary.records[0]["settings"].get("sweep.axis") if found.kind == "sweep" else None
+    axis = summary.records[0].settings.get("sweep.axis") if found.kind == "sweep" else None
     figures = draw(summary, axis)
     along = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
     what = f"Average score against {along}" if along else "Average score of each model, the best one first"
@@ -218,7 +218,7 @@ def _reason(job: JobFiles) -> str:
 
 
 def _commands(found: Experiment, command: str) -> list[Any]:
-    commits = {str(record.get("git_commit", "none")) for record in found.records} - {"none"}
+    commits = {record.git_commit for record in found.records} - {"none"}
     blocks: list[Any] = []
     lines = []
     if len(commits) == 1:

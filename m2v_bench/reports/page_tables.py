@@ -23,14 +23,14 @@ _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 def job_settings(found: Experiment) -> Grid:
     """A row per job: the settings that differ between jobs, the model, and how the job ended; of a run, its model."""
     if found.kind == "run":
-        record = found.jobs[0].record or {}
-        facts = {"model": record.get("label"), "revision": record.get("revision"), **record.get("variant", {})}
+        record = found.jobs[0].record
+        facts = {} if record is None else {"model": record.label, "revision": record.revision, **record.variant}
         return Grid(["What", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value])
     rows = []
     for number, job in enumerate(found.jobs, start=1):
-        record = job.record or {}
+        model = ["-", "-"] if job.record is None else [job.record.label, job.record.revision]
         own = [masked(str(job.settings.get(key, "-"))) for key in found.changed]
-        rows.append([str(number), *own, record.get("label", "-"), record.get("revision", "-"), job.state])
+        rows.append([str(number), *own, *model, job.state])
     columns = ["Job", *found.changed, "Model", "Revision", "State"]
     return Grid(columns, rows, title=f"what differs between the jobs; {found.n_finished}/{len(found.jobs)} finished")
 
@@ -109,12 +109,12 @@ def job_costs(found: Experiment) -> Grid | str:
     """Wall time of each job by stage, and the total; one line where no record has times."""
     rows, known = [], []
     for job in found.jobs:
-        if job.record is None:
+        if (record := job.record) is None:
             continue
-        seconds = {name: float(job.record.get("seconds", {}).get(name, math.nan)) for name in (*_STAGES, "forward")}
-        seconds["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else math.nan
+        seconds = {name: float(record.seconds.get(name, math.nan)) for name in (*_STAGES, "forward")}
+        seconds["total"] = math.nan if record.total_seconds is None else record.total_seconds
         shown = {name: "-" if math.isnan(value) else f"{value:.1f}" for name, value in seconds.items()}
-        shown["forward"] = "- cached" if job.record.get("forward_cached") else shown["forward"]
+        shown["forward"] = "- cached" if record.forward_cached else shown["forward"]
         known.append(seconds)
         rows.append([found.title(job), *(shown[name] for name in _SHOWN)])
     if all(math.isnan(value) for seconds in known for value in seconds.values()):
@@ -191,16 +191,16 @@ def speed_grid(summary: Summary) -> Grid | None:
     best = {point.label for point in undominated(list(points.values()))} if together else set()
     rows: list[list[str]] = []
     bold = set()
-    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
+    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1].texts_per_second):
         if label in best:
             bold.add((len(rows), 1))
         rows.append(
             [
                 label,
-                f"{speed['texts_per_second']:,.0f}",
-                f"{speed['slowest']:,.0f} - {speed['fastest']:,.0f}",
-                f"{speed['n_parameters'] / 1e6:.1f}",
-                f"{speed['bytes_on_disk'] / 1e6:.1f}",
+                f"{speed.texts_per_second:,.0f}",
+                f"{speed.slowest:,.0f} - {speed.fastest:,.0f}",
+                f"{speed.n_parameters / 1e6:.1f}",
+                f"{speed.bytes_on_disk / 1e6:.1f}",
                 f"{100 * points[label].score:.2f}" if label in points else "-",
                 "-" if label not in points or not together else "no" if label in best else "yes",
             ]

@@ -1,7 +1,7 @@
 """What lies in the folder of a sweep or of a run: its jobs, how each one ended, and what it was asked for."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from m2v_bench.config.check import flat_settings
+from m2v_bench.config.renames import current_settings
 from m2v_bench.errors import BenchError, did_you_mean
-from m2v_bench.results.jobs import ERROR, RECORD, SWEEP, failed_scores, read_record
+from m2v_bench.results.jobs import ERROR, SWEEP
+from m2v_bench.results.record import RECORD, RunRecord, read_record
 from m2v_bench.results.sweeps import read_speeds, with_speeds
 
 
@@ -27,7 +29,7 @@ class JobFiles:
     """
 
     folder: Path
-    record: Mapping[str, Any] | None
+    record: RunRecord | None
     error: str | None
     stale: bool = False
 
@@ -35,16 +37,16 @@ class JobFiles:
     def settings(self) -> dict[str, Any]:
         """The job's settings, as in `pca_dims`; none when it never started."""
         if self.record is not None:
-            return dict(self.record["settings"])
+            return dict(self.record.settings)
         path = self.folder / "config.yaml"
         config = OmegaConf.load(path) if path.is_file() else None
-        return flat_settings(config) if isinstance(config, DictConfig) else {}
+        return current_settings(flat_settings(config)) if isinstance(config, DictConfig) else {}
 
     @property
     def state(self) -> str:
         """How it ended, in a few words."""
-        if self.record is not None and (failed := failed_scores(dict(self.record))):
-            return f"{len(failed)} of {len(self.record['scores'])} scores failed"
+        if self.record is not None and (failed := self.record.failed):
+            return f"{len(failed)} of {len(self.record.scores)} scores failed"
         if self.record is not None:
             return "finished"
         if self.error is not None:
@@ -73,7 +75,7 @@ class Experiment:
     command: str | None
 
     @property
-    def records(self) -> list[Mapping[str, Any]]:
+    def records(self) -> list[RunRecord]:
         """Of the jobs that have one."""
         return [job.record for job in self.jobs if job.record is not None]
 
@@ -113,7 +115,7 @@ def find_experiment(word: str, results_dir: Path) -> Experiment:
         found = _sweep(folder, results_dir)
     elif (folder / RECORD).is_file() or (folder / ERROR).is_file():
         job = _job(folder)
-        command = job.record.get("command") if job.record else None
+        command = job.record.command if job.record else None
         found = Experiment(folder.resolve().name, "run", folder, _results_dir(folder, results_dir), [job], command)
     elif jobs := sorted(path.parent for path in folder.glob(f"*/{RECORD}")):
         files = [_job(each) for each in jobs]
@@ -153,7 +155,7 @@ def _job(folder: Path, key: str | None = None) -> JobFiles:
         error = f"{folder / RECORD} cannot be read; start the same command again to make it anew"
     if (folder / ERROR).is_file():
         error = (folder / ERROR).read_text(encoding="utf-8")
-    stale = record is not None and key is not None and record.get("key") != key
+    stale = record is not None and key is not None and record.key != key
     return JobFiles(folder, None if stale else record, error, stale)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.results.record import RECORD, RunRecord, read_record
 from m2v_bench.stats.aggregates import cqadupstack
 from m2v_bench.tasks.samples import Samples, read_samples
 
@@ -118,9 +119,11 @@ def find_models(words: Iterable[str], results_dir: Path) -> list[StoredModel]:
 
 
 def _find(word: str, models: Sequence[StoredModel], results_dir: Path) -> StoredModel:
-    record = Path(word) / "record.json"
-    if record.is_file():
-        return _of_run(word, _read_json(record), models, results_dir)
+    if (Path(word) / RECORD).is_file():
+        record = read_record(Path(word))
+        if record is None:
+            raise BenchError(f"{Path(word) / RECORD}: cannot be read; move it away or start the run again")
+        return _of_run(word, record, models, results_dir)
     whole = [each for each in models if word in (each.id, each.name, each.label, _address(each))]
     part = [each for each in models if word.lower() in f"{_address(each)}\n{each.label}".lower()]
     found = whole or part
@@ -141,13 +144,12 @@ def _listed(models: Iterable[StoredModel]) -> str:
     return "Name one of:\n" + "\n".join(f"  {each.id}  ({each.label})" for each in models)
 
 
-def _of_run(word: str, record: Mapping[str, Any], models: Sequence[StoredModel], results_dir: Path) -> StoredModel:
-    same = [each for each in models if (each.name, each.revision) == (record["name"], record["revision"])]
-    seed = record["settings"]["seed"]
-    own = [each for each in same if each.variant.get("seed", 42) == seed]
+def _of_run(word: str, record: RunRecord, models: Sequence[StoredModel], results_dir: Path) -> StoredModel:
+    same = [each for each in models if (each.name, each.revision) == (record.name, record.revision)]
+    own = [each for each in same if each.variant.get("seed", 42) == record.seed]
     if len(own) != 1:
         raise BenchError(
-            f"{word}: the scores of this run, {record['name']}@{record['revision']} with seed {seed}, are not in "
+            f"{word}: the scores of this run, {record.name}@{record.revision} with seed {record.seed}, are not in "
             f"{results_dir}; name its folder with --results"
         )
     return own[0]
@@ -287,13 +289,13 @@ def record_facts(results_dir: Path) -> RecordFacts:
     facts = RecordFacts({}, {}, {}, [])
     for pattern in ("runs/*/record.json", "sweeps/*/*/record.json"):
         for path in sorted(results_dir.glob(pattern)):
-            try:
-                for row in _read_json(path).get("scores", []):
-                    model = row["model"], row["revision"]
-                    facts.labels[model], facts.kinds[model] = row["label"], row["kind"]
-                    facts.types[row["task"]] = row["type"]
-            except (BenchError, KeyError, TypeError, AttributeError):
+            if (record := read_record(path.parent)) is None:
                 facts.damaged.append(path)
+                continue
+            for score in record.scores:
+                model = score.model, score.revision
+                facts.labels[model], facts.kinds[model] = score.label, score.kind
+                facts.types[score.task] = score.type
     return facts
 
 

@@ -1,37 +1,34 @@
 """The records of a sweep's jobs, as its folder holds them."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from m2v_bench.errors import BenchError, did_you_mean
-from m2v_bench.results.jobs import SWEEP, read_record
-
-Record = Mapping[str, Any]
-"""What `run.run` writes to record.json."""
-
+from m2v_bench.results.jobs import SWEEP
+from m2v_bench.results.record import RunRecord, Speed, read_record
 
 SPEED = "speed.json"  # in a sweep's folder: the speeds of its models, timed together at its end
 
-_Speeds = dict[tuple[str, str], dict[str, Any]]
+_Speeds = dict[tuple[str, str], Speed]
 
 
 def read_speeds(folder: Path) -> _Speeds:
     """The speeds that a sweep's end left in its folder, by name and revision of the model; empty where it left none."""
     try:
-        speeds = json.loads((folder / SPEED).read_text(encoding="utf-8"))
-        return {(each["model"], each["revision"]): each for each in speeds}
+        rows = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+        speeds = [Speed.from_json(row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return {(speed.model, speed.revision): speed for speed in speeds}
 
 
-def with_speeds(record: Record, speeds: _Speeds) -> dict[str, Any]:
+def with_speeds(record: RunRecord, speeds: _Speeds) -> RunRecord:
     """The record of a job, with the speeds of the sweep in the place of those that the job measured by itself."""
-    labels = {(row["model"], row["revision"]): row["label"] for row in record["scores"]}
-    own = [each for each in record.get("speed", []) if (each.get("model"), each.get("revision")) not in speeds]
-    together = [{**each, "label": labels[model]} for model, each in speeds.items() if model in labels]
-    return {**record, "speed": [*together, *own]}
+    labels = {(score.model, score.revision): score.label for score in record.scores}
+    alone = [speed for speed in record.speed if (speed.model, speed.revision) not in speeds]
+    together = [replace(speed, label=labels[model]) for model, speed in speeds.items() if model in labels]
+    return replace(record, speed=[*together, *alone])
 
 
 def sweep_folder(word: str, results_dir: Path) -> Path:
@@ -50,7 +47,7 @@ def sweep_folder(word: str, results_dir: Path) -> Path:
     )
 
 
-def sweep_records(folder: Path) -> dict[Path, Record]:
+def sweep_records(folder: Path) -> dict[Path, RunRecord]:
     """The records of a sweep as it was last started, by the folders of its jobs, in its order.
 
     Raises:

@@ -10,10 +10,11 @@ import pytest
 from m2v_bench.cache import write_json
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.paper.verify import TOLERANCES, Line, verify, verify_grid
+from m2v_bench.results.record import Score
 from m2v_bench.tasks import load_suite
 from tests.conftest import as_model, tiny_static_model
 

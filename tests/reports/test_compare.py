@@ -8,8 +8,8 @@ import pytest
 from m2v_bench.cache import write_json
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score
 from m2v_bench.reports.compare import compare
+from m2v_bench.results.record import Score
 from m2v_bench.results.stored import find_models, stored_models, task_types
 from m2v_bench.stats.aggregates import cqadupstack
 from m2v_bench.tasks.samples import Samples, write_samples

@@ -21,6 +21,7 @@ from m2v_bench.evaluation.store import Store
 from m2v_bench.reports.results_table import read_results, results_grid
 from m2v_bench.reports.run_report import report_run
 from m2v_bench.reports.summary import marked_grid, summarise
+from m2v_bench.results.record import RunRecord
 from m2v_bench.results.stored import kind_of
 from m2v_bench.tasks import SuiteTask, load_suite
 from tests.conftest import as_model, tiny_static_model
@@ -89,12 +90,12 @@ def test_every_table_of_the_same_scores_has_the_same_marks(scored: Path, tmp_pat
     settings = {"seed": 42, "suite.name": "mine", "suite.aggregation": aggregation}
     record = {"label": "student a1", "teacher": None, "signature": "s", "variant": {}, "settings": settings}
     if shape == "run":
-        made = report_run({**record, "scores": rows}, tmp_path, scored)
+        made = report_run(RunRecord.from_json({**record, "scores": rows}), tmp_path, scored)
         assert (tmp_path / "table.md").read_text() == made.markdown()
     else:
         jobs = [{**record, "label": each, "scores": [r for r in rows if r["label"] == each]} for each in STUDENTS]
         jobs[0]["scores"] += [row for row in rows if row["label"] not in STUDENTS]
-        made = marked_grid(summarise(jobs), scored, title="")
+        made = marked_grid(summarise([RunRecord.from_json(job) for job in jobs]), scored, title="")
     shown = grid(scored, aggregation=aggregation, models=[each.label for each in models])
     here, there = cells(made), cells(shown)
     columns = ("Avg", "Clust", "WordSim")
