@@ -17,9 +17,9 @@ from m2v_bench.reports.score_table import AVERAGE, ScoreTable, score_table, to_g
 from m2v_bench.reports.signature import merged
 from m2v_bench.reports.style import Look, look
 from m2v_bench.results.record import RunRecord, Speed
-from m2v_bench.results.stored import model_folder, read_task_samples
-from m2v_bench.stats.paired import complete
-from m2v_bench.tasks.samples import Samples
+from m2v_bench.results.sample_files import reader
+from m2v_bench.results.score_files import model_folder
+from m2v_bench.results.scores import unique_labels
 
 NOT_TOGETHER = "each model was timed by itself, so that none is said to be faster than another"
 
@@ -161,9 +161,9 @@ def _rows(records: Sequence[RunRecord], changed: Sequence[str]) -> tuple[pd.Data
         parts.append(rows)
     rows = pd.concat(parts)
     # two base models may share their last name, and then their label
-    identities = rows.groupby("label")["revision"].nunique()
-    shared = rows["label"].isin(identities.index[identities > 1])
-    rows.loc[shared, "label"] += " " + rows.loc[shared, "revision"].str[:6]
+    identities = list(zip(rows["label"], rows["revision"], strict=True))
+    named = unique_labels({(label, revision): (label, revision[:6]) for label, revision in identities})
+    rows["label"] = [named[identity] for identity in identities]
     labels = dict(zip(rows["origin"], rows["label"], strict=True))
     rows = rows.sort_values("student", ascending=False, kind="stable", ignore_index=True)
     rows = rows.drop(columns=["student", "origin"])
@@ -203,10 +203,5 @@ def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], 
         }
     except BenchError as error:
         return {}, [f"not tested for chance: {error}"]
-
-    def read(label: str, task: str) -> Mapping[str, Samples] | None:
-        folder = folders[label]
-        samples = None if folder is None else read_task_samples(folder, task, results_dir)
-        return complete(samples, list(samples)) if samples else None
-
+    read = reader(results_dir, folders, lambda label, task: None)
     return daggers(summary.rows, summary.table, summary.aggregation, read)

@@ -11,8 +11,8 @@ from m2v_bench.distillation.teacher import find_base
 from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.models import Model, distinct, load_baselines
 from m2v_bench.models.static import distilled
+from m2v_bench.results.experiment import SPEED, read_speeds, with_speeds
 from m2v_bench.results.record import RunRecord
-from m2v_bench.results.sweeps import SPEED, read_speeds, with_speeds
 from m2v_bench.runs.prepare import suite_of
 from m2v_bench.speed.suite_speed import SpeedTexts, measure
 from m2v_bench.system.environment import hardware

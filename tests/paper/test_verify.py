@@ -150,7 +150,7 @@ def test_a_result_file_that_is_not_the_runs_is_noticed(teacher_scores: Scored, t
     edit(tmp_path, "STSBenchmark", {"main_score": 0.5})
     line = next(line for line in verify(run).lines if line.task == "STSBenchmark")
     assert line.verdict == "not comparable"
-    assert "written anew after the run, which got 0.82032" in str(line.reason)
+    assert "written again after the run, which got 0.82032" in str(line.reason)
 
 
 @pytest.mark.parametrize("loss", ["deleted", "torn", "folder"])

@@ -14,7 +14,7 @@ from m2v_bench.reports.run_report import report_sweep
 from m2v_bench.reports.signature import signature
 from m2v_bench.reports.summary import summarise
 from m2v_bench.reports.sweep_figures import draw, short_labels
-from m2v_bench.results.experiment import Experiment, JobFiles
+from m2v_bench.results.experiment import Experiment, JobResult
 from m2v_bench.results.record import RunRecord
 from m2v_bench.tasks.samples import Samples, write_samples
 
@@ -114,8 +114,8 @@ def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told:
     jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32)]
     for job in jobs[:known]:
         job |= {"seconds": {"distil": 2.0, "evaluate": 3.0}, "started": 10.0, "ended": 15.0}
-    files = [JobFiles(tmp_path / job.label, job, None) for job in typed(jobs)]
-    costs = job_costs(Experiment("x", "sweep", tmp_path, tmp_path, files, None))
+    files = [JobResult(tmp_path / job.label, job, None) for job in typed(jobs)]
+    costs = job_costs(Experiment("x", "sweep", tmp_path, files, None))
     text = costs if isinstance(costs, str) else "\n".join([*costs.notes, *map(str, costs.rows)])
     assert told in text
     assert "0.0" not in text.replace("10.0", "")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from m2v_bench.results.experiment import find_experiment
 from m2v_bench.results.record import RunRecord
-from m2v_bench.results.sweeps import sweep_records
 from m2v_bench.runs import sweep_speed
 from m2v_bench.runs.sweep_speed import time_together
 from tests.conftest import run_bench
@@ -21,7 +21,8 @@ WORDS = [
 
 
 def records(home: Path) -> dict[Path, RunRecord]:
-    return sweep_records(home / "results" / "sweeps" / "mine")
+    jobs = find_experiment("mine", home / "results").jobs
+    return {job.folder: job.record for job in jobs if job.record is not None}
 
 
 def sessions(home: Path) -> set[str | None]:
