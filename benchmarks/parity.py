@@ -16,11 +16,12 @@ from pathlib import Path
 
 from m2v_bench.distillation.teacher import find_base
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models.sentence_transformer import teacher
 from m2v_bench.paper.verify import verify, verify_grid
+from m2v_bench.results.record import Score
 from m2v_bench.tasks import load_suite
 
 SUBSETS = {"AmazonCounterfactualClassification": ["en"]}

@@ -272,7 +272,7 @@ def _report(arguments: Arguments) -> None:
     from m2v_bench.results.experiment import Experiment
 
     def effects(sweep: Experiment) -> list[Grid]:
-        return list(ablations(str(sweep.folder), sweep.results_dir).grids.values())
+        return list(ablations(sweep).grids.values())
 
     for path in write_report(arguments.sweep, arguments.results, arguments.out, effects=effects):
         print(f"wrote {path}")
@@ -568,13 +568,14 @@ def _ablations_options(parser: Parser) -> None:
 
 def _ablations(arguments: Arguments) -> None:
     from m2v_bench.paper.ablations import ablations, write
-    from m2v_bench.results.sweeps import sweep_folder
+    from m2v_bench.results.experiment import find_experiment
 
-    found = ablations(arguments.sweep, arguments.results, seed=arguments.seed)
+    sweep = find_experiment(arguments.sweep, arguments.results)
+    found = ablations(sweep, seed=arguments.seed)
     for grid in found.grids.values():
         _show(grid, arguments.format)
     if arguments.out is not None:
-        _say_written(write(found, sweep_folder(arguments.sweep, arguments.results).name, arguments.out))
+        _say_written(write(found, sweep.name, arguments.out))
 
 
 def _reproduce_options(parser: Parser) -> None:

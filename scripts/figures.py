@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from m2v_bench.reports.figures import save
 from m2v_bench.reports.summary import summarise
 from m2v_bench.reports.sweep_figures import draw
-from m2v_bench.results.sweeps import sweep_records
+from m2v_bench.results.experiment import find_experiment
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "results" / "readme"
@@ -86,8 +86,8 @@ def from_file(path: Path) -> str:
 
 def figures_of(sweep: Path) -> dict[Path, Figure]:
     """The figures of a kept sweep, without the ends of their files' names."""
-    records = list(sweep_records(sweep).values())
-    drawn = draw(summarise(records), records[0]["settings"].get("sweep.axis"))
+    records = find_experiment(str(sweep), sweep.parents[1]).all_records()
+    drawn = draw(summarise(records), records[0].settings.get("sweep.axis"))
     return {sweep.parents[1] / "figures" / f"{sweep.name}{ending}": figure for ending, figure in drawn.items()}
 
 

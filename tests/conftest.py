@@ -9,9 +9,9 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from m2v_bench.assets.fetch import fetch
-from m2v_bench.evaluation.evaluate import Score
 from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.models import Model
+from m2v_bench.results.record import Score
 
 TEST_DATA = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2] / "shared")).resolve()
 Cli = Callable[..., subprocess.CompletedProcess[str]]

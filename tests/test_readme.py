@@ -18,7 +18,7 @@ from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.inference.card import RELEASES
 from m2v_bench.reports.figures import svg
 from m2v_bench.reports.summary import marked_grid, summarise
-from m2v_bench.results.sweeps import sweep_records
+from m2v_bench.results.experiment import find_experiment
 from scripts.figures import BLOCK, PAGES, ROOT, SWEEPS, figures_of, published, render
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -52,7 +52,8 @@ def test_what_is_kept_is_there_and_names_no_place_of_a_machine():
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
 def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
     results_dir = sweep.parents[1]
-    made = marked_grid(summarise(list(sweep_records(sweep).values())), results_dir, title="").markdown()
+    summary = summarise(find_experiment(str(sweep), results_dir).all_records())
+    made = marked_grid(summary, results_dir, title="").markdown()
     kept = (results_dir / "tables" / f"{sweep.name}.md").read_text(encoding="utf-8")
     assert rows_of(kept) == rows_of(made)
 
@@ -78,8 +79,8 @@ def test_the_kept_records_hold_what_the_score_files_do(sweep: Path):
         if file.name != "model_meta.json"
         for score in main_scores(json.loads(file.read_text(encoding="utf-8")))
     }
-    rows = [row for record in sweep_records(sweep).values() for row in record["scores"]]
-    scored = {(row["revision"], row["task"], row["main_score"]) for row in rows if row["main_score"] is not None}
+    rows = [score for record in find_experiment(str(sweep), sweep.parents[1]).all_records() for score in record.scores]
+    scored = {(row.revision, row.task, row.main_score) for row in rows if row.main_score is not None}
     assert scored
     assert scored <= filed
 

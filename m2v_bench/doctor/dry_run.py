@@ -1,6 +1,5 @@
 """What a run or a sweep would compute, what is there already, and what it takes: `dry_run=true`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,8 @@ from m2v_bench.doctor.model_needs import student_of
 from m2v_bench.doctor.timing import Records, forecast
 from m2v_bench.models import Model, distinct
 from m2v_bench.reports.grid import Grid
-from m2v_bench.results.jobs import RECORD, Job
+from m2v_bench.results.jobs import Job
+from m2v_bench.results.record import RECORD, read_record
 from m2v_bench.runs.prepare import Prepared, prepare
 from m2v_bench.system.formatting import duration, human_bytes
 
@@ -156,15 +156,13 @@ def _rates() -> dict[str, float]:
 
 
 def _overhead(results_dir: Path) -> float | None:
-    """The seconds that a job takes beside its forward pass and its scores, by those that have run."""
+    """Return the median seconds that finished jobs spent outside their forward pass and their scores."""
 
     def seconds() -> Iterator[float]:
         for path in [*results_dir.glob(f"runs/*/{RECORD}"), *results_dir.glob(f"sweeps/*/*/{RECORD}")]:
-            try:
-                took = json.loads(path.read_text(encoding="utf-8"))["seconds"]
-                yield took["prepare"] + took["distil"] - took["forward"] + took["speed"]
-            except (OSError, ValueError, KeyError):
-                continue
+            spent = {} if (record := read_record(path.parent)) is None else record.seconds
+            if {"prepare", "distil", "forward", "speed"} <= set(spent):
+                yield spent["prepare"] + spent["distil"] - spent["forward"] + spent["speed"]
 
     found = list(seconds())
     return median(found) if found else None

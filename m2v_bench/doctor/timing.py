@@ -9,10 +9,12 @@ from statistics import median
 
 from mteb.abstasks import AbsTask
 
+from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.mteb_encoder import model_meta
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models.model import Model
-from m2v_bench.results.stored import kind_of
+from m2v_bench.results.record import Speed
+from m2v_bench.results.score_files import kind_of, read_meta, read_tasks, score_folders
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,23 @@ class Records:
 
     @classmethod
     def read(cls, results_dir: Path) -> "Records":
-        """Everything that can be read; a file that cannot is passed over."""
+        """Read all times; files that cannot be read are skipped."""
         records = cls(results_dir)
-        for path in sorted((results_dir / "results").rglob("model_meta.json")):
-            meta = _json(path)
-            kind = kind_of(meta)
-            for file in sorted(path.parent.glob("*.json")):
-                seconds = _json(file).get("evaluation_time") if file != path else None
-                if isinstance(seconds, float | int) and math.isfinite(seconds):
-                    records.seconds.setdefault((file.stem, kind, str(meta.get("name"))), []).append(float(seconds))
+        for folder in score_folders(results_dir / "results"):
+            try:
+                meta = read_meta(folder)
+            except BenchError:
+                continue
+            model = kind_of(meta), str(meta["name"])
+            for task, scores in read_tasks(folder)[0].items():
+                if scores.seconds is not None and math.isfinite(scores.seconds):
+                    records.seconds.setdefault((task, *model), []).append(scores.seconds)
         for path in sorted((results_dir / "speed").rglob("*.json")):
-            record = _json(path)
-            if rate := record.get("texts_per_second"):
-                records.speeds.setdefault(str(record.get("model")), {})[path.name] = rate
+            try:
+                speed = Speed.from_json(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError, TypeError):  # `m2v-bench speed` writes other files there
+                continue
+            records.speeds.setdefault(speed.model, {})[path.name] = speed.texts_per_second
         return records
 
     def estimate(self, task: str, kind: str, model: str) -> Estimate | None:
@@ -86,11 +92,3 @@ def forecast(
     open_models = [model for model in models if store.complete(task, model_meta(model, seed=seed)) is None]
     estimates = [records.estimate(task.metadata.name, model.kind, model.name) for model in open_models]
     return estimates, len(models) - len(open_models)
-
-
-def _json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

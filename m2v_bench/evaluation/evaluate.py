@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,44 +23,13 @@ from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.recorder import Recorder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models.model import Model
+from m2v_bench.results.record import Score
 from m2v_bench.system.environment import accelerator
 from m2v_bench.system.memory import Peak
 from m2v_bench.system.quiet import quiet
 from m2v_bench.tasks.suite import SuiteTask
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one model got on one task.
-
-    Attributes:
-        model, revision, label, kind: which model, as in `Model`.
-        task, type: which task, as in `SuiteTask`.
-        main_score: the task's main score, 0 to 1; None when there is none.
-        state: `scored` in this run, `read` from a result file, `failed`, or `missing` (data, a model for it, or a
-            number: a score of nan is none).
-        reason: why there is no score.
-        seconds: wall time of the evaluation when it was made.
-        peak_rss_bytes: the largest resident set size of the process while it was made.
-    """
-
-    model: str
-    revision: str
-    label: str
-    kind: str
-    task: str
-    type: str
-    main_score: float | None
-    state: str
-    reason: str | None = None
-    seconds: float | None = None
-    peak_rss_bytes: int | None = None
-
-    def as_row(self) -> dict[str, object]:
-        """The score as a row of a table."""
-        return asdict(self)
 
 
 @dataclass

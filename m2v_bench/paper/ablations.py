@@ -1,9 +1,8 @@
 """Effects of the settings in a factorial sweep, and a test of the paper's findings on it, made from files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from m2v_bench.reports.compare import interval, p_text
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.score_table import AVERAGE, AVERAGE_MTEB
 from m2v_bench.reports.signature import merged
-from m2v_bench.results.stored import find_models
-from m2v_bench.results.sweeps import Record, sweep_folder, sweep_records
+from m2v_bench.results.experiment import Experiment
+from m2v_bench.results.scores import read_results
 from m2v_bench.stats.aggregates import OWN_GROUPS, TYPE_LABELS
 from m2v_bench.stats.factorial import Contrast, Design, Estimate, design_of, effects, estimate
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES, Compared, load
@@ -75,18 +74,17 @@ class _Data:
         )
 
 
-def ablations(sweep: str, results_dir: Path, *, seed: int = 42) -> Ablations:
-    """All main effects and two-way interactions of a sweep, and the authors' findings tested on it.
+def ablations(sweep: Experiment, *, seed: int = 42) -> Ablations:
+    """Estimate all main effects and two-way interactions of a sweep, and test the authors' findings on it.
 
     Args:
-        sweep: its name, or its folder.
-        results_dir: folder of scores and samples.
+        sweep: the experiment, from a results folder or an exported table.
         seed: seed of the draws.
 
     Raises:
-        BenchError: when there is no such sweep, it has not ended, or is no full factorial design.
+        BenchError: when it has not ended, or is no full factorial design.
     """
-    data = _read(sweep, results_dir, seed)
+    data = _read(sweep, seed)
     mains, interactions = effects(data.design)
     contrasts, kinds = mains + interactions, ["main effect"] * len(mains) + ["interaction"] * len(interactions)
     by_column = {column: data.estimate(contrasts, column) for column in data.columns()}
@@ -122,17 +120,17 @@ def write(found: Ablations, name: str, folder: Path) -> list[Path]:
     return written
 
 
-def _read(sweep: str, results_dir: Path, seed: int) -> _Data:
-    found = sweep_records(sweep_folder(sweep, results_dir))
-    records = list(found.values())
+def _read(sweep: Experiment, seed: int) -> _Data:
+    records = sweep.all_records()
     design = design_of(records)
-    scored = [{row["task"] for row in each["scores"] if _own(row, each)} for each in records]
+    scored = [{score.task for score in record.student_scores if score.main_score is not None} for record in records]
     tasks = sorted(set.intersection(*scored))
     if not tasks:
-        raise BenchError(f"{sweep}: its variants have no scored task in common")
-    all_tasks = {row["task"] for each in records for row in each["scores"]}
-    compared = load(find_models(map(str, found), results_dir), results_dir, tasks=tasks, seed=seed)
-    macro = records[0]["settings"].get("suite.aggregation") == "macro" and "types" in compared.averages
+        raise BenchError(f"{sweep.name}: its variants have no scored task in common")
+    all_tasks = {score.task for record in records for score in record.scores}
+    results = read_results(sweep.results)
+    compared = load([results.student_of(record) for record in records], results, tasks=tasks, seed=seed)
+    macro = records[0].aggregation == "macro" and "types" in compared.averages
     average = "types" if macro else "tasks"
     reason = compared.withheld(average)
     notes = [
@@ -142,15 +140,11 @@ def _read(sweep: str, results_dir: Path, seed: int) -> _Data:
         f"{len(tasks)}/{len(all_tasks)} tasks; average over {'types' if macro else 'tasks'}",
         f"points (scores x 100); {CONFIDENCE:.0%} intervals, not corrected; these tasks: had other samples of them "
         "been drawn; tasks like these: had other tasks been drawn; base models and settings are those of the sweep",
-        f"{REPLICATES} replicates, bootstrap seed {seed}; {merged(each['signature'] for each in records)}",
+        f"{REPLICATES} replicates, bootstrap seed {seed}; {merged(record.signature for record in records)}",
     ]
-    types = {row["type"]: None for each in records for row in each["scores"]}
+    types = {score.type: None for record in records for score in record.scores}
     unscored = [TYPE_LABELS.get(name, name) for name in types if name not in compared.types]
     return _Data(design, compared, average, seed, notes, unscored)
-
-
-def _own(row: Mapping[str, Any], record: Record) -> bool:
-    return row["label"] == record["label"] and row["main_score"] is not None
 
 
 def _average_grid(data: _Data, estimates: Sequence[Estimate], kinds: Sequence[str]) -> Grid:

@@ -1,19 +1,20 @@
 """A run's scores beside the published ones of the same model and task: green, red, or why they do not compare."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from mteb.results import TaskResult
 
 from m2v_bench.errors import BenchError
 from m2v_bench.paper.published import published_scores
 from m2v_bench.reports.grid import Grid
-from m2v_bench.reports.results_table import ModelResults, read_results, versions_of
+from m2v_bench.reports.results_table import versions_of
+from m2v_bench.results.experiment import find_experiment, results_above
+from m2v_bench.results.record import RECORD, RunRecord, read_record
+from m2v_bench.results.score_files import TaskScores
+from m2v_bench.results.scores import StoredModel, read_results
 
 # How far a score may be from the published one, 0 to 1, by task type, and why.
 TOLERANCES = {
@@ -109,133 +110,127 @@ class Verification:
             raise BenchError(f"nothing is comparable: {self.count}. No score was verified.")
 
 
-def verify(run: Path, *, any_revision: bool = False) -> Verification:
-    """Hold the scores of a run, or of all runs of a results folder, against the published ones.
+def verify(place: Path, run: str | None = None, *, any_revision: bool = False) -> Verification:
+    """Compare the scores of a run, or of all runs in a results folder, with the published ones.
 
     Args:
-        run: a folder with record.json, or a results folder.
-        any_revision: judge a score of another dataset revision than the published one, too.
+        place: folder of a run, a results folder, or an exported table.
+        run: name of a run in the results folder or table; None for all of it.
+        any_revision: judge a score on another dataset revision than the published one, too.
 
     Raises:
-        BenchError: when `run` is neither, or its result files are gone.
+        BenchError: when there is no such run, or its result files are gone.
     """
-    record = _record(run)
-    models = read_results(run if record is None else _results_dir(run, record))
+    path, record = _find(place, run)
+    results = read_results(path)
+    models = results.models
     published = published_scores()
     lines: list[Line] = []
     notes = [] if record is None else _failed(record)
     for model in models:
-        own = dict.fromkeys(model.tasks) if record is None else _own_scores(model, record)
+        recorded = dict.fromkeys(model.tasks) if record is None else _recorded(model, record)
         known = published[published["model"] == model.name]
-        tasks = [task for task in model.tasks if task in own]
+        tasks = [task for task in model.tasks if task in recorded]
         if without := [task for task in tasks if task not in set(known["task"])]:
             notes.append(f"no published score of {model.label} on {', '.join(without)}")
+        types = results.task_types(tasks)
         for task in tasks:
             rows = known[known["task"] == task]
-            lines += _lines(model, model.tasks[task], rows, own[task], any_revision=any_revision)
-    suite = "" if record is None else f"suite {record['settings']['suite.name']}; "
-    own_models = models if record is None else [model for model in models if _own_scores(model, record)]
+            lines += _lines(model, task, types[task], rows, recorded[task], any_revision=any_revision)
+    suite = "" if record is None else f"suite {record.suite}; "
+    run_models = models if record is None else [model for model in models if _recorded(model, record)]
     # not the run's own line: that one is of averages in points
-    signature = f"{suite}each task by itself, main scores 0 to 1; {versions_of(own_models)}"
-    gone = [str(path) for model in models for path in model.damaged] if record is None else _gone(models, record)
+    signature = f"{suite}each task by itself, main scores 0 to 1; {versions_of(run_models)}"
+    gone = [str(file) for model in models for file in model.damaged] if record is None else _gone(models, record)
     return Verification(lines, notes, signature, gone)
 
 
-def _record(run: Path) -> dict[str, Any] | None:
-    """What the run wrote, or None for a results folder."""
-    try:
-        return dict(json.loads((run / "record.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        if (run / "results").is_dir():
-            return None
+def _find(place: Path, run: str | None) -> tuple[Path, RunRecord | None]:
+    """Return the results to read, and the record of the run to judge; None for all of them."""
+    if run is not None:
+        experiment = find_experiment(run, place)
+        records = experiment.all_records()
+        if len(records) != 1:
+            raise BenchError(f"{run}: a sweep of {len(records)} jobs; name the folder of one job")
+        return experiment.results, records[0]
+    if place.is_file() or (not (place / RECORD).is_file() and (place / "results").is_dir()):
+        return place, None
+    if not (place / RECORD).is_file():
         raise BenchError(
-            f"{run}: neither a finished run (no record.json in it) nor a results folder (no results/ in it)"
-        ) from None
-    except ValueError as error:
-        raise BenchError(f"{run / 'record.json'} cannot be read: {error}") from error
-
-
-def _results_dir(run: Path, record: Mapping[str, Any]) -> Path:
-    """Where the run's result files are: above it, as runs/NAME and sweeps/NAME/JOB are in it, or as it was set."""
-    parents = run.resolve().parents
-    above = [folder.parent for folder in parents[:2] if folder.name in ("runs", "sweeps")]
-    folders = [*above, Path(record["settings"]["results_dir"])]
+            f"{place}: neither a finished run (no {RECORD} in it) nor a results folder (no results/ in it)"
+        )
+    if (record := read_record(place)) is None:
+        raise BenchError(f"{place / RECORD} cannot be read; start the run again")
+    folders = [results_above(place), Path(record.settings["results_dir"])]
     for folder in folders:
-        if (folder / "results").is_dir():
-            return folder
-    raise BenchError(f"{run}: its result files are not in {' or '.join(str(folder) for folder in folders)}")
+        if folder is not None and (folder / "results").is_dir():
+            return folder, record
+    raise BenchError(f"{place}: its result files are not in {folders[-1]}")
 
 
-def _own_scores(model: ModelResults, record: Mapping[str, Any]) -> dict[str, float]:
-    """The scores that a run recorded of a model, by task; none when the results are of another seed."""
-    if model.variant.get("seed", 42) != record["settings"]["seed"]:
+def _recorded(model: StoredModel, record: RunRecord) -> dict[str, float]:
+    """Return the scores that a run recorded of a model, by task; none when the results are of another seed."""
+    if model.seed != record.seed:
         return {}
     return {
-        row["task"]: row["main_score"]
-        for row in record["scores"]
-        if (row["model"], row["revision"]) == (model.name, model.revision) and row["main_score"] is not None
+        score.task: score.main_score
+        for score in record.scores
+        if (score.model, score.revision) == (model.name, model.revision) and score.main_score is not None
     }
 
 
-def _gone(models: Sequence[ModelResults], record: Mapping[str, Any]) -> list[str]:
-    """The scores that a run recorded and that no result file has any more."""
-    there = {
-        (model.name, model.revision, task) for model in models for task in model.tasks if _own_scores(model, record)
-    }
+def _gone(models: Sequence[StoredModel], record: RunRecord) -> list[str]:
+    """Return the scores that a run recorded and that no result file has any more."""
+    there = {(model.name, model.revision, task) for model in models for task in model.tasks if _recorded(model, record)}
     return [
-        f"{row['task']}, {row['model']}"
-        for row in record["scores"]
-        if row["main_score"] is not None and (row["model"], row["revision"], row["task"]) not in there
+        f"{score.task}, {score.model}"
+        for score in record.scores
+        if score.main_score is not None and (score.model, score.revision, score.task) not in there
     ]
 
 
-def _failed(record: Mapping[str, Any]) -> list[str]:
+def _failed(record: RunRecord) -> list[str]:
     return [
-        f"the run has no score of {row['label']} on {row['task']} ({row['state']}: {row['reason']})"
-        for row in record["scores"]
-        if row["main_score"] is None
+        f"the run has no score of {score.label} on {score.task} ({score.state}: {score.reason})"
+        for score in record.scores
+        if score.main_score is None
     ]
 
 
 def _lines(
-    model: ModelResults, result: TaskResult, published: pd.DataFrame, recorded: float | None, *, any_revision: bool
+    model: StoredModel, task: str, type_: str, published: pd.DataFrame, recorded: float | None, *, any_revision: bool
 ) -> Iterator[Line]:
-    here = {
-        f"{split}/{score['hf_subset']}": float(score["main_score"])
-        for split, scores in result.scores.items()
-        for score in scores
-    }
+    scores = model.tasks[task]
+    here = scores.parts
     parts = [f"{row.split}/{row.subset}" for row in published.itertuples()]
     shared = set(parts) & set(here)
     for part, row in zip(parts, published.itertuples(), strict=True):
         if shared and part not in shared:
             continue
         score = here.get(part, float("nan"))
-        revision = _revision(result, str(row.dataset_revision))
+        revision = _revision(scores, str(row.dataset_revision))
         reason = _reason(model, part, here) or (None if any_revision else revision)
         if reason is None and recorded is not None and len(here) == 1 and abs(score - recorded) > 1e-9:
-            reason = f"the result file was written anew after the run, which got {recorded:.5f}"
+            reason = f"the result file was written again after the run, which got {recorded:.5f}"
         remark = None if reason else revision
-        yield Line(
-            model.name, model.label, result.task_name, result.task_type, part, row.main_score, score, reason, remark
-        )
+        yield Line(model.name, model.label, task, type_, part, row.main_score, score, reason, remark)
 
 
-def _reason(model: ModelResults, part: str, here: Mapping[str, float]) -> str | None:
+def _reason(model: StoredModel, part: str, here: Mapping[str, float]) -> str | None:
     if part not in here:
         return f"published on {part}, here {', '.join(sorted(here))}"
-    if (seed := model.variant.get("seed", 42)) != 42:
-        return f"drawn with seed {seed}, published with 42"
+    if model.seed != 42:
+        return f"drawn with seed {model.seed}, published with 42"
     return "the score is not a number" if np.isnan(here[part]) else None
 
 
-def _revision(result: TaskResult, published: str) -> str | None:
-    """What there is to say of the dataset's revision; None when it is the published one."""
-    if result.dataset_revision == published:
+def _revision(scores: TaskScores, published: str) -> str | None:
+    """Describe how the dataset's revision differs from the published one; None when it does not."""
+    if scores.dataset_revision == published:
         return None
     if not published:
         return "the published score names no dataset revision"
-    return f"published on dataset revision {published[:8]}, here {str(result.dataset_revision)[:8]}"
+    return f"published on dataset revision {published[:8]}, here {scores.dataset_revision[:8]}"
 
 
 def verify_grid(found: Verification, *, title: str = "") -> Grid:

@@ -8,7 +8,7 @@ import numpy as np
 
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.grid import Exact, Grid
-from m2v_bench.results.stored import find_models
+from m2v_bench.results.scores import read_results
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES, Compared, load
 from m2v_bench.stats.significance import Difference, holm, letters, pairwise, verdict, verdicts
 
@@ -17,7 +17,7 @@ _AVERAGES = {"tasks": "average over tasks", "types": "average over types"}
 
 def compare(
     words: Sequence[str],
-    results_dir: Path,
+    path: Path,
     *,
     tasks: Sequence[str] = (),
     replicates: int = REPLICATES,
@@ -27,8 +27,8 @@ def compare(
     """Two models task by task, or several by their average with letters.
 
     Args:
-        words: the models, as `stored.find_models` reads them.
-        results_dir: folder of scores and samples.
+        words: the models, as `Results.find` reads them.
+        path: a results folder, or an exported table.
         tasks: names of the tasks to compare on; all that the models have when empty.
         replicates: resamples of each task.
         seed: seed of the draws.
@@ -41,8 +41,9 @@ def compare(
         raise BenchError("compare: name two models or more")
     if not 0.5 <= confidence < 1:
         raise BenchError(f"--confidence {confidence}: must lie between 0.5 and 1, e.g. 0.95")
-    models = find_models(words, results_dir)
-    compared = load(models, results_dir, tasks=tasks, replicates=replicates, seed=seed, confidence=confidence)
+    results = read_results(path)
+    models = [results.find(word) for word in words]
+    compared = load(models, results, tasks=tasks, replicates=replicates, seed=seed, confidence=confidence)
     return two_models(compared, confidence) if len(models) == 2 else several_models(compared, confidence)
 
 

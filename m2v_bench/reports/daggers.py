@@ -1,6 +1,6 @@
 """The daggers of a table: the models that chance alone may have put apart from the best static one of a column."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
@@ -8,14 +8,12 @@ import pandas as pd
 
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.score_table import AVERAGE, AVERAGE_MTEB, ScoreTable, header
+from m2v_bench.results.sample_files import Reader, matching_samples, stale_notes
 from m2v_bench.stats.aggregates import OWN_GROUPS
 from m2v_bench.stats.bootstrap import TaskBootstrap, bootstrap_task, check_same
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES
 from m2v_bench.stats.significance import Comparison, Difference, pairwise
-from m2v_bench.tasks.samples import SAME_SCORE, Samples
-
-Reader = Callable[[str, str], Mapping[str, Samples] | None]
-"""From a model's label and a task to the samples of the parts that the score counts; None when they are not known."""
+from m2v_bench.tasks.samples import Samples
 
 # Over 2,000 resamples of each task, all drawn with this seed.
 _SEED = 42
@@ -123,16 +121,12 @@ def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[d
         parts: dict[str, Mapping[str, Samples]] = {}
         for label, score in wide[task].dropna().items():
             try:
-                own = samples(str(label), task)
+                known = matching_samples(samples, str(label), task, score, stale)
             except BenchError as error:
                 notes.append(str(error))
                 continue
-            if own is None:
-                continue
-            if not abs(np.mean([each.score() for each in own.values()]) - score) <= SAME_SCORE:  # nor where NaN
-                stale.setdefault(str(label), []).append(task)
-                continue
-            parts[str(label)] = own
+            if known is not None:
+                parts[str(label)] = known
         if len(parts) < 2:
             continue
         try:
@@ -141,13 +135,7 @@ def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[d
             notes.append(str(error).partition("\n")[0])
             continue
         found[task] = list(parts), bootstrap_task(task, list(parts.values()), replicates=replicates, seed=_SEED)
-    return found, [
-        *notes,
-        *(
-            f"samples of {label} that do not give the score and are not used: {', '.join(t)}"
-            for label, t in stale.items()
-        ),
-    ]
+    return found, [*notes, *stale_notes(stale)]
 
 
 def _of(known: _Known | None, members: list[str]) -> TaskBootstrap | None:

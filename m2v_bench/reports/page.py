@@ -1,7 +1,5 @@
 """`m2v-bench report`: one page that tells all of a sweep or a run, made of its files alone."""
 
-import contextlib
-import json
 import math
 import shlex
 import tempfile
@@ -27,20 +25,20 @@ from m2v_bench.reports.page_tables import (
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable
 from m2v_bench.reports.summary import Summary, marked_grid, summarise
 from m2v_bench.reports.sweep_figures import draw
-from m2v_bench.results.experiment import Experiment, JobFiles, find_experiment
+from m2v_bench.results.experiment import Experiment, JobResult, find_experiment
 from m2v_bench.system.formatting import duration
 
 Effects = Callable[[Experiment], Sequence[Grid]]
 """From a factorial sweep to tables of its effects."""
 
 
-def write_report(word: str, results_dir: Path, out: Path | None = None, *, effects: Effects) -> list[Path]:
+def write_report(word: str, results: Path, out: Path | None = None, *, effects: Effects) -> list[Path]:
     """Write the report of a sweep or a run: an HTML page, the same in Markdown beside it, and the latter's figures.
 
     Args:
         word: the name of a sweep or run, or its folder.
-        results_dir: the `results_dir` of the runs.
-        out: the HTML file; None means reports/NAME.html in the results.
+        results: a results folder, or an exported table.
+        out: the HTML file; None means reports/NAME.html in the folder, or beside the table.
         effects: makes the tables of effects of a factorial sweep.
 
     Returns:
@@ -49,11 +47,12 @@ def write_report(word: str, results_dir: Path, out: Path | None = None, *, effec
     Raises:
         BenchError: when there is no such sweep, nothing in it has ended, or `out` cannot be written.
     """
-    found = find_experiment(word, results_dir)
-    page = out or found.results_dir / "reports" / f"{found.name}.html"
+    found = find_experiment(word, results)
+    folder = found.results.parent if found.results.is_file() else found.results
+    page = out or folder / "reports" / f"{found.name}.html"
     _check_out(page, given=out is not None)
     words = ["m2v-bench", "report", word]
-    words += [] if results_dir == Path("results") else ["--results", str(results_dir)]
+    words += [] if results == Path("results") else ["--results", str(results)]
     words += [] if out is None else ["--out", str(out)]
     document = report(found, shlex.join(words), effects)
     files = [page, page.with_suffix(".md")]
@@ -94,7 +93,7 @@ def report(found: Experiment, command: str, effects: Effects) -> Document:
         sections += [_results(found, summary), _effects(found, effects), _tasks(summary), _speed(summary)]
     sections.append(Section("What was run", [job_settings(found)]))
     if summary is not None:
-        sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results_dir)]))
+        sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results)]))
     sections.append(Section("To repeat it", _commands(found, command)))
     shared = "Settings" if found.kind == "run" else "Settings that all jobs share"
     sections.append(Section(shared, [shared_settings(found)], folded=True))
@@ -118,16 +117,16 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     n_there = sum(table.cells[label, AVERAGE].n for label in table.labels)
     n_all = sum(table.cells[label, AVERAGE].n_all for label in table.labels)
     facts.append(("Scores", f"{n_there}/{n_all}, of {len(table.labels)} models"))
-    times = [record[name] for record in records for name in ("started", "ended") if name in record]
+    times = [time for record in records for time in (record.started, record.ended) if time is not None]
     if times:
         first, last = (datetime.fromtimestamp(each(times), UTC) for each in (min, max))
         until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
         facts.append(("Made", f"{first:%Y-%m-%d %H:%M} to {until} UTC"))
-    if timed := [float(record["ended"] - record["started"]) for record in records if "ended" in record]:
+    if timed := [record.total_seconds for record in records if record.total_seconds is not None]:
         facts.append(("Time", f"{duration(sum(timed))} in {len(timed)} {'job' if len(timed) == 1 else 'jobs'}"))
     if machine := _machine(found):
         facts.append(("Machine", machine))
-    versions = {f"{name} {version}": None for record in records for name, version in record.get("versions", {}).items()}
+    versions = {f"{name} {version}": None for record in records for name, version in record.versions.items()}
     facts.append(("Versions", ", ".join(versions)))
     facts.append(("Signature", summary.signature))
     return facts
@@ -152,15 +151,15 @@ def _machine(found: Experiment) -> str:
     """The machines that jobs ran on."""
     machines: dict[str, None] = {}
     for job in found.jobs:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            own = json.loads((job.folder / "environment.json").read_text(encoding="utf-8"))
-            gpu = f", {own['accelerator']}" if own.get("accelerator") else ""
-            machines[f"{own['platform']}, {own['processors']} processors{gpu}"] = None
+        here = job.environment
+        if "platform" in here and "processors" in here:
+            gpu = f", {here['accelerator']}" if here.get("accelerator") else ""
+            machines[f"{here['platform']}, {here['processors']} processors{gpu}"] = None
     return " and ".join(machines)
 
 
 def _results(found: Experiment, summary: Summary) -> Section:
-    axis = summary.records[0]["settings"].get("sweep.axis") if found.kind == "sweep" else None
+    axis = summary.records[0].settings.get("sweep.axis") if found.kind == "sweep" else None
     figures = draw(summary, axis)
     along = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
     what = f"Average score against {along}" if along else "Average score of each model, the best one first"
@@ -171,7 +170,7 @@ def _results(found: Experiment, summary: Summary) -> Section:
         "rounds. Left of and below a dashed line, another model is faster beyond the spread and scores as well, or "
         "better. The numbers are under Speed.",
     }
-    table = marked_grid(summary, found.results_dir, title="models x task types, main scores x 100, (n/N tasks)")
+    table = marked_grid(summary, found.results, title="models x task types, main scores x 100, (n/N tasks)")
     return Section(
         "Results", [table, *(Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures)]
     )
@@ -210,7 +209,7 @@ def _failures(found: Experiment, summary: Summary | None) -> Section:
     return Section("Failures", blocks)
 
 
-def _reason(job: JobFiles) -> str:
+def _reason(job: JobResult) -> str:
     """Why a job is not finished; its scores that failed are told in a table of their own."""
     if job.record is not None:
         return "in the table of scores below"
@@ -218,7 +217,7 @@ def _reason(job: JobFiles) -> str:
 
 
 def _commands(found: Experiment, command: str) -> list[Any]:
-    commits = {str(record.get("git_commit", "none")) for record in found.records} - {"none"}
+    commits = {record.git_commit for record in found.records} - {"none"}
     blocks: list[Any] = []
     lines = []
     if len(commits) == 1:

@@ -1,11 +1,9 @@
 """The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.grid import Grid
@@ -13,7 +11,8 @@ from m2v_bench.reports.pareto import undominated
 from m2v_bench.reports.summary import Summary
 from m2v_bench.reports.sweep_figures import shared_words, short_labels, speed_points
 from m2v_bench.results.experiment import Experiment
-from m2v_bench.results.stored import stored_models
+from m2v_bench.results.score_files import Cost
+from m2v_bench.results.scores import read_results
 from m2v_bench.system.formatting import duration, human_bytes
 
 _STAGES = ("prepare", "distil", "evaluate", "speed")
@@ -23,14 +22,14 @@ _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 def job_settings(found: Experiment) -> Grid:
     """A row per job: the settings that differ between jobs, the model, and how the job ended; of a run, its model."""
     if found.kind == "run":
-        record = found.jobs[0].record or {}
-        facts = {"model": record.get("label"), "revision": record.get("revision"), **record.get("variant", {})}
+        record = found.jobs[0].record
+        facts = {} if record is None else {"model": record.label, "revision": record.revision, **record.variant}
         return Grid(["What", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value])
     rows = []
     for number, job in enumerate(found.jobs, start=1):
-        record = job.record or {}
+        model = ["-", "-"] if job.record is None else [job.record.label, job.record.revision]
         own = [masked(str(job.settings.get(key, "-"))) for key in found.changed]
-        rows.append([str(number), *own, record.get("label", "-"), record.get("revision", "-"), job.state])
+        rows.append([str(number), *own, *model, job.state])
     columns = ["Job", *found.changed, "Model", "Revision", "State"]
     return Grid(columns, rows, title=f"what differs between the jobs; {found.n_finished}/{len(found.jobs)} finished")
 
@@ -109,12 +108,12 @@ def job_costs(found: Experiment) -> Grid | str:
     """Wall time of each job by stage, and the total; one line where no record has times."""
     rows, known = [], []
     for job in found.jobs:
-        if job.record is None:
+        if (record := job.record) is None:
             continue
-        seconds = {name: float(job.record.get("seconds", {}).get(name, math.nan)) for name in (*_STAGES, "forward")}
-        seconds["total"] = float(job.record["ended"] - job.record["started"]) if "ended" in job.record else math.nan
+        seconds = {name: float(record.seconds.get(name, math.nan)) for name in (*_STAGES, "forward")}
+        seconds["total"] = math.nan if record.total_seconds is None else record.total_seconds
         shown = {name: "-" if math.isnan(value) else f"{value:.1f}" for name, value in seconds.items()}
-        shown["forward"] = "- cached" if job.record.get("forward_cached") else shown["forward"]
+        shown["forward"] = "- cached" if record.forward_cached else shown["forward"]
         known.append(seconds)
         rows.append([found.title(job), *(shown[name] for name in _SHOWN)])
     if all(math.isnan(value) for seconds in known for value in seconds.values()):
@@ -139,28 +138,29 @@ def _sum(values: Sequence[float]) -> str:
     return duration(sum(known)) + f" ({len(known)}/{len(values)} known)" * (len(known) < len(values))
 
 
-def model_costs(summary: Summary, results_dir: Path) -> Grid | str:
+def model_costs(summary: Summary, results: Path) -> Grid | str:
     """What scoring took for each model, by the files in `costs/`: time, memory, texts; a line where there are none."""
     try:
-        stored = stored_models(results_dir)
+        stored = read_results(results).models
     except BenchError:
         stored = []
-    folders = {(each.name, each.revision, each.variant.get("seed", 42)): each.folder for each in stored}
+    by_identity = {(model.name, model.revision, model.seed): model for model in stored}
     rows, seconds, peak, n_known, n_scored = [], 0.0, 0, 0, 0
     for label, own in summary.rows.groupby("label", sort=False):
         first = own.iloc[0]
-        folder = folders.get((first["model"], first["revision"], first["seed"]))
+        model = by_identity.get((first["model"], first["revision"], first["seed"]))
         scored = own.loc[own["main_score"].notna(), "task"]
-        costs = [] if folder is None else [_read(results_dir / "costs" / folder / f"{task}.json") for task in scored]
-        known = [cost for cost in costs if cost]
-        took, largest = sum(cost["seconds"] for cost in known), max((_peak(cost) for cost in known), default=0)
+        costs: list[Cost | None] = [] if model is None else [model.read_cost(task) for task in scored]
+        known = [cost for cost in costs if cost is not None]
+        took, largest = sum(cost.seconds for cost in known), max((cost.peak_rss_bytes for cost in known), default=0)
         seconds, peak = seconds + took, max(peak, largest)
         n_known, n_scored = n_known + len(known), n_scored + len(scored)
-        asked, encoded = (sum(cost.get(f"texts_{name}") or 0 for cost in known) for name in ("asked", "encoded"))
+        asked, encoded = sum(cost.texts_asked for cost in known), sum(cost.texts_encoded for cost in known)
         numbers = [f"{took:.1f}", f"{largest / 1e6:,.0f}" if largest else "-", f"{asked:,}", f"{encoded:,}"]
         rows.append([str(label), f"{len(known)}/{len(own)}", *(numbers if known else ["-"] * 4)])
     if not n_known:
-        return f"What scoring took is not known: none of the {n_scored} scores has a file in {results_dir / 'costs'}."
+        where = f"a cost in {results}" if results.is_file() else f"a file in {results / 'costs'}"
+        return f"What scoring took is not known: none of the {n_scored} scores has {where}."
     columns = ["Model", "Tasks", "Seconds", "Peak memory (MB)", "Texts asked", "Texts encoded"]
     notes = [
         f"in all {duration(seconds)} for {n_known}/{n_scored} scores, at most {human_bytes(peak)}; when each "
@@ -168,18 +168,6 @@ def model_costs(summary: Summary, results_dir: Path) -> Grid | str:
         "Memory is the largest resident set of the process; a text that a task asks for again is not encoded again."
     ]
     return Grid(columns, rows, title="what scoring took", notes=notes)
-
-
-def _peak(cost: Mapping[str, Any]) -> int:
-    return int(cost.get("peak_rss_bytes") or 0)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found.get("seconds"), int | float) else {}
 
 
 def speed_grid(summary: Summary) -> Grid | None:
@@ -191,16 +179,16 @@ def speed_grid(summary: Summary) -> Grid | None:
     best = {point.label for point in undominated(list(points.values()))} if together else set()
     rows: list[list[str]] = []
     bold = set()
-    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1]["texts_per_second"]):
+    for label, speed in sorted(summary.speeds.items(), key=lambda item: -item[1].texts_per_second):
         if label in best:
             bold.add((len(rows), 1))
         rows.append(
             [
                 label,
-                f"{speed['texts_per_second']:,.0f}",
-                f"{speed['slowest']:,.0f} - {speed['fastest']:,.0f}",
-                f"{speed['n_parameters'] / 1e6:.1f}",
-                f"{speed['bytes_on_disk'] / 1e6:.1f}",
+                f"{speed.texts_per_second:,.0f}",
+                f"{speed.slowest:,.0f} - {speed.fastest:,.0f}",
+                f"{speed.n_parameters / 1e6:.1f}",
+                f"{speed.bytes_on_disk / 1e6:.1f}",
                 f"{100 * points[label].score:.2f}" if label in points else "-",
                 "-" if label not in points or not together else "no" if label in best else "yes",
             ]

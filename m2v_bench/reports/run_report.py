@@ -8,12 +8,14 @@ from m2v_bench.reports.figures import save
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.summary import marked_grid, record_rows, summarise
 from m2v_bench.reports.sweep_figures import draw
-from m2v_bench.results.sweeps import Record
+from m2v_bench.results.record import RunRecord
 
 _FIGURE = "speed_vs_score"
+# of a sweep's CSV file
+_COLUMNS = ["kind", "label", "main_score", "model", "peak_rss_bytes", "reason", "revision", "task", "type", "teacher"]
 
 
-def report_run(record: Record, output_dir: Path, results_dir: Path) -> Grid:
+def report_run(record: RunRecord, output_dir: Path, results_dir: Path) -> Grid:
     """Write scores.csv, table.md and, where speed was measured, the figure of a run to its folder.
 
     Returns:
@@ -21,28 +23,25 @@ def report_run(record: Record, output_dir: Path, results_dir: Path) -> Grid:
     """
     summary = summarise([record])
     record_rows(record).to_csv(output_dir / "scores.csv", index=False)
-    grid = marked_grid(summary, results_dir, title=f"{record['label']} on {record['settings']['suite.name']}")
+    grid = marked_grid(summary, results_dir, title=f"{record.label} on {record.suite}")
     (output_dir / "table.md").write_text(grid.markdown(), encoding="utf-8")
     if (figure := draw(summary, None).get("-speed")) is not None:
         save(figure, output_dir / _FIGURE)
     return grid
 
 
-def show_run(record: Record, grid: Grid, output_dir: Path, results_dir: Path) -> None:
+def show_run(record: RunRecord, grid: Grid, output_dir: Path, results_dir: Path) -> None:
     """Print a run's table and speeds, and make its table and figure the latest ones in `results_dir`."""
-    suite = record["settings"]["suite.name"]
     grid.show()
-    for speed in record["speed"][:1]:
+    for speed in record.speed[:1]:
+        print(f"speed on one CPU thread, {speed.texts} texts of {speed.mean_characters:.0f} characters on average:")
+    for speed in record.speed:
         print(
-            f"speed on one CPU thread, {speed['texts']} texts of {speed['mean_characters']:.0f} characters on average:"
+            f"{speed.label:<34} {speed.texts_per_second:>10,.0f} texts/s  "
+            f"{speed.n_parameters / 1e6:>6.1f} M parameters  {speed.bytes_on_disk / 1e6:>6.1f} MB on disk"
         )
-    for speed in record["speed"]:
-        print(
-            f"{speed['label']:<34} {speed['texts_per_second']:>10,.0f} texts/s  "
-            f"{speed['n_parameters'] / 1e6:>6.1f} M parameters  {speed['bytes_on_disk'] / 1e6:>6.1f} MB on disk"
-        )
-    kept = {f"{_FIGURE}.{end}": f"figures/{suite}-speed.{end}" for end in ("svg", "png")}
-    for made, name in {**kept, "table.md": f"tables/{suite}.md"}.items():
+    kept = {f"{_FIGURE}.{end}": f"figures/{record.suite}-speed.{end}" for end in ("svg", "png")}
+    for made, name in {**kept, "table.md": f"tables/{record.suite}.md"}.items():
         if not (output_dir / made).is_file():
             continue
         target = results_dir / name
@@ -51,7 +50,7 @@ def show_run(record: Record, grid: Grid, output_dir: Path, results_dir: Path) ->
         print(f"wrote {target}")
 
 
-def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axis: str | None) -> dict[Path, str]:
+def report_sweep(records: Sequence[RunRecord], results_dir: Path, *, name: str, axis: str | None) -> dict[Path, str]:
     """Print one table over the jobs of a sweep; write it, its rows and its figures.
 
     Args:
@@ -69,7 +68,7 @@ def report_sweep(records: Sequence[Record], results_dir: Path, *, name: str, axi
     markdown, data = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
     markdown.parent.mkdir(parents=True, exist_ok=True)
     markdown.write_text(grid.markdown(), encoding="utf-8")
-    summary.rows.drop(columns=["seconds", "state", "seed"]).to_csv(data, index=False)
+    summary.rows[_COLUMNS].to_csv(data, index=False)
     files = {markdown: "tables", data: "tables"}
     figures = draw(summary, axis)
     for ending in ("", "-types", "-speed"):

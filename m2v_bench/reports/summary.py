@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,10 +16,10 @@ from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable, score_table, to_grid
 from m2v_bench.reports.signature import merged
 from m2v_bench.reports.style import Look, look
-from m2v_bench.results.stored import model_folder, read_task_samples
-from m2v_bench.results.sweeps import Record
-from m2v_bench.stats.paired import complete
-from m2v_bench.tasks.samples import Samples
+from m2v_bench.results.record import RunRecord, Speed
+from m2v_bench.results.sample_files import reader
+from m2v_bench.results.score_files import model_folder
+from m2v_bench.results.scores import unique_labels
 
 NOT_TOGETHER = "each model was timed by itself, so that none is said to be faster than another"
 
@@ -42,37 +41,37 @@ class Summary:
             out of `speeds`.
     """
 
-    records: Sequence[Record]
+    records: Sequence[RunRecord]
     changed: Sequence[str]
     rows: pd.DataFrame
     students: Sequence[str]
     table: ScoreTable
     signature: str
     looks: Mapping[str, Look]
-    speeds: Mapping[str, Mapping[str, Any]]
+    speeds: Mapping[str, Speed]
     n_elsewhere: int
 
     @property
     def aggregation(self) -> str:
         """How averages are made."""
-        return _aggregation(self.records[0])
+        return self.records[0].aggregation
 
     @property
     def timed_together(self) -> bool:
         """Whether the models of `speeds` were timed alternately, so that their speeds can be compared."""
-        return all(speed.get("session") is not None for speed in self.speeds.values())
+        return all(speed.session is not None for speed in self.speeds.values())
 
     @property
     def timing(self) -> str:
         """How the speeds were measured: texts, machine, and what keeps them from being compared."""
         first = next(iter(self.speeds.values()))
-        here = first["hardware"]
+        here = first.hardware
         parts = [
             f"one thread of {here['processor']} ({here['cores']} cores, {here['system']}); median, slowest and fastest "
-            f"of the rounds over {first['texts']} texts of {first['mean_characters']:.0f} characters on average",
+            f"of the rounds over {first.texts} texts of {first.mean_characters:.0f} characters on average",
             "timed together, alternately" if self.timed_together else NOT_TOGETHER,
         ]
-        if any(speed.get("loaded") for speed in self.speeds.values()):
+        if any(speed.loaded for speed in self.speeds.values()):
             parts.append("THE MACHINE WAS LOADED by other processes: not to be relied on")
         if self.n_elsewhere:
             parts.append(f"{self.n_elsewhere} models were measured in another session or elsewhere and are not shown")
@@ -96,21 +95,17 @@ class Summary:
         ]
 
 
-def record_rows(record: Record) -> pd.DataFrame:
+def record_rows(record: RunRecord) -> pd.DataFrame:
     """A row per model and task of one run."""
-    return pd.DataFrame(record["scores"]).assign(teacher=record["teacher"])
+    return pd.DataFrame([score.as_row() for score in record.scores]).assign(teacher=record.teacher)
 
 
-def record_table(record: Record) -> ScoreTable:
+def record_table(record: RunRecord) -> ScoreTable:
     """The table of one run."""
-    return score_table(record_rows(record), _aggregation(record))
+    return score_table(record_rows(record), record.aggregation)
 
 
-def _aggregation(record: Record) -> str:
-    return str(record["settings"].get("suite.aggregation", "micro"))
-
-
-def summarise(records: Sequence[Record]) -> Summary:
+def summarise(records: Sequence[RunRecord]) -> Summary:
     """Put the records of a sweep's jobs, or that of one run, together.
 
     Args:
@@ -118,14 +113,14 @@ def summarise(records: Sequence[Record]) -> Summary:
     """
     changed = [
         key
-        for key in records[0]["settings"]
-        if len({str(each["settings"].get(key)) for each in records}) > 1
+        for key in records[0].settings
+        if len({str(record.settings.get(key)) for record in records}) > 1
         and not key.startswith("baselines.")  # they are rows of their own and change no other
         and tells_apart(key)  # a sweep may go on under another launcher
     ]
     rows, labels = _rows(records, changed)
-    students = [labels[number, record["label"]] for number, record in enumerate(records)]
-    variants = dict(zip(students, (record["variant"] for record in records), strict=True))
+    students = [labels[number, record.label] for number, record in enumerate(records)]
+    variants = dict(zip(students, (record.variant for record in records), strict=True))
     owners = rows.drop_duplicates("label")
     looks = {
         row.label: look(str(row.model), str(row.kind), variants.get(str(row.label))) for row in owners.itertuples()
@@ -136,8 +131,8 @@ def summarise(records: Sequence[Record]) -> Summary:
         changed=changed,
         rows=rows,
         students=students,
-        table=score_table(rows, _aggregation(records[0])),
-        signature=merged(each["signature"] for each in records),
+        table=score_table(rows, records[0].aggregation),
+        signature=merged(record.signature for record in records),
         looks=looks,
         speeds=speeds,
         n_elsewhere=n_elsewhere,
@@ -148,27 +143,27 @@ def summarise(records: Sequence[Record]) -> Summary:
 _COMMON_SETTINGS = ("seed", "suite.", "hub_dir")
 
 
-def _rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFrame, dict[tuple[int, str], str]]:
+def _rows(records: Sequence[RunRecord], changed: Sequence[str]) -> tuple[pd.DataFrame, dict[tuple[int, str], str]]:
     """The rows of all jobs under labels that are unique, and these by job and by the label in its record.
 
     The distilled models come first, in the order of the sweep, then those they are compared with.
     """
     parts = []
     for number, record in enumerate(records):
-        settings = record["settings"]
+        settings = record.settings
         suffix = "".join(f" {key}={settings[key]}" for key in changed if key.startswith(_COMMON_SETTINGS))
         rows = record_rows(record)
-        rows["student"] = rows["label"] == record["label"]
+        rows["student"] = rows["label"] == record.label
         rows["origin"] = [(number, label) for label in rows["label"]]
         rows["label"] += suffix
-        rows["seed"] = settings["seed"]
-        rows["teacher"] = None if record["teacher"] is None else record["teacher"] + suffix
+        rows["seed"] = record.seed
+        rows["teacher"] = None if record.teacher is None else record.teacher + suffix
         parts.append(rows)
     rows = pd.concat(parts)
     # two base models may share their last name, and then their label
-    identities = rows.groupby("label")["revision"].nunique()
-    shared = rows["label"].isin(identities.index[identities > 1])
-    rows.loc[shared, "label"] += " " + rows.loc[shared, "revision"].str[:6]
+    identities = list(zip(rows["label"], rows["revision"], strict=True))
+    named = unique_labels({(label, revision): (label, revision[:6]) for label, revision in identities})
+    rows["label"] = [named[identity] for identity in identities]
     labels = dict(zip(rows["origin"], rows["label"], strict=True))
     rows = rows.sort_values("student", ascending=False, kind="stable", ignore_index=True)
     rows = rows.drop(columns=["student", "origin"])
@@ -177,18 +172,14 @@ def _rows(records: Sequence[Record], changed: Sequence[str]) -> tuple[pd.DataFra
     return known.drop_duplicates(["label", "task"]).sort_index(), labels
 
 
-def _speeds(
-    records: Sequence[Record], labels: Mapping[tuple[int, str], str]
-) -> tuple[dict[str, Mapping[str, Any]], int]:
+def _speeds(records: Sequence[RunRecord], labels: Mapping[tuple[int, str], str]) -> tuple[dict[str, Speed], int]:
     """The speed records of the session, machine and texts that most models were measured in, and how many others."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Speed] = {}
     for number, record in enumerate(records):
-        for speed in record.get("speed", []):
-            found.setdefault(labels.get((number, speed["label"]), speed["label"]), speed)
+        for speed in record.speed:
+            found.setdefault(labels.get((number, speed.label), speed.label), speed)
     measured = {
-        label: json.dumps(
-            [speed["hardware"], speed["texts"], speed["mean_characters"], speed.get("session")], sort_keys=True
-        )
+        label: json.dumps([speed.hardware, speed.texts, speed.mean_characters, speed.session], sort_keys=True)
         for label, speed in found.items()
     }
     if not found:
@@ -212,10 +203,5 @@ def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], 
         }
     except BenchError as error:
         return {}, [f"not tested for chance: {error}"]
-
-    def read(label: str, task: str) -> Mapping[str, Samples] | None:
-        folder = folders[label]
-        samples = None if folder is None else read_task_samples(folder, task, results_dir)
-        return complete(samples, list(samples)) if samples else None
-
+    read = reader(results_dir, folders, lambda label, task: None)
     return daggers(summary.rows, summary.table, summary.aggregation, read)

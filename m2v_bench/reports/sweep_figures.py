@@ -10,7 +10,7 @@ from m2v_bench.reports.pareto import Point, speed_figure
 from m2v_bench.reports.plots import Dot, is_curve, ranked, score_figure
 from m2v_bench.reports.score_table import header
 from m2v_bench.reports.summary import Summary
-from m2v_bench.results.sweeps import Record
+from m2v_bench.results.record import RunRecord
 
 
 def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
@@ -40,7 +40,7 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
         dots = [Dot(short[label], common[label], looks[label]) for label in summary.students]
         figures[""] = ranked(dots, references, caption=summary.plotted)
     if points := speed_points(summary, short):
-        length = next(iter(summary.speeds.values()))["mean_characters"]
+        length = next(iter(summary.speeds.values())).mean_characters
         figures["-speed"] = speed_figure(
             points,
             texts=f"texts of {length:.0f} characters on average",
@@ -74,9 +74,9 @@ def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
             short.get(label, label),
             summary.looks[label],
             summary.table.common[label],
-            speed["texts_per_second"],
-            speed["n_parameters"],
-            (speed["slowest"], speed["fastest"]),
+            speed.texts_per_second,
+            speed.n_parameters,
+            (speed.slowest, speed.fastest),
             own=label in summary.students,
         )
         for label, speed in summary.speeds.items()
@@ -98,12 +98,12 @@ def _series(summary: Summary, axis: str, scores: Mapping[str, float]) -> dict[st
     return series
 
 
-def _values(records: Sequence[Record], setting: str) -> list[str]:
+def _values(records: Sequence[RunRecord], setting: str) -> list[str]:
     """A setting's value per job; base models are called as their results are, where that tells them apart."""
-    values = [str(each["settings"][setting]) for each in records]
+    values = [str(record.settings[setting]) for record in records]
     if setting != "base_model.name":
         return values
-    names = [each["variant"]["base_model"] for each in records]
+    names = [record.variant["base_model"] for record in records]
     return names if len(set(names)) == len(set(values)) else values
 
 

@@ -6,15 +6,15 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from m2v_bench.cache import write_json
 from m2v_bench.errors import BenchError
+from m2v_bench.results.record import read_record
 
-RECORD, ERROR, TRACEBACK, SWEEP = "record.json", "error.txt", "traceback.txt", "sweep.json"
+ERROR, TRACEBACK, SWEEP = "error.txt", "traceback.txt", "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Job:
     def finished(self) -> bool:
         """Whether the job ended well, here or in an earlier start of the sweep, with nothing changed since."""
         record = read_record(self.folder)
-        return record is not None and record.get("key") == self.key and not failed_scores(record)
+        return record is not None and record.key == self.key and not record.failed
 
     def error(self) -> str | None:
         """Why it failed, since it was last started."""
@@ -44,20 +44,6 @@ class Job:
             return (self.folder / ERROR).read_text(encoding="utf-8")
         except OSError:
             return None
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """What the job of this folder wrote when it ended; None when it has not."""
-    try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record
-
-
-def failed_scores(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The scores of a record that are to be tried again."""
-    return [score for score in record["scores"] if score["state"] == "failed"]
 
 
 def clear_error(folder: Path) -> None:

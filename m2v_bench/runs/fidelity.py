@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from m2v_bench.models.static import distilled
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable, header, score_table
 from m2v_bench.reports.signature import merged
-from m2v_bench.results.jobs import read_record
-from m2v_bench.results.sweeps import Record, sweep_folder, sweep_records
+from m2v_bench.reports.summary import record_rows
+from m2v_bench.results.experiment import find_experiment
+from m2v_bench.results.record import RunRecord
+from m2v_bench.results.scores import unique_labels
 from m2v_bench.system.environment import versions
 
 # Below the results; a record per model and set of texts.
@@ -69,7 +71,7 @@ def fidelity(
         BenchError: for what is no run, for one whose model is not there, and for too few texts.
     """
     check_seed(seed)
-    jobs = {folder: record for word in words for folder, record in _jobs(word, results_dir)}
+    jobs = _jobs(words, results_dir)
     drawn = read_texts(texts, column, most=most, seed=seed)
     found: list[dict[str, Any]] = []
     teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # their embeddings and neighbours, by revision
@@ -98,17 +100,18 @@ def read_texts(name: str, column: str = "text", *, most: int, seed: int) -> Text
     return Texts(corpus.label, corpus.revision, chosen, len(every), seed)
 
 
-def _jobs(word: str, results_dir: Path) -> Iterator[tuple[Path, Record]]:
-    record = read_record(Path(word))
-    if record is not None:
-        yield Path(word), record
-    else:
-        yield from sweep_records(sweep_folder(word, results_dir)).items()
+def _jobs(words: Sequence[str], results_dir: Path) -> dict[Path, RunRecord]:
+    """Read the records of runs and sweeps, by the folders of the jobs."""
+    jobs: dict[Path, RunRecord] = {}
+    for word in words:
+        experiment = find_experiment(word, results_dir)
+        jobs |= {job.folder: record for job, record in zip(experiment.jobs, experiment.all_records(), strict=True)}
+    return jobs
 
 
 def _of_run(
     folder: Path,
-    record: Record,
+    record: RunRecord,
     texts: Texts,
     results_dir: Path,
     teachers: dict[str, tuple[np.ndarray, np.ndarray]],
@@ -150,10 +153,16 @@ def _of_run(
     return [each for each in known.values() if each is not None]
 
 
-def _student(folder: Path, record: Record) -> Model:
+def _student(folder: Path, record: RunRecord) -> Model:
     model = StaticModel.from_pretrained(folder / "model")
-    fields = {name: record[name] for name in ("name", "revision", "label", "variant")}
-    return distilled(model, folder / "model", **fields)
+    return distilled(
+        model,
+        folder / "model",
+        name=record.name,
+        revision=record.revision,
+        label=record.label,
+        variant=record.variant,
+    )
 
 
 def _path(results_dir: Path, model: Model, reference: Model, texts: Texts) -> Path:
@@ -242,7 +251,7 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
     return (vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-32)).astype(np.float32)
 
 
-def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> Grid:
+def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[RunRecord]) -> Grid:
     """A row per model and teacher.
 
     Args:
@@ -267,20 +276,21 @@ def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[Record])
         f"{texts['texts']:,} distinct texts of {texts['label']}{drawn}",
         *(f"embeds {n} of the texts by zeros: {label}" for label, n in zeros.items()),
         *_correlations(found, table, labels),
-        merged(each["signature"] for each in records),
+        merged(record.signature for record in records),
     ]
     names = [header(column, table) for column in columns]
     return Grid(["Model", "Teacher", overlap, "CKA", *names], rows, title="fidelity to the teacher", notes=notes)
 
 
-def _scores(records: Sequence[Record]) -> tuple[ScoreTable, dict[tuple[str, str], str]]:
+def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, str], str]]:
     """The table of all runs, and by name and revision the label that each model has in it."""
-    rows = pd.concat([pd.DataFrame(each["scores"]).assign(teacher=None) for each in records])
+    rows = pd.concat([record_rows(record).assign(teacher=None) for record in records])
     rows = rows.drop_duplicates(["model", "revision", "task"])
-    shared = rows.groupby("label")["revision"].transform("nunique") > 1
-    rows.loc[shared, "label"] += " " + rows.loc[shared, "revision"].str[:6]
+    identities = list(zip(rows["label"], rows["revision"], strict=True))
+    named = unique_labels({(label, revision): (label, revision[:6]) for label, revision in identities})
+    rows["label"] = [named[identity] for identity in identities]
     labels = {(row.model, row.revision): row.label for row in rows.itertuples()}
-    return score_table(rows, records[0]["settings"].get("suite.aggregation", "micro")), labels
+    return score_table(rows, records[0].aggregation), labels
 
 
 def _correlations(

@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from m2v_bench.config.schema import Config, TrackingConfig
 from m2v_bench.distillation.distill import Distillation, describe, run_recipe
 from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, for_mteb
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models import Model, distinct
 from m2v_bench.models.static import distilled
 from m2v_bench.reports.run_report import report_run, show_run
 from m2v_bench.reports.signature import published_splits, signature
-from m2v_bench.results.jobs import RECORD
+from m2v_bench.results.record import RECORD, ModelSize, RunRecord, Score, Speed, write_record
 from m2v_bench.runs.prepare import Prepared, prepare
 from m2v_bench.speed.suite_speed import SpeedTexts, measure
 from m2v_bench.system.environment import command_line, environment, git_commit, versions
@@ -93,14 +93,14 @@ def run(
             together=sweep_dir is None,  # the models of a sweep are timed together at its end
             debug=settings.debug,
         )
-    record = make_record(job, student, distillation, scores, speeds)
-    record |= {
-        "settings": flat_settings(config),
-        "seconds": {**timer.seconds, **distillation.seconds},
-        "command": command_line() if sweep_dir is None else None,  # a sweep's is in its plan
-        "started": started,
-        "ended": time.time(),
-    }
+    record = replace(
+        make_record(job, student, distillation, scores, speeds),
+        settings=flat_settings(config),
+        seconds={**timer.seconds, **distillation.seconds},
+        command=command_line() if sweep_dir is None else None,  # a sweep's is in its plan
+        started=started,
+        ended=time.time(),
+    )
     _finish(settings, record, output_dir, sweep_dir)
     if failures := _failures(scores):
         raise BenchError(f"{failures}\nThe other results are kept. Run the same command again to retry.")
@@ -159,35 +159,35 @@ def make_record(
     student: Model,
     distillation: Distillation,
     scores: Sequence[Score],
-    speeds: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """What the run's record says of the model and its results."""
+    speeds: Sequence[Speed],
+) -> RunRecord:
+    """Return the run's record, but for its settings, command and times."""
     recipe = job.recipe
-    return {
-        "key": job.key,
-        "name": recipe.name,
-        "revision": recipe.revision,
-        "label": recipe.label,
-        "variant": recipe.variant,
-        "scores": [each.as_row() for each in scores],
-        "size": {"dims": student.dims, "n_parameters": student.n_parameters, "bytes_on_disk": student.bytes_on_disk},
-        "speed": list(speeds),
-        "forward_cached": distillation.forward_cached,
-        "vocabulary_report": asdict(distillation.words),
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "teacher": next((model.label for model in job.baselines if model.name == recipe.base.name), None),
-        "signature": _signature(job.settings, job.suite),
-        "datasets": {entry.name: entry.dataset for entry in job.suite if not entry.missing},
-    }
+    return RunRecord(
+        scores,
+        key=job.key,
+        name=recipe.name,
+        revision=recipe.revision,
+        label=recipe.label,
+        variant=recipe.variant,
+        size=ModelSize(student.dims, student.n_parameters, student.bytes_on_disk),
+        speed=speeds,
+        forward_cached=distillation.forward_cached,
+        vocabulary_report=asdict(distillation.words),
+        versions=versions(),
+        git_commit=git_commit(),
+        teacher=next((model.label for model in job.baselines if model.name == recipe.base.name), None),
+        signature=_signature(job.settings, job.suite),
+        datasets={entry.name: entry.dataset for entry in job.suite if not entry.missing},
+    )
 
 
-def _finish(settings: Config, record: dict[str, Any], output_dir: Path, sweep_dir: Path | None) -> None:
+def _finish(settings: Config, record: RunRecord, output_dir: Path, sweep_dir: Path | None) -> None:
     """Write table, figure and record, show them where the run stands alone, and log it."""
     results_dir = Path(settings.results_dir)
     write_json(output_dir / "environment.json", environment())
     grid = report_run(record, output_dir, results_dir)
-    write_json(output_dir / RECORD, record)  # last: where it is, nothing of the run is missing
+    write_record(output_dir, record)  # last: its presence means that the run is complete
     if sweep_dir is None:
         show_run(record, grid, output_dir, results_dir)
     if settings.tracking.name == "mlflow":

@@ -24,7 +24,8 @@ from m2v_bench.config.messages import explain
 from m2v_bench.config.renames import current_params
 from m2v_bench.config.schema import LauncherConfig, TrackingConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, read_record, write_plan
+from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, write_plan
+from m2v_bench.results.record import RECORD, read_record
 from m2v_bench.runs.worker import Work
 from m2v_bench.system.environment import command_line, version_of
 
@@ -188,7 +189,7 @@ class Sweep(Sweeper):
             print(f"fail_fast=true: {len(left)} job(s) were not started")
         found = [(job, read_record(job.folder)) for job in jobs]
         # one that the settings have changed since would stand for a job that failed
-        ended = {job.folder: record for job, record in found if record is not None and record.get("key") == job.key}
+        ended = {job.folder: record for job, record in found if record is not None and record.key == job.key}
         results_dir, files = Path(self._config.results_dir), {}
         try:
             if ended:
@@ -217,7 +218,7 @@ def _combinations(overrides: Sequence[Override]) -> list[list[str]]:
 
 def _stamp(job: Job) -> tuple[bool, int]:
     """Changes when the job writes its record."""
-    path = job.folder / "record.json"
+    path = job.folder / RECORD
     return (True, path.stat().st_mtime_ns) if path.is_file() else (False, 0)
 
 

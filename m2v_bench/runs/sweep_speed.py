@@ -11,7 +11,8 @@ from m2v_bench.distillation.teacher import find_base
 from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.models import Model, distinct, load_baselines
 from m2v_bench.models.static import distilled
-from m2v_bench.results.sweeps import SPEED, Record, read_speeds, with_speeds
+from m2v_bench.results.experiment import SPEED, read_speeds, with_speeds
+from m2v_bench.results.record import RunRecord
 from m2v_bench.runs.prepare import suite_of
 from m2v_bench.speed.suite_speed import SpeedTexts, measure
 from m2v_bench.system.environment import hardware
@@ -22,8 +23,8 @@ MOST = 50  # models that are in memory at once; more are not timed together
 
 
 def time_together(
-    jobs: Mapping[Path, Record], sweep_dir: Path, results_dir: Path, *, debug: bool = False
-) -> list[Record]:
+    jobs: Mapping[Path, RunRecord], sweep_dir: Path, results_dir: Path, *, debug: bool = False
+) -> list[RunRecord]:
     """Measure the models of jobs alternately, unless that was done, and keep their speeds in the sweep's folder.
 
     Nothing is measured where no job measured any speed, where one did on another machine, where jobs have other suites
@@ -39,14 +40,14 @@ def time_together(
         The records with these speeds, in the order of the jobs.
     """
     known = read_speeds(sweep_dir)
-    records: list[Record] = [with_speeds(record, known) for record in jobs.values()]
-    speeds = [speed for record in records for speed in record["speed"]]
+    records: list[RunRecord] = [with_speeds(record, known) for record in jobs.values()]
+    speeds = [speed for record in records for speed in record.speed]
     texts = {
-        str([record["settings"].get(name) for name in record["settings"] if name.startswith(_TEXTS)])
+        str([record.settings.get(name) for name in record.settings if name.startswith(_TEXTS)])
         for record in jobs.values()
     }
-    elsewhere = any(speed["hardware"] != hardware() for speed in speeds)
-    if len({speed.get("session") for speed in speeds}) < 2 or elsewhere or len(texts) > 1:
+    elsewhere = any(speed.hardware != hardware() for speed in speeds)
+    if len({speed.session for speed in speeds}) < 2 or elsewhere or len(texts) > 1:
         return records
     try:
         settings = {folder: read_config(folder) for folder in jobs}
@@ -69,7 +70,7 @@ def time_together(
             raise
         log.warning("the models of the sweep are not timed together: %s", error)
         return records
-    write_json(sweep_dir / SPEED, found)
+    write_json(sweep_dir / SPEED, [speed.to_json() for speed in found])
     known = read_speeds(sweep_dir)
     return [with_speeds(record, known) for record in jobs.values()]
 
@@ -77,12 +78,18 @@ def time_together(
 _TEXTS = ("seed", "suite.", "hub_dir", "data_dir")  # settings that give other texts
 
 
-def _models(jobs: Mapping[Path, Record], settings: Mapping[Path, Config]) -> list[Model]:
+def _models(jobs: Mapping[Path, RunRecord], settings: Mapping[Path, Config]) -> list[Model]:
     """The students of all jobs and the models that they are compared with, each once."""
     found: dict[tuple[str, str], Model] = {}
     for folder, record in jobs.items():
-        fields = {name: record[name] for name in ("name", "revision", "label", "variant")}
-        own = distilled(StaticModel.from_pretrained(folder / "model"), folder / "model", **fields)
+        own = distilled(
+            StaticModel.from_pretrained(folder / "model"),
+            folder / "model",
+            name=record.name,
+            revision=record.revision,
+            label=record.label,
+            variant=record.variant,
+        )
         base = find_base(settings[folder].base_model.name, revision=settings[folder].base_model.revision)
         for model in [own, *load_baselines(settings[folder].baselines, base)]:
             found.setdefault((model.name, model.revision), model)

@@ -13,7 +13,7 @@ from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.pareto import Point, speed_figure
 from m2v_bench.reports.score_table import score_table
 from m2v_bench.reports.style import apart, look
-from m2v_bench.results.stored import StoredModel, kind_of, read_meta, read_scores, stored_models, task_types
+from m2v_bench.results.scores import Results, StoredModel, read_results
 
 Record = Mapping[str, Any]
 """What `evaluation.benchmark.benchmark` returns."""
@@ -170,16 +170,20 @@ def speed_score_figure(record: Record, results_dir: Path) -> Figure | None:
     Speed is that of the middle length on one thread; the score the average over the tasks that all of them have. What
     another library computes of a model's files has that model's score where the embeddings are the same.
     """
-    scored = _scored(record, results_dir)
+    try:
+        results = read_results(results_dir)
+    except BenchError:
+        return None
+    scored = _scored(record, results)
     if len(scored) < 2:
         return None
     rows = [
-        {"label": model["label"], "kind": kind_of(read_meta(results_dir / "results" / stored.folder)), "task": task}
-        | {"main_score": float(np.mean(list(score.parts.values()))), "teacher": None}
+        {"label": model["label"], "kind": stored.kind, "task": task}
+        | {"main_score": float(np.mean(list(score.known.values()))), "teacher": None}
         for model, stored in scored
-        for task, score in read_scores(stored, results_dir).items()
+        for task, score in stored.scored_tasks().items()
     ]
-    types = task_types({str(row["task"]) for row in rows}, results_dir)
+    types = results.task_types({str(row["task"]) for row in rows})
     table = score_table(pd.DataFrame([row | {"type": types[str(row["task"])]} for row in rows]))
     if not table.n_common:
         return None
@@ -201,15 +205,11 @@ def speed_score_figure(record: Record, results_dir: Path) -> Figure | None:
     return speed_figure(points, texts=f"texts of about {length} tokens", caption=caption)
 
 
-def _scored(record: Record, results_dir: Path) -> list[tuple[Mapping[str, Any], StoredModel]]:
+def _scored(record: Record, results: Results) -> list[tuple[Mapping[str, Any], StoredModel]]:
     """The measured models that have scores, each with the stored model that they are of."""
-    try:
-        stored = stored_models(results_dir)
-    except BenchError:
-        return []
     found = []
     for model in record["models"]:
-        own = [each for each in stored if each.revision in model["revisions"] and each.variant.get("seed", 42) == 42]
+        own = [stored for stored in results.models if stored.revision in model["revisions"] and stored.seed == 42]
         same = not model["peer"] or (model["difference"] is not None and model["difference"] < _SAME)
         if own and model["speed"] and same:
             found.append((model, own[0]))

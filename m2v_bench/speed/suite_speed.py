@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from m2v_bench.cache import content_hash, write_json
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.models.model import Encoder, Model
+from m2v_bench.results.record import Speed
 from m2v_bench.speed.throughput import alternately
 from m2v_bench.system.environment import hardware, version_of, versions
 from m2v_bench.system.quiet import quiet
@@ -69,7 +71,7 @@ def measure(
     alone: bool = True,
     together: bool = True,
     debug: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[Speed]:
     """Each model's speed record: read back where this machine measured it before, else measured.
 
     A lexical model embeds no text and has none. Where others of our processes run beside this one (`alone` is False)
@@ -98,11 +100,11 @@ def measure(
     made_with = versions() | {"numba": version_of("numba")}  # it makes static models faster, and changes no score
     key = content_hash([_VERSION, seed, made_with, [_identity(entry) for entry in suite]])
     records = {model.label: _read(folders[model.label] / file_name) for model in models}
-    todo = [model for model in models if records[model.label].get("key") != key]
-    if together and len({records[model.label].get("session") for model in models}) > 1 and alone:
+    todo = [model for model in models if (known := records[model.label]) is None or known.key != key]
+    if together and len({known and known.session for known in records.values()}) > 1 and alone:
         todo = models
     if not alone:
-        records |= {model.label: {} for model in todo}
+        records |= {model.label: None for model in todo}
         todo = []
     texts = []
     if todo:
@@ -120,7 +122,7 @@ def measure(
         if debug:
             raise error
         log.warning("no speed of %s: %s: %s", label, type(error).__name__, error)
-        records[label] = {}
+        records[label] = None
     session = content_hash([measured, os.getpid(), here, sorted(rates)])
     others = [each["others_running"] for each in rates.values() if each["others_running"] is not None]
     loaded = is_loaded(
@@ -131,31 +133,33 @@ def measure(
     for model in todo:
         if model.label not in rates:
             continue
-        records[model.label] = {
-            "model": model.name,
-            "revision": model.revision,
-            "label": model.label,
-            "kind": model.kind,
-            "dims": model.dims,
-            "n_parameters": model.n_parameters,
-            "bytes_on_disk": model.bytes_on_disk,
+        speed = Speed(
+            model=model.name,
+            revision=model.revision,
+            label=model.label,
+            kind=model.kind,
+            dims=model.dims,
+            n_parameters=model.n_parameters,
+            bytes_on_disk=model.bytes_on_disk,
             **rates[model.label],
-            "texts": len(texts),
-            "mean_characters": round(float(np.mean([len(text) for text in texts])), 1),
-            "key": key,
-            "suite": suite_name,
-            "threads": 1,
-            "hardware": here,
-            "measured": measured,
-            "session": session,
-            "loaded": loaded,
-        }
-        write_json(folders[model.label] / file_name, records[model.label])
+            texts=len(texts),
+            mean_characters=round(float(np.mean([len(text) for text in texts])), 1),
+            key=key,
+            suite=suite_name,
+            threads=1,
+            hardware=here,
+            measured=measured,
+            session=session,
+            loaded=loaded,
+        )
+        records[model.label] = speed
+        write_json(folders[model.label] / file_name, speed.to_json())
     return _ordered(records, models)
 
 
-def _ordered(records: Mapping[str, Mapping[str, Any]], models: Sequence[Model]) -> list[dict[str, Any]]:
-    return [{**records[model.label], "label": model.label} for model in models if records[model.label]]
+def _ordered(records: Mapping[str, Speed | None], models: Sequence[Model]) -> list[Speed]:
+    found = [(model.label, records[model.label]) for model in models]
+    return [replace(record, label=label) for label, record in found if record is not None]
 
 
 def _loaded(model: Model, encoders: Mapping[str, MtebEncoder]) -> Encoder:
@@ -181,12 +185,11 @@ def _identity(entry: SuiteTask) -> list[Any]:
     return [entry.name, entry.missing is None, task.metadata.revision, list(task.eval_splits), list(task.hf_subsets)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Speed | None:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record
+        return Speed.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _text_columns(task: AbsTask) -> Iterator[Any]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from m2v_bench.config.job_names import tells_apart
 from m2v_bench.errors import BenchError
-from m2v_bench.results.sweeps import Record
+from m2v_bench.results.record import RunRecord
 from m2v_bench.stats.bootstrap import TaskBootstrap
 from m2v_bench.stats.significance import Comparison, Difference
 
@@ -95,7 +95,7 @@ class Estimate:
     like: Difference
 
 
-def design_of(records: Sequence[Record]) -> Design:
+def design_of(records: Sequence[RunRecord]) -> Design:
     """The design that a sweep's records are.
 
     A setting whose value follows from another's is no factor beside it. The reference of a factor is its level `none`,
@@ -106,7 +106,7 @@ def design_of(records: Sequence[Record]) -> Design:
     """
     levels = {
         name: [_level(name, record) for record in records]
-        for name in records[0]["settings"]
+        for name in records[0].settings
         if tells_apart(name) and not name.startswith("baselines.")  # how it ran, and what it is compared with
     }
     varied = {name: values for name, values in levels.items() if len(set(values)) > 1}
@@ -125,11 +125,11 @@ def design_of(records: Sequence[Record]) -> Design:
     return Design(factors, [{name: own[number] for name, own in levels.items()} for number in range(len(records))])
 
 
-def _level(setting: str, record: Record) -> str:
+def _level(setting: str, record: RunRecord) -> str:
     """A setting's value in one word; the weighting that the dialect says where it is not set."""
-    value = record["settings"].get(setting)
+    value = record.settings.get(setting)
     if setting == "weighting" and value is None:
-        value = record.get("variant", {}).get("weighting")
+        value = record.variant.get("weighting")
     return str(value).rsplit("/", 1)[-1] if setting == "base_model.name" else str(value)
 
 

@@ -7,7 +7,8 @@ from tqdm.auto import tqdm
 
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.results.jobs import ERROR, RECORD, SWEEP, read_record
+from m2v_bench.results.jobs import ERROR, SWEEP
+from m2v_bench.results.record import RECORD, read_record
 from m2v_bench.tracking.run_logging import log_run
 from m2v_bench.tracking.sweep_logging import end_sweep, start_sweep
 
@@ -38,8 +39,8 @@ def rebuild(results_dir: Path, config: TrackingConfig) -> tuple[int, int]:
 
 def _rebuild_sweep(config: TrackingConfig, results_dir: Path, sweep_dir: Path, jobs: list[Path], bar: tqdm) -> None:
     records = [record for job in jobs if (record := read_record(job)) is not None]
-    times = [record[name] for record in records for name in ("started", "ended")]
-    tags = {"suite": records[0]["settings"]["suite.name"]} if records else {}
+    times = [time for record in records for time in (record.started, record.ended) if time is not None]
+    tags = {"suite": records[0].suite} if records else {}
     start_sweep(config, sweep_dir, tags=tags, started=min(times, default=None))
     for folder in jobs:
         log_run(config, folder, sweep_dir=sweep_dir)
@@ -63,4 +64,4 @@ def _jobs(sweep_dir: Path) -> list[Path]:
 def _can_be_told(folder: Path) -> bool:
     """Whether the folder says enough; records of the first version did not tell of times, sizes and data."""
     record = read_record(folder)
-    return (folder / ERROR).is_file() if record is None else "size" in record
+    return (folder / ERROR).is_file() if record is None else record.size is not None

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from m2v_bench.cache import file_sha256
 from m2v_bench.config.check import flat_settings
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.reports.summary import record_table
-from m2v_bench.results.jobs import ERROR, RECORD, TRACEBACK, read_record
+from m2v_bench.results.jobs import ERROR, TRACEBACK
+from m2v_bench.results.record import RECORD, RunRecord, read_record
 from m2v_bench.system.version import __version__
 from m2v_bench.tracking.mlflow_store import Opened, folder_tags, opened
 
@@ -85,24 +87,21 @@ def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = No
         return _log_record(store, folder, record, tags, log_model=config.log_model)
 
 
-def _log_record(
-    store: Opened, folder: Path, record: Mapping[str, Any], tags: dict[str, str], *, log_model: bool
-) -> str:
-    client, ended = store.client, int(record["ended"] * 1000)
-    started = int(record["started"] * 1000)
+def _log_record(store: Opened, folder: Path, record: RunRecord, tags: dict[str, str], *, log_model: bool) -> str:
+    client = store.client
+    started, ended = (None if time is None else int(time * 1000) for time in (record.started, record.ended))
     tags = {**tags, **_tags(record)}
-    run = client.create_run(store.experiment, start_time=started, run_name=record["label"], tags=tags)
+    run = client.create_run(store.experiment, start_time=started, run_name=record.label, tags=tags)
     run_id = str(run.info.run_id)
-    _log_params(store, run_id, record["settings"])
-    metrics = [Metric(key, value, ended, 0) for key, value in _metrics(record).items()]
+    _log_params(store, run_id, record.settings)
+    metrics = [Metric(key, value, ended or 0, 0) for key, value in _metrics(record).items()]
     for start in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
     client.log_inputs(run_id, datasets=_inputs(record))
     _log_files(store, run_id, folder)
     if log_model and (folder / "model").is_dir():
         _log_model(run_id, folder / "model")
-    failed = any(score["state"] == "failed" for score in record["scores"])
-    client.set_terminated(run_id, "FAILED" if failed else "FINISHED", end_time=ended)
+    client.set_terminated(run_id, "FAILED" if record.failed else "FINISHED", end_time=ended)
     return run_id
 
 
@@ -134,33 +133,32 @@ def _log_files(store: Opened, run_id: str, folder: Path) -> None:
             store.client.log_artifact(run_id, str(folder / name), target)
 
 
-def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    student, table = record["label"], record_table(record)
-    scores = [score for score in record["scores"] if score["label"] == student]
-    speed: Mapping[str, Any] = next((row for row in record["speed"] if row["label"] == student), {})
-    metrics = {f"task.{score['task']}": score["main_score"] for score in scores}
+def _metrics(record: RunRecord) -> dict[str, float]:
+    student, table, scores = record.label, record_table(record), record.student_scores
+    metrics: dict[str, float | None] = {f"task.{score.task}": score.main_score for score in scores}
     metrics |= {f"type.{column}": table.cells[student, column].value for column in table.columns}
-    metrics |= {f"seconds.{stage}": value for stage, value in record["seconds"].items()}
-    metrics |= {**record["size"], "texts_per_second": speed.get("texts_per_second")}
+    metrics |= {f"seconds.{stage}": value for stage, value in record.seconds.items()}
+    metrics |= {} if record.size is None else asdict(record.size)
+    metrics["texts_per_second"] = next((row.texts_per_second for row in record.speed if row.label == student), None)
     metrics["kept_of_teacher"] = table.kept[student]
-    metrics["peak_rss_bytes"] = max((score["peak_rss_bytes"] or 0 for score in scores), default=0) or None
+    metrics["peak_rss_bytes"] = max((score.peak_rss_bytes or 0 for score in scores), default=0) or None
     return {name: float(value) for name, value in metrics.items() if value is not None and not np.isnan(value)}
 
 
-def _tags(record: Mapping[str, Any]) -> dict[str, str]:
+def _tags(record: RunRecord) -> dict[str, str]:
     return {
-        "git_commit": record["git_commit"],
-        "dialect": record["settings"]["dialect"],
-        "suite": record["settings"]["suite.name"],
-        "model_name": record["name"],
-        "model_revision": record["revision"],
-        "signature": record["signature"],
+        "git_commit": record.git_commit,
+        "dialect": record.settings["dialect"],
+        "suite": record.suite,
+        "model_name": record.name,
+        "model_revision": record.revision,
+        "signature": record.signature,
         "mlflow.source.name": "python -m m2v_bench",
-        **{f"version.{name}": version for name, version in record["versions"].items()},
+        **{f"version.{name}": version for name, version in record.versions.items()},
     }
 
 
-def _inputs(record: Mapping[str, Any]) -> list[DatasetInput]:
+def _inputs(record: RunRecord) -> list[DatasetInput]:
     """The tasks' datasets, each with its revision and the splits that were scored."""
     return [
         DatasetInput(
@@ -172,7 +170,7 @@ def _inputs(record: Mapping[str, Any]) -> list[DatasetInput]:
             ),
             [InputTag("mlflow.data.context", ",".join(dataset["splits"]))],
         )
-        for task, dataset in record["datasets"].items()
+        for task, dataset in record.datasets.items()
     ]
 
 

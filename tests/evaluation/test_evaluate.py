@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models import Model
 from m2v_bench.paper.verify import verify
+from m2v_bench.results.record import Score
 from m2v_bench.tasks import load_suite
 from tests.conftest import as_model, tiny_static_model
 

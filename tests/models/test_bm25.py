@@ -7,11 +7,12 @@ import mteb
 import pytest
 
 from m2v_bench.config.schema import BaselineConfig
-from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import for_mteb
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models import load_baselines
 from m2v_bench.models.model import Model
+from m2v_bench.results.record import Score
 from m2v_bench.speed.suite_speed import SpeedTexts, measure
 from m2v_bench.tasks import load_suite
 from tests.conftest import TEST_DATA, as_model, tiny_static_model
@@ -88,7 +89,7 @@ def test_it_has_no_speed(bm25: Model, tmp_path: Path):
     records = measure(
         models, encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42
     )
-    assert [record["label"] for record in records] == ["m"]
+    assert [record.label for record in records] == ["m"]
 
 
 def test_a_run_shows_it_with_what_it_cannot_do(bench, tmp_path: Path):

@@ -78,5 +78,5 @@ def test_without_samples_there_are_no_verdicts(sweep: str, tmp_path: Path):
 def test_what_is_no_such_sweep_is_told(results: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="1"):
         cli.main(["ablations", "min", "--results", str(results)])
-    assert "min: no sweep in" in (told := capsys.readouterr().err)
-    assert "Did you mean mine? It has mine" in told
+    told = capsys.readouterr().err
+    assert f"min: no such sweep or run. Did you mean mine? Sweeps in {results}/sweeps: mine" in told

@@ -10,10 +10,11 @@ import pytest
 from m2v_bench.cache import write_json
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score, Session, evaluate
+from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.paper.verify import TOLERANCES, Line, verify, verify_grid
+from m2v_bench.results.record import Score
 from m2v_bench.tasks import load_suite
 from tests.conftest import as_model, tiny_static_model
 
@@ -149,7 +150,7 @@ def test_a_result_file_that_is_not_the_runs_is_noticed(teacher_scores: Scored, t
     edit(tmp_path, "STSBenchmark", {"main_score": 0.5})
     line = next(line for line in verify(run).lines if line.task == "STSBenchmark")
     assert line.verdict == "not comparable"
-    assert "written anew after the run, which got 0.82032" in str(line.reason)
+    assert "written again after the run, which got 0.82032" in str(line.reason)
 
 
 @pytest.mark.parametrize("loss", ["deleted", "torn", "folder"])

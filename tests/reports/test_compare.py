@@ -8,9 +8,9 @@ import pytest
 from m2v_bench.cache import write_json
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
-from m2v_bench.evaluation.evaluate import Score
 from m2v_bench.reports.compare import compare
-from m2v_bench.results.stored import find_models, stored_models, task_types
+from m2v_bench.results.record import Score
+from m2v_bench.results.scores import read_results
 from m2v_bench.stats.aggregates import cqadupstack
 from m2v_bench.tasks.samples import Samples, write_samples
 
@@ -211,7 +211,7 @@ def test_other_splits_and_other_data_are_refused(folder: Folder):
 def test_a_model_is_found_by_name_label_part_and_run(folder: Folder):
     run = folder.record("org/model-a", "M2V a 256d")
     for word in ("org/model-a", "model-a", "M2V a 256d", "256D", "org/model-a@r1", str(run)):
-        assert find_models([word], folder.path)[0].name == "org/model-a"
+        assert read_results(folder.path).find(word).name == "org/model-a"
 
 
 def test_an_ambiguous_or_unknown_name_lists_what_there_is(folder: Folder):
@@ -229,21 +229,21 @@ def test_revisions_and_variants_are_told_apart(folder: Folder):
     for revision, variant, seed in (("r2", "seed_42", 42), ("r2", "seed_7", 7)):
         for task in TASKS:
             folder.add("org/model-a", task, np.arange(N) % 2, revision=revision, variant=variant, seed=seed)
-    ids = [each.id for each in stored_models(folder.path)]
+    ids = [each.id for each in read_results(folder.path).models]
     assert ids[:3] == ["org/model-a@r1", "org/model-a@r2/seed_42", "org/model-a@r2/seed_7"]
     for each in ids:
-        assert find_models([each], folder.path)[0].id == each
+        assert read_results(folder.path).find(each).id == each
     with pytest.raises(BenchError, match="means 2 models"):
-        find_models(["org/model-a@r2"], folder.path)
+        read_results(folder.path).find("org/model-a@r2")
     run = folder.record("org/model-a", "seven", revision="r2", seed=7)
-    assert find_models([str(run)], folder.path)[0].id == "org/model-a@r2/seed_7"
+    assert read_results(folder.path).find(str(run)).id == "org/model-a@r2/seed_7"
     assert folder.grid("org/model-a@r2/seed_42", "org/model-a@r2/seed_7").rows[0][3] == "+0.00"
 
 
 def test_a_run_whose_scores_are_elsewhere(folder: Folder, tmp_path: Path):
     run = Folder(tmp_path / "elsewhere").record("org/gone", "gone")
     with pytest.raises(BenchError, match=r"org/gone@r1 with seed 42, are not in .*--results"):
-        find_models([str(run)], folder.path)
+        read_results(folder.path).find(str(run))
 
 
 def test_damaged_files_are_named(folder: Folder):
@@ -258,7 +258,7 @@ def test_damaged_files_are_named(folder: Folder):
 
 
 def test_types_of_tasks_come_from_the_runs_or_from_mteb(folder: Folder):
-    found = task_types(["MENWordSim", "STSBenchmark", "NoSuchTask"], folder.path)
+    found = read_results(folder.path).task_types(["MENWordSim", "STSBenchmark", "NoSuchTask"])
     assert found == {"MENWordSim": "WordSim", "STSBenchmark": "STS", "NoSuchTask": "Other"}
 
 
@@ -268,7 +268,7 @@ def test_types_of_tasks_come_from_the_runs_or_from_mteb(folder: Folder):
         (["--replicates", "5"], "--replicates 5: must lie between 100 and 1000000"),
         (["--confidence", "95"], "--confidence 95.0: must lie between 0.5 and 1"),
         (["--seed", "-1"], "seed=-1: must lie between"),
-        (["--results", "nowhere"], "--results nowhere: holds no scores"),
+        (["--results", "nowhere"], "--results nowhere: holds no result files"),
     ],
 )
 def test_bad_options_are_refused(folder: Folder, words, message, capsys: pytest.CaptureFixture[str]):

@@ -82,6 +82,6 @@ def test_other_samples_and_those_of_another_score_are_named_and_not_used(scored:
     part = scored.samples["a", "T2"]
     scored.samples["a", "T2"] = Samples("mean", np.tile(part.values, 2), None, "text")
     marks, notes = scored.daggers()
-    assert "samples of a that do not give the score and are not used: T1" in notes
+    assert "samples of a that do not give the main score and are not used: T1" in notes
     assert "T2: a and b were not scored on the same samples: test/default has 800 and 400 of them" in notes
     assert marks == {}

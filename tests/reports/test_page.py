@@ -157,7 +157,7 @@ def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
     told = text_of(there / "results" / "reports" / "pca_dims.html")
     assert "- Jobs: 1/3 finished; unfinished: 2 to be made, this is the report of the 1 that there are" in told
     assert "| pca_dims=32 | not finished | - |" in told
-    assert "| pca_dims=none | not made again since its settings changed | - |" in told
+    assert "| pca_dims=none | not run again since its settings changed | - |" in told
     assert "M2V all-MiniLM-L6-v2 32d sif" not in told
     for job in plan["jobs"]:
         (folder / job / "record.json").unlink(missing_ok=True)

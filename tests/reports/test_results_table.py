@@ -18,10 +18,12 @@ from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, model_meta
 from m2v_bench.evaluation.store import Store
-from m2v_bench.reports.results_table import read_results, results_grid
+from m2v_bench.reports.results_table import results_grid
 from m2v_bench.reports.run_report import report_run
 from m2v_bench.reports.summary import marked_grid, summarise
-from m2v_bench.results.stored import kind_of
+from m2v_bench.results.record import RunRecord
+from m2v_bench.results.score_files import kind_of
+from m2v_bench.results.scores import read_results
 from m2v_bench.tasks import SuiteTask, load_suite
 from tests.conftest import as_model, tiny_static_model
 
@@ -60,8 +62,8 @@ def cells(grid: Any) -> dict[str, dict[str, str]]:
 
 
 def score(results: Path, label: str, task: str) -> float:
-    (model,) = [each for each in read_results(results) if each.label == label]
-    return float(model.tasks[task].get_score())
+    (model,) = [each for each in read_results(results).models if each.label == label]
+    return float(np.mean(list(model.tasks[task].parts.values())))
 
 
 def test_what_is_not_separable_from_the_best_has_a_dagger(scored: Path):
@@ -78,7 +80,7 @@ def test_what_is_not_separable_from_the_best_has_a_dagger(scored: Path):
 @pytest.mark.parametrize("aggregation", ["micro", "macro"])
 @pytest.mark.parametrize("shape", ["run", "sweep"])
 def test_every_table_of_the_same_scores_has_the_same_marks(scored: Path, tmp_path: Path, aggregation: str, shape: str):
-    models = [each for each in read_results(scored) if each.variant.get("seed", 42) == 42]
+    models = [each for each in read_results(scored).models if each.variant.get("seed", 42) == 42]
     rows = [
         {"model": each.name, "revision": each.revision, "label": each.label, "kind": each.kind, "state": "scored"}
         | {"task": task, "type": "Clustering" if "Clustering" in task else "WordSim", "seconds": 0.1}
@@ -89,12 +91,12 @@ def test_every_table_of_the_same_scores_has_the_same_marks(scored: Path, tmp_pat
     settings = {"seed": 42, "suite.name": "mine", "suite.aggregation": aggregation}
     record = {"label": "student a1", "teacher": None, "signature": "s", "variant": {}, "settings": settings}
     if shape == "run":
-        made = report_run({**record, "scores": rows}, tmp_path, scored)
+        made = report_run(RunRecord.from_json({**record, "scores": rows}), tmp_path, scored)
         assert (tmp_path / "table.md").read_text() == made.markdown()
     else:
         jobs = [{**record, "label": each, "scores": [r for r in rows if r["label"] == each]} for each in STUDENTS]
         jobs[0]["scores"] += [row for row in rows if row["label"] not in STUDENTS]
-        made = marked_grid(summarise(jobs), scored, title="")
+        made = marked_grid(summarise([RunRecord.from_json(job) for job in jobs]), scored, title="")
     shown = grid(scored, aggregation=aggregation, models=[each.label for each in models])
     here, there = cells(made), cells(shown)
     columns = ("Avg", "Clust", "WordSim")
@@ -115,7 +117,7 @@ def test_without_samples_nothing_is_marked_and_that_is_said(scored: Path, tmp_pa
 
 
 def test_models_are_told_apart_by_what_differs(scored: Path):
-    assert sorted(model.label for model in read_results(scored)) == [
+    assert sorted(model.label for model in read_results(scored).models) == [
         "baseline c3",
         "baseline c3 seed=7",
         "student a1",
@@ -219,7 +221,7 @@ def test_labels_and_kinds_are_those_of_the_runs(scored: Path, tmp_path: Path):
     row = {"model": "m2v_bench/student", "revision": "a1", "label": "M2V mine", "task": TASKS[0], "type": "WordSim"}
     write_json(results / "runs" / "now" / "record.json", {"scores": [{**row, "kind": "lexical"}]})
     assert {"M2V mine", "student"} <= set(cells(grid(results)))
-    assert {model.label: model.kind for model in read_results(results)}["M2V mine"] == "lexical"
+    assert {model.label: model.kind for model in read_results(results).models}["M2V mine"] == "lexical"
 
 
 def test_why_nothing_counts_is_said(scored: Path, tmp_path: Path):

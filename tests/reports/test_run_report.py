@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from m2v_bench.reports.run_report import report_sweep
 from m2v_bench.reports.signature import signature
 from m2v_bench.reports.summary import summarise
 from m2v_bench.reports.sweep_figures import draw, short_labels
-from m2v_bench.results.experiment import Experiment, JobFiles
+from m2v_bench.results.experiment import Experiment, JobResult
+from m2v_bench.results.record import RunRecord
 from m2v_bench.tasks.samples import Samples, write_samples
 
 
@@ -33,6 +35,10 @@ def record(label: str, revision: str, score: float, teacher: float, **settings: 
     }
 
 
+def typed(jobs: Sequence[dict[str, Any]]) -> list[RunRecord]:
+    return [RunRecord.from_json(job) for job in jobs]
+
+
 def scores(results_dir: Path) -> dict[str, float]:
     rows = pd.read_csv(results_dir / "tables" / "x.csv")
     return dict(zip(rows["label"], rows["main_score"], strict=True))
@@ -40,7 +46,7 @@ def scores(results_dir: Path) -> dict[str, float]:
 
 def test_jobs_that_differ_only_in_the_seed_are_told_apart(tmp_path: Path):
     jobs = [record("a", "r", 0.5, 0.6, seed=1), record("a", "r", 0.7, 0.8, seed=2)]
-    report_sweep(jobs, tmp_path, name="x", axis=None)
+    report_sweep(typed(jobs), tmp_path, name="x", axis=None)
     assert scores(tmp_path) == {"a seed=1": 0.5, "a seed=2": 0.7, "teacher seed=1": 0.6, "teacher seed=2": 0.8}
     table = (tmp_path / "tables" / "x.md").read_text()
     assert f"{100 * 0.5 / 0.6:.1f}" in table
@@ -50,7 +56,7 @@ def test_jobs_that_differ_only_in_the_seed_are_told_apart(tmp_path: Path):
 def test_models_of_the_same_label_and_another_revision_are_told_apart(tmp_path: Path):
     jobs = [record("a", "r1", 0.5, 0.6, **{"base_model.name": "x/a"}), record("a", "r2", 0.7, 0.6)]
     jobs[1]["settings"]["base_model.name"] = "y/a"
-    report_sweep(jobs, tmp_path, name="x", axis=None)
+    report_sweep(typed(jobs), tmp_path, name="x", axis=None)
     assert scores(tmp_path) == {"a r1": 0.5, "a r2": 0.7, "teacher": 0.6}
 
 
@@ -63,7 +69,7 @@ def test_a_second_swept_setting_is_a_line_of_its_own():
         record(f"{dims} {name}", f"{dims}{name}", score, 0.9, **{"pca_dims": dims, "weighting": name})
         for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.2), ("sif", 16, 0.3), ("sif", 32, 0.4))
     ]
-    figure = draw(summarise(jobs), "pca_dims")[""]
+    figure = draw(summarise(typed(jobs)), "pca_dims")[""]
     drawn = {tuple(line.get_xdata()): [] for line in figure.axes[0].lines}
     for line in figure.axes[0].lines:
         drawn[tuple(line.get_xdata())].append([round(float(y), 6) for y in line.get_ydata()])
@@ -87,7 +93,7 @@ def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there:
     for job, score in zip(jobs, teachers, strict=True):
         if score is None or score == "failed":
             job["scores"][1] |= {"main_score": None, "state": score or "missing", "reason": "why"}
-    summary = summarise(jobs)
+    summary = summarise(typed(jobs))
     cells = [summary.table.cells[label, "Avg"] for label in summary.table.labels]
     assert (sum(cell.n for cell in cells), sum(cell.n_all for cell in cells)) == (n_there, 4)
     for state, n in (("missing", n_missing), ("failed", n_failed)):
@@ -108,12 +114,12 @@ def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told:
     jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32)]
     for job in jobs[:known]:
         job |= {"seconds": {"distil": 2.0, "evaluate": 3.0}, "started": 10.0, "ended": 15.0}
-    files = [JobFiles(tmp_path / job["label"], job, None) for job in jobs]
-    costs = job_costs(Experiment("x", "sweep", tmp_path, tmp_path, files, None))
+    files = [JobResult(tmp_path / job.label, job, None) for job in typed(jobs)]
+    costs = job_costs(Experiment("x", "sweep", tmp_path, files, None))
     text = costs if isinstance(costs, str) else "\n".join([*costs.notes, *map(str, costs.rows)])
     assert told in text
     assert "0.0" not in text.replace("10.0", "")
-    assert model_costs(summarise(jobs), tmp_path) == (
+    assert model_costs(summarise(typed(jobs)), tmp_path) == (
         f"What scoring took is not known: none of the 3 scores has a file in {tmp_path / 'costs'}."
     )
 
@@ -124,19 +130,19 @@ def test_jobs_that_ran_otherwise_stay_one_curve():
         record(f"{dims}", f"{dims}", 0.5, 0.9, **{"pca_dims": dims, "launcher.threads": n, "device": f"{n}"})
         for dims, n in threads.items()
     ]
-    assert summarise(jobs).changed == ["pca_dims"]
+    assert summarise(typed(jobs)).changed == ["pca_dims"]
 
 
 def test_each_task_type_is_drawn_along_the_axis_over_the_tasks_that_all_have():
     jobs = [
         record(f"M2V {dims}d", f"r{dims}", score, 0.9, **{"pca_dims": dims}) for dims, score in ((16, 0.1), (32, 0.2))
     ]
-    assert "-types" not in draw(summarise(jobs), "pca_dims")  # one type
+    assert "-types" not in draw(summarise(typed(jobs)), "pca_dims")  # one type
     for job in jobs:
         others = [{**row, "task": "other", "type": "Clustering"} for row in job["scores"]]
         lacking = [{**row, "task": "lacking", "main_score": None} for row in others if row["label"] == "teacher"]
         job["scores"] = [*job["scores"], *others, *({**row, "task": "lacking"} for row in others[:1]), *lacking]
-    figure = draw(summarise(jobs), "pca_dims")["-types"]
+    figure = draw(summarise(typed(jobs)), "pca_dims")["-types"]
     shown = [axes for axes in figure.axes if axes.axison]
     assert {axes.get_title() for axes in shown} == {"Clust", "STS"}
     for axes in shown:
@@ -148,7 +154,7 @@ def test_each_task_type_is_drawn_along_the_axis_over_the_tasks_that_all_have():
 def test_a_base_model_is_called_on_the_axis_what_its_results_are_called(second: str, ticks: set[str]):
     jobs = [record(name, name, 0.5, 0.6, **{"base_model.name": name}) for name in ("x/a", second)]
     jobs[1]["variant"]["base_model"] = jobs[1]["variant"]["base_model"].replace("int8", "int8-derived")
-    figure = draw(summarise(jobs), "base_model.name")[""]
+    figure = draw(summarise(typed(jobs)), "base_model.name")[""]
     assert ticks == {label.get_text() for label in figure.axes[0].get_yticklabels()} - {"compared with", "teacher"}
 
 
@@ -157,7 +163,7 @@ def test_a_sweep_over_several_settings_is_drawn_in_the_order_of_scores():
         record(f"M2V a {dims}d {name}", f"{dims}{name}", score, 0.35, **{"pca_dims": dims, "weighting": name})
         for name, dims, score in (("none", 16, 0.1), ("none", 32, 0.4), ("sif", 16, 0.3), ("sif", 32, 0.2))
     ]
-    figure = draw(summarise(jobs), None)[""]
+    figure = draw(summarise(typed(jobs)), None)[""]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["M2V 32d none", "teacher", "M2V 16d sif", "M2V 32d sif", "M2V 16d none"]
 
@@ -183,7 +189,7 @@ def test_speeds_of_one_machine_are_drawn_and_others_are_left_out_and_told():
         with_speed(record("M2V 32d", "r2", 0.4, 0.9, **{"pca_dims": 32}), "one", **{"M2V 32d": 800, "teacher": 6}),
         with_speed(record("M2V 64d", "r3", 0.6, 0.9, **{"pca_dims": 64}), "other", **{"M2V 64d": 9999}),
     ]
-    summary = summarise(jobs)
+    summary = summarise(typed(jobs))
     grid = speed_grid(summary)
     assert grid is not None
     assert [row[0] for row in grid.rows] == ["M2V 16d", "M2V 32d", "teacher"]
@@ -215,7 +221,7 @@ def test_speeds_of_one_session_compare(
     ]
     with_speed(jobs[0], "one", sessions[0], loaded, **{"M2V 16d": 900, "teacher": 5})
     with_speed(jobs[1], "one", sessions[1], loaded, **{"M2V 32d": 800})
-    summary = summarise(jobs)
+    summary = summarise(typed(jobs))
     grid = speed_grid(summary)
     assert grid is not None
     assert [row[-1] for row in grid.rows] == dominated
@@ -230,10 +236,10 @@ def test_speeds_of_one_session_compare(
 def test_a_sweep_leaves_figures_and_takes_away_what_is_no_longer_true(tmp_path: Path):
     jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32)]
     measured = [with_speed(dict(job), "one", **{job["label"]: 10}) for job in jobs]
-    files = report_sweep(measured, tmp_path, name="x", axis=None)
+    files = report_sweep(typed(measured), tmp_path, name="x", axis=None)
     ends = ("x-speed.png", "x-speed.svg", "x.png", "x.svg")
     assert sorted(path.name for path, kind in files.items() if kind == "figures") == list(ends)
-    report_sweep(jobs, tmp_path, name="x", axis=None)
+    report_sweep(typed(jobs), tmp_path, name="x", axis=None)
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == list(ends[2:])
 
 
@@ -255,7 +261,7 @@ def test_a_sweeps_signature_names_all_that_was_swept(tmp_path: Path):
             seed=job["settings"]["seed"],
             versions={"m2v_bench": "1", "mteb": "2"},
         )
-    report_sweep(jobs, tmp_path, name="x", axis=None)
+    report_sweep(typed(jobs), tmp_path, name="x", axis=None)
     line = (tmp_path / "tables" / "x.md").read_text().strip().splitlines()[-1]
     assert line == (
         "suite x (1 tasks); average over tasks (micro); main scores x 100, (n/N tasks); dialect m2v-0.1 and m2v-0.7; "
@@ -274,12 +280,12 @@ def test_a_sweep_marks_what_is_not_separable_from_its_best(tmp_path: Path):
         write_samples(tmp_path / "samples" / place / "T.npz", {"test/default": Samples("mean", values, None, "text")})
     for job in jobs:  # no teacher in it: the two good ones are then together
         job["scores"] = job["scores"][:1]
-    report_sweep(jobs, tmp_path, name="x", axis=None)
+    report_sweep(typed(jobs), tmp_path, name="x", axis=None)
     text = (tmp_path / "tables" / "x.md").read_text()
     assert [line.count("†") for line in text.splitlines()[2:5]] == [2, 2, 0]
     assert "Holm" in text
 
 
 def test_a_sweep_without_samples_says_so(tmp_path: Path):
-    report_sweep([record("a", "r1", 0.5, 0.6), record("b", "r2", 0.7, 0.6)], tmp_path, name="x", axis=None)
+    report_sweep(typed([record("a", "r1", 0.5, 0.6), record("b", "r2", 0.7, 0.6)]), tmp_path, name="x", axis=None)
     assert "not tested for chance" in (tmp_path / "tables" / "x.md").read_text()

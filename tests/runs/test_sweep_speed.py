@@ -1,13 +1,12 @@
 """The speeds of a real sweep, made by processes of its own."""
 
-import copy
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from m2v_bench.results.sweeps import sweep_records
+from m2v_bench.results.experiment import find_experiment
+from m2v_bench.results.record import RunRecord
 from m2v_bench.runs import sweep_speed
 from m2v_bench.runs.sweep_speed import time_together
 from tests.conftest import run_bench
@@ -21,12 +20,13 @@ WORDS = [
 ]
 
 
-def records(home: Path) -> dict[Path, Any]:
-    return sweep_records(home / "results" / "sweeps" / "mine")
+def records(home: Path) -> dict[Path, RunRecord]:
+    jobs = find_experiment("mine", home / "results").jobs
+    return {job.folder: job.record for job in jobs if job.record is not None}
 
 
-def sessions(home: Path) -> set[str]:
-    return {speed["session"] for record in records(home).values() for speed in record["speed"]}
+def sessions(home: Path) -> set[str | None]:
+    return {speed.session for record in records(home).values() for speed in record.speed}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path):
     (first,) = sessions(home)
     assert "timed together" in (home / "results" / "figures" / "mine-speed.svg").read_text()
-    assert [len(record["speed"]) for record in records(home).values()] == [2, 2]
+    assert [len(record.speed) for record in records(home).values()] == [2, 2]
     again = run_bench("-m", "pca_dims=16,64", *WORDS, cwd=home)
     assert again.returncode == 0, again.stderr
     assert sessions(home) == {first}
@@ -53,26 +53,26 @@ def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path
 
 @pytest.mark.parametrize("case", ["no speed", "other machine", "other texts", "deleted model", "many models"])
 def test_what_cannot_be_timed_together_stays_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch, case: str):
-    jobs = copy.deepcopy(records(home))
+    jobs = records(home)
     for number, (folder, record) in enumerate(list(jobs.items())):
-        for speed in record["speed"]:
-            speed["session"] = f"s{number}"
-            if case == "other machine":
-                speed["hardware"] = {**speed["hardware"], "processor": "another"}
+        speeds = [replace(speed, session=f"s{number}") for speed in record.speed]
+        if case == "other machine":
+            speeds = [replace(speed, hardware={**speed.hardware, "processor": "another"}) for speed in speeds]
         if case == "no speed":
-            record["speed"] = []
+            speeds = []
+        jobs[folder] = replace(record, speed=speeds)
         if case == "other texts":
-            record["settings"]["seed"] = number
+            jobs[folder] = replace(jobs[folder], settings={**record.settings, "seed": number})
         if case == "deleted model":
             (folder / "model").rename(folder / "gone")
     if case == "many models":
         monkeypatch.setattr(sweep_speed, "MOST", 2)
-    before = json.dumps(list(jobs.values()))
+    before = [record.to_json() for record in jobs.values()]
     try:
         found = time_together(jobs, home / "no sweep", home / "results")
     finally:
         for folder in jobs:
             if (folder / "gone").is_dir():
                 (folder / "gone").rename(folder / "model")
-    assert json.dumps(found) == before
+    assert [record.to_json() for record in found] == before
     assert not (home / "no sweep").exists()

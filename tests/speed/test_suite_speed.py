@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.results.record import Speed
 from m2v_bench.speed.suite_speed import TEXTS_PER_TASK, SpeedTexts, is_loaded, measure
 from m2v_bench.speed.throughput import ROUNDS, alternately, others_running
 from m2v_bench.system.threads import limit_threads, n_threads, one_thread
@@ -76,9 +77,9 @@ def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path
     first = run("MENWordSim")
     assert run("MENWordSim") == first
     (file,) = tmp_path.glob("speed/test__m/m/*.json")
-    assert json.loads(file.read_text()) == first[0]
-    assert first[0]["threads"] == 1
-    assert run("SimLex999WordSim")[0]["key"] != first[0]["key"]
+    assert json.loads(file.read_text()) == first[0].to_json()
+    assert first[0].threads == 1
+    assert run("SimLex999WordSim")[0].key != first[0].key
 
 
 class Counting:
@@ -121,22 +122,22 @@ def test_a_model_that_fails_in_any_round_takes_nothing_from_the_others(fails: in
 def test_models_of_a_run_are_measured_together_again_when_one_is_new(tmp_path: Path):
     models = [as_model(tiny_static_model(seed=seed), name) for seed, name in enumerate("abc")]
 
-    def run(n: int, **more: Any) -> list[dict[str, Any]]:
+    def run(n: int, **more: Any) -> list[Speed]:
         found = models[:n]
         return measure(
             found, {}, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42, **more
         )
 
     first = run(2)
-    assert len({each["session"] for each in first}) == 1
+    assert len({each.session for each in first}) == 1
     assert run(2) == first
     alone = run(3, together=False)
     assert alone[:2] == first  # a job of a sweep measures what is new
-    assert len({each["session"] for each in alone}) == 2
+    assert len({each.session for each in alone}) == 2
     assert run(3, alone=False) == alone
     together = run(3)
-    assert len({each["session"] for each in together}) == 1
-    assert together[0]["session"] not in {each["session"] for each in alone}
+    assert len({each.session for each in together}) == 1
+    assert together[0].session not in {each.session for each in alone}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: P
     records = measure(
         models, encoders, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42
     )
-    assert [record["label"] for record in records] == ["fine"]
+    assert [record.label for record in records] == ["fine"]
 
 
 @pytest.mark.parametrize(("kind", "device"), [("static", "cpu"), ("lexical", "cpu"), ("transformer", "cuda")])

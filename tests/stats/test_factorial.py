@@ -1,10 +1,12 @@
-from dataclasses import astuple
+from collections.abc import Mapping
+from dataclasses import astuple, replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from m2v_bench.errors import BenchError
+from m2v_bench.results.record import RunRecord
 from m2v_bench.stats.bootstrap import bootstrap_task
 from m2v_bench.stats.factorial import Contrast, Design, contrast, design_of, effects, estimate
 from m2v_bench.stats.significance import Comparison
@@ -22,8 +24,10 @@ SCORES = {
 N = 100
 
 
-def record(**settings: object) -> dict[str, object]:
-    return {"settings": {name.replace("__", "."): value for name, value in settings.items()}}
+def record(*, variant: Mapping[str, str] | None = None, **settings: object) -> RunRecord:
+    return RunRecord(
+        [], variant=variant or {}, settings={name.replace("__", "."): value for name, value in settings.items()}
+    )
 
 
 def two_by_three() -> Design:
@@ -126,8 +130,9 @@ def test_a_setting_that_follows_from_another_is_no_factor():
         for name in ("org/one", "two")
         for dims in (8, 16, 32)
     ]
-    for number, each in enumerate(records):  # nor is how a job ran
-        each["settings"] |= {"device": "cpu" if number else "cuda", "launcher.threads": number}
+    # nor is how a job ran
+    where = [{"device": "cpu" if number else "cuda", "launcher.threads": number} for number in range(len(records))]
+    records = [replace(each, settings={**each.settings, **more}) for each, more in zip(records, where, strict=True)]
     design = design_of(records)
     assert {each.setting: each.levels for each in design.factors} == {
         "base_model.name": ("one", "two"),
@@ -137,7 +142,7 @@ def test_a_setting_that_follows_from_another_is_no_factor():
 
 def test_a_weighting_that_is_not_set_is_that_of_the_dialect():
     records = [
-        record(dialect=dialect, weighting=None, pca_dims=dims) | {"variant": {"weighting": weighting}}
+        record(dialect=dialect, weighting=None, pca_dims=dims, variant={"weighting": weighting})
         for dialect, weighting in (("m2v-0.1", "zipf_log"), ("m2v-0.7", "sif"))
         for dims in (256, "none")
     ]
