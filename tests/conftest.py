@@ -1,17 +1,18 @@
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.models import Model
 from m2v_bench.results.record import Score
+from tests import processes
 
 TEST_DATA = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2] / "shared")).resolve()
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,11 +44,13 @@ def teacher_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], Path]:
-    """Real scores of the real teacher, and the results folder that holds them."""
+    """Real scores of the real teacher, and the results folder that holds them, once for all workers."""
     from benchmarks.parity import score_teacher
 
-    results = tmp_path_factory.mktemp("teacher")
-    return score_teacher(["STSBenchmark", "AmazonCounterfactualClassification"], results), results
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "teacher"
+    with FileLock(f"{shared}.lock"):  # whoever comes second reads the scores from their files
+        return score_teacher(["STSBenchmark", "AmazonCounterfactualClassification"], shared), shared
 
 
 @pytest.fixture
@@ -61,14 +64,7 @@ def bench(tmp_path: Path) -> Cli:
 
 
 def run_bench(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "m2v_bench", *words],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return processes.run("m2v_bench", *words, cwd=cwd, **environment)
 
 
 def tiny_static_model(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from m2v_bench import StaticModel
+from tests import processes
 from tests.conftest import Cli, run_bench
 
 REPOSITORY = Path(__file__).parents[1]
@@ -30,8 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first_run(home: Path) -> subprocess.CompletedProcess[str]:
-    """`python -m m2v_bench` with no argument."""
-    return run_bench(cwd=home)
+    """`python -m m2v_bench` with no argument, in a new interpreter."""
+    return processes.run_new("m2v_bench", cwd=home)
 
 
 def latest(home: Path, kind: str = "runs") -> Path:
@@ -124,7 +125,7 @@ def test_the_logged_model_loads_and_encodes(first_run: subprocess.CompletedProce
 
 def test_a_second_run_scores_nothing_again(first_run: subprocess.CompletedProcess[str], home: Path):
     before, table = score_files(home), (home / "results" / "tables" / "starter.md").read_text()
-    again = run_bench(cwd=home)
+    again = processes.run_new("m2v_bench", cwd=home)
     assert again.returncode == 0, again.stderr
     assert score_files(home) == before
     assert "forward pass read from the cache" in again.stdout

@@ -4,11 +4,11 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.browser import Visit, visit
 from tests.conftest import run_bench
 
@@ -32,8 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def report(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "m2v_bench.cli", "report", *words]
-    return subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    return processes.run("m2v_bench.cli", "report", *words, cwd=home)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +16,15 @@ from m2v_bench.config.compose import compose
 from m2v_bench.errors import BenchError
 from m2v_bench.runs.prepare import suite_of
 from m2v_bench.runs.search import halves
+from tests import processes
 
 SUITE = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim,MENWordSim]"]
-COMMAND = [sys.executable, "-m", "m2v_bench.cli", "search", *SUITE, "--trials", "6"]
+COMMAND = ["m2v_bench.cli", "search", *SUITE, "--trials", "6"]
 
 
 def searched(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     home.mkdir(exist_ok=True)
-    return subprocess.run([*COMMAND, *words], cwd=home, capture_output=True, text=True, check=False)
+    return processes.run(*COMMAND, *words, cwd=home)
 
 
 def trials(home: Path) -> list[dict]:
@@ -45,7 +45,7 @@ def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_o
 
     home = tmp_path / "killed"
     home.mkdir()
-    process = subprocess.Popen(COMMAND, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = processes.start(*COMMAND, cwd=home)
     kept = home / "results" / "searches" / "search" / "trials.json"
     end = time.monotonic() + 120
     while not (kept.is_file() and len(trials(home)) >= 2):

@@ -1,12 +1,12 @@
 """Sweeps as processes of their own: started again, refused, failing, interrupted and killed."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -15,6 +15,7 @@ from m2v_bench.cache import cache_dir
 from m2v_bench.config.job_names import job_folder
 from m2v_bench.errors import BenchError
 from m2v_bench.runs.sweep import _check_axes
+from tests import processes
 from tests.conftest import Cli
 
 WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "baseline=[]", "tracking=none"]
@@ -162,8 +163,7 @@ def test_a_sweep_killed_ten_times_ends_as_one_left_alone(tmp_path: Path):
     for number in range(10):
         process = _start(killed)
         try:
-            # the imports take 4 seconds
-            process.wait(moments.uniform(3, 12))
+            process.wait(moments.uniform(0.3, 8))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT if number % 3 == 2 else signal.SIGKILL)
             # Python itself ends by SIGINT when that comes before our own code is loaded
@@ -182,10 +182,8 @@ def _home(folder: Path) -> Path:
     return folder
 
 
-def _start(home: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "M2V_BENCH_CACHE": str(home / "cache")}
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-m", "m2v_bench", *KILLED], cwd=home, env=environment, text=True, **pipes)
+def _start(home: Path) -> Any:
+    return processes.start("m2v_bench", *KILLED, cwd=home, M2V_BENCH_CACHE=str(home / "cache"))
 
 
 def _kept(home: Path) -> dict[str, object]:

@@ -22,6 +22,7 @@ from playwright.sync_api import Locator, Page
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.tracking import end_sweep, log_run, rebuild, start_sweep
+from tests import processes
 from tests.browser import visit
 from tests.conftest import Cli, run_bench
 
@@ -73,9 +74,8 @@ def _told(run: Run, store: mlflow.MlflowClient, names: dict[str, str]) -> dict[s
 def test_a_store_made_again_tells_what_the_first_one_told(home: Path):
     live = told(home, "mlflow.db")
     assert len(live) == 5
-    command = [sys.executable, "-m", "m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db"]
     for _ in range(2):  # the second time there is nothing left to log
-        made = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+        made = processes.run("m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db", cwd=home)
         assert made.returncode == 0, made.stderr
         assert "holds 4 runs of results, 1 sweeps above them" in made.stdout
         again = told(home, "again.db")
