@@ -86,7 +86,7 @@ def evaluation(found: Mapping[str, Any], costs: Costs) -> str:
     embedded = {share: costs.embedding["static"].seconds(suite[share]) for share in SHARES}
     rows += [
         ["**all of them**", "", *(f"{seconds[s]:.2f} s" for s in SHARES), f"{suite[1.0].texts:,.0f}"],
-        ["of it embedding", "", *(f"{embedded[s]:.2f} s" for s in SHARES), ""],
+        ["of which embedding", "", *(f"{embedded[s]:.2f} s" for s in SHARES), ""],
         ["texts", "", *(f"{suite[s].texts:,.0f}" for s in SHARES), ""],
         ["seconds per 1,000 texts", "", *(f"{1000 * seconds[s] / suite[s].texts:.2f}" for s in SHARES), ""],
     ]
