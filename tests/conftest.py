@@ -18,6 +18,35 @@ TEST_DATA = Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+# Files that take longest, the longest first: they get the marker `slow`, and run first so that workers end together.
+SLOW = (
+    "test_end_to_end.py",
+    "runs/test_sweep.py",
+    "evaluation/test_evaluate.py",
+    "runs/test_launchers.py",
+    "reports/test_page.py",
+    "tracking/test_tracking.py",
+    "paper/test_verify.py",
+    "doctor/test_doctor.py",
+    "test_notebooks.py",
+    "paper/test_ablations.py",
+    "runs/test_search.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests, and put their files first."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        return SLOW.index(name) if name in SLOW else len(SLOW)
+
+    for item in items:
+        if place(item) < len(SLOW):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def hub_dir() -> Path:
     """Real MTEB dataset repositories."""
