@@ -27,7 +27,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from m2v_bench import StaticModel, distill
 from m2v_bench.assets.fetch import fetch
-from m2v_bench.inference.token_ids import reference_ids, unknown_id
+from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
 from m2v_bench.system.environment import hardware, versions
 from m2v_bench.system.threads import thread_variables
 from tests.conftest import TEST_DATA
@@ -127,7 +127,7 @@ def check(model: StaticModel, theirs: Any, texts: list[str]) -> float:
     """That the ids are those of the tokenizers package; the largest difference of an embedding's number."""
     most = model.max_length * int(np.median([len(token) for token in model.tokens]))
     cut = [text[:most] for text in texts]
-    expected = reference_ids(model.tokenizer, cut, model.max_length, unknown_id(model.tokenizer)).lists()
+    expected = tokenize_batch(model.tokenizer, cut, model.max_length, unknown_id(model.tokenizer)).lists()
     if model.tokenize(texts, fast=True) != expected:
         raise SystemExit("the ids differ from those of the tokenizers package")
     difference = float(np.abs(model.encode(texts, fast=True) - theirs.encode(texts, use_multiprocessing=False)).max())
@@ -143,7 +143,7 @@ def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int
     theirs = model2vec.StaticModel(table, tokenizer, normalize=True)
     for length, texts in texts_by_length().items():
         ours = StaticModel(table, tokenizer)
-        assert ours.fast_path() is None, ours.fast_path()
+        assert ours.fast_path(), ours.fast_path()
         sides: dict[str, Callable[[list[str]], Any]] = {
             "ours": partial(ours.encode, fast=True),
             "theirs": partial(theirs.encode, use_multiprocessing=False),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -11,14 +10,13 @@ from tokenizers import Tokenizer
 
 from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference import files
-from m2v_bench.inference.embeddings import Rows, normalize
+from m2v_bench.inference.embeddings import Embeddings
+from m2v_bench.inference.fast.loading import FastLoader, FastPath
 from m2v_bench.inference.texts import as_list
-from m2v_bench.inference.token_ids import Flat
-from m2v_bench.inference.tokenizer import BATCH_SIZE, Splitter
+from m2v_bench.inference.tokenizer import BATCH_SIZE, Batch, BatchTokenizer, Rules
 
 DEFAULT_MAX_LENGTH = 512
 MaxLength = int | None | Literal["model"]
-Rules = Literal["model2vec", "sentence-transformers"]
 
 
 class StaticModel:
@@ -63,7 +61,7 @@ class StaticModel:
         self.tokenizer = tokenizer if _own_tokenizer else Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self._splitter = Splitter(self.tokenizer, as_model2vec=rules == "model2vec")
+        self._connect()
 
         n_tokens = self.tokenizer.get_vocab_size()
         n_rows = self._n_ids
@@ -85,8 +83,16 @@ class StaticModel:
                 f"the weight of token {self.tokenizer.id_to_token(worst)!r} is {weights[worst]}, not finite"
             )
 
+    def _connect(self) -> None:
+        self._plain = BatchTokenizer(self.tokenizer, self.rules), Embeddings(self.table, self.mapping, self.weights)
+        self._fast = FastLoader(*self._plain)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_rows"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_plain", "_fast")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._connect()
 
     def __repr__(self) -> str:
         rows, dims = self.table.shape
@@ -130,21 +136,22 @@ class StaticModel:
         except IndexError as error:
             raise BenchError(self._holes()) from error
 
-    @cached_property
-    def _rows(self) -> Rows:
-        return Rows(self.table, self.mapping, self.weights)
+    def _path(self, texts: list[str], fast: bool | None) -> tuple[BatchTokenizer, Embeddings]:
+        """Return the tokenizer and the embeddings to use: the plain ones, or compiled ones with the same results."""
+        compiled = None if fast is False else self._fast.compiled(texts, fast)
+        return compiled or self._plain
 
-    def fast_path(self) -> str | None:
+    def fast_path(self) -> FastPath:
         """Load the compiled loops now, rather than when there is enough to do.
 
         Returns:
-            Why this model cannot use them (it then takes the `tokenizers` package, and gives the same embeddings), or
-            None when it can.
+            Whether this model's texts take them: true or false in a condition, `yes` or `no: REASON` when printed.
+            Without them the model uses the `tokenizers` package and numpy, which give the same embeddings.
         """
-        obstacle = self._splitter.obstacle()
-        if obstacle is None:
-            self.encode([""], fast=True)  # the other loop
-        return obstacle
+        path = self._fast.load()
+        if path:
+            self.encode([""], fast=True)  # compiles the loop that averages
+        return path
 
     @overload  # a str is an iterable of str, too, but one text
     def tokenize(  # type: ignore[overload-overlap]
@@ -170,13 +177,9 @@ class StaticModel:
         if isinstance(texts, str):
             return self.tokenize([texts], max_length=max_length, fast=fast)[0]
         texts = as_list(texts)
-        ids: list[list[int]] = [[]] * len(texts)
-
-        def use(start: int, flat: Flat) -> None:
-            ids[start : start + len(flat)] = flat.lists()
-
-        self._splitter.each(texts, use, max_length=self._longest(max_length), fast=fast)
-        return ids
+        tokenizer, _ = self._path(texts, fast)
+        batches = tokenizer.batches(texts, max_length=self._longest(max_length))
+        return [ids for batch in batches for ids in batch.lists()]
 
     def encode(
         self,
@@ -214,20 +217,13 @@ class StaticModel:
             return self.encode([texts], max_length=max_length, fast=fast)[0]
 
         texts = as_list(texts)
-        embeddings = np.empty((len(texts), self.dims), np.float32)
-
-        def use(start: int, flat: Flat) -> None:
-            out = embeddings[start : start + len(flat)]
-            (self._rows.fast_mean if flat.is_fast else self._rows.mean)(flat, out)
-            if self.normalize:
-                normalize(out)
-
-        longest = self._longest(max_length)
+        tokenizer, embeddings = self._path(texts, fast)
+        out = np.empty((len(texts), self.dims), np.float32)
+        batches = tokenizer.batches(texts, max_length=self._longest(max_length), batch_size=_checked(batch_size))
         with self._ids_have_rows():
-            self._splitter.each(
-                texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
-            )
-        return embeddings
+            for batch in _with_progress(batches, len(texts), show_progress):
+                embeddings.mean(batch, out=out[batch.rows], normalize=self.normalize)
+        return out
 
     def encode_as_sequence(
         self,
@@ -253,22 +249,21 @@ class StaticModel:
         if isinstance(texts, str):
             return self.encode_as_sequence([texts], max_length=max_length, fast=fast)[0]
         texts = as_list(texts)
-        sequences: list[np.ndarray] = [np.empty(0)] * len(texts)
-
-        def use(start: int, flat: Flat) -> None:
-            sequences[start : start + len(flat)] = [self._rows.of(flat.of(text)) for text in range(len(flat))]
-
-        longest = self._longest(max_length)
+        tokenizer, embeddings = self._path(texts, fast)
+        sequences: list[np.ndarray] = []
+        batches = tokenizer.batches(texts, max_length=self._longest(max_length), batch_size=_checked(batch_size))
         with self._ids_have_rows():
-            self._splitter.each(
-                texts, use, max_length=longest, fast=fast, batch_size=batch_size, show_progress=show_progress
-            )
+            for batch in _with_progress(batches, len(texts), show_progress):
+                sequences += [embeddings.rows(batch.ids_of(text)) for text in range(len(batch))]
         return sequences
 
     def _longest(self, max_length: MaxLength) -> int | None:
         if isinstance(max_length, str) and max_length != "model":
             raise BenchError(f"max_length={max_length!r}: must be a whole number, None to cut nothing, or 'model'")
-        return self.max_length if isinstance(max_length, str) else max_length
+        longest = self.max_length if isinstance(max_length, str) else max_length
+        if longest is None:
+            return None
+        return whole_number("max_length", longest, least=0, instead="None to cut nothing")
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model and its card to `folder`, in the file format of model2vec and sentence-transformers.
@@ -364,3 +359,20 @@ class StaticModel:
             rules=found.config.get("rules", "model2vec"),
             _own_tokenizer=True,
         )
+
+
+def _checked(batch_size: int) -> int:
+    return whole_number("batch_size", batch_size, least=1)
+
+
+def _with_progress(batches: Iterator[Batch], n_texts: int, show: bool) -> Iterator[Batch]:
+    """Yield the batches, with a progress bar over the texts if wanted."""
+    if not show:
+        yield from batches
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=n_texts, desc="encoding", unit="text", unit_scale=True) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))

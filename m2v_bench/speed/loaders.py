@@ -137,5 +137,5 @@ def prepare(model: Any) -> str | None:
     """
     if not hasattr(model, "fast_path"):
         return None
-    obstacle = model.fast_path()
-    return "compiled loops" if obstacle is None else f"tokenizers package ({obstacle})"
+    path = model.fast_path()
+    return "compiled loops" if path else f"tokenizers package ({path.obstacle})"

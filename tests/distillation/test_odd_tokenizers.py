@@ -108,7 +108,7 @@ def test_it_is_distilled_as_model2vec_distils_it(name: str):
     ours = tiny(odd, words)
     assert ours.tokens == tuple(theirs.tokens)
     np.testing.assert_allclose(ours.table, theirs.embedding, atol=1e-5)
-    for fast in (False, None if ours.fast_path() else True):
+    for fast in (False, True if ours.fast_path() else None):
         np.testing.assert_allclose(ours.encode(TEXTS, fast=fast), theirs.encode(TEXTS), atol=1e-5)
 
 

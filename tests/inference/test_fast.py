@@ -22,11 +22,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from m2v_bench import StaticModel
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
-from m2v_bench.inference.fast import pretoken_cache
-from m2v_bench.inference.fast.boundaries import Unproven, find_cuts
-from m2v_bench.inference.fast.pretoken_cache import FastTokens
-from m2v_bench.inference.token_ids import Flat, reference_ids, unknown_id
-from m2v_bench.inference.tokenizer import Splitter
+from m2v_bench.inference.fast import fast_tokenizer, pretoken_cache
+from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries
+from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
+from m2v_bench.inference.fast.workers import in_threads
+from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
 from tests.conftest import tiny_static_model
 from tests.golden import tiny_models
 from tests.golden.cases import ADDED_WORDS, ODD_TEXTS
@@ -95,8 +95,8 @@ NAMES = ["uncased", "cased", "bpe", "qwen", "unigram", "llama", "words"]
 def same(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> None:
     """Twice: when the parts are met for the first time, and when they are known."""
     unknown = unknown_id(tokenizer)
-    expected = reference_ids(tokenizer, texts, max_length, unknown).lists()
-    fast = FastTokens(tokenizer)
+    expected = tokenize_batch(tokenizer, texts, max_length, unknown).lists()
+    fast = FastTokenizer(tokenizer, "model2vec")
     for _ in range(2):
         found = fast.lists(texts, max_length, unknown)
         for text, ours, theirs in zip(texts, found, expected, strict=True):
@@ -210,8 +210,8 @@ def test_threads_batches_and_earlier_calls_change_nothing(
 def test_a_full_table_starts_anew(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
 ):
-    monkeypatch.setattr(pretoken_cache, "MOST_BYTES", 20_000)
-    monkeypatch.setattr(pretoken_cache, "MOST_MISSING", 5)
+    monkeypatch.setattr(pretoken_cache, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(fast_tokenizer, "MAX_MISSING", 5)
     for name in ("bpe", "uncased"):
         same(tokenizers[name], real_texts[:200])
 
@@ -219,10 +219,11 @@ def test_a_full_table_starts_anew(
 def test_the_loops_are_loaded_when_they_are_worth_it(model: StaticModel, real_texts: list[str]):
     made = StaticModel(model.table, model.tokenizer)
     made.encode(real_texts)
-    assert made._splitter._tokens is None
+    assert made._fast._compiled is None
     made.encode(real_texts * 10)
-    assert made._splitter._tokens is not None
-    assert made.fast_path() is None
+    assert made._fast._compiled is not None
+    assert made.fast_path()
+    assert str(made.fast_path()) == "yes"
 
 
 def test_a_model_that_has_them_can_be_pickled(model: StaticModel):
@@ -255,16 +256,16 @@ def test_where_nothing_is_known_the_tokenizers_package_is_taken(tokenizers: dict
     }
     for reason, data in cases.items():
         with pytest.raises(Unproven, match=reason):
-            find_cuts(data)
+            find_boundaries(data)
 
 
 def test_an_expression_that_is_not_known_is_not_trusted(tokenizers: dict[str, Tokenizer]):
     data = json.loads(tokenizers["qwen"].to_str())
     split = data["pre_tokenizer"]["pretokenizers"][0]
-    find_cuts(data)
+    find_boundaries(data)
     split["pattern"]["Regex"] = "New York|" + split["pattern"]["Regex"]
     with pytest.raises(Unproven, match="a way of its own"):
-        find_cuts(data)
+        find_boundaries(data)
 
 
 def test_a_tokenizer_that_only_seems_known_is_found_out(
@@ -277,7 +278,7 @@ def test_a_tokenizer_that_only_seems_known_is_found_out(
     split = data["pre_tokenizer"]["pretokenizers"][0]
     split["pattern"]["Regex"] = "a 7|" + split["pattern"]["Regex"]
     with pytest.raises(Unproven, match="tokens of the whole"):
-        FastTokens(Tokenizer.from_str(json.dumps(data)))
+        FastTokenizer(Tokenizer.from_str(json.dumps(data)), "model2vec")
 
 
 def _word_piece(**parts: Any) -> dict[str, Any]:
@@ -324,7 +325,8 @@ def test_what_the_tokenizers_package_cannot_do_is_left_to_it(tokenizers: dict[st
     data["model"]["vocab"].pop("[UNK]")
     tiny = Tokenizer.from_str(json.dumps(data))
     model = StaticModel(np.ones((tiny.get_vocab_size(), 4), np.float32), tiny)
-    assert "cannot be used here" in str(model.fast_path())
+    assert not model.fast_path()
+    assert str(model.fast_path()).startswith("no: compiled loops cannot be used here: ")
     assert model.encode(["cat"] * 2).any()
 
 
@@ -338,7 +340,7 @@ model = StaticModel.from_pretrained("model")
 print(model.encode(["the cat " * 300_000], max_length=None).any(), model.fast_path())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "True compiled loops cannot be used here: ImportError: Numba needs NumPy 1.0 or less\n"
+    assert done.stdout == "True no: compiled loops cannot be used here: ImportError: Numba needs NumPy 1.0 or less\n"
 
 
 def test_parts_that_do_not_fit_are_refused(model: StaticModel):
@@ -379,16 +381,16 @@ def test_settings_that_cannot_be_are_refused(model: StaticModel, fast: bool):
 
 
 def test_an_interrupted_table_is_made_anew(tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch):
-    fast = FastTokens(tokenizers["uncased"])
+    fast = FastTokenizer(tokenizers["uncased"], "model2vec")
     expected = fast.lists(["the thing"], None, None)
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fast, "_append", interrupt)
+        patch.setattr(fast._cache, "add", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            fast._clear()
+            fast._cache.clear()
     assert fast.lists(["the thing"], None, None) == expected
 
 
@@ -405,7 +407,9 @@ def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(model: StaticM
     monkeypatch.setenv("RAYON_NUM_THREADS", "2")
     texts = ["the cat"] * 2000
     expected = model.encode(texts, fast=True)  # by two threads, which the child does not have
-    with model._splitter._lock:
+    tokenizer, _ = model._fast.compiled(texts, True) or (None, None)
+    assert tokenizer is not None
+    with model._fast._lock, tokenizer._lock:
         child = os.fork()
         if child == 0:
             signal.alarm(60)  # ends it if it waits for ever
@@ -419,26 +423,23 @@ def test_an_error_in_a_thread_reaches_the_caller_when_all_are_done(
 ):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     monkeypatch.setenv("RAYON_NUM_THREADS", "3")
-    splitter = Splitter(tokenizers["uncased"])
+    tokenizer = FastTokenizer(tokenizers["uncased"], "model2vec")
+    for _ in range(2):  # what is new is done by the caller, what is known by all threads
+        assert sum(map(len, tokenizer.batches(real_texts, max_length=None))) == len(real_texts)
     caller, at_work, failed = threading.get_ident(), set(), threading.Event()
 
-    def use(start: int, _: Flat) -> None:
-        at_work.add(start)
+    def work(number: int) -> None:
+        at_work.add(number)
         if threading.get_ident() == caller:
             failed.wait(10)  # until another thread has met its error
         elif not failed.is_set():
             failed.set()
             raise OSError("of a thread")
-        at_work.remove(start)
+        at_work.remove(number)
 
-    found: list[int] = []
-    for _ in range(2):  # what is new is done by the caller, what is known by all threads
-        found.clear()
-        splitter.each(real_texts, lambda _, flat: found.append(len(flat)), max_length=None, fast=True)
-        assert sum(found) == len(real_texts)
     with pytest.raises(OSError, match="of a thread"):
-        splitter.each(real_texts, use, max_length=None, fast=True, batch_size=10)
-    assert len(at_work) == 1  # the batch that failed; no other was left half done
+        in_threads(work, range(100), 3)
+    assert len(at_work) == 1  # the item that failed; no other was left half done
 
 
 def test_a_model_without_the_loops_says_why_and_does_its_work():

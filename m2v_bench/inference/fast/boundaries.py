@@ -1,7 +1,7 @@
-"""Where a text may be cut so that its parts, tokenized one by one, have the tokens of the whole.
+"""Read from a tokenizer's JSON where a text may be split without changing its tokens.
 
-A word's tokens do not depend on its neighbours in the tokenizers that split texts into words first. What holds for a
-tokenizer is read from its JSON, and tried out on `probes` by whoever relies on it.
+Tokenizers that split texts into words first give a word the same tokens whatever its neighbours are. The caller checks
+what was read on the texts of `probes`.
 """
 
 import re
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-# what a byte is to `kernels.tokenize`
+# classes of bytes for `kernels.tokenize`
 SEPARATOR, MARK, WORD = 0, 1, 2
 
 _ANY_NORMALIZERS = {"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
-_COMPOSING = {"NFC", "NFKC"}  # they join an accent to a mark or a capital before it
+_COMPOSING = {"NFC", "NFKC"}  # they compose an accent with a punctuation mark or a capital before it
 _SPACE = "▁"
 _IDENTITY = np.arange(256, dtype=np.uint8)
-# what expressions that split texts for byte-level BPE are made of: none matches a space behind something else
+# alternatives of the expressions that split texts for byte-level BPE; none matches a space after another character
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
 _ALTERNATIVES = {
     *_CONTRACTIONS.split("|"),
@@ -29,25 +29,25 @@ _ALTERNATIVES = {
     *(r" ?\p{L}+", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", r" ?[^\s\p{L}\p{N}]+[\r\n]*"),
     *(r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\p{N}", r"\p{N}{1,3}", r"\s*[\r\n]+", r"\s*[\r\n]", r"\s+(?!\S)", r"\s+"),
 }
-_MANY_ADDED = 64  # each is looked for wherever its first byte stands
+_MANY_ADDED = 64  # each is searched for wherever its first byte occurs
 
 
 class Unproven(Exception):
-    """Nothing is known of where a tokenizer's texts may be cut; the message says why."""
+    """It is not known where the texts of a tokenizer may be split; the message says why."""
 
 
 @dataclass(frozen=True)
-class Cuts:
-    """How texts are cut.
+class Boundaries:
+    """Rules that split texts into pre-tokens.
 
     Attributes:
-        classes: what each byte is, uint8 of shape (256,): white space between parts, a mark that is a part of its own,
-            or a byte of a word.
-        fold: the byte that stands for each byte, uint8 of shape (256,): lower case, where case makes no difference.
-        before_spaces: parts begin before a single space, instead of being what stands between white space.
-        keep_space: whether a part that begins before a space keeps it.
-        added: tokens that are matched in the raw text; a text that holds one, in whatever case, is not cut.
-        splits_words: whether a word of letters and digits goes to the model as it is, folded.
+        classes: class of each byte, uint8 of shape (256,): SEPARATOR for white space between pre-tokens, MARK for a
+            punctuation mark, which is a pre-token by itself, or WORD.
+        fold: replacement of each byte, uint8 of shape (256,): lower case where case makes no difference.
+        before_spaces: whether pre-tokens begin before single spaces, rather than lie between white space.
+        keep_space: whether a pre-token that begins before a space keeps it.
+        added: tokens matched in the raw text; a text that contains one, in any case, is not split.
+        splits_words: whether a word of letters and digits reaches the model unchanged except for case.
     """
 
     classes: np.ndarray
@@ -59,28 +59,28 @@ class Cuts:
 
     @property
     def folds(self) -> bool:
-        """Whether lower case stands for upper case."""
+        """Whether upper case is replaced by lower case."""
         return bool((self.fold != _IDENTITY).any())
 
     @cached_property
     def fields(self) -> tuple[Any, ...]:
-        """What `kernels.tokenize` takes.
+        """The arguments of `kernels.tokenize`.
 
-        classes and fold; which bytes an added token begins with (bool), the tokens' bytes one after the other and
-        where each begins (int64); before_spaces, keep_space.
+        classes; fold; which bytes begin an added token (bool); the bytes of all added tokens, and where each begins
+        (int64); before_spaces; keep_space.
         """
-        # by folded bytes, as the folded text may hold a token where the text itself does not
+        # folded, as the folded text may contain a token where the text itself does not
         added = self.fold[np.frombuffer(b"".join(self.added), np.uint8)]
         offsets = np.cumsum([0, *map(len, self.added)], dtype=np.int64)
         begins = np.isin(self.fold, added[offsets[:-1]])
         return self.classes, self.fold, begins, added, offsets, self.before_spaces, self.keep_space
 
 
-def find_cuts(data: Mapping[str, Any]) -> Cuts:
-    """Read from a tokenizer's JSON where its texts may be cut.
+def find_boundaries(data: Mapping[str, Any]) -> Boundaries:
+    """Read from a tokenizer's JSON where its texts may be split.
 
     Raises:
-        Unproven: when it is of a kind of which that is not known.
+        Unproven: for a kind of tokenizer of which this is not known.
     """
     added = _added(data)
     model = data["model"]["type"]
@@ -96,19 +96,19 @@ def find_cuts(data: Mapping[str, Any]) -> Cuts:
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "BertNormalizer"})
         composes = any(step["type"] in _COMPOSING for step in steps)
         marks = names == ["BertPreTokenizer"] and not composes
-        return _between_spaces(marks=marks, lowers=lowers and not composes, added=added)
+        return _split_at_spaces(marks=marks, lowers=lowers and not composes, added=added)
     if names and names[-1] in ("ByteLevel", "Metaspace"):
         _check_splitters(splitters)
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "Precompiled", "Strip", "Replace"})
-        return _before_spaces(added, keep_space=True)
+        return _split_before_spaces(added, keep_space=True)
     if not names and [step["type"] for step in steps] == ["Prepend", "Replace"]:
         _check_unsplit(data["model"], steps)
-        return _before_spaces(added, keep_space=False)
+        return _split_before_spaces(added, keep_space=False)
     raise Unproven(f"its splitting is {' + '.join(names) or 'none'}")
 
 
 def _steps(part: Mapping[str, Any] | None, inner: str) -> list[Mapping[str, Any]]:
-    """A step, or the steps of a sequence, in one list."""
+    """List the steps of a normalizer or pre-tokenizer, sequences unpacked."""
     if part is None:
         return []
     return [deep for step in part[inner] for deep in _steps(step, inner)] if part["type"] == "Sequence" else [part]
@@ -132,7 +132,7 @@ def _check_normalizers(steps: Sequence[Mapping[str, Any]], known: set[str]) -> N
 
 
 def _check_splitters(steps: Sequence[Mapping[str, Any]]) -> None:
-    """Byte-level splitting, by its own expression or one before it; words with the sign of a space."""
+    """Allow byte-level splitting, by its own expression or one before it, and words that begin with `▁`."""
     *before, last = steps
     names = [step["type"] for step in before]
     if last["type"] == "Metaspace":
@@ -144,14 +144,14 @@ def _check_splitters(steps: Sequence[Mapping[str, Any]]) -> None:
 
 def _is_known_split(step: Mapping[str, Any]) -> bool:
     alternatives = re.split(r"\|(?![^(]*\))", str(step["pattern"].get("Regex")))  # at bars outside parentheses
-    # of all kinds of characters there must be one, as what none matches is a piece whatever it holds
+    # every kind of character needs an alternative, as text that none matches becomes one piece whatever it contains
     kinds = (r"\\s\+", r".*\\p\{L\}\+", r".*\\p\{N\}.*", r".*\[\^\\s\\p\{L\}\\p\{N\}\]\+.*")
     whole = all(any(re.fullmatch(kind, alternative) for alternative in alternatives) for kind in kinds)
     return step["behavior"] == "Isolated" and not step["invert"] and whole and _ALTERNATIVES.issuperset(alternatives)
 
 
 def _check_unsplit(model: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
-    """A BPE that sees the whole text, as Llama's: no merge may reach over the beginning of a word."""
+    """Allow a BPE that sees the whole text, as Llama's, if no merge crosses the beginning of a word."""
     prepend, replace = steps
     spaced = prepend["prepend"] == _SPACE and (replace["pattern"], replace["content"]) == ({"String": " "}, _SPACE)
     odd = ("ignore_merges", "end_of_word_suffix", "continuing_subword_prefix")
@@ -163,7 +163,7 @@ def _check_unsplit(model: Mapping[str, Any], steps: Sequence[Mapping[str, Any]])
         raise Unproven("it joins unknown characters")
 
 
-def _between_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> Cuts:
+def _split_at_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> Boundaries:
     classes = np.full(256, WORD, np.uint8)
     classes[list(b" \t\n\r")] = SEPARATOR
     if marks:
@@ -171,16 +171,16 @@ def _between_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> C
     fold = _IDENTITY.copy()
     if lowers:
         fold[list(string.ascii_uppercase.encode())] = list(string.ascii_lowercase.encode())
-    return Cuts(classes, fold, before_spaces=False, keep_space=False, added=added, splits_words=marks)
+    return Boundaries(classes, fold, before_spaces=False, keep_space=False, added=added, splits_words=marks)
 
 
-def _before_spaces(added: tuple[bytes, ...], *, keep_space: bool) -> Cuts:
+def _split_before_spaces(added: tuple[bytes, ...], *, keep_space: bool) -> Boundaries:
     nothing = np.zeros(256, np.uint8)
-    return Cuts(nothing, _IDENTITY, before_spaces=True, keep_space=keep_space, added=added)
+    return Boundaries(nothing, _IDENTITY, before_spaces=True, keep_space=keep_space, added=added)
 
 
 def probes(added: Sequence[bytes]) -> list[str]:
-    """Texts in which everything that may stand around a space, or beside an added token, does."""
+    """Return texts that combine awkward characters with spaces and added tokens."""
     signs = [
         "a",
         "Z",

@@ -1,4 +1,4 @@
-"""The mean of rows, compiled by numba; it releases the interpreter's lock."""
+"""Average rows; a loop compiled by numba, which releases the GIL."""
 
 import platform
 
@@ -8,14 +8,14 @@ from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.extending import intrinsic
 
-# whether the processor turns float16 into float32, as those of x86 do since 2012 and those of ARM always
+# whether the processor converts float16 to float32: x86 since 2012, ARM always
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 HALVES = platform.machine() in ("arm64", "aarch64") or (_X86 and get_host_cpu_features().get("f16c", False))
 
 
 @intrinsic
 def _float32(typing_context, number):
-    """A number of a row as float32; uint16 stands for the bits of a float16, which numba has no type for."""
+    """Convert a number of a row to float32; uint16 holds the bits of a float16, which numba has no type for."""
 
     def generate(context, builder, signature, values):
         if number == types.uint16:
@@ -26,11 +26,17 @@ def _float32(typing_context, number):
 
 
 @njit(cache=True, nogil=True)
-def mean(table, flat, starts, ends, mapping, weights, out):
-    """The mean of each text's rows, times their weights, in `out`, float32 of shape (texts, dims).
+def mean(table, ids, starts, ends, mapping, weights, out):
+    """Average each text's weighted rows.
 
-    `table` holds float32, int8, or the bits of float16 as uint16. `mapping` and `weights` are of length 0 where a token
-    has its own row, or no weight.
+    Args:
+        table: shape (rows, dims), float32, int8, or the bits of float16 as uint16.
+        ids: token ids of all texts, int32.
+        starts: where in `ids` each text begins, int64 of shape (texts,).
+        ends: where it ends.
+        mapping: the row of each token, int64; empty where token i has row i.
+        weights: one factor per token, float32; empty without weights.
+        out: receives the means, float32 of shape (texts, dims).
     """
     mapped, weighted = len(mapping) > 0, len(weights) > 0
     dims = table.shape[1]
@@ -39,9 +45,9 @@ def mean(table, flat, starts, ends, mapping, weights, out):
         total = out[text]
         total[:] = 0
         for k in range(start, end):
-            row = table[mapping[flat[k]] if mapped else flat[k]]
+            row = table[mapping[ids[k]] if mapped else ids[k]]
             if weighted:
-                factor = weights[flat[k]]
+                factor = weights[ids[k]]
                 for d in range(dims):
                     total[d] += _float32(row[d]) * factor
             else:

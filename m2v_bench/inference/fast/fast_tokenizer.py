@@ -1,0 +1,220 @@
+"""Split texts into token ids by looking up pre-tokens, in threads.
+
+The `tokenizers` package tokenizes each pre-token once; from then on its ids are looked up. The cache belongs to a model
+and lives as long as it does.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from m2v_bench.inference.fast import kernels
+from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries, probes
+from m2v_bench.inference.fast.pretoken_cache import LONGEST_PRETOKEN, PretokenCache, grown
+from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
+from m2v_bench.inference.texts import check
+from m2v_bench.inference.tokenizer import (
+    BATCH_CHARACTERS,
+    BATCH_SIZE,
+    Batch,
+    BatchTokenizer,
+    Rules,
+    row_slices,
+    text_lengths,
+    tokenize_batch,
+)
+
+PIECES_PER_THREAD = 16  # of a batch
+FEWEST_CHARACTERS = 1 << 14  # of a piece, unless it has few texts
+MAX_MISSING = 4096  # pre-tokens of a piece that are added to the cache at a time
+
+
+class _Piece:
+    """Consecutive texts of a batch, done by one thread at a time: their bytes, and their ids as far as known."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+        self.buffer, self.starts, self.ends = _utf8(texts)
+        self.id_starts, self.id_ends = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
+        self.pending = np.empty((0, 4), np.int64)  # see `kernels.tokenize`
+        self.ids: list[np.ndarray] = []
+        self.n_ids = 0
+
+    def add(self, ids: np.ndarray, texts: np.ndarray) -> None:
+        """Append the ids of some texts, whose places in `ids` are set."""
+        if self.n_ids:
+            self.id_starts[texts] += self.n_ids
+            self.id_ends[texts] += self.n_ids
+        self.ids.append(ids)
+        self.n_ids += len(ids)
+
+    def missing(self) -> list[bytes]:
+        """Return the pre-tokens that are not in the cache."""
+        raw = self.buffer.data
+        spans = self.pending[self.pending[:, 1] == kernels.MISSING, 2:]
+        return [raw[first:end].tobytes() for first, end in spans.tolist()]
+
+
+class _Scratch:
+    """Memory that a thread writes ids and pending work to; new memory for each piece would cost as much as its use."""
+
+    def __init__(self) -> None:
+        self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
+
+
+class FastTokenizer(BatchTokenizer):
+    """Tokenize texts as `BatchTokenizer` does, by compiled loops.
+
+    Raises:
+        Unproven: when it is not known where the tokenizer's texts may be split, or the probes give other ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, rules: Rules) -> None:
+        super().__init__(tokenizer, rules)
+        data = json.loads(tokenizer.to_str())
+        self._boundaries = find_boundaries(data)
+        self._cache = PretokenCache(data["model"], self._boundaries)
+        self._lock = threading.RLock()
+        self._spare: list[_Scratch] = []  # one per thread at work
+        texts = probes(self._boundaries.added)
+        expected = tokenize_batch(tokenizer, texts, None, None).lists()
+        for _ in range(2):  # with an empty cache, then with a full one
+            if self.lists(texts, None, None) != expected:
+                raise Unproven("its parts did not give the tokens of the whole")
+
+    def batches(self, texts: list[str], *, max_length: int | None, batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
+        """Yield the token ids of consecutive texts, as `BatchTokenizer.batches` does.
+
+        With several threads a batch consists of many pieces, of `batch_size` texts each at most.
+        """
+        try:
+            lengths, threads = text_lengths(texts), threads_for(len(texts))
+            n_pieces = 1 if threads == 1 else PIECES_PER_THREAD * threads
+            for rows in row_slices(lengths, n_pieces * batch_size, n_pieces * BATCH_CHARACTERS):
+                parts = [
+                    self.cut_characters(texts[piece], lengths[piece], max_length)
+                    for piece in _divided(rows, lengths, n_pieces, batch_size)
+                ]
+                yield _joined(self._tokenize(parts, max_length, self.unknown, threads), rows.start)
+        except (TypeError, UnicodeEncodeError):
+            check(texts)  # not before, as it takes two percent of the time of short texts
+            raise
+
+    def lists(self, texts: Sequence[str], max_length: int | None, unknown: int | None) -> list[list[int]]:
+        """Return the ids of `tokenize_batch` as one list per text."""
+        return _joined(self._tokenize([texts], max_length, unknown), 0).lists()
+
+    def _tokenize(
+        self, parts: Sequence[Sequence[str]], max_length: int | None, unknown: int | None, threads: int = 1
+    ) -> list[_Piece]:
+        """Tokenize the texts of each part, which becomes a piece."""
+        with self._lock:
+            self._cache.make_usable()
+            pieces = in_threads(lambda texts: self._begin(texts, max_length, unknown), parts, threads)
+            # the cache changes here alone, while no thread reads it
+            self._add_missing([pretoken for piece in pieces for pretoken in piece.missing()])
+            for piece in pieces:
+                self._finish(piece, max_length, unknown)
+            return pieces
+
+    def _begin(self, texts: Sequence[str], max_length: int | None, unknown: int | None) -> _Piece:
+        piece = _Piece(texts)
+        try:
+            scratch = self._spare.pop()
+        except IndexError:
+            scratch = _Scratch()
+        scratch.ids = grown(scratch.ids, 64 + len(piece.buffer) // 2)
+        scratch.pending = grown(scratch.pending, len(texts) + MAX_MISSING)
+        self._look_up(piece, np.arange(len(texts)), scratch, max_length, unknown)
+        self._spare.append(scratch)
+        return piece
+
+    def _look_up(
+        self, piece: _Piece, texts: np.ndarray, scratch: _Scratch, max_length: int | None, unknown: int | None
+    ) -> None:
+        """Look up the pre-tokens of some texts; what keeps a text from being done is then in `piece.pending`."""
+        limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
+        how = self._boundaries.fields, self._cache.word_piece, LONGEST_PRETOKEN, self._cache.arrays, *limits
+        where = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending
+        n_pending, n_ids = kernels.tokenize(piece.buffer, piece.starts, piece.ends, texts, *how, *where)
+        piece.pending = scratch.pending[:n_pending].copy()
+        piece.add(scratch.ids[:n_ids].copy(), texts)
+
+    def _finish(self, piece: _Piece, max_length: int | None, unknown: int | None) -> None:
+        """Do the texts that are left: those whose pre-tokens are in the cache by now, and those not to be split."""
+        room = 64 + len(piece.buffer) // 2  # too little, if that is the reason
+        self._add_split_words(piece)
+        while len(piece.pending):
+            numbers, reasons = piece.pending[:, 0], piece.pending[:, 1]
+            whole = np.unique(numbers[reasons == kernels.WHOLE])
+            again = np.setdiff1d(numbers, whole)
+            piece.pending = piece.pending[:0]
+            piece.id_starts[again] = piece.id_ends[again] = 0
+            if len(whole):
+                batch = tokenize_batch(self.tokenizer, [piece.texts[i] for i in whole.tolist()], max_length, unknown)
+                piece.id_starts[whole], piece.id_ends[whole] = batch.starts, batch.ends
+                piece.add(batch.ids, whole)
+            if len(again):
+                room *= 2 if (reasons == kernels.NO_ROOM).any() else 1
+                scratch = _Scratch()
+                scratch.ids = np.empty(room, np.int32)
+                scratch.pending = np.empty((len(again) + MAX_MISSING, 4), np.int64)
+                self._look_up(piece, again, scratch, max_length, unknown)
+                self._add_missing(piece.missing())
+                self._add_split_words(piece)
+
+    def _add_missing(self, pretokens: Sequence[bytes]) -> None:
+        """Tokenize pre-tokens and add them to the cache."""
+        keys = list(dict.fromkeys(key.lower() for key in pretokens) if self._cache.folds else dict.fromkeys(pretokens))
+        if keys:
+            encodings = self.tokenizer.encode_batch_fast([key.decode() for key in keys], add_special_tokens=False)
+            self._cache.add(keys, [encoding.ids for encoding in encodings])
+
+    def _add_split_words(self, piece: _Piece) -> None:
+        """Add the words of a piece that were split on the way to the cache."""
+        is_split = piece.pending[:, 1] == kernels.LEARN
+        words, piece.pending = piece.pending[is_split, 2:], piece.pending[~is_split]
+        self._cache.add_split_words(words, piece.buffer)
+
+
+def _divided(rows: slice, lengths: np.ndarray, n_pieces: int, batch_size: int) -> list[slice]:
+    """Divide the rows of a batch into about `n_pieces` pieces, fewer where they would be small."""
+    if n_pieces == 1:
+        return [rows]
+    lengths = lengths[rows]
+    size = min(batch_size, max(FEWEST_TEXTS, -(-len(lengths) // n_pieces)))
+    characters = min(BATCH_CHARACTERS, max(FEWEST_CHARACTERS, int(lengths.sum()) // n_pieces))
+    pieces = row_slices(lengths, size, characters)
+    return [slice(rows.start + piece.start, rows.start + piece.stop) for piece in pieces]
+
+
+def _joined(pieces: Sequence[_Piece], start: int) -> Batch:
+    """Return a batch of consecutive pieces; its first text is number `start` of the input."""
+    if len(pieces) == 1 and len(pieces[0].ids) == 1:
+        (piece,) = pieces
+        return Batch(slice(start, start + len(piece.texts)), piece.ids[0], piece.id_starts, piece.id_ends)
+    ids = np.concatenate([ids for piece in pieces for ids in piece.ids])
+    counts = [len(piece.texts) for piece in pieces]
+    offsets = np.repeat(np.cumsum([0, *(piece.n_ids for piece in pieces)])[:-1], counts)
+    starts = np.concatenate([piece.id_starts for piece in pieces]) + offsets
+    ends = np.concatenate([piece.id_ends for piece in pieces]) + offsets
+    return Batch(slice(start, start + sum(counts)), ids, starts, ends)
+
+
+def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the UTF-8 bytes of texts with a null between two, and where each text begins and ends."""
+    buffer = np.frombuffer("\0".join(texts).encode(), np.uint8)
+    ends = np.empty(len(texts), np.int64)
+    nulls = np.flatnonzero(buffer == 0)
+    if len(nulls) == len(texts) - 1:
+        ends[:-1] = nulls
+        ends[-1] = len(buffer)
+    else:  # a text contains one itself
+        np.cumsum([len(text.encode()) + 1 for text in texts], out=ends)
+        ends -= 1
+    starts = np.zeros(len(texts), np.int64)
+    starts[1:] = ends[:-1] + 1
+    return buffer, starts, ends
