@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from m2v_bench.config.messages import unknown_settings
+from m2v_bench.config.renames import current_name
 from m2v_bench.config.schema import (
     AGGREGATIONS,
     LAUNCHER_NAMES,
@@ -37,7 +38,12 @@ def typed(config: DictConfig) -> Config:
         raise BenchError(unknown_settings(unknown))
     checked = OmegaConf.to_object(config)
     assert isinstance(checked, Config)
-    checked = replace(checked, baselines={key: _baseline(key, value) for key, value in checked.baselines.items()})
+    axis = checked.sweep.axis and current_name(checked.sweep.axis)
+    checked = replace(
+        checked,
+        sweep=replace(checked.sweep, axis=axis),
+        baselines={key: _baseline(key, value) for key, value in checked.baselines.items()},
+    )
     check_baselines(checked.baselines)
     if checked.suite.aggregation not in AGGREGATIONS:
         raise BenchError(f"suite.aggregation={checked.suite.aggregation}: unknown; allowed: {', '.join(AGGREGATIONS)}")

@@ -15,6 +15,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import OmegaConfBaseException
 
+from m2v_bench.config.renames import in_file
 from m2v_bench.config.schema import conf_dir, groups, is_setting, settings, settings_of_baseline
 from m2v_bench.errors import BenchError, did_you_mean, override
 
@@ -107,7 +108,7 @@ def _files(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
+def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:  # noqa: PLR0911 - one per kind
     text = str(error)
     bad = [name for name in _override_names(argv) if not is_setting(name) and name not in groups()]
     if bad:
@@ -125,6 +126,10 @@ def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
             f"  python -m m2v_bench -m {shlex.quote(word)}\nFor a list write {shlex.quote(f'{name}=[{values}]')}; "
             f"for one value with commas in it {override(name, values)}"
         )
+    if (match := re.search(r"Could not override '(\w+)'|Key '(\w+)' not in 'Config'", text)) and (
+        former := in_file(match[1] or match[2])
+    ):
+        return former
     if match := re.search(r"Could not override '(\w+)'", text):
         name = match.group(1)
         added = f"+{name}={_value(argv, name, 'NAME')}"

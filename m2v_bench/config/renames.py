@@ -1,6 +1,5 @@
 """Names of settings in version 0.1, which keep working: in words of the command line, config files and old records."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -87,14 +86,23 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Translate flat settings, `{"pca.dims": 256, ...}`, as old records and config files have them."""
     current = {SETTINGS.get(name, name): value for name, value in settings.items()}
     if "sweep.axis" in current:
-        current["sweep.axis"] = SETTINGS.get(str(current["sweep.axis"]), current["sweep.axis"])
+        current["sweep.axis"] = current_name(current["sweep.axis"])
     return current
 
 
-def current_choice(message_group: str, name: str) -> str | None:
-    """The setting that a file of a former group has become, as in `dialect: m2v-0.1`; None for any other group."""
-    old = {re.split(r"\.", setting)[0] for setting in SETTINGS}
-    return _current_word(f"{message_group}={name}").replace("=", ": ", 1) if message_group in old else None
+def current_name(name: str) -> str:
+    """Translate the name of a setting, as `sweep.axis` holds one."""
+    return SETTINGS.get(name, name)
+
+
+def in_file(group: str) -> str | None:
+    """Say what to write into a config file in the place of a former group; None for a name that was none."""
+    settings = [f"{old} is now {new}" for old, new in SETTINGS.items() if old.startswith(f"{group}.")]
+    if not settings:
+        return None
+    return (
+        f"{group} is no longer a group; set values at the top of the file, as in `pca_dims: 64`: {', '.join(settings)}"
+    )
 
 
 def describe(notes: Sequence[str]) -> str:

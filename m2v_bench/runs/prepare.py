@@ -94,5 +94,5 @@ def suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
 def model_assets(settings: Config) -> list[str]:
     """The assets that the distilled model and the baselines need."""
     wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
-    wanted += [GLOVE_ASSET] if settings.vocabulary.startswith("glove") else []
+    wanted += [GLOVE_ASSET] if str(settings.vocabulary).startswith("glove") else []
     return list(dict.fromkeys([*wanted, *baseline_assets(settings.baselines)]))

@@ -21,7 +21,7 @@ from m2v_bench.assets.fetch import no_downloads
 from m2v_bench.config.check import check
 from m2v_bench.config.job_names import tells_apart
 from m2v_bench.config.messages import explain
-from m2v_bench.config.renames import current_params
+from m2v_bench.config.renames import current_name, current_params
 from m2v_bench.config.schema import LauncherConfig, TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, write_plan
@@ -194,7 +194,7 @@ class Sweep(Sweeper):
         try:
             if ended:
                 records = time_together(ended, sweep_dir, results_dir, debug=self._config.debug)
-                axis = self._config.sweep.axis
+                axis = self._config.sweep.axis and current_name(self._config.sweep.axis)
                 files = report_sweep(records, results_dir, name=sweep_dir.name, axis=axis)
         finally:
             told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}

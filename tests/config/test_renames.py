@@ -89,3 +89,26 @@ def test_the_config_of_an_earlier_job_is_read(tmp_path: Path):
     assert (read.pca_dims, read.weighting, read.sif_coefficient, read.vocabulary) == (64, "sif", 0.001, "glove")
     assert (read.vocabulary_size, read.token_remove_pattern, read.quantize_to) == (100, None, "int8")
     assert (read.dialect, read.pooling, read.distillation.pca_dims) == ("m2v-0.1", None, 64)
+
+
+OLD_FILES = {
+    "choice": ("defaults:\n  - override /dialect: m2v-0.1\n", "dialect is no longer a group; set values at the top"),
+    "value": (
+        "pca:\n  dims: 64\n",
+        "pca is no longer a group; .* pca.dims is now pca_dims, pca.solver is now pca_solver",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), OLD_FILES.values(), ids=list(OLD_FILES))
+def test_a_former_group_in_a_config_file_is_explained(content: str, message: str, tmp_path: Path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "old.yaml").write_text(f"# @package _global_\n{content}")
+    with pytest.raises(BenchError, match=message):
+        compose(["+experiment=old"], str(tmp_path))
+
+
+def test_a_former_axis_is_translated(tmp_path: Path):
+    from m2v_bench.config.check import typed
+
+    assert typed(compose(["sweep.axis=weighting.coefficient"])).sweep.axis == "sif_coefficient"
