@@ -123,7 +123,7 @@ class RunRecord:
     Attributes:
         scores: a row per model and task, the distilled model's among them.
         name, revision, label, variant: the distilled model, as in `Model`.
-        settings: by name, as in `pca.dims`.
+        settings: by name, as in `pca_dims`.
         key: `Prepared.key`, by which a finished job is recognised.
         speed: a row per model whose speed was measured.
         size: of the distilled model; None in records of the first versions.
