@@ -169,6 +169,16 @@ def _results(parser: Parser) -> None:
     )
 
 
+def _results_or_table(parser: Parser) -> None:
+    parser.add_argument(
+        "--results",
+        default="results",
+        type=Path,
+        metavar="PATH",
+        help="results_dir of the runs, or a file of `m2v-bench export` (default: results)",
+    )
+
+
 def _format(parser: Parser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="of the tables (default: terminal)")
 
@@ -201,7 +211,7 @@ def _say_notes(grids: Sequence[Grid], style: Format) -> None:
 
 def _table_options(parser: Parser) -> None:
     _words(parser, "suite=mteb_eng_v2")
-    _results(parser)
+    _results_or_table(parser)
     parser.add_argument(
         "--models", action="append", default=[], metavar="NAME", help="only this model, * matches anything; repeatable"
     )
@@ -232,7 +242,7 @@ def _compare_options(parser: Parser) -> None:
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="run folder, name or label or part of one, or name@revision/variant"
     )
-    _results(parser)
+    _results_or_table(parser)
     parser.add_argument(
         "--tasks", action="append", default=[], metavar="TASK", help="compare on this task only; repeatable"
     )
@@ -260,9 +270,30 @@ def _compare(arguments: Arguments) -> None:
 
 def _report_options(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", help="name of a sweep or run in the results, or its folder")
-    _results(parser)
+    _results_or_table(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the HTML page (default: reports/SWEEP.html in the results)"
+    )
+
+
+def _export_options(parser: Parser) -> None:
+    parser.add_argument(
+        "experiment", nargs="?", metavar="EXPERIMENT", help="only this sweep or run: its name or folder (default: all)"
+    )
+    _results_or_table(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: EXPERIMENT.parquet, or results.parquet, in the results"
+    )
+
+
+def _export(arguments: Arguments) -> None:
+    from m2v_bench.results.export import export
+
+    written = export(arguments.results, arguments.out, arguments.experiment)
+    print("".join(f"{note}\n" for note in written.notes), end="", file=sys.stderr)
+    print(
+        f"wrote {written.path}: {written.n_rows:,} scores of {written.n_models} models, the records of "
+        f"{written.n_experiments} sweeps and runs"
     )
 
 
@@ -545,7 +576,10 @@ def _published(arguments: Arguments) -> None:
 
 
 def _verify_options(parser: Parser) -> None:
-    parser.add_argument("folder", metavar="RUN", type=Path, help="folder of a run, or a results folder")
+    parser.add_argument(
+        "name", nargs="?", metavar="RUN", help="a run, by its folder or name, or a results folder (default: --results)"
+    )
+    _results_or_table(parser)
     parser.add_argument("--any-revision", action="store_true", help="also judge scores of other dataset revisions")
     _format(parser)
 
@@ -553,14 +587,17 @@ def _verify_options(parser: Parser) -> None:
 def _verify(arguments: Arguments) -> None:
     from m2v_bench.paper.verify import verify, verify_grid
 
-    found = verify(arguments.folder, any_revision=arguments.any_revision)
-    _show(verify_grid(found, title=f"{arguments.folder} beside the published scores"), arguments.format)
+    place, run = arguments.results, arguments.name
+    if run is not None and Path(run).exists():
+        place, run = Path(run), None
+    found = verify(place, run, any_revision=arguments.any_revision)
+    _show(verify_grid(found, title=f"{run or place} beside the published scores"), arguments.format)
     found.judge()
 
 
 def _ablations_options(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", help="name of a sweep, or its folder")
-    _results(parser)
+    _results_or_table(parser)
     _out(parser)
     _format(parser)
     _seed(parser)
@@ -654,6 +691,13 @@ COMMANDS = {
             "pca_dims",
             _report,
             _report_options,
+        ),
+        Command(
+            "export",
+            "write scores and records to one file that the other commands read in place of the folder",
+            "pca_dims --out pca_dims.parquet",
+            _export,
+            _export_options,
         ),
     ],
     "models": [

@@ -151,7 +151,9 @@ def _find(place: Path, run: str | None) -> tuple[Path, RunRecord | None]:
         experiment = find_experiment(run, place)
         records = experiment.all_records()
         if len(records) != 1:
-            raise BenchError(f"{run}: a sweep of {len(records)} jobs; name the folder of one job")
+            raise BenchError(
+                f"{run}: a sweep of {len(records)} jobs; give the folder of one job, or no name to judge all of {place}"
+            )
         return experiment.results, records[0]
     if place.is_file() or (not (place / RECORD).is_file() and (place / "results").is_dir()):
         return place, None

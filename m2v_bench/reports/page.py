@@ -15,7 +15,6 @@ from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.page_tables import (
     job_costs,
     job_settings,
-    masked,
     model_costs,
     not_scored,
     shared_settings,
@@ -26,7 +25,7 @@ from m2v_bench.reports.score_table import AVERAGE, ScoreTable
 from m2v_bench.reports.summary import Summary, marked_grid, summarise
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.results.experiment import Experiment, JobResult, find_experiment
-from m2v_bench.system.formatting import duration
+from m2v_bench.system.formatting import duration, masked
 
 Effects = Callable[[Experiment], Sequence[Grid]]
 """From a factorial sweep to tables of its effects."""

@@ -1,7 +1,6 @@
 """The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from m2v_bench.reports.sweep_figures import shared_words, short_labels, speed_po
 from m2v_bench.results.experiment import Experiment
 from m2v_bench.results.score_files import Cost
 from m2v_bench.results.scores import read_results
-from m2v_bench.system.formatting import duration, human_bytes
+from m2v_bench.system.formatting import duration, human_bytes, masked
 
 _STAGES = ("prepare", "distil", "evaluate", "speed")
 _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
@@ -198,8 +197,3 @@ def speed_grid(summary: Summary) -> Grid | None:
         notes.insert(0, "in bold: no other model is faster beyond the spread and scores as well, or better")
     columns = ["Model", "Texts per second", "Slowest - fastest", "Parameters (M)", "On disk (MB)", "Avg", "Dominated"]
     return Grid(columns, rows, title="texts per second, size and score", notes=notes, bold=frozenset(bold))
-
-
-def masked(text: str) -> str:
-    """Without the passwords that addresses may hold."""
-    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)

@@ -12,7 +12,7 @@ from typing import Any
 from m2v_bench.errors import BenchError
 
 _KEY = b"m2v_bench"
-_VERSION = 1
+_FORMAT = 1
 
 COLUMNS = (
     "model", "revision", "label", "kind", "folder", "variant", "task", "type", "split", "subset", "main_score",
@@ -49,16 +49,21 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], experiments: Sequ
 
     frame = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], columns=list(COLUMNS))
     frame = frame.astype(dict.fromkeys(("peak_rss_bytes", "texts_asked", "texts_encoded"), "Int64"))
+    frame = frame.astype(dict.fromkeys(("main_score", "seconds", "cost_seconds"), "float64"))
     variants = [json.loads(row["variant"]) for row in rows]
     for name in dict.fromkeys(name for variant in variants for name in variant):
         frame[f"variant.{name}"] = _column([variant.get(name) for variant in variants])
     table = pa.Table.from_pandas(frame, preserve_index=False)
     records = lzma.compress(json.dumps(experiments, separators=(",", ":")).encode(), preset=9)
-    about = {"version": _VERSION, "experiments": base64.b64encode(records).decode()}
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: json.dumps(about).encode()})
+    about = {"version": _FORMAT, "experiments": base64.b64encode(records).decode()}
+    metadata = {**(table.schema.metadata or {}), _KEY: json.dumps(about).encode()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    pq.write_table(table, temporary, compression="zstd", compression_level=19)
+    # a stored schema would repeat the metadata
+    options = {"compression": "zstd", "compression_level": 19, "store_schema": False}
+    with pq.ParquetWriter(temporary, table.schema.remove_metadata(), **options) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+        writer.add_key_value_metadata(metadata)
     temporary.replace(path)
 
 
@@ -88,9 +93,9 @@ def _read(path: Path, size: int, modified: int) -> LongTable:
     import pyarrow.parquet as pq
 
     try:
-        about = json.loads((pq.read_schema(path).metadata or {})[_KEY])
+        about = json.loads((pq.read_metadata(path).metadata or {})[_KEY])
         version = about["version"]
-        if version == _VERSION:
+        if version == _FORMAT:
             rows = pq.read_table(path, columns=list(COLUMNS)).to_pylist()
             return LongTable(rows, json.loads(lzma.decompress(base64.b64decode(about["experiments"]))))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, lzma.LZMAError) as error:
@@ -98,4 +103,4 @@ def _read(path: Path, size: int, modified: int) -> LongTable:
             f"--results {path}: is neither a results folder nor a file of `m2v-bench export` "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'damaged'})"
         ) from None
-    raise BenchError(f"--results {path}: has version {version} of the format; this m2v_bench reads {_VERSION}")
+    raise BenchError(f"--results {path}: has version {version} of the format; this m2v_bench reads {_FORMAT}")

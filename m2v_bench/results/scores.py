@@ -229,7 +229,7 @@ def _from_folder(path: Path) -> Results:
             )
         )
     notes = [f"cannot be read, its labels, kinds and types are not known: {damaged}" for damaged in facts.damaged]
-    return Results(path, _told_apart(models), facts.types, notes)
+    return Results(path, told_apart(models), facts.types, notes)
 
 
 def _from_table(table: LongTable, path: Path) -> Results:
@@ -237,7 +237,7 @@ def _from_table(table: LongTable, path: Path) -> Results:
     for row in table.rows:
         folders.setdefault(row["folder"], []).append(row)
     models = [_model_of_rows(Path(folder), rows) for folder, rows in folders.items()]
-    return Results(path, _told_apart(models), {row["task"]: row["type"] for row in table.rows}, [])
+    return Results(path, told_apart(models), {row["task"]: row["type"] for row in table.rows}, [])
 
 
 def _model_of_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> StoredModel:
@@ -277,7 +277,7 @@ def _number(score: float | None) -> float:
     return float("nan") if score is None else score
 
 
-def _told_apart(models: Sequence[StoredModel]) -> list[StoredModel]:
+def told_apart(models: Sequence[StoredModel]) -> list[StoredModel]:
     """Give each model a label and an id that no other has."""
     labels = unique_labels(
         {
@@ -302,7 +302,8 @@ def unique_labels(names: Mapping[Key, Sequence[str]]) -> dict[Key, str]:
     labels = {key: own[0] for key, own in names.items()}
     for place in range(1, max(map(len, names.values()), default=0)):
         shared = {label for label, count in Counter(labels.values()).items() if count > 1}
-        labels |= {key: f"{labels[key]} {own[place]}".rstrip() for key, own in names.items() if labels[key] in shared}
+        longer = {key: own[place] for key, own in names.items() if labels[key] in shared and place < len(own)}
+        labels |= {key: f"{labels[key]} {more}".rstrip() for key, more in longer.items()}
     return labels
 
 

@@ -1,4 +1,6 @@
-"""Numbers as people read them."""
+"""Numbers and addresses as people read them."""
+
+import re
 
 
 def duration(seconds: float) -> str:
@@ -11,3 +13,8 @@ def duration(seconds: float) -> str:
 def human_bytes(size: int) -> str:
     """Megabytes or gigabytes, of a thousand each."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def masked(text: str) -> str:
+    """Replace the passwords in addresses by asterisks."""
+    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)

@@ -1,0 +1,129 @@
+"""`m2v-bench export`: write the scores and records of a results folder, or of one experiment, to one file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from m2v_bench.errors import BenchError
+from m2v_bench.results.experiment import Experiment, experiments, find_experiment
+from m2v_bench.results.long_table import write_table
+from m2v_bench.results.scores import RecordFacts, Results, StoredModel, read_results, told_apart
+from m2v_bench.stats.aggregates import cqadupstack
+from m2v_bench.system.formatting import masked
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A written file.
+
+    Attributes:
+        path: the file.
+        n_models, n_rows, n_experiments: what it holds.
+        notes: result files and records that were left out.
+    """
+
+    path: Path
+    n_models: int
+    n_rows: int
+    n_experiments: int
+    notes: Sequence[str]
+
+
+def export(path: Path, out: Path | None = None, experiment: str | None = None) -> Exported:
+    """Write a row per model, task, split and subset, and the records of the sweeps and runs.
+
+    Args:
+        path: a results folder, or an exported table.
+        out: the file; None means NAME.parquet in the folder, NAME being that of the experiment or `results`.
+        experiment: name of a sweep or run, or its folder, whose models and tasks alone are written.
+
+    Raises:
+        BenchError: when there are no scores or no such experiment, or the file cannot be written.
+    """
+    if experiment is None:
+        results, chosen = read_results(path), experiments(path)
+        models: Sequence[StoredModel] = results.models
+    else:
+        chosen = [find_experiment(experiment, path)]
+        results = read_results(chosen[0].results)
+        models = _models_of(chosen[0], results)
+    folder = path.parent if path.is_file() else path
+    target = out or folder / f"{chosen[0].name if experiment is not None else 'results'}.parquet"
+    rows = _rows(models, results, None if experiment is None else _tasks_of(chosen[0]))
+    if not rows:
+        raise BenchError(f"{experiment}: none of its scores are in {results.path}")
+    try:
+        write_table(target, rows, [_without_passwords(each.to_json()) for each in chosen])
+    except OSError as error:
+        raise BenchError(f"--out {target}: cannot be written ({error.strerror})") from error
+    damaged = [f"left out, cannot be read: {file}" for model in models for file in model.damaged]
+    return Exported(target, len({row["folder"] for row in rows}), len(rows), len(chosen), [*results.notes, *damaged])
+
+
+def _models_of(experiment: Experiment, results: Results) -> list[StoredModel]:
+    """Return the models that the jobs of an experiment scored, under the labels of its records."""
+    facts = RecordFacts()
+    wanted = set()
+    for record in experiment.records:
+        facts.add(record)
+        wanted |= {(score.model, score.revision, record.seed) for score in record.scores}
+    models = [model for model in results.models if (model.name, model.revision, model.seed) in wanted]
+    return told_apart(
+        [
+            replace(model, label=facts.labels[identity], kind=facts.kinds[identity])
+            for model in models
+            if (identity := (model.name, model.revision))
+        ]
+    )
+
+
+def _tasks_of(experiment: Experiment) -> set[str]:
+    """Return the tasks of an experiment, and those that its aggregates are made of."""
+    tasks = {score.task for record in experiment.records for score in record.scores}
+    return tasks | {part for whole, parts in cqadupstack().items() if whole in tasks for part in parts}
+
+
+def _rows(models: Sequence[StoredModel], results: Results, only: set[str] | None) -> list[dict[str, Any]]:
+    """Return the rows of the table, of all tasks or some."""
+    types = results.task_types({task for model in models for task in model.tasks})
+    rows = []
+    for model in models:
+        about = {
+            "model": model.name,
+            "revision": model.revision,
+            "label": model.label,
+            "kind": model.kind,
+            "folder": model.folder.as_posix(),
+            "variant": json.dumps(dict(model.variant)),
+            "torch_versions": json.dumps(sorted(model.torch_versions)),
+        }
+        for task, scores in model.tasks.items():
+            if only is not None and task not in only:
+                continue
+            cost = model.read_cost(task)
+            own = about | {
+                "task": task,
+                "type": types[task],
+                "dataset_revision": scores.dataset_revision,
+                "mteb_version": scores.mteb_version,
+                "seconds": scores.seconds,
+                "cost_seconds": None if cost is None else cost.seconds,
+                "peak_rss_bytes": None if cost is None else cost.peak_rss_bytes,
+                "texts_asked": None if cost is None else cost.texts_asked,
+                "texts_encoded": None if cost is None else cost.texts_encoded,
+            }
+            for part, score in scores.parts.items():
+                split, _, subset = part.partition("/")
+                rows.append({**own, "split": split, "subset": subset, "main_score": score})
+    return rows
+
+
+def _without_passwords(value: Any) -> Any:
+    """Mask the passwords that addresses in settings and commands may hold."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {name: _without_passwords(item) for name, item in value.items()}
+    return [_without_passwords(item) for item in value] if isinstance(value, list | tuple) else value
