@@ -1,10 +1,10 @@
-"""Put into the README, docs/, experiments/ and what stands beside them what runs wrote, and what the authors published.
+"""Update the tables in README, docs/ and experiments/, and draw the figures of the paper's sweeps.
 
     python -m scripts.figures [RESULTS_DIR]
 
-Copies most of the files that they show from where runs write them (RESULTS_DIR, default results) to results/readme/, so
-that somebody's own run changes nothing that the documents say. The paper's items are quoted from results/paper/, which
-is kept as their runs left it; its figures are drawn anew from the records there.
+Copies the files that pages quote from where runs write them (RESULTS_DIR, default results) to results/readme/, so that
+somebody's own run changes no page. The paper's items are quoted from results/paper/, which holds one exported table
+per sweep; the sweep's figures are drawn from it.
 
 A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
 of `<!-- published/TABLE -->` by that table of m2v_bench/paper/data/tables.toml.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from m2v_bench.reports.figures import save
+from m2v_bench.reports.figures import save, svg
 from m2v_bench.reports.summary import summarise
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.results.experiment import find_experiment
@@ -41,7 +41,8 @@ SOURCES = (
 PAGES = tuple(
     page for folder in (".", "docs", "experiments", "notebooks") for page in sorted((ROOT / folder).glob("*.md"))
 )
-SWEEPS = tuple(sorted(plan.parent for plan in (ROOT / "results" / "paper" / "sweeps").glob("*/sweep.json")))
+PAPER = ROOT / "results" / "paper"
+SWEEPS = tuple(sorted(PAPER.glob("*.parquet")))
 PUBLISHED = "published/"
 # Columns of the authors' tables that are not called as tables.toml calls them, with a capital.
 COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", "pairclass": "PairClass", "sts": "STS", "pearl": "PEARL"}
@@ -85,10 +86,18 @@ def from_file(path: Path) -> str:
 
 
 def figures_of(sweep: Path) -> dict[Path, Figure]:
-    """The figures of a kept sweep, without the ends of their files' names."""
-    records = find_experiment(str(sweep), sweep.parents[1]).all_records()
+    """Draw the figures of an exported sweep, by the path of their files without suffix."""
+    records = find_experiment(sweep.stem, sweep).all_records()
     drawn = draw(summarise(records), records[0].settings.get("sweep.axis"))
-    return {sweep.parents[1] / "figures" / f"{sweep.name}{ending}": figure for ending, figure in drawn.items()}
+    return {PAPER / "figures" / f"{sweep.stem}{ending}": figure for ending, figure in drawn.items()}
+
+
+def write_figure(figure: Figure, stem: Path) -> None:
+    """Write a figure as SVG, and as PNG where a page shows it."""
+    if any(f"{stem.relative_to(ROOT).as_posix()}.png" in page.read_text(encoding="utf-8") for page in PAGES):
+        save(figure, stem)
+    else:
+        stem.with_name(f"{stem.name}.svg").write_text(svg(figure), encoding="utf-8")
 
 
 def render(page: str) -> str:
@@ -104,6 +113,6 @@ if __name__ == "__main__":
             shutil.copyfile(made / source, KEPT / Path(source).name)
     for kept in SWEEPS:
         for stem, figure in figures_of(kept).items():
-            save(figure, stem)
+            write_figure(figure, stem)
     for target in PAGES:
         target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

@@ -3,8 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import numpy as np
@@ -19,7 +19,10 @@ from m2v_bench.inference.card import RELEASES
 from m2v_bench.reports.figures import svg
 from m2v_bench.reports.summary import marked_grid, summarise
 from m2v_bench.results.experiment import find_experiment
-from scripts.figures import BLOCK, PAGES, ROOT, SWEEPS, figures_of, published, render
+from m2v_bench.results.long_table import read_table
+from m2v_bench.results.score_files import TaskScores
+from m2v_bench.results.scores import read_results
+from scripts.figures import BLOCK, PAGES, PAPER, ROOT, SWEEPS, figures_of, published, render
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -45,20 +48,19 @@ def test_pages_quote_what_the_files_hold(page: Path):
 
 def test_what_is_kept_is_there_and_names_no_place_of_a_machine():
     assert len(SWEEPS) == 7
-    for file in (ROOT / "results" / "paper").glob("sweeps/*/*/record.json"):
-        assert not re.search(r'": "(?:/|[A-Z]:)', file.read_text(encoding="utf-8")), file
+    for file in SWEEPS:
+        assert not re.search(r'": "(?:/|[A-Z]:)', json.dumps(read_table(file).experiments)), file
 
 
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
 def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
-    results_dir = sweep.parents[1]
-    summary = summarise(find_experiment(str(sweep), results_dir).all_records())
-    made = marked_grid(summary, results_dir, title="").markdown()
-    kept = (results_dir / "tables" / f"{sweep.name}.md").read_text(encoding="utf-8")
+    summary = summarise(find_experiment(sweep.stem, sweep).all_records())
+    made = marked_grid(summary, sweep, title="").markdown()
+    kept = (PAPER / "tables" / f"{sweep.stem}.md").read_text(encoding="utf-8")
     assert rows_of(kept) == rows_of(made)
 
 
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
 def test_the_kept_figures_are_those_of_the_kept_records(sweep: Path):
     """By the words and numbers in them; where they stand may differ by rounding."""
     for stem, figure in figures_of(sweep).items():
@@ -71,23 +73,38 @@ def rows_of(markdown: str) -> list[str]:
     return [line for line in markdown.replace("†", "").splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda folder: folder.name)
-def test_the_kept_records_hold_what_the_score_files_do(sweep: Path):
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
+def test_the_kept_records_hold_what_the_kept_scores_do(sweep: Path):
     filed = {
-        (json.loads((file.parent / "model_meta.json").read_text(encoding="utf-8"))["revision"], file.stem, score)
-        for file in sweep.parents[1].glob("results/**/*.json")
-        if file.name != "model_meta.json"
-        for score in main_scores(json.loads(file.read_text(encoding="utf-8")))
+        (model.revision, task, score)
+        for model in read_results(sweep).models
+        for task, scores in model.tasks.items()
+        for score in main_scores(scores)
     }
-    rows = [score for record in find_experiment(str(sweep), sweep.parents[1]).all_records() for score in record.scores]
+    rows = [score for record in find_experiment(sweep.stem, sweep).all_records() for score in record.scores]
     scored = {(row.revision, row.task, row.main_score) for row in rows if row.main_score is not None}
     assert scored
     assert scored <= filed
 
 
-def main_scores(result: dict[str, Any]) -> list[float]:
-    """The main scores of the splits of a result file, each over its subsets."""
-    return [float(np.mean([each["main_score"] for each in subsets])) for subsets in result["scores"].values()]
+def main_scores(scores: TaskScores) -> list[float]:
+    """The main scores of the splits of a task, each over its subsets."""
+    splits: dict[str, list[float]] = {}
+    for part, score in scores.parts.items():
+        splits.setdefault(part.partition("/")[0], []).append(score)
+    return [float(np.mean(parts)) for parts in splits.values()]
+
+
+def test_the_repository_is_light():
+    """A clone holds what pages quote; everything else is made by a command."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("no git repository")
+    files = [name for name in listed.stdout.split("\0") if name]
+    kept = [ROOT / name for name in files if name.startswith("results/") and (ROOT / name).is_file()]
+    assert len(kept) <= 100
+    assert sum(file.stat().st_size for file in kept) <= 3_000_000
+    assert max(map(len, files)) < 150
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

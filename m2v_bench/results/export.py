@@ -97,15 +97,16 @@ def _rows(models: Sequence[StoredModel], results: Results, only: set[str] | None
             "kind": model.kind,
             "folder": model.folder.as_posix(),
             "variant": json.dumps(dict(model.variant)),
-            "torch_versions": json.dumps(sorted(model.torch_versions)),
         }
         for task, scores in model.tasks.items():
             if only is not None and task not in only:
                 continue
             cost = model.read_cost(task)
+            torch_versions = model.torch_versions.get(task) or model.torch_versions.get("") or ()
             own = about | {
                 "task": task,
                 "type": types[task],
+                "torch_versions": json.dumps(sorted(torch_versions)),
                 "dataset_revision": scores.dataset_revision,
                 "mteb_version": scores.mteb_version,
                 "seconds": scores.seconds,

@@ -152,16 +152,17 @@ def read_cost(folder: Path, task: str) -> Cost | None:
         return None
 
 
-def torch_versions(folder: Path) -> frozenset[str]:
-    """Read the versions of torch that scored the model of a folder, from what mteb notes there."""
+def torch_versions(folder: Path) -> dict[str, frozenset[str]]:
+    """Read the versions of torch that scored a model, by task, from what mteb notes beside the scores."""
     settings = folder / "run_settings.jsonl"
-    versions = set()
+    versions: dict[str, set[str]] = {}
     for line in settings.read_text(encoding="utf-8").splitlines() if settings.is_file() else []:
         try:
-            versions.add(str(json.loads(line)["version"]["torch"]))
-        except (ValueError, KeyError, TypeError):  # a line that is being written
+            entry = json.loads(line)
+            versions.setdefault(str(entry.get("task", "")), set()).add(str(entry["version"]["torch"]))
+        except (ValueError, KeyError, TypeError, AttributeError):  # a line that is being written
             continue
-    return frozenset(versions)
+    return {task: frozenset(known) for task, known in versions.items()}
 
 
 def model_folder(name: str, revision: str, seed: int, results: Path) -> Path | None:

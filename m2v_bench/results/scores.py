@@ -41,7 +41,7 @@ class StoredModel:
         variant: mteb's `experiment_kwargs`, the settings of a distilled model; empty for a baseline.
         folder: of its score files below `results/` and of its samples below `samples/`.
         id: unique as well: `name`, `name@revision` or `name@revision/variant`.
-        torch_versions: the versions of torch that scored it.
+        torch_versions: the versions of torch that scored it, by task; under "" where the task was not noted.
         read: reads its scores.
         read_cost: reads the cost of a task.
     """
@@ -53,7 +53,7 @@ class StoredModel:
     variant: Mapping[str, Any]
     folder: Path
     id: str
-    torch_versions: frozenset[str] = frozenset()
+    torch_versions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     read: Callable[[], Loaded] = field(default=lambda: ({}, {}), repr=False, compare=False)
     read_cost: Callable[[str], Cost | None] = field(default=lambda task: None, repr=False, compare=False)
 
@@ -79,7 +79,10 @@ class StoredModel:
     @property
     def versions(self) -> dict[str, set[str]]:
         """The versions that scored it, by package."""
-        return {"mteb": {scores.mteb_version for scores in self.tasks.values()}, "torch": set(self.torch_versions)}
+        return {
+            "mteb": {scores.mteb_version for scores in self.tasks.values()},
+            "torch": set().union(*self.torch_versions.values()),
+        }
 
     @property
     def address(self) -> str:
@@ -266,7 +269,7 @@ def _model_of_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> StoredMod
         variant=json.loads(rows[0]["variant"]),
         folder=folder,
         id="",
-        torch_versions=frozenset(json.loads(rows[0]["torch_versions"])),
+        torch_versions={task: frozenset(json.loads(first["torch_versions"])) for task, (first, *_) in tasks.items()},
         read=lambda: (scores, {}),
         read_cost=costs.get,
     )

@@ -60,10 +60,10 @@ def test_findings_of_a_real_sweep(results: Path):
     assert (results / "tables" / "mine_effects_by_type.md").is_file()
 
 
-@pytest.mark.parametrize("sweep", sorted(path.parent.name for path in PAPER.glob("sweeps/*ablations*/sweep.json")))
+@pytest.mark.parametrize("sweep", sorted(path.stem for path in PAPER.glob("*ablations*.parquet")))
 def test_without_samples_there_are_no_verdicts(sweep: str, tmp_path: Path):
     """The paper's samples are not kept; its verdicts were made with them."""
-    cli.main(["ablations", sweep, "--results", str(PAPER), "--out", str(tmp_path)])
+    cli.main(["ablations", sweep, "--results", str(PAPER / f"{sweep}.parquet"), "--out", str(tmp_path)])
     made, kept = (pd.read_csv(folder / f"{sweep}_findings.csv") for folder in (tmp_path, PAPER / "tables"))
     assert made["value"].to_numpy() == pytest.approx(kept["value"].to_numpy(), nan_ok=True)
     assert made["p_holm"].isna().all()

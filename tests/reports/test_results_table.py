@@ -285,7 +285,7 @@ def test_paper_columns_when_a_suite_has_all_of_mtebs_types_and_word_similarity()
 PAPER = Path(__file__).parents[2] / "results" / "paper"
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in PAPER.glob("sweeps/*/sweep.json")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in PAPER.glob("*.parquet")))
 def test_what_is_kept_reads_back_as_it_is_published(name: str, capsys: pytest.CaptureFixture[str]):
     """Without the data: a row of each model of a kept table, with its averages, and what is missing in a line."""
     kept = (PAPER / "tables" / f"{name}.md").read_text().split("\n\n")
@@ -293,7 +293,7 @@ def test_what_is_kept_reads_back_as_it_is_published(name: str, capsys: pytest.Ca
     suite = re.search(r"suite (\w+) \((\d+) tasks", kept[-1])
     assert suite is not None
     words = [word for row in rows for word in ("--models", row[0])]
-    main(["table", f"suite={suite[1]}", "--results", str(PAPER), "--format", "markdown", *words])
+    main(["table", f"suite={suite[1]}", "--results", str(PAPER / f"{name}.parquet"), "--format", "markdown", *words])
     table, *notes = capsys.readouterr().out.strip().split("\n\n")
     columns, _, *shown = [line.strip("| ").split(" | ") for line in table.splitlines()]
     plain = {row[0]: dict(zip(columns, (re.sub(r"[*†]", "", each) for each in row), strict=True)) for row in shown}

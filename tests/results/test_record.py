@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from m2v_bench.config.renames import current_settings
+from m2v_bench.results.long_table import read_table
 from m2v_bench.results.record import RECORD, RunRecord, Score, Speed, read_record, write_record
 
 PAPER = Path(__file__).parents[2] / "results" / "paper"
-KEPT = [next(sweep.glob("*/record.json")) for sweep in sorted(PAPER.glob("sweeps/*/"))]
+KEPT = sorted(PAPER.glob("*.parquet"))
 
 # a record of the first version: no size, times, datasets or command, and rows without memory
 OLD: dict[str, Any] = {
@@ -16,7 +16,13 @@ OLD: dict[str, Any] = {
     "revision": "r",
     "label": "M2V a",
     "variant": {"base_model": "a"},
-    "settings": {"seed": 7, "suite.name": "starter", "suite.aggregation": "macro"},
+    "settings": {
+        "seed": 7,
+        "suite.name": "starter",
+        "suite.aggregation": "macro",
+        "pca.dims": 16,
+        "sweep.axis": "pca.dims",
+    },
     "scores": [
         {"model": "m2v_bench/a", "revision": "r", "label": "M2V a", "kind": "static", "task": "T", "type": "STS"}
         | {"main_score": 0.5, "state": "scored", "reason": None, "seconds": 1.0},
@@ -33,20 +39,14 @@ OLD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parents[1].name)
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_a_kept_record_is_read_whole(path: Path):
-    given = json.loads(path.read_text(encoding="utf-8"))
-    record = read_record(path.parent)
-    assert record is not None
-    kept = json.loads(json.dumps(record.to_json()))
-    expected = given | {"settings": current_settings(given["settings"])}
-    assert {name: kept[name] for name in given if name != "speed"} == {
-        name: value for name, value in expected.items() if name != "speed"
-    }
-    for row, speed in zip(given["speed"], kept["speed"], strict=True):
-        assert {name: speed[name] for name in row} == row
-    assert record.student_scores
-    assert record.total_seconds == given["ended"] - given["started"]
+    (experiment,) = read_table(path).experiments
+    for given in (job["record"] for job in experiment["jobs"]):
+        record = RunRecord.from_json(given)
+        assert json.loads(json.dumps(record.to_json())) == given
+        assert record.student_scores
+        assert record.total_seconds == given["ended"] - given["started"]
 
 
 def test_there_is_a_kept_record_of_every_kind():
@@ -57,6 +57,7 @@ def test_a_record_of_the_first_version_is_read():
     record = RunRecord.from_json(OLD)
     assert (record.size, record.started, record.total_seconds, record.command) == (None, None, None, None)
     assert (record.seed, record.suite, record.aggregation) == (7, "starter", "macro")
+    assert (record.settings["pca_dims"], record.settings["sweep.axis"]) == (16, "pca_dims")
     assert [score.task for score in record.student_scores] == ["T"]
     assert [score.reason for score in record.failed] == ["no memory"]
     assert record.speed[0] == Speed("M2V a", 9.0, slowest=9.0, fastest=9.0)
