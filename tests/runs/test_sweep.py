@@ -51,8 +51,8 @@ def test_restarted_sweep_skips_finished_jobs(bench: Cli, tmp_path: Path):
     plan = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM, "dry_run=true")
     assert plan.returncode == 0, plan.stderr
     assert "2 jobs, 0 finished" in plan.stdout
-    assert "4 scores to make" in " ".join(plan.stdout.split())
-    assert "?; no timing is recorded of" in " ".join(plan.stdout.split())
+    assert "4 scores to compute" in " ".join(plan.stdout.split())
+    assert "?; no recorded timing for" in " ".join(plan.stdout.split())
     assert not list((tmp_path / "results").rglob("*.json"))
 
     first = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM)
