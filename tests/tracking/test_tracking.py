@@ -77,7 +77,7 @@ def test_rebuilt_store_equals_the_live_one(home: Path):
     for _ in range(2):  # the second time, nothing is left to log
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert "holds 4 runs of results, 1 sweeps above them" in done.stdout
+        assert "holds 4 runs of results and 1 sweeps" in done.stdout
         rebuilt = contents(home, "again.db")
         assert rebuilt.keys() == live.keys()
         for folder, expected in live.items():
