@@ -37,7 +37,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """Size of a benchmark.
 
     Attributes:
         threads: number of threads of the multi-threaded passes.
@@ -87,7 +87,7 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
     Args:
         contenders: the models.
         texts: the texts to embed.
-        plan: how much is measured.
+        plan: size of the benchmark.
         seed: sampling seed of the texts, for the record.
 
     Returns:

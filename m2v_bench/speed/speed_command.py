@@ -34,7 +34,7 @@ def speed(
         names: the models, as in `contenders.contenders`.
         results_dir: results folder for speed/benchmark/TIME.json, and speed.md, speed_vs_score.svg and .png of the
             latest benchmark.
-        plan: how much is measured.
+        plan: size of the benchmark.
         texts: files of texts; if empty, texts from the asset catalog.
         column: the text column of the files.
         seed: sampling seed of the texts.
