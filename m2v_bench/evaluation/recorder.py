@@ -83,7 +83,7 @@ class Recorder:
     def _save(self, task: AbsTask, predictions: Any, *args: Any, hf_split: str, hf_subset: str) -> None:
         parts = self._parts[task.metadata.name]
         for name, part in _samples(task, predictions, hf_split, hf_subset).items():
-            parts["/".join(word for word in (hf_split, hf_subset, name) if word)] = part
+            parts["/".join(filter(None, (hf_split, hf_subset, name)))] = part
 
     def _per_query(self, task: Any, scores: Any, qrels: Any, results: Any, *, hf_split: str, hf_subset: str) -> Any:
         # all judged queries in a fixed order, so that models are compared on the same queries
@@ -123,8 +123,8 @@ def _readable(path: Path) -> dict[str, Samples]:
 
 def _of_wanted(name: str, wanted: set[str]) -> bool:
     """Return whether a part, `[task/]split/subset[/part]`, belongs to the splits and subsets of a score."""
-    words = name.split("/")
-    return any("/".join(words[start : start + 2]) in wanted for start in range(len(words) - 1))
+    names = name.split("/")
+    return any("/".join(names[start : start + 2]) in wanted for start in range(len(names) - 1))
 
 
 def _draws(entry: Mapping[str, Any]) -> np.ndarray | None:

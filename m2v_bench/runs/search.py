@@ -83,8 +83,8 @@ def search(
     print(f"tuned on: {', '.join(task.name for task in tuning)}\nreported on: {', '.join(t.name for t in reporting)}")
     folder = Path(settings.results_dir) / "searches" / name
     key = content_hash([prepared.key, [task.name for task in tuning], asdict(space)])
-    taken = f"--name {name}: a search of this name is running in {folder.parent}. Wait for it, or use another name"
-    with alone(folder, taken):
+    message = f"--name {name}: a search of this name is running in {folder.parent}. Wait for it, or use another name"
+    with alone(folder, message):
         done = _read(folder, key, name)
         with tqdm(total=trials, initial=min(len(done), trials), desc="searching", unit="trial") as bar:
             while len(done) < trials:

@@ -85,11 +85,11 @@ class Sweep(Sweeper):
             batch = [job.overrides for job in jobs]
             show_plan({_varying(job.overrides, batch): job for job in jobs}, sweep_dir.name)
             return
-        taken = (
+        message = (
             f"sweep.name={sweep_dir.name}: a sweep of this name is running in {sweep_dir.parent.parent}. "
             "Wait for it, or set sweep.name=NAME; what both need is computed once"
         )
-        with alone(sweep_dir, taken):
+        with alone(sweep_dir, message):
             write_plan(sweep_dir, jobs, {}, command=command_line(), failed=None)
             for job in jobs:
                 clear_error(job.folder)
@@ -97,8 +97,8 @@ class Sweep(Sweeper):
             if finished:
                 print(f"{len(finished)} of {len(jobs)} jobs are already finished (rerun=true runs them again)")
             with _tracked(self._config, sweep_dir, finished):
-                left = self._run([job for job in jobs if job not in finished], sweep_dir)
-            self._end(jobs, left, sweep_dir)
+                unfinished = self._run([job for job in jobs if job not in finished], sweep_dir)
+            self._end(jobs, unfinished, sweep_dir)
 
     def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
         """Compose, check and prepare all jobs."""
@@ -143,8 +143,8 @@ class Sweep(Sweeper):
         assert isinstance(settings, LauncherConfig)
         batch = [job.overrides for job in jobs]
         before = {job.folder: _stamp(job) for job in jobs}
-        left, deaths, fruitless = list(jobs), 0, 0
-        while left and fruitless < _MAX_FRUITLESS_ROUNDS:
+        unfinished, deaths, fruitless = list(jobs), 0, 0
+        while unfinished and fruitless < _MAX_FRUITLESS_ROUNDS:
             died: Exception | None = None
             try:
                 work = [
@@ -155,25 +155,25 @@ class Sweep(Sweeper):
                         _varying(job.overrides, batch),
                         prepared=self._prepared.pop(job.folder, None),
                     )
-                    for job in left
+                    for job in unfinished
                 ]
                 launch(work, settings, round_=deaths)
             except Exception as error:
                 if self._config.debug or isinstance(error, BenchError):
                     raise
                 died = error
-            still = [job for job in left if job.error() is None and _stamp(job) == before[job.folder]]
+            remaining = [job for job in unfinished if job.error() is None and _stamp(job) == before[job.folder]]
             if self._config.fail_fast and any_failed(sweep_dir):
-                return still
-            fruitless = fruitless + 1 if len(still) == len(left) else 0
-            if still:
+                return remaining
+            fruitless = fruitless + 1 if len(remaining) == len(unfinished) else 0
+            if remaining:
                 deaths += 1
                 why = f" ({type(died).__name__}: {str(died).splitlines()[0]})" if died and str(died) else ""
-                log.warning("%d job(s) ended without a result, probably because a worker died%s", len(still), why)
-            left = still
-        return left
+                log.warning("%d job(s) ended without a result, probably because a worker died%s", len(remaining), why)
+            unfinished = remaining
+        return unfinished
 
-    def _end(self, jobs: Sequence[Job], left: Sequence[Job], sweep_dir: Path) -> None:
+    def _end(self, jobs: Sequence[Job], unfinished: Sequence[Job], sweep_dir: Path) -> None:
         """List the failures, and report all records together."""
         from m2v_bench.reports.run_report import report_sweep
         from m2v_bench.runs.sweep_speed import time_together
@@ -183,11 +183,11 @@ class Sweep(Sweeper):
         for job in jobs:
             if (error := job.error()) is not None:
                 failures.append(f"{_varying(job.overrides, batch)}: {error}")
-            elif job in left and not stopped:
+            elif job in unfinished and not stopped:
                 why = "its process died every time (out of memory?) or could not write files"
                 failures.append(f"{_varying(job.overrides, batch)}: {why}")
-        if stopped and left:
-            print(f"fail_fast=true: {len(left)} job(s) were not started")
+        if stopped and unfinished:
+            print(f"fail_fast=true: {len(unfinished)} job(s) were not started")
         records = [(job, read_record(job.folder)) for job in jobs]
         # a record with another key is from earlier settings; this job failed
         ended = {job.folder: record for job, record in records if record is not None and record.key == job.key}
