@@ -1,10 +1,10 @@
-"""How long a distillation takes and how much memory it needs, beside `model2vec.distill` 0.10.
+"""Compare time and memory of distillation with `model2vec.distill` 0.10.
 
     python -m benchmarks.distill [--rounds N] [--glove]
 
-Both sides run alternately, each in a process of its own, on all-MiniLM-L6-v2 with the model's own vocabulary and two
-threads; imports are not counted, on neither side. Prints a table and keeps it as results/bench/distill.md and .json.
-The environment of model2vec 0.10 is made where it is not there. `--glove` adds the 400,000 words of GloVe.
+Both sides run alternately in separate processes, on all-MiniLM-L6-v2 with the model's vocabulary and two threads;
+imports are not timed. Prints a table and writes it to results/bench/distill.md and .json. Creates the environment of
+model2vec 0.10 if missing. `--glove` adds the 400,000 words of GloVe.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from tests.golden.cases import RELEASES
 ROOT = Path(__file__).parents[1]
 BASE = "all-MiniLM-L6-v2"
 THEIRS = "0.10.0"
-# what a change must keep to, as shares of model2vec's time and memory; bf16 where its products take half the time
 _HEAD = """
 import json, resource, sys, time
 import torch
@@ -89,13 +88,13 @@ report(smallest=float(cosines.min()))
 """
 
 
-def run(python: Path | str, code: str, *words: str, cache: Path | None = None) -> dict[str, Any]:
-    """What a process of its own reports."""
+def run(python: Path | str, code: str, *arguments: str, cache: Path | None = None) -> dict[str, Any]:
+    """Run code in a subprocess and return its report."""
     settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
     if cache is not None:
         settings["M2V_BENCH_CACHE"] = str(cache)
     done = subprocess.run(
-        [python, "-c", _HEAD + code, *words],
+        [python, "-c", _HEAD + code, *arguments],
         env={**os.environ, **settings},
         check=False,
         stdout=subprocess.PIPE,
@@ -108,14 +107,14 @@ def run(python: Path | str, code: str, *words: str, cache: Path | None = None) -
 
 
 def fresh_cache(folder: Path) -> Path:
-    """A cache that holds the assets and nothing else."""
+    """Make a cache that holds only the assets."""
     cache = Path(tempfile.mkdtemp(dir=folder))
     (cache / "assets").symlink_to(fetch([BASE, "glove-6b-50d"])[BASE].parent)
     return cache
 
 
 def starter_scores(precision: str, folder: Path) -> dict[str, float]:
-    """The scores of the starter suite by task."""
+    """Score a distilled model on the starter suite, by task."""
     out = folder / precision
     command = [sys.executable, "-m", "m2v_bench", "baseline=[]", "tracking=none", "device=cpu"]
     command.append(f"precision={precision}")
@@ -125,7 +124,7 @@ def starter_scores(precision: str, folder: Path) -> dict[str, float]:
 
 
 def offered(precision: str) -> bool:
-    """Whether this machine computes in a precision."""
+    """Return whether this machine supports a precision."""
     from m2v_bench.distillation.forward import check_precision
 
     try:
@@ -136,7 +135,7 @@ def offered(precision: str) -> bool:
 
 
 def measure(rounds: int, glove: bool, scratch: Path) -> dict[str, Any]:
-    """All measurements."""
+    """Run all measurements."""
     model = str(fetch([BASE])[BASE])
     sides: dict[str, Callable[[], dict[str, Any]]] = {
         "model2vec 0.10": lambda: run(environment(THEIRS), _THEIRS, model),
@@ -144,12 +143,12 @@ def measure(rounds: int, glove: bool, scratch: Path) -> dict[str, Any]:
     }
     if offered("bf16"):
         sides["bf16"] = lambda: run(sys.executable, _OURS, "bf16", cache=fresh_cache(scratch))
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for number in range(rounds):
         for side, once in sides.items():
-            found[side].append(once())
-            print(f"round {number + 1}, {side}: {found[side][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
-    result: dict[str, Any] = {"hardware": hardware(), "rounds": found, "peak": run(sys.executable, _PEAK)}
+            runs[side].append(once())
+            print(f"round {number + 1}, {side}: {runs[side][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
+    result: dict[str, Any] = {"hardware": hardware(), "rounds": runs, "peak": run(sys.executable, _PEAK)}
     result["variants"] = run(sys.executable, _VARIANTS, cache=fresh_cache(scratch))
     if "bf16" in sides:
         result["smallest_cosine"] = run(sys.executable, _COSINE, cache=fresh_cache(scratch))["smallest"]
@@ -161,15 +160,15 @@ def measure(rounds: int, glove: bool, scratch: Path) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The measurements as Markdown."""
-    rounds, peak, here = result["rounds"], result["peak"], result["hardware"]
+    """Format the measurements as Markdown."""
+    rounds, peak, machine = result["rounds"], result["peak"], result["hardware"]
     theirs = rounds["model2vec 0.10"]
 
-    def median(side: str, what: str) -> float:
-        return statistics.median(each[what] for each in rounds[side])
+    def median(side: str, quantity: str) -> float:
+        return statistics.median(values[quantity] for values in rounds[side])
 
     lines = [
-        f"`make bench-distill` on {here['processor']}, {here['cores']} cores, {here['system']}; {BASE}, own "
+        f"`make bench-distill` on {machine['processor']}, {machine['cores']} cores, {machine['system']}; {BASE}, own "
         f"vocabulary, 256 dimensions, median of {len(theirs)} alternating rounds:",
         "",
         "| | Total | of model2vec | Peak memory | of model2vec |",
@@ -183,12 +182,12 @@ def table(result: dict[str, Any]) -> str:
             f"| {memory:.0f} MB | {memory / median('model2vec 0.10', 'peak_mb'):.2f} |"
         )
     total = median("model2vec 0.10", "seconds")
-    more = result["variants"]["seconds"]
+    variants = result["variants"]["seconds"]
     lines += [
         "",
-        f"- {len(more)} further variants (6 PCA sizes x 4 weightings): {statistics.median(more):.3f} s each, the "
-        f"slowest {max(more):.3f} s: {statistics.median(more) / total:.1%} and {max(more) / total:.1%} of a model2vec "
-        "distillation",
+        f"- {len(variants)} further variants (6 PCA sizes x 4 weightings): {statistics.median(variants):.3f} s each, "
+        f"the slowest {max(variants):.3f} s: {statistics.median(variants) / total:.1%} and {max(variants) / total:.1%} "
+        "of a model2vec distillation",
     ]
     for side in rounds:
         if side != "model2vec 0.10":
@@ -214,13 +213,13 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Distillation beside model2vec 0.10: time and memory.")
+    parser = argparse.ArgumentParser(description="Compare time and memory of distillation with model2vec 0.10.")
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
     parser.add_argument("--glove", action="store_true", help="also the 400,000 words of GloVe")
-    words = parser.parse_args()
+    arguments = parser.parse_args()
     make_environment(next(release for release in RELEASES if release.version == THEIRS))
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(words.rounds, words.glove, Path(folder))
+        result = measure(arguments.rounds, arguments.glove, Path(folder))
     target = ROOT / "results" / "bench"
     target.mkdir(parents=True, exist_ok=True)
     (target / "distill.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -1,11 +1,11 @@
-"""How fast texts are embedded, beside model2vec 0.10.
+"""Compare embedding speed with model2vec 0.10.
 
     python -m benchmarks.encode [--rounds N]
 
-Both sides run alternately in one process, on the same models and the real texts of `$M2V_BENCH_TEST_DATA`/speed cut to
-three lengths: first texts that are new to a fresh model, then the same ones again. Loading is measured in processes of
-their own. Prints a table and keeps it as results/bench/encode.md and .json. The ids are compared with those of the
-`tokenizers` package on every text, the embeddings with model2vec's.
+Both sides run alternately in one process, on the same models and real texts of `$M2V_BENCH_TEST_DATA`/speed of three
+lengths: first with a fresh model, then on the same texts again. Loading is measured in separate processes. Prints a
+table and writes it to results/bench/encode.md and .json. All ids are compared with those of the `tokenizers` package,
+and all embeddings with those of model2vec.
 """
 
 import argparse
@@ -34,7 +34,6 @@ from tests.conftest import TEST_DATA
 
 ROOT = Path(__file__).parents[1]
 DIMS, MILLION = 256, 1_000_000
-# what a change must keep to, by the kind of tokenizer
 _COLD = """
 import sys, time
 started = time.perf_counter()
@@ -60,7 +59,7 @@ print(json.dumps({"before": before, "after": peak.rss_bytes(), "output": embeddi
 
 
 def texts_by_length() -> dict[str, list[str]]:
-    """Real texts of about 10, 100 and 500 tokens."""
+    """Read real texts of about 10, 100 and 500 tokens."""
     sentences = pd.read_parquet(TEST_DATA / "speed" / "wikisplit_sentences.parquet")["text"].tolist()
     paragraphs = pd.read_parquet(TEST_DATA / "speed" / "enwiki_paragraphs.parquet")["text"].tolist()
     return {
@@ -90,7 +89,7 @@ def unigram(texts: list[str]) -> Tokenizer:
 
 
 def tables(texts: list[str]) -> Iterator[tuple[str, Tokenizer, np.ndarray]]:
-    """Models by the kind of their tokenizer: a distilled one, WordLlama, and two that know the texts' own words."""
+    """Yield models by kind of tokenizer: a distilled one, WordLlama, and two trained on the texts."""
     distilled = distill("all-MiniLM-L6-v2", pca_dims=DIMS, quantize_to="float32")
     yield "WordPiece", distilled.tokenizer, distilled.table
     llama = Tokenizer.from_file(str(fetch(["wordllama-256"])["wordllama-256"] / "tokenizer.json"))
@@ -110,11 +109,11 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def alternately(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {side: [] for side in sides}
+    times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
         for side, work in sides.items():
-            found[side].append(seconds(work))
-    return found
+            times[side].append(seconds(work))
+    return times
 
 
 def with_threads(threads: int, work: Callable[[], Any]) -> None:
@@ -124,7 +123,7 @@ def with_threads(threads: int, work: Callable[[], Any]) -> None:
 
 
 def check(model: StaticModel, theirs: Any, texts: list[str]) -> float:
-    """That the ids are those of the tokenizers package; the largest difference of an embedding's number."""
+    """Check the ids against the tokenizers package, and return the largest difference from model2vec's embeddings."""
     most = model.max_length * int(np.median([len(token) for token in model.tokens]))
     cut = [text[:most] for text in texts]
     expected = tokenize_batch(model.tokenizer, cut, model.max_length, unknown_id(model.tokenizer)).lists()
@@ -150,14 +149,14 @@ def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int
         }
         size = max(1, len(texts) // 10)
         parts = [texts[start : start + size] for start in range(0, len(texts), size)]
-        # a text is new only once: alternately, part by part
+        # a text is new only once, so alternate in parts
         first = dict.fromkeys(sides, 0.0)
         for part in parts:
             for side, encode in sides.items():
                 first[side] += seconds(partial(encode, part))
         known = {side: partial(encode, texts) for side, encode in sides.items()}
         again = alternately(known, rounds)
-        # by themselves and for longer, as a few milliseconds more of another process would count double for two threads
+        # separately and longer, as interference counts double with two threads
         many = partial(ours.encode, 8 * texts, fast=True)
         by_threads = alternately(
             {f"ours, {threads} threads": partial(with_threads, threads, many) for threads in (1, 2)}, rounds
@@ -179,24 +178,26 @@ def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int
 
 
 def measure_dtypes(tokenizer: Tokenizer, table: np.ndarray, rounds: int) -> dict[str, Any]:
-    """The same model with rows of each type, alternately, on the texts of medium length."""
+    """Time the model with rows of each dtype, alternately, on texts of medium length."""
     texts = texts_by_length()["medium"]
-    made = {}
+    by_dtype = {}
     for name in ("float32", "float16", "int8"):
         rows = np.clip(np.round(table * 127 / np.abs(table).max()), -127, 127) if name == "int8" else table
-        made[name] = StaticModel(rows.astype(name), tokenizer)
-        made[name].encode(texts, fast=True)
-    return alternately({name: partial(model.encode, texts, fast=True) for name, model in made.items()}, rounds)
+        by_dtype[name] = StaticModel(rows.astype(name), tokenizer)
+        by_dtype[name].encode(texts, fast=True)
+    return alternately({name: partial(model.encode, texts, fast=True) for name, model in by_dtype.items()}, rounds)
 
 
 def measure_processes(model: StaticModel, folder: Path, rounds: int) -> dict[str, Any]:
-    """Loading and a first sentence, and the memory of a million short texts, each in a process of its own."""
+    """Measure time to the first sentence and memory of a million short texts, in separate processes."""
     model.save_pretrained(folder / "model")
     words = folder / "words.txt"
     words.write_text(" ".join(texts_by_length()["short"]), encoding="utf-8")
 
-    def run(code: str, *more: str) -> str:
-        return subprocess.run([sys.executable, "-c", code, *more], check=True, capture_output=True, text=True).stdout
+    def run(code: str, *arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+        ).stdout
 
     cold: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(max(rounds, 5)):
@@ -206,18 +207,18 @@ def measure_processes(model: StaticModel, folder: Path, rounds: int) -> dict[str
 
 
 def ratio(row: dict[str, Any]) -> float:
-    """How many times as fast as model2vec, median of the rounds."""
+    """Return the speed relative to model2vec, median over the rounds."""
     times = row["seconds"]
     return statistics.median(b / a for a, b in zip(times["ours"], times["theirs"], strict=True))
 
 
 def table(result: dict[str, Any]) -> str:
-    """The measurements as Markdown."""
-    here, rows = result["hardware"], result["encode"]
+    """Format the measurements as Markdown."""
+    machine, rows = result["hardware"], result["encode"]
     median = statistics.median
     lines = [
-        f"`make bench-speed` on {here['processor']}, {here['cores']} cores, {here['system']}; {DIMS} dimensions, "
-        f"float32, one thread, {len(rows[0]['seconds']['ours'])} alternating rounds, medians:",
+        f"`make bench-speed` on {machine['processor']}, {machine['cores']} cores, {machine['system']}; {DIMS} "
+        f"dimensions, float32, one thread, {len(rows[0]['seconds']['ours'])} alternating rounds, medians:",
         "",
         "| Tokenizer | Tokens per text | model2vec 0.10 | m2v_bench | Ratio | Texts seen for the first time "
         "| Two threads |",
@@ -251,13 +252,13 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Embedding beside model2vec 0.10.")
+    parser = argparse.ArgumentParser(description="Compare embedding speed with model2vec 0.10.")
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default 5)")
     rounds = parser.parse_args().rounds
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    every = [text for texts in texts_by_length().values() for text in texts]
+    all_texts = [text for texts in texts_by_length().values() for text in texts]
     result: dict[str, Any] = {"hardware": hardware(), "versions": versions(), "encode": []}
-    for kind, tokenizer, rows in tables(every):
+    for kind, tokenizer, rows in tables(all_texts):
         result["encode"] += measure_kind(kind, tokenizer, rows, rounds)
         if kind == "WordPiece":
             result["dtypes"] = measure_dtypes(tokenizer, rows, rounds)

@@ -1,9 +1,9 @@
-"""How long a newcomer waits: `make run` in a fresh clone with an empty cache, then again, and the import.
+"""Time `make install`, `make run` (cold and warm) and the import in a fresh clone with an empty cache.
 
     python benchmarks/fresh_clone.py
 
-Prints the times and keeps them in results/bench/run.json, and the run's table and figure in results/. Package
-downloads are timed apart from the rest.
+Prints the times and writes them to results/bench/run.json, and copies the run's table and figure to results/. Downloads
+are timed separately.
 """
 
 import json
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "m2v_bench"
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
-        # what a run leaves is made anew
+        # committed results would hide what the run writes
         subprocess.run(["rm", "-rf", str(clone / "results")], check=True)
         environment = {**os.environ, "M2V_BENCH_CACHE": f"{folder}/cache"}
         python = str(clone / ".venv" / "bin" / "python")
@@ -45,15 +45,17 @@ def main() -> None:
         times["empty python process (best of 5)"] = min(bare)
         code = "import json; from m2v_bench.system.environment import hardware; print(json.dumps(hardware()))"
         for name in ("tables/starter.md", "figures/starter-speed.png"):
-            kept = REPOSITORY / "results" / name
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(clone / "results" / name, kept)
-        here = subprocess.run([python, "-c", code], cwd=clone, check=True, capture_output=True, text=True).stdout
+            target = REPOSITORY / "results" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(clone / "results" / name, target)
+        machine = subprocess.run([python, "-c", code], cwd=clone, check=True, capture_output=True, text=True).stdout
     for name, value in times.items():
         print(f"{value:8.2f} s  {name}")
     target = REPOSITORY / "results" / "bench" / "run.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps({"seconds": times, "hardware": json.loads(here)}, indent=2) + "\n", encoding="utf-8")
+    target.write_text(
+        json.dumps({"seconds": times, "hardware": json.loads(machine)}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

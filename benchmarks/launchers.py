@@ -1,4 +1,4 @@
-"""The same eight jobs under every launcher: equal scores, and how long each takes."""
+"""Compare scores and wall time of the same eight jobs under every launcher."""
 
 import json
 import os
@@ -25,38 +25,38 @@ LAUNCHERS = {
 }
 
 
-# on loopback, whatever a cluster made the user's folder hold
+# local cluster without authentication, whatever the user's Ray settings
 RAY_OPEN = {"RAY_AUTH_MODE": "disabled"}
 
 
 def working_folder(folder: Path) -> Path:
-    """A folder to run in, with a cache of its own that shares nothing but the assets."""
+    """Make a working folder with a separate cache that shares only the assets."""
     (folder / "cache").mkdir(parents=True)
     (folder / "cache" / "assets").symlink_to(cache_dir() / "assets")
     return folder
 
 
-def start(home: Path, words: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-    """`python -m m2v_bench` in a working folder."""
-    given = {**os.environ, **RAY_OPEN, **environment, "M2V_BENCH_CACHE": str(home / "cache")}
-    command = [sys.executable, "-m", "m2v_bench", *words]
+def start(home: Path, overrides: Sequence[str], **environment: str) -> subprocess.Popen[str]:
+    """Start `python -m m2v_bench` in a working folder."""
+    environment = {**os.environ, **RAY_OPEN, **environment, "M2V_BENCH_CACHE": str(home / "cache")}
+    command = [sys.executable, "-m", "m2v_bench", *overrides]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=home, env=given, text=True, stdout=pipe, stderr=pipe)
+    return subprocess.Popen(command, cwd=home, env=environment, text=True, stdout=pipe, stderr=pipe)
 
 
 @contextmanager
 def ray_cluster(*, nodes: int = 2) -> Iterator[str]:
-    """The address of a Ray cluster of this machine, of a head and further node processes with a processor each."""
+    """Start a Ray cluster on this machine, with one processor per node, and yield its address."""
     port = "6399"
-    scratch = tempfile.mkdtemp(prefix="ray-")  # short, as the path of a socket must be
-    words = ["--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={scratch}"]
+    scratch = tempfile.mkdtemp(prefix="ray-")  # short, because socket paths are limited
+    head = ["--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={scratch}"]
     environment = {**os.environ, **RAY_OPEN, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
     ray = [str(BIN / "ray")]
     started: list[subprocess.Popen[bytes]] = []
     try:
         for node in range(nodes):
             place = ["--head", f"--port={port}"] if node == 0 else [f"--address=127.0.0.1:{port}"]
-            options = words if node == 0 else [words[0]]
+            options = head if node == 0 else head[:1]
             command = [*ray, "start", "--block", "--node-ip-address=127.0.0.1", *place, *options]
             quiet = subprocess.DEVNULL
             started.append(subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet))
@@ -73,17 +73,17 @@ def ray_cluster(*, nodes: int = 2) -> Iterator[str]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def run(home: Path, launcher: str, words: Sequence[str] = JOBS) -> float:
-    """Seconds that the sweep takes under a launcher."""
+def run(home: Path, launcher: str, overrides: Sequence[str] = JOBS) -> float:
+    """Run the sweep under a launcher and return its seconds."""
     if not launcher.startswith("Ray"):
-        return _timed(home, [*words, *LAUNCHERS[launcher]])
+        return _timed(home, [*overrides, *LAUNCHERS[launcher]])
     with ray_cluster() as address:
-        return _timed(home, [*words, *LAUNCHERS[launcher], f"launcher.address={address}"])
+        return _timed(home, [*overrides, *LAUNCHERS[launcher], f"launcher.address={address}"])
 
 
-def _timed(home: Path, words: Sequence[str]) -> float:
+def _timed(home: Path, overrides: Sequence[str]) -> float:
     started = time.perf_counter()
-    process = start(home, words)
+    process = start(home, overrides)
     _, errors = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(errors)
@@ -91,14 +91,14 @@ def _timed(home: Path, words: Sequence[str]) -> float:
 
 
 def scores(home: Path) -> dict[str, str]:
-    """The scores of every result file, as text, by the file's place."""
+    """Read the scores of every result file as JSON text, by path."""
     files = sorted((home / "results" / "results").rglob("*.json"))
-    kept = [path for path in files if path.name != "model_meta.json"]
-    return {str(path.relative_to(home)): json.dumps(json.loads(path.read_text())["scores"]) for path in kept}
+    results = [path for path in files if path.name != "model_meta.json"]
+    return {str(path.relative_to(home)): json.dumps(json.loads(path.read_text())["scores"]) for path in results}
 
 
 def main() -> None:
-    """Print the table and write it, with the machine that it was made on, to results/bench."""
+    """Print the table and write it to results/bench."""
     from m2v_bench.system.environment import hardware, versions
 
     rows, first = {}, None
@@ -106,10 +106,10 @@ def main() -> None:
         for name in LAUNCHERS:
             home = working_folder(Path(scratch) / name.split(",")[0].lower())
             seconds = run(home, name)
-            made = scores(home)
-            first = first or made
-            rows[name] = {"seconds": seconds, "files": len(made), "same": made == first}
-            print(f"{name}: {seconds:.1f} s, {len(made)} score files, {'equal' if made == first else 'DIFFERENT'}")
+            files = scores(home)
+            first = first or files
+            rows[name] = {"seconds": seconds, "files": len(files), "same": files == first}
+            print(f"{name}: {seconds:.1f} s, {len(files)} score files, {'equal' if files == first else 'DIFFERENT'}")
             shutil.rmtree(home)
     target = Path("results/bench")
     target.mkdir(parents=True, exist_ok=True)
@@ -119,9 +119,12 @@ def main() -> None:
 
 
 def table(record: dict[str, Any]) -> str:
-    """The record as Markdown, with the machine that it was made on."""
-    here = record["hardware"]
-    lines = [f"{here['processor']}, {here['cores']} cores, {here['system']}; start of the cluster not counted:", ""]
+    """Format the record as Markdown."""
+    machine = record["hardware"]
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; start of the cluster not counted:",
+        "",
+    ]
     lines += ["| Launcher | Wall time of eight jobs | Score files | Scores |", "|---|---:|---:|---|"]
     for name, row in record["launchers"].items():
         same = "byte for byte those of local" if row["same"] else "DIFFERENT"

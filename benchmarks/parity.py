@@ -1,11 +1,10 @@
-"""The teacher's scores through this framework beside the published ones.
+"""Compare the teacher's scores in this framework with the published scores.
 
     python -m benchmarks.parity [TASK ...]
 
-Reads dataset repositories from `$M2V_BENCH_TEST_DATA/hub` (default ../shared), computes every score, prints the table
-of `m2v-bench paper verify`, keeps it in results/tables/parity.md when all tasks were asked for, and exits with 1 when a
-score differs from the published one. Scores of another dataset revision are judged, too: these repositories were only
-converted.
+Reads dataset repositories from `$M2V_BENCH_TEST_DATA/hub` (default ../shared), computes all scores, and prints the
+table of `m2v-bench paper verify`; with the default tasks, also writes it to results/tables/parity.md. Exits with 1 if a
+score differs. Scores of other dataset revisions count, too: these repositories were only converted.
 """
 
 import os
@@ -38,12 +37,12 @@ TASKS = (
 
 
 def test_data() -> Path:
-    """The folder of real data that tests read."""
+    """Return the folder of real test data."""
     return Path(os.environ.get("M2V_BENCH_TEST_DATA", Path(__file__).parents[2] / "shared"))
 
 
 def score_teacher(tasks: Sequence[str], results_dir: Path) -> list[Score]:
-    """The teacher's scores, computed here and written to result files."""
+    """Score the teacher and write its result files."""
     suite = load_suite(
         benchmark=None,
         tasks=[{"name": name, "subsets": SUBSETS[name]} if name in SUBSETS else name for name in tasks],
@@ -58,18 +57,18 @@ def score_teacher(tasks: Sequence[str], results_dir: Path) -> list[Score]:
 
 
 def main(tasks: Sequence[str]) -> int:
-    """Print the table; 1 when a task is outside its tolerance."""
+    """Print the table; return 1 if a score is outside its tolerance, else 0."""
     with tempfile.TemporaryDirectory() as folder:
         score_teacher(tasks, Path(folder))
-        found = verify(Path(folder), any_revision=True)
-    table = verify_grid(found).markdown()
+        verification = verify(Path(folder), any_revision=True)
+    table = verify_grid(verification).markdown()
     print(f"\n{table}", end="")
     if tuple(tasks) == TASKS:
-        kept = Path("results/tables/parity.md")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(table, encoding="utf-8")
+        target = Path("results/tables/parity.md")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(table, encoding="utf-8")
     try:
-        found.judge()
+        verification.judge()
     except BenchError as error:
         print(error)
         return 1

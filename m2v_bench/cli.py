@@ -1,4 +1,4 @@
-"""The console script `m2v-bench`: its commands, each one short function over a module of its own."""
+"""Command-line interface of `m2v-bench`: a parser, and a short function per command."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ from m2v_bench.system.version import __version__
 Parser = argparse.ArgumentParser
 Arguments = argparse.Namespace
 
-# Commands of version 0.1, and what took their place.
+# Commands of version 0.1 and their replacements.
 _FORMER = {
     "assets": ["fetch", "--list"],
     "published": ["paper", "published"],
@@ -30,14 +30,14 @@ _FORMER = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its options, what runs it, and its help.
+    """A command of the program.
 
     Attributes:
-        name: as typed; two words for a command below another.
-        about: one sentence.
-        example: arguments that work when typed.
-        run: called with the parsed arguments.
-        options: adds the options to the parser.
+        name: name as typed; two words for a subcommand.
+        about: one-line description.
+        example: valid arguments.
+        run: function called with the parsed arguments.
+        options: function that adds the options to the parser.
     """
 
     name: str
@@ -48,22 +48,22 @@ class Command:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; exit with 1 and one message when it cannot be done."""
+    """Run one command; on failure, print a message and exit with 1."""
     steady()
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in _FORMER:
-        current = _FORMER[words[0]]
-        print(f"m2v-bench {words[0]} is now spelled m2v-bench {' '.join(current)}", file=sys.stderr)
-        words = [*current, *words[1:]]
-    if words[:1] == ["run"]:
-        _run(words[1:])
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] in _FORMER:
+        current = _FORMER[argv[0]]
+        print(f"m2v-bench {argv[0]} is now spelled m2v-bench {' '.join(current)}", file=sys.stderr)
+        argv = [*current, *argv[1:]]
+    if argv[:1] == ["run"]:
+        _run(argv[1:])
         return
-    arguments = _parse(_parser(), words)
+    arguments = _parse(_parser(), argv)
     try:
         with interruptible():
             arguments.run(arguments)
         sys.stdout.flush()
-        if getattr(sys.stdout, "lost", False):  # a command's product, not the report of a run
+        if getattr(sys.stdout, "lost", False):  # the output of a command is its product
             raise SystemExit(1)
     except Exception as error:
         if os.environ.get("M2V_BENCH_DEBUG"):
@@ -72,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
-def _run(words: Sequence[str]) -> None:
-    """Hand over to `python -m m2v_bench`, whose help and messages name it."""
+def _run(overrides: Sequence[str]) -> None:
+    """Hand over to `python -m m2v_bench`; its help and messages use that name."""
     from m2v_bench import __main__
 
-    sys.argv = [str(__main__.__file__), *words]
+    sys.argv = [str(__main__.__file__), *overrides]
     __main__.main()
 
 
@@ -87,15 +87,15 @@ def _unforeseen(error: Exception) -> str:
     return message.replace("debug=true", "M2V_BENCH_DEBUG=1 in the environment")
 
 
-def _parse(parser: Parser, words: Sequence[str]) -> Arguments:
-    """Parse as `parse_args` does, and accept words behind options, too, which argparse leaves over."""
-    arguments, later = parser.parse_known_args(words)
-    compared = arguments.command in ("compare", "speed")
-    taken: list[str] = arguments.models if compared else getattr(arguments, "words", [])
-    unknown = [word for word in later if word.startswith("-") or not (compared or "=" in word)]
-    if unknown or (later and not (compared or hasattr(arguments, "words"))):
-        parser.error(f"unrecognized arguments: {' '.join(unknown or later)}")
-    taken.extend(later)
+def _parse(parser: Parser, argv: Sequence[str]) -> Arguments:
+    """Parse like `parse_args`, but also accept positional arguments after options, which argparse rejects."""
+    arguments, rest = parser.parse_known_args(argv)
+    takes_models = arguments.command in ("compare", "speed")
+    positional: list[str] = arguments.models if takes_models else getattr(arguments, "overrides", [])
+    unknown = [argument for argument in rest if argument.startswith("-") or not (takes_models or "=" in argument)]
+    if unknown or (rest and not (takes_models or hasattr(arguments, "overrides"))):
+        parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
+    positional.extend(rest)
     if arguments.command == "fetch" and arguments.list and arguments.names:
         parser.error(f"unrecognized arguments: {' '.join(arguments.names)}")
     return arguments
@@ -127,16 +127,16 @@ def _parser() -> Parser:
             nested[name] = top.add_parser(name, description=about).add_subparsers(
                 dest=name, required=True, metavar="COMMAND", prog=f"m2v-bench {name}"
             )
-        shown: dict[str, Any] = {"help": command.about} if below else {}  # those at the top are listed in groups
-        made = (nested[name] if below else top).add_parser(
+        shown: dict[str, Any] = {"help": command.about} if below else {}  # top-level commands are listed in groups
+        subparser = (nested[name] if below else top).add_parser(
             below or name,
             **shown,
             description=f"{command.about[0].upper()}{command.about[1:]}.",
             epilog=f"example:\n  m2v-bench {command.name} {command.example}".rstrip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.options(made)
-        made.set_defaults(run=command.run)
+        command.options(subparser)
+        subparser.set_defaults(run=command.run)
     _complete(parser)
     return parser
 
@@ -148,18 +148,18 @@ def _listed() -> Iterator[tuple[str, Command]]:
 
 
 def _complete(parser: Parser) -> None:
-    """Answer a shell that completes a word of the command line."""
+    """Answer completion requests of a shell."""
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
         argcomplete.autocomplete(parser)
 
 
-# Options that several commands share
+# Options shared by several commands
 
 
-def _words(parser: Parser, example: str) -> None:
-    parser.add_argument("words", nargs="*", metavar="SETTING=VALUE", help=f"settings of a run: {example}")
+def _overrides(parser: Parser, example: str) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help=f"settings of a run: {example}")
     parser.add_argument("--config-dir", metavar="FOLDER", help="folder of your own config files")
 
 
@@ -180,7 +180,9 @@ def _results_or_table(parser: Parser) -> None:
 
 
 def _format(parser: Parser) -> None:
-    parser.add_argument("--format", choices=FORMATS, default="terminal", help="of the tables (default: terminal)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="terminal", help="format of the tables (default: terminal)"
+    )
 
 
 def _out(parser: Parser) -> None:
@@ -201,7 +203,7 @@ def _show(grid: Grid, style: Format) -> None:
 
 
 def _say_notes(grids: Sequence[Grid], style: Format) -> None:
-    """Print the notes of tables where their format has no place for them, as CSV has none."""
+    """Print the notes of tables to stderr if the format cannot hold them."""
     if style == "csv":
         print("\n".join(note for grid in grids for note in grid.notes), file=sys.stderr)
 
@@ -210,12 +212,12 @@ def _say_notes(grids: Sequence[Grid], style: Format) -> None:
 
 
 def _table_options(parser: Parser) -> None:
-    _words(parser, "suite=mteb_eng_v2")
+    _overrides(parser, "suite=mteb_eng_v2")
     _results_or_table(parser)
     parser.add_argument(
-        "--models", action="append", default=[], metavar="NAME", help="only this model, * matches anything; repeatable"
+        "--models", action="append", default=[], metavar="NAME", help="only this model; * is a wildcard; repeatable"
     )
-    parser.add_argument("--aggregation", choices=AGGREGATIONS, help="of averages (default: that of the suite)")
+    parser.add_argument("--aggregation", choices=AGGREGATIONS, help="how to average (default: that of the suite)")
     parser.add_argument("--no-marks", action="store_true", help="skip the significance tests, which take seconds")
     _format(parser)
 
@@ -226,7 +228,7 @@ def _table(arguments: Arguments) -> None:
     from m2v_bench.reports.results_table import results_grid
     from m2v_bench.runs.prepare import suite_of
 
-    settings = typed(compose(arguments.words, arguments.config_dir))
+    settings = typed(compose(arguments.overrides, arguments.config_dir))
     grid = results_grid(
         arguments.results,
         suite_of(settings),
@@ -250,7 +252,11 @@ def _compare_options(parser: Parser) -> None:
     _seed(parser)
     parser.add_argument("--replicates", default=2000, type=int, metavar="N", help="resamples per task (default: 2000)")
     parser.add_argument(
-        "--confidence", default=0.95, type=float, metavar="SHARE", help="of the intervals (default: 0.95)"
+        "--confidence",
+        default=0.95,
+        type=float,
+        metavar="LEVEL",
+        help="confidence level of the intervals (default: 0.95)",
     )
 
 
@@ -314,9 +320,9 @@ def _report(arguments: Arguments) -> None:
 
 def _distill_options(parser: Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="sentence transformer: catalog name, hub name or folder")
-    parser.add_argument("out", metavar="FOLDER", type=Path, help="where the static model goes")
-    _words(parser, "pca_dims=128 weighting=zipf_log")
-    parser.add_argument("--force", action="store_true", help="write to a folder that holds files")
+    parser.add_argument("out", metavar="FOLDER", type=Path, help="output folder of the static model")
+    _overrides(parser, "pca_dims=128 weighting=zipf_log")
+    parser.add_argument("--force", action="store_true", help="write to a folder that is not empty")
 
 
 def _distill(arguments: Arguments) -> None:
@@ -332,8 +338,8 @@ def _distill(arguments: Arguments) -> None:
         raise BenchError(f"{out}: holds files; name another folder, or add --force to write into it")
     listed = (conf_dir() / "base_model" / f"{arguments.model}.yaml").is_file()
     base = f"base_model={arguments.model}" if listed else f"base_model.name={hydra_value(arguments.model)}"
-    words = [base, *arguments.words, "tracking=none"]
-    settings = check(compose(words, arguments.config_dir))
+    overrides = [base, *arguments.overrides, "tracking=none"]
+    settings = check(compose(overrides, arguments.config_dir))
     recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
     distillation = run_recipe(recipe, device=settings.device)
     distillation.model.save_pretrained(out)
@@ -344,7 +350,7 @@ def _encode_options(parser: Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="static model: folder or name on the hub")
     parser.add_argument("file", metavar="FILE", help=".txt with one text per line, .csv, .tsv, .jsonl or .parquet")
     parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the .npy file (default: FILE with the ending .npy)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the .npy file (default: FILE with suffix .npy)")
 
 
 def _encode(arguments: Arguments) -> None:
@@ -359,7 +365,7 @@ def _push_options(parser: Parser) -> None:
     parser.add_argument("model", metavar="FOLDER", help="folder of a static model")
     parser.add_argument("repository", metavar="NAME", help="on the model hub: organisation/name")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--token", help="access token (default: that of the hub's own login)")
+    parser.add_argument("--token", help="access token (default: that of the hub login)")
 
 
 def _push(arguments: Arguments) -> None:
@@ -370,7 +376,7 @@ def _push(arguments: Arguments) -> None:
 
 
 def _search_options(parser: Parser) -> None:
-    _words(parser, "suite=mteb_eng_v2")
+    _overrides(parser, "suite=mteb_eng_v2")
     parser.add_argument("--name", default="search", help="folder in results_dir/searches (default: search)")
     parser.add_argument("--trials", default=20, type=int, metavar="N", help="variants to score (default: 20)")
     parser.add_argument(
@@ -386,7 +392,7 @@ def _search_options(parser: Parser) -> None:
         default=(1e-5, 1e-2),
         type=float,
         metavar=("LOW", "HIGH"),
-        help="of sif_coefficient (default: 1e-5 1e-2)",
+        help="range of sif_coefficient (default: 1e-5 1e-2)",
     )
     parser.add_argument(
         "--dims",
@@ -394,7 +400,7 @@ def _search_options(parser: Parser) -> None:
         default=(16,),
         type=int,
         metavar=("LOW", "HIGH"),
-        help="of pca_dims (default: 16 to those of the base model)",
+        help="range of pca_dims (default: 16 to the dimensions of the base model)",
     )
 
 
@@ -404,7 +410,7 @@ def _search(arguments: Arguments) -> None:
     from m2v_bench.runs.search import search
 
     search(
-        check(compose(arguments.words, arguments.config_dir)),
+        check(compose(arguments.overrides, arguments.config_dir)),
         name=arguments.name,
         trials=arguments.trials,
         tune=arguments.tune,
@@ -419,7 +425,7 @@ def _speed_options(parser: Parser) -> None:
         nargs="*",
         metavar="MODEL",
         help="folder, name on the hub, asset or baseline, or LIBRARY:FOLDER with model2vec or sentence-transformers "
-        "(default: the distilled default as both libraries run it, and its baselines)",
+        "(default: the default distilled model, also run by both libraries, and its baselines)",
     )
     _results(parser)
     parser.add_argument(
@@ -427,10 +433,12 @@ def _speed_options(parser: Parser) -> None:
     )
     parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
     parser.add_argument(
-        "--threads", default=2, type=int, metavar="N", help="of the second column of speeds (default: 2)"
+        "--threads", default=2, type=int, metavar="N", help="threads of multi-threaded passes (default: 2)"
     )
-    parser.add_argument("--rounds", default=5, type=int, metavar="N", help="over all models (default: 5)")
-    parser.add_argument("--cold-starts", default=5, type=int, metavar="N", help="new processes per model (default: 5)")
+    parser.add_argument("--rounds", default=5, type=int, metavar="N", help="rounds over all models (default: 5)")
+    parser.add_argument(
+        "--cold-starts", default=5, type=int, metavar="N", help="fresh processes per model (default: 5)"
+    )
     _seed(parser)
     _format(parser)
     parser.add_argument("--config-dir", metavar="FOLDER", help="folder of your own config files")
@@ -462,10 +470,10 @@ def _fidelity_options(parser: Parser) -> None:
     )
     parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
     parser.add_argument(
-        "--most", default=20_000, type=int, metavar="N", help="distinct texts to compare on (default: 20000)"
+        "--most", default=20_000, type=int, metavar="N", help="maximum number of distinct texts (default: 20000)"
     )
     _seed(parser)
-    parser.add_argument("--name", default="fidelity", help="of the files in --out (default: fidelity)")
+    parser.add_argument("--name", default="fidelity", help="name of the files in --out (default: fidelity)")
     _results(parser)
     _out(parser)
     _format(parser)
@@ -491,9 +499,7 @@ def _fidelity(arguments: Arguments) -> None:
 
 
 def _fetch_options(parser: Parser) -> None:
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="assets (default: all that the embedded default needs)"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="assets (default: all that the default run needs)")
     parser.add_argument("--list", action="store_true", help="list the assets: name, source, licence, size, state")
 
 
@@ -525,8 +531,8 @@ def _list_assets() -> None:
 
 
 def _bundle_options(parser: Parser) -> None:
-    _words(parser, "suite=mteb_eng_v2")
-    parser.add_argument("--out", metavar="FOLDER", help="where the dataset repositories go")
+    _overrides(parser, "suite=mteb_eng_v2")
+    parser.add_argument("--out", metavar="FOLDER", help="output folder of the dataset repositories")
 
 
 def _bundle(arguments: Arguments) -> None:
@@ -535,20 +541,20 @@ def _bundle(arguments: Arguments) -> None:
     from m2v_bench.runs.prepare import suite_of
     from m2v_bench.tasks.bundle import bundle
 
-    former, words = take(arguments.words, "out")
+    former, overrides = take(arguments.overrides, "out")
     if former:
         print(f"out={former} is now spelled --out {former}", file=sys.stderr)
     out = arguments.out or former
     if not out:
-        raise BenchError("bundle needs --out FOLDER: where the dataset repositories go")
-    bundle(suite_of(typed(compose([*words, "hub_dir=null"], arguments.config_dir))), Path(out).expanduser())
+        raise BenchError("bundle needs --out FOLDER, the output folder of the dataset repositories")
+    bundle(suite_of(typed(compose([*overrides, "hub_dir=null"], arguments.config_dir))), Path(out).expanduser())
 
 
 def _doctor_options(parser: Parser) -> None:
-    _words(parser, "suite=mteb_eng_v1 hub_dir=FOLDER")
+    _overrides(parser, "suite=mteb_eng_v1 hub_dir=FOLDER")
     compared = parser.add_mutually_exclusive_group()
-    compared.add_argument("--full", action="store_true", help="compare large datasets with mteb's statistics, too")
-    compared.add_argument("--quick", action="store_true", help="compare no dataset")
+    compared.add_argument("--full", action="store_true", help="also compare large datasets with mteb's statistics")
+    compared.add_argument("--quick", action="store_true", help="compare no datasets")
 
 
 def _doctor(arguments: Arguments) -> None:
@@ -557,7 +563,7 @@ def _doctor(arguments: Arguments) -> None:
     from m2v_bench.doctor import doctor
 
     count = "all" if arguments.full else "none" if arguments.quick else "small"
-    doctor(check(compose(arguments.words, arguments.config_dir)), count=count)
+    doctor(check(compose(arguments.overrides, arguments.config_dir)), count=count)
 
 
 # The paper
@@ -580,7 +586,7 @@ def _verify_options(parser: Parser) -> None:
         "name", nargs="?", metavar="RUN", help="a run, by its folder or name, or a results folder (default: --results)"
     )
     _results_or_table(parser)
-    parser.add_argument("--any-revision", action="store_true", help="also judge scores of other dataset revisions")
+    parser.add_argument("--any-revision", action="store_true", help="also compare scores of other dataset revisions")
     _format(parser)
 
 
@@ -590,9 +596,9 @@ def _verify(arguments: Arguments) -> None:
     place, run = arguments.results, arguments.name
     if run is not None and Path(run).exists():
         place, run = Path(run), None
-    found = verify(place, run, any_revision=arguments.any_revision)
-    _show(verify_grid(found, title=f"{run or place} beside the published scores"), arguments.format)
-    found.judge()
+    verification = verify(place, run, any_revision=arguments.any_revision)
+    _show(verify_grid(verification, title=f"{run or place} beside the published scores"), arguments.format)
+    verification.judge()
 
 
 def _ablations_options(parser: Parser) -> None:
@@ -608,18 +614,18 @@ def _ablations(arguments: Arguments) -> None:
     from m2v_bench.results.experiment import find_experiment
 
     sweep = find_experiment(arguments.sweep, arguments.results)
-    found = ablations(sweep, seed=arguments.seed)
-    for grid in found.grids.values():
+    effects = ablations(sweep, seed=arguments.seed)
+    for grid in effects.grids.values():
         _show(grid, arguments.format)
     if arguments.out is not None:
-        _say_written(write(found, sweep.name, arguments.out))
+        _say_written(write(effects, sweep.name, arguments.out))
 
 
 def _reproduce_options(parser: Parser) -> None:
     from m2v_bench.paper.reproduce import ITEMS
 
     parser.add_argument("item", choices=ITEMS, help="part of the paper")
-    _words(parser, "hub_dir=FOLDER data_dir=FOLDER corpus=FILE launcher=joblib dry_run=true")
+    _overrides(parser, "hub_dir=FOLDER data_dir=FOLDER corpus=FILE launcher=joblib dry_run=true")
     for option in ("--hub-dir", "--data-dir", "--corpus"):
         parser.add_argument(option, help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help=argparse.SUPPRESS)
@@ -628,16 +634,16 @@ def _reproduce_options(parser: Parser) -> None:
 def _reproduce(arguments: Arguments) -> None:
     from m2v_bench.paper.reproduce import reproduce
 
-    words = list(arguments.words)
+    overrides = list(arguments.overrides)
     for name in ("hub_dir", "data_dir", "corpus"):
         if (value := getattr(arguments, name)) is not None:
             option = f"--{name.replace('_', '-')}"
             print(f"{option} {value} is now spelled {name}={value}", file=sys.stderr)
-            words.append(f"{name}={value}")
+            overrides.append(f"{name}={value}")
     if arguments.dry_run:
         print("--dry-run is now spelled dry_run=true", file=sys.stderr)
-        words.append("dry_run=true")
-    reproduce(arguments.item, words)
+        overrides.append("dry_run=true")
+    reproduce(arguments.item, overrides)
 
 
 # Tracking and the shell
@@ -656,7 +662,7 @@ def _track(arguments: Arguments) -> None:
 
     config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)
     n_runs, n_sweeps = rebuild(arguments.results, config)
-    print(f"{arguments.uri} holds {n_runs} runs of {arguments.results}, {n_sweeps} sweeps above them")
+    print(f"{arguments.uri} holds {n_runs} runs of {arguments.results} and {n_sweeps} sweeps")
 
 
 def _completion_options(parser: Parser) -> None:
@@ -673,7 +679,7 @@ COMMANDS = {
     "results": [
         Command(
             "table",
-            "show a table of models x task types made from result files",
+            "show a table of models x task types from result files",
             "suite=starter --results results",
             _table,
             _table_options,
@@ -767,7 +773,7 @@ COMMANDS = {
         ),
         Command(
             "paper verify",
-            "compare the scores of a run with the published ones; exit 1 if one differs, is missing, or none compares",
+            "compare the scores of a run with published scores; exit 1 if any differs, is missing, or none compares",
             "results",
             _verify,
             _verify_options,
@@ -781,7 +787,7 @@ COMMANDS = {
         ),
         Command(
             "paper reproduce",
-            "run a part of the paper on the models and data that can be had here",
+            "run a part of the paper on the models and data available here",
             "main dry_run=true",
             _reproduce,
             _reproduce_options,

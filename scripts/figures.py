@@ -6,8 +6,8 @@ Copies the files that pages quote from where runs write them (RESULTS_DIR, defau
 somebody's own run changes no page. The paper's items are quoted from results/paper/, which holds one exported table
 per sweep; the sweep's figures are drawn from it.
 
-A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown), or a table made of it (JSON); one
-of `<!-- published/TABLE -->` by that table of m2v_bench/paper/data/tables.toml.
+A block between `<!-- FILE -->` and `<!-- end -->` is replaced by the file (Markdown) or by a table from it (JSON); a
+block `<!-- published/TABLE -->` by that table of m2v_bench/paper/data/tables.toml.
 """
 
 import json
@@ -44,22 +44,22 @@ PAGES = tuple(
 PAPER = ROOT / "results" / "paper"
 SWEEPS = tuple(sorted(PAPER.glob("*.parquet")))
 PUBLISHED = "published/"
-# Columns of the authors' tables that are not called as tables.toml calls them, with a capital.
+# Titles of columns in the authors' tables, unless the name in tables.toml is just capitalized.
 COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", "pairclass": "PairClass", "sts": "STS", "pearl": "PEARL"}
 COLUMNS |= {"wordsim": "WordSim", "sst2": "SST-2", "imdb": "IMDB", "trec": "TREC", "ag_news": "AG News"}
 BLOCK = re.compile(rf"<!-- ((?:results|{PUBLISHED[:-1]})/\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def shown(name: str) -> str:
-    """What a page says of a result file, or of a table of the authors."""
+    """Return the Markdown for a result file or a published table."""
     return published(name.removeprefix(PUBLISHED)) if name.startswith(PUBLISHED) else from_file(ROOT / name)
 
 
 def published(name: str) -> str:
-    """A table of the authors, a row per model, with its source under it."""
+    """Return a table of the authors as Markdown, with a row per model and its source."""
     table = tomllib.loads((ROOT / "m2v_bench" / "paper" / "data" / "tables.toml").read_text(encoding="utf-8"))[name]
-    notes = [str(table[each]) for each in ("title", "metric", "note") if each in table]
-    given = table.get("rows") or {each.replace("_", " "): value for each, value in table.items() if each != "source"}
+    notes = [str(table[key]) for key in ("title", "metric", "note") if key in table]
+    given = table.get("rows") or {key.replace("_", " "): value for key, value in table.items() if key != "source"}
     rows = {model: row if isinstance(row, dict) else {"published": row} for model, row in given.items()}
     columns = list(next(iter(rows.values())))
     lines = [["", *(COLUMNS.get(column, column.capitalize()) for column in columns)], ["---", *["---:"] * len(columns)]]
@@ -74,14 +74,14 @@ def _number(value: object) -> str:
 
 
 def from_file(path: Path) -> str:
-    """What a page says of a result file."""
+    """Return the Markdown for a result file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return text.strip()
     bench = json.loads(text)
-    here = bench["hardware"]
+    hardware = bench["hardware"]
     rows = [f"| {name} | {value:.2f} s |" for name, value in bench["seconds"].items()]
-    machine = f"`make bench-run` on {here['processor']}, {here['cores']} cores, {here['system']}:"
+    machine = f"`make bench-run` on {hardware['processor']}, {hardware['cores']} cores, {hardware['system']}:"
     return "\n".join([machine, "", "| What | Time |", "|---|---:|", *rows])
 
 
@@ -101,18 +101,18 @@ def write_figure(figure: Figure, stem: Path) -> None:
 
 
 def render(page: str) -> str:
-    """The page with every block made anew."""
+    """Return the page with every block updated."""
     return BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{shown(block[1])}\n<!-- end -->", page)
 
 
 if __name__ == "__main__":
-    made = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
+    results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results"
     KEPT.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
-        if (made / source).is_file():
-            shutil.copyfile(made / source, KEPT / Path(source).name)
-    for kept in SWEEPS:
-        for stem, figure in figures_of(kept).items():
+        if (results / source).is_file():
+            shutil.copyfile(results / source, KEPT / Path(source).name)
+    for sweep in SWEEPS:
+        for stem, figure in figures_of(sweep).items():
             write_figure(figure, stem)
     for target in PAGES:
         target.write_text(render(target.read_text(encoding="utf-8")), encoding="utf-8")

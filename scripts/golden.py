@@ -1,9 +1,9 @@
-"""Write golden values with the programs that defined them, each in an environment of its own.
+"""Write golden values with the original releases of model2vec, each in a separate environment.
 
     python -m scripts.golden [DIALECT ...]
 
-`.golden/<version>` gets an environment per release of model2vec (made when it is not there), `<dialect>.json` beside
-this file what its program gave: a summary, small enough to be kept. Takes about ten minutes, without the downloads.
+Creates missing environments in `.golden/<version>`, and writes a summary of each release's output to
+tests/golden/<dialect>.json, small enough to commit. Takes about ten minutes, plus downloads.
 """
 
 import hashlib
@@ -35,17 +35,17 @@ from tests.golden.cases import (
 
 HERE = Path(__file__).parents[1] / "tests" / "golden"
 ROOT = Path(__file__).parents[1]
-WORDLLAMA = ("0.10.0", "0.4.0.post1")  # the environment that also holds wordllama, and its version
+WORDLLAMA = ("0.10.0", "0.4.0.post1")  # environment that includes wordllama, and its version
 
 N_ROWS, N_NORMS = 3, 100
-N_REAL_TINY = 150  # keeps the file small; the live comparison looks at every text
+N_REAL_TINY = 150  # keeps the file small; the live comparison uses all texts
 FULL_TEXTS = (0,)
 HEAD = 16
 FAVOURITES = ("[UNK]", "<unk>", "the", "▁the", "Ġthe", "##ing", "ing", "quantum", "▁quantum", "▁new▁york", "new york")
 
 
 def environment(version: str) -> Path:
-    """The Python of a release's environment."""
+    """Return the Python of a release's environment."""
     return ROOT / ".golden" / version / "bin" / "python"
 
 
@@ -63,12 +63,12 @@ def make_environment(release: Release) -> None:
         pip = [environment(release.version), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *requirements], check=True)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # half an environment would pass for a whole one
+        shutil.rmtree(folder, ignore_errors=True)  # an incomplete environment would count as complete
         raise
 
 
 def run_worker(release: Release, cases: tuple[Case, ...], texts: list[str], scratch: Path) -> dict[str, dict[str, Any]]:
-    """Every case's arrays by name, as the release's own program gives them; `info` is decoded."""
+    """Run all cases with a release, and return their arrays by name, with `info` decoded."""
     out = Path(tempfile.mkdtemp(prefix=f"{release.version}-", dir=scratch))
     spec = {
         "cases": [
@@ -79,7 +79,7 @@ def run_worker(release: Release, cases: tuple[Case, ...], texts: list[str], scra
         "real_texts": texts,
     }
     (out / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-    # what the program would ask the hub for is nothing that a number depends on
+    # no number depends on the requests that the program would send to the hub
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
     command = [environment(release.version), ROOT / "scripts" / "golden_worker.py", out / "spec.json", out]
     subprocess.run(command, check=True, env=offline, cwd=scratch)
@@ -88,20 +88,20 @@ def run_worker(release: Release, cases: tuple[Case, ...], texts: list[str], scra
 
 def read(path: Path) -> dict[str, Any]:
     with np.load(path) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
-    return {**found, "info": json.loads(found["info"].tobytes())}
+        loaded = {name: arrays[name] for name in arrays.files}
+    return {**loaded, "info": json.loads(loaded["info"].tobytes())}
 
 
-def summary(case: Case, found: dict[str, Any]) -> dict[str, Any]:
-    """What of a case's arrays is kept."""
+def summary(case: Case, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Summarize a case's arrays for the golden file."""
     settings = {name: value for name, value in asdict(case).items() if name != "name"}
-    info = found["info"]
+    info = arrays["info"]
     if "error" in info:
-        return {**settings, "error": info["error"].split(".")[0]}  # its first sentence; what follows is advice
-    tokens, table = info["tokens"], found["table"]
-    n_real = len(found["real"]) if case.base == MINILM else N_REAL_TINY
-    mapping = found.get("mapping")
-    kept = {
+        return {**settings, "error": info["error"].split(".")[0]}  # the first sentence; the rest is advice
+    tokens, table = info["tokens"], arrays["table"]
+    n_real = len(arrays["real"]) if case.base == MINILM else N_REAL_TINY
+    mapping = arrays.get("mapping")
+    golden_values = {
         **settings,
         "n_tokens": len(tokens),
         "tokens_sha256": hashlib.sha256("\n".join(tokens).encode()).hexdigest(),
@@ -114,20 +114,20 @@ def summary(case: Case, found: dict[str, Any]) -> dict[str, Any]:
         **tokenizer_lengths(info["tokenizer"]),
         "rows": {tokens[token]: table[row_of(mapping, token)].tolist() for token in named(tokens)},
         "norms": np.linalg.norm(table[evenly(len(table))].astype(np.float64), axis=1).tolist(),
-        "odd": [embedding(vector, number in FULL_TEXTS) for number, vector in enumerate(found["odd"])],
-        "real_cosines": [round(float(cosine), 6) for cosine in neighbour_cosines(found["real"][:n_real])],
+        "odd": [embedding(vector, number in FULL_TEXTS) for number, vector in enumerate(arrays["odd"])],
+        "real_cosines": [round(float(cosine), 6) for cosine in neighbour_cosines(arrays["real"][:n_real])],
     }
     if mapping is not None:
-        kept |= {"mapping": mapping.tolist(), "weights": found["weights"][evenly(len(tokens))].tolist()}
-    return kept
+        golden_values |= {"mapping": mapping.tolist(), "weights": arrays["weights"][evenly(len(tokens))].tolist()}
+    return golden_values
 
 
 def tokenizer_lengths(tokenizer: str) -> dict[str, Any]:
-    """To how many tokens the program's own tokenizer cuts, and to how many it fills up with which token."""
+    """Return the truncation and the padding (length, token id) of the release's tokenizer."""
     data = json.loads(tokenizer)
     padding, truncation = data["padding"], data["truncation"]
-    filled = padding and [padding["strategy"]["Fixed"], padding["pad_id"]]
-    return {"padding": filled, "truncation": truncation and truncation["max_length"]}
+    padded = padding and [padding["strategy"]["Fixed"], padding["pad_id"]]
+    return {"padding": padded, "truncation": truncation and truncation["max_length"]}
 
 
 def row_of(mapping: np.ndarray | None, token: int) -> int:
@@ -135,14 +135,14 @@ def row_of(mapping: np.ndarray | None, token: int) -> int:
 
 
 def named(tokens: list[str]) -> list[int]:
-    """Some tokens of every kind: well known ones first, then evenly spaced ones."""
+    """Select tokens: favourites first, then evenly spaced ones."""
     known = [tokens.index(token) for token in FAVOURITES if token in tokens][: N_ROWS - 2]
     spread = [len(tokens) - 1, len(tokens) // 2, len(tokens) // 3, len(tokens) // 5]
     return list(dict.fromkeys([*known, *spread]))[:N_ROWS]
 
 
 def evenly(n: int) -> np.ndarray:
-    """About a hundred of `n` rows."""
+    """Select about a hundred of `n` rows."""
     return np.unique(np.linspace(0, n - 1, N_NORMS).astype(int))
 
 
@@ -152,7 +152,7 @@ def embedding(vector: np.ndarray, full: bool) -> dict[str, Any]:
 
 
 def neighbour_cosines(vectors: np.ndarray) -> np.ndarray:
-    """The cosine of every text with the next; 0 where a vector is zero. No component's sign matters to it."""
+    """Return the cosine of every text with the next, independent of component signs; 0 for zero vectors."""
     vectors = vectors.astype(np.float64)
     norms = np.linalg.norm(vectors, axis=1)
     return (vectors[:-1] * vectors[1:]).sum(axis=1) / np.maximum(norms[:-1] * norms[1:], 1e-32)
@@ -183,7 +183,7 @@ def rounded(value: Any) -> Any:
 
 
 def write(name: str, values: dict[str, Any]) -> None:
-    # one line per case, so that a difference can be read
+    # one line per case, for readable diffs
     lines = [f" {json.dumps(key)}: {dump(value)}" for key, value in values.items() if key != "cases"]
     if "cases" in values:
         inner = ",\n".join(f"  {json.dumps(key)}: {dump(value)}" for key, value in values["cases"].items())
@@ -195,13 +195,13 @@ def dump(value: Any) -> str:
     return json.dumps(rounded(value), separators=(",", ":"), ensure_ascii=False)
 
 
-def golden(release: Release, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is kept of a release's cases."""
+def golden(release: Release, cases: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the golden values of a release."""
     return {
-        "versions": next(iter(found.values()))["info"]["versions"],
+        "versions": next(iter(cases.values()))["info"]["versions"],
         "odd_texts": ODD_TEXTS,
         "added_words": ADDED_WORDS,
-        "cases": {case.name: summary(case, found[case.name]) for case in release.cases},
+        "cases": {case.name: summary(case, cases[case.name]) for case in release.cases},
     }
 
 

@@ -1,11 +1,11 @@
-"""Distil and embed with the release of model2vec that is installed where this runs.
+"""Distil and embed with the release of model2vec installed in this environment.
 
-    python worker.py SPEC.json FOLDER
+    python golden_worker.py SPEC.json FOLDER
 
 SPEC.json is {"cases": [...], "odd_texts": [...], "real_texts": [...]}, a case {"name", "folder", "words", "subwords",
-"pca_dims", "options"}. For every case FOLDER/NAME.npz holds `info` (JSON as bytes: the program, tokens, the
-tokenizer, or the exception that the program raised), `table`, `odd`, `real`, and `weights` and `mapping` if any.
-Runs under every release, hence imports nothing of this project and asks for nothing that a release lacks.
+"pca_dims", "options"}. Writes FOLDER/NAME.npz for every case, with `info` (JSON as bytes: versions, tokens, tokenizer,
+or the exception), `table`, `odd`, `real`, and `weights` and `mapping` if any. Runs with every release, so it imports
+nothing of this project and uses only features of all releases.
 """
 
 import inspect
@@ -31,7 +31,7 @@ def distilled(case: dict[str, Any]) -> Any:
         settings["quantize_to"] = "float32"
     if not case["subwords"]:
         settings["use_subword"] = False
-    # up to 0.3.7 scikit-learn chooses the solver, and its randomized one draws from the global generator
+    # up to 0.3.7, scikit-learn chooses the solver, and the randomized solver uses the global generator
     np.random.seed(SEED)
     return distill_from_model(model=model, tokenizer=tokenizer, device="cpu", **settings)
 
@@ -40,7 +40,7 @@ def arrays(case: dict[str, Any], odd_texts: list[str], real_texts: list[str]) ->
     info: dict[str, Any] = {"versions": {name: version(name) for name in PACKAGES}}
     try:
         model = distilled(case)
-    except BaseException as error:  # a panic of the tokenizer is no Exception
+    except BaseException as error:  # a panic of the tokenizer is not an Exception
         if isinstance(error, KeyboardInterrupt):
             raise
         return {"info": {**info, "error": f"{type(error).__name__}: {error}"}}
@@ -51,15 +51,20 @@ def arrays(case: dict[str, Any], odd_texts: list[str], real_texts: list[str]) ->
         "median_token_length": model.median_token_length,
         "tokenizer": model.tokenizer.to_str(),
     }
-    found = {"info": info, "table": model.embedding, "odd": model.encode(odd_texts), "real": model.encode(real_texts)}
+    required = {
+        "info": info,
+        "table": model.embedding,
+        "odd": model.encode(odd_texts),
+        "real": model.encode(real_texts),
+    }
     optional = {"weights": getattr(model, "weights", None), "mapping": getattr(model, "token_mapping", None)}
-    return {**found, **{name: array for name, array in optional.items() if array is not None}}
+    return {**required, **{name: array for name, array in optional.items() if array is not None}}
 
 
 if __name__ == "__main__":
     spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     for case in spec["cases"]:
         print(f"{case['name']} ...", file=sys.stderr, flush=True)
-        found = arrays(case, spec["odd_texts"], spec["real_texts"])
-        found["info"] = np.frombuffer(json.dumps(found["info"]).encode(), dtype=np.uint8)
-        np.savez(Path(sys.argv[2]) / f"{case['name']}.npz", **found)
+        output = arrays(case, spec["odd_texts"], spec["real_texts"])
+        output["info"] = np.frombuffer(json.dumps(output["info"]).encode(), dtype=np.uint8)
+        np.savez(Path(sys.argv[2]) / f"{case['name']}.npz", **output)

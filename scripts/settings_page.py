@@ -1,4 +1,4 @@
-"""Write docs/configuration.md: every setting, from the dataclasses in config/schema.py and the files of conf/.
+"""Write docs/configuration.md from the dataclasses in config/schema.py and the files of conf/.
 
 Run by `make figures` as `python -m scripts.settings_page`.
 """
@@ -20,7 +20,7 @@ from m2v_bench.distillation.distill_config import DistillConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 JOBS = {"sweep": "axes to vary", "experiment": "items of the paper"}
-_LONGEST = 60  # characters of a default that is shown
+_LONGEST = 60  # characters of a displayed default
 _TYPES = {
     str: "text",
     int: "whole number",
@@ -32,32 +32,31 @@ _TYPES = {
 
 _HEAD = """# Configuration
 
-<!-- Made by `make figures` of m2v_bench/config/schema.py and conf/. -->
+<!-- Written by `make figures` from m2v_bench/config/schema.py and conf/. -->
 
-A setting is changed by `SETTING=VALUE` behind `python -m m2v_bench`, a group by `GROUP=FILE`, which takes all that a
-file of `conf/GROUP/` says; `-m` and several values give a sweep ([Sweeps](sweeps.md)). `--config-dir FOLDER` adds files
-of your own. A setting that does not exist and a value that is not allowed are errors. Defaults are those of a run
-without any words.
+Override a setting with `SETTING=VALUE` after `python -m m2v_bench`. Override a group with `GROUP=FILE`, which takes all
+settings of `conf/GROUP/FILE.yaml`. `-m` and several values give a sweep ([Sweeps](sweeps.md)). `--config-dir FOLDER`
+adds your config files. Unknown settings and invalid values are errors. Defaults are those of a run without overrides.
 """
 
 
 def attributes(cls: type) -> tuple[str, dict[str, str]]:
-    """What a dataclass's docstring says of it, and of each of its attributes."""
+    """Parse a dataclass's docstring into its summary and the descriptions of its attributes."""
     about, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("\n\nAttributes:\n")
     entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
     return _line(about), {name: _line(text) for name, text in entries}
 
 
 def own_settings(cls: type) -> dict[str, Any]:
-    """The type of each setting that a dataclass declares itself and that is no group."""
+    """Return the types of the settings that a dataclass itself declares, without groups."""
     declared = set(cls.__annotations__)
-    return {each.name: each.type for each in fields(cls) if each.name in declared and not _is_group(each.type)}
+    return {field.name: field.type for field in fields(cls) if field.name in declared and not _is_group(field.type)}
 
 
 def groups() -> dict[str, type]:
-    """The dataclass of each group of settings, by the group's name."""
-    own = {each.name: each.type for each in fields(Config) if _is_group(each.type)}
-    return {**own, "baseline": BaselineConfig}
+    """Return the dataclass of each group of settings, by name."""
+    by_name = {field.name: field.type for field in fields(Config) if _is_group(field.type)}
+    return {**by_name, "baseline": BaselineConfig}
 
 
 def _is_group(kind: Any) -> TypeGuard[type]:
@@ -65,7 +64,7 @@ def _is_group(kind: Any) -> TypeGuard[type]:
 
 
 def files(group: str) -> dict[str, str]:
-    """What each file of a group says of itself in its first comment, else what it sets."""
+    """Return the first comment of each file of a group, or its settings if there is none."""
     return {path.stem: _about(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
 
 
@@ -78,7 +77,7 @@ def _about(path: Path) -> str:
 
 
 def render() -> str:
-    """The page."""
+    """Return the page."""
     composed = compose([])
     defaults = {**flat_settings(composed), "baselines": ", ".join(composed.baselines)}
     parts = [_HEAD, "## Distillation", attributes(DistillConfig)[0], _table(DistillConfig, "", defaults)]
@@ -86,8 +85,8 @@ def render() -> str:
     for group, cls in groups().items():
         key = "baselines.NAME" if group == "baseline" else group
         parts += [f"## {group}", attributes(cls)[0], _table(cls, f"{key}.", defaults)]
-        if found := files(group):
-            parts.append(_choices(f"`{group}={{}}`", found))
+        if choices := files(group):
+            parts.append(_choices(f"`{group}={{}}`", choices))
     for group, about in JOBS.items():
         parts += [
             f"## +{group}",
@@ -107,22 +106,22 @@ def _table(cls: type, prefix: str, defaults: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _choices(pattern: str, found: dict[str, str]) -> str:
-    rows = [f"| {pattern.format(name)} | {_cell(about)} |" for name, about in found.items()]
+def _choices(pattern: str, choices: dict[str, str]) -> str:
+    rows = [f"| {pattern.format(name)} | {_cell(about)} |" for name, about in choices.items()]
     return "\n".join(["| Choice | What it is |", "|---|---|", *rows])
 
 
 def _type(kind: Any) -> str:
-    """A type in words."""
+    """Describe a type in plain English."""
     if isinstance(kind, UnionType):
-        return ", ".join("null" if each is type(None) else _type(each) for each in get_args(kind))
+        return ", ".join("null" if part is type(None) else _type(part) for part in get_args(kind))
     if getattr(kind, "__origin__", None) is list:
         return "list"
     return _TYPES[getattr(kind, "__origin__", kind)]
 
 
 def _value(value: Any) -> str:
-    """A value as it is written on the command line, unless it is long."""
+    """Format a value as on the command line, unless it is long."""
     text = value if isinstance(value, str) else json.dumps(value)
     return f"`{text}`" if len(text) <= _LONGEST else f"{len(value)} of them"
 

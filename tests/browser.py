@@ -1,4 +1,4 @@
-"""Pages in a headless Chromium, which is the system's own: what a person would see of what we write and serve."""
+"""Open pages in the system's Chromium, headless."""
 
 import os
 import shutil
@@ -13,23 +13,23 @@ from playwright.sync_api import Browser, Page, Request, Response, sync_playwrigh
 
 SETTING = "M2V_BENCH_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# without a sandbox, which root has none of, and without what a browser asks of the world by itself
+# no sandbox, which root cannot use, and no background requests
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-# no name and no address leads anywhere but to this machine, for pages, their workers and the browser itself
+# only this machine can be reached, by pages, their workers and the browser itself
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 LOOPBACK_ONLY = f"--host-resolver-rules=MAP * ~NOTFOUND, {', '.join(f'EXCLUDE {host}' for host in LOOPBACK)}"
 
 
 @dataclass
 class Visit:
-    """A page and what went wrong on it.
+    """A page, its errors and requests.
 
     Attributes:
-        page: of playwright: `goto`, `get_by_text`, `locator`, `set_viewport_size`, `screenshot`.
-        errors: what the console showed as errors, and exceptions that nothing caught.
-        failed: requests without an answer, or with one from 400 up, as `URL: why`.
-        requested: the URLs that the page asked for, its own included, without `data:` and `blob:`.
+        page: playwright's page.
+        errors: console errors and uncaught exceptions.
+        failed: requests without a response or with status >= 400, as `URL: reason`.
+        requested: requested URLs, including the page, without `data:` and `blob:`.
     """
 
     page: Page
@@ -54,33 +54,33 @@ class Visit:
 
     @property
     def outside(self) -> list[str]:
-        """What was asked for that is neither a file nor on this machine."""
+        """Requested URLs that are neither files nor on this machine."""
         hosts = {host.strip("[]") for host in LOOPBACK} | {None}
         return [url for url in self.requested if urlsplit(url).hostname not in hosts]
 
     def open(self, page: str | Path) -> None:
-        """Go to a URL, or to a file, and wait until it is loaded."""
+        """Open a URL or a file, and wait until it is loaded."""
         self.page.goto(page.resolve().as_uri() if isinstance(page, Path) else page)
 
     def print_to(self, file: Path, **options: object) -> None:
-        """Print the page as PDF, in the styles that it has for paper; `options` are those of playwright's `pdf`."""
+        """Print the page as PDF with its print styles; `options` are those of playwright's `pdf`."""
         self.page.pdf(path=file, **{"format": "A4", "print_background": True, **options})
 
 
 def find_chromium() -> str | None:
-    """The program that `M2V_BENCH_CHROMIUM` names, else the first of `NAMES` on the PATH; None without any."""
+    """Return the program named by `M2V_BENCH_CHROMIUM`, else the first of `NAMES` on the PATH, or None."""
     names = [os.environ[SETTING]] if os.environ.get(SETTING) else NAMES
-    return next((found for name in names if (found := shutil.which(name))), None)
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @contextmanager
 def visit(*, width: int = 1280, height: int = 800, offline: bool = True) -> Iterator[Visit]:
-    """An empty page in a browser of its own, which ends with the block; skips the test where there is no Chromium.
+    """Open an empty page in a new browser, closed at the end of the block; skip the test without Chromium.
 
     Args:
-        width: of the window, in CSS pixels; `visit.page.set_viewport_size` changes it later.
-        height: of the window, in CSS pixels.
-        offline: whether nothing but this machine can be reached.
+        width: window width in CSS pixels.
+        height: window height in CSS pixels.
+        offline: whether only this machine can be reached.
     """
     program = find_chromium()
     if program is None:

@@ -1,3 +1,5 @@
+"""Fixtures and helpers shared by the tests."""
+
 import os
 import subprocess
 from collections.abc import Callable, Sequence
@@ -49,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def hub_dir() -> Path:
-    """Real MTEB dataset repositories."""
+    """Folder of real MTEB dataset repositories."""
     if not (TEST_DATA / "hub").is_dir():
         pytest.skip(f"no real data at {TEST_DATA}/hub (set M2V_BENCH_TEST_DATA)")
     return TEST_DATA / "hub"
@@ -67,13 +69,13 @@ def real_texts() -> list[str]:
 
 @pytest.fixture(scope="session")
 def teacher_folder() -> Path:
-    """The real all-MiniLM-L6-v2."""
+    """Folder of the real all-MiniLM-L6-v2."""
     return fetch(["all-MiniLM-L6-v2"])["all-MiniLM-L6-v2"]
 
 
 @pytest.fixture(scope="session")
 def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], Path]:
-    """Real scores of the real teacher, and the results folder that holds them, once for all workers."""
+    """Real scores of the teacher, and their results folder; computed once for all workers."""
     from benchmarks.parity import score_teacher
 
     base = tmp_path_factory.getbasetemp()
@@ -84,22 +86,22 @@ def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Cli:
-    """`python -m m2v_bench` as a process of its own, in an empty folder."""
+    """Function that runs `python -m m2v_bench` in an empty folder."""
 
-    def run(*words: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return run_bench(*words, cwd=cwd, **environment)
+    def run(*overrides: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_bench(*overrides, cwd=cwd, **environment)
 
     return run
 
 
-def run_bench(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return processes.run("m2v_bench", *words, cwd=cwd, **environment)
+def run_bench(*overrides: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return processes.run("m2v_bench", *overrides, cwd=cwd, **environment)
 
 
 def tiny_static_model(
     words: Sequence[str] = ("good", "bad", "cat", "dog"), dims: int = 8, seed: int = 0
 ) -> StaticModel:
-    """A real static model over a handful of words."""
+    """Make a static model of a few words with random vectors."""
     vocabulary = {token: row for row, token in enumerate(["[PAD]", "[UNK]", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -109,10 +111,10 @@ def tiny_static_model(
 
 
 def as_model(static: StaticModel, label: str, **fields: object) -> Model:
-    """A static model as a model under test."""
+    """Wrap a static model as a `Model`."""
     from m2v_bench.models.static import StaticEncoder
 
-    known: dict[str, object] = {
+    defaults: dict[str, object] = {
         "name": f"test/{label}",
         "revision": label,
         "label": label,
@@ -122,11 +124,11 @@ def as_model(static: StaticModel, label: str, **fields: object) -> Model:
         "bytes_on_disk": 1,
         "load": lambda device: StaticEncoder(static),
     }
-    return Model(**{**known, **fields})  # type: ignore[arg-type]
+    return Model(**{**defaults, **fields})  # type: ignore[arg-type]
 
 
 def glove() -> Model:
-    """The GloVe vectors of the package registry as a model under test."""
+    """Load the GloVe vectors of the package registry as a `Model`."""
     from m2v_bench.config.schema import BaselineConfig
     from m2v_bench.models.word_vectors import vectors
 

@@ -1,6 +1,6 @@
-"""A model hub on loopback: as much of its protocol as uploading a folder and downloading a snapshot take.
+"""Model hub on loopback with the part of the protocol for uploading a folder and downloading a snapshot.
 
-Models are kept under `org/name`, datasets under `datasets/org/name@revision`.
+Models are stored as `org/name`, datasets as `datasets/org/name@revision`.
 """
 
 import base64
@@ -23,12 +23,12 @@ COMMIT = "0" * 40
 
 
 class Repositories(dict[str, dict[str, bytes]]):
-    """What the hub holds: files by name, by repository.
+    """Contents of the hub: repository -> file name -> bytes.
 
     Attributes:
-        requests: the paths of all files that were asked for.
-        stalled: these files (`org/name@revision/path`) are sent by half, and then nothing more.
-        lying: these are sent with another content than they are listed with.
+        requests: paths of all requested files.
+        stalled: files (`org/name@revision/path`) of which only the first half is sent.
+        lying: files that are sent with other contents than listed.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Repositories(dict[str, dict[str, bytes]]):
         self.lying: set[str] = set()
 
     def add_dataset(self, folder: Path, name: str, revision: str) -> None:
-        """Hold a copy of `folder` as a dataset repository."""
+        """Add a copy of `folder` as a dataset repository."""
         files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
         self[f"datasets/{name}@{revision}"] = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
@@ -45,7 +45,7 @@ class Repositories(dict[str, dict[str, bytes]]):
 class _Hub(BaseHTTPRequestHandler):
     repositories: ClassVar[Repositories]
 
-    def log_message(self, *words: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
     def _answer(self, body: bytes, status: int = 200, **headers: str) -> None:
@@ -90,17 +90,17 @@ class _Hub(BaseHTTPRequestHandler):
             self._json({"error": self.path}, 404)
 
     def _get_dataset(self, path: list[str]) -> None:
-        """`path` is org, name, what is asked for, revision, and a file's name."""
-        name, what, revision, file = f"datasets/{path[0]}/{path[1]}", path[2], unquote(path[3]), "/".join(path[4:])
+        """Answer a dataset request; `path` is org, name, kind of request, revision and file name."""
+        name, kind, revision, file = f"datasets/{path[0]}/{path[1]}", path[2], unquote(path[3]), "/".join(path[4:])
         if not any(known.startswith(f"{name}@") for known in self.repositories):
             self._answer(b"", 404, X_Error_Code="RepoNotFound", X_Error_Message=f"no dataset {name}")
             return
         files = self.repositories.get(f"{name}@{revision}")
         if files is None:
             self._answer(b"", 404, X_Error_Code="RevisionNotFound", X_Error_Message=f"no revision {revision}")
-        elif what == "tree":
+        elif kind == "tree":
             self._json(_tree(files, below=f"{file}/" if file else "", recursive="recursive=true" in self.path.lower()))
-        elif what == "revision":
+        elif kind == "revision":
             siblings = [{"rfilename": path, "size": len(content)} for path, content in files.items()]
             self._json({"id": name.removeprefix("datasets/"), "sha": revision, "siblings": siblings, "tags": []})
         elif file not in files:
@@ -159,7 +159,7 @@ class _Hub(BaseHTTPRequestHandler):
 
 
 def _tree(files: dict[str, bytes], *, below: str, recursive: bool) -> list[dict[str, Any]]:
-    """The files of a folder, and its folders where it is not listed with all that they hold."""
+    """List the files of a folder and, unless `recursive`, its subfolders."""
     inside = {path: content for path, content in files.items() if path.startswith(below)}
     if recursive:
         return [_listed(path, content) for path, content in inside.items()]
@@ -169,7 +169,7 @@ def _tree(files: dict[str, bytes], *, below: str, recursive: bool) -> list[dict[
 
 
 def _listed(path: str, content: bytes) -> dict[str, Any]:
-    """A file as the hub lists it; data files are in its large file storage, with a hash of their content."""
+    """Return a file's entry in a listing; data files are in large file storage, with a content hash."""
     entry = {"type": "file", "path": path, "size": len(content), "oid": COMMIT}
     if path.endswith(".parquet"):
         entry["lfs"] = {"size": len(content), "oid": hashlib.sha256(content).hexdigest(), "pointerSize": 134}
@@ -177,14 +177,14 @@ def _listed(path: str, content: bytes) -> dict[str, Any]:
 
 
 def hub_environment(address: str, home: Path) -> dict[str, str]:
-    """The environment of a process whose hub is at `address` and keeps its downloads in `home`."""
+    """Return the environment of a process that uses the hub at `address` and stores downloads in `home`."""
     settings = {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
     return {**os.environ, **settings, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 @contextmanager
 def hub_server() -> Iterator[tuple[str, Repositories]]:
-    """The hub's address, and what it holds."""
+    """Start a hub, and yield its address and contents."""
     handler = type("Hub", (_Hub,), {"repositories": Repositories()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

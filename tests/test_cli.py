@@ -1,4 +1,4 @@
-"""The console script reads its words wherever they stand, and says what it cannot read."""
+"""Test the command line of `m2v-bench`."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ from tests.conftest import tiny_static_model
 
 
 def parsed(*argv: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
-    """The arguments that a command is called with."""
+    """Return the arguments with which a command is called."""
     seen: list[Any] = []
     commands = {
         title: [replace(command, run=seen.append) for command in listed] for title, listed in cli.COMMANDS.items()
@@ -30,12 +30,12 @@ def parsed(*argv: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     return arguments
 
 
-def test_words_may_stand_before_and_behind_options(monkeypatch: pytest.MonkeyPatch):
+def test_overrides_before_and_after_options(monkeypatch: pytest.MonkeyPatch):
     doctor = parsed("doctor", "suite=wordsim", "--quick", "baseline=[bm25]", monkeypatch=monkeypatch)
-    assert (doctor.words, doctor.quick) == (["suite=wordsim", "baseline=[bm25]"], True)
-    assert parsed("doctor", "--quick", "suite=wordsim", monkeypatch=monkeypatch).words == ["suite=wordsim"]
+    assert (doctor.overrides, doctor.quick) == (["suite=wordsim", "baseline=[bm25]"], True)
+    assert parsed("doctor", "--quick", "suite=wordsim", monkeypatch=monkeypatch).overrides == ["suite=wordsim"]
     table = parsed("table", "--models", "*MiniLM*", "suite=wordsim", "--models", "b", "seed=1", monkeypatch=monkeypatch)
-    assert (table.models, table.words) == (["*MiniLM*", "b"], ["suite=wordsim", "seed=1"])
+    assert (table.models, table.overrides) == (["*MiniLM*", "b"], ["suite=wordsim", "seed=1"])
     one = parsed("compare", "--tasks", "WordSim-MEN", "glove", "wordllama", monkeypatch=monkeypatch)
     assert (one.tasks, one.models) == (["WordSim-MEN"], ["glove", "wordllama"])
     two = parsed("compare", "glove", "--tasks", "A", "--tasks", "B", "wordllama", monkeypatch=monkeypatch)
@@ -55,7 +55,7 @@ def test_words_may_stand_before_and_behind_options(monkeypatch: pytest.MonkeyPat
         (["published", "suite=wordsim"], "unrecognized arguments: suite=wordsim"),
     ],
 )
-def test_anything_else_is_an_error(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+def test_unknown_arguments(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="2"):
         cli.main(argv)
     assert message in capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_csv_keeps_the_signature_on_stderr(capsys: pytest.CaptureFixture[str]):
     assert last in notes and last not in shown.out
 
 
-def test_a_suite_of_ones_own_is_known_to_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_config_dir_adds_suites(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "mine.yaml").write_text("name: mine\ntasks: [MENWordSim]\n")
     with pytest.raises(SystemExit):
@@ -81,7 +81,7 @@ def test_a_suite_of_ones_own_is_known_to_the_verbs(tmp_path: Path, capsys: pytes
     assert "no such folder. It must hold suite/NAME.yaml" in capsys.readouterr().err
 
 
-def test_the_help_lists_every_command_in_its_group(capsys: pytest.CaptureFixture[str]):
+def test_help_lists_every_command_in_its_group(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     shown = capsys.readouterr().out
@@ -92,8 +92,8 @@ def test_the_help_lists_every_command_in_its_group(capsys: pytest.CaptureFixture
     assert re.search(r"^  run  +distil, evaluate and log", shown, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", [each for _, each in cli._listed()], ids=lambda command: command.name)
-def test_every_command_has_a_sentence_and_an_example_that_parses(
+@pytest.mark.parametrize("command", [command for _, command in cli._listed()], ids=lambda command: command.name)
+def test_every_command_has_a_description_and_a_valid_example(
     command: cli.Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit, match="0"):
@@ -115,7 +115,7 @@ def test_every_command_has_a_sentence_and_an_example_that_parses(
         (["reproduce", "main"], "m2v-bench paper reproduce"),
     ],
 )
-def test_former_spellings_work_and_name_the_current_one(
+def test_former_commands_still_work(
     former: list[str], current: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     arguments = parsed(*former, monkeypatch=monkeypatch)
@@ -130,7 +130,7 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str]):
     assert "m2v-bench" in capsys.readouterr().out
 
 
-def test_a_shell_gets_the_commands_that_begin_with_a_word(tmp_path: Path):
+def test_completion_of_a_command(tmp_path: Path):
     answer = tmp_path / "answer"
     environment = {
         "_ARGCOMPLETE": "1",
@@ -143,20 +143,21 @@ def test_a_shell_gets_the_commands_that_begin_with_a_word(tmp_path: Path):
 
 
 @pytest.mark.parametrize("command", [["m2v_bench"], ["m2v_bench.cli"], ["m2v_bench.cli", "run"]])
-def test_every_way_in_says_our_version(command: list[str]):
+def test_version_of_every_entry_point(command: list[str]):
     shown = subprocess.run([sys.executable, "-m", *command, "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"m2v_bench {__version__}\n"
 
 
-def test_run_is_the_module(tmp_path: Path):
-    words = ["pca_dimz=3"]
-    ways = [["m2v_bench"], ["m2v_bench.cli", "run"]]
-    shown = [
-        subprocess.run([sys.executable, "-m", *way, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
-        for way in ways
+def test_run_equals_the_module(tmp_path: Path):
+    entry_points = [["m2v_bench"], ["m2v_bench.cli", "run"]]
+    done = [
+        subprocess.run(
+            [sys.executable, "-m", *names, "pca_dimz=3"], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        for names in entry_points
     ]
-    assert [each.returncode for each in shown] == [1, 1]
-    assert shown[0].stderr == shown[1].stderr != ""
+    assert [process.returncode for process in done] == [1, 1]
+    assert done[0].stderr == done[1].stderr != ""
 
 
 def test_distil_and_encode(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
@@ -181,14 +182,14 @@ def test_distil_and_encode(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     [
         (["distill", "all-MiniLM-L6-v2", "."], r"\.: holds files; name another folder, or add --force"),
         (["encode", "model", "t.txt", "--out", "t.npz"], r"--out t\.npz: must end in \.npy"),
-        (["encode", "model", "t.npy", "--out", "t.npy"], r"--out t\.npy: is the file of the texts"),
+        (["encode", "model", "t.npy", "--out", "t.npy"], r"--out t\.npy: is the input file"),
         (["encode", "nothing", "t.txt"], "nothing"),
         (["encode", "model", "t.csv"], r"t\.csv has no column text; it has body\. Name the column with --column"),
         (["encode", "model", "t.rst"], r"t\.rst: must be one of \.txt, \.csv"),
         (["push", "nothing", "me/model"], "nothing"),
     ],
 )
-def test_bad_words_are_named(
+def test_invalid_arguments(
     argv: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)

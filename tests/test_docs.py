@@ -1,4 +1,4 @@
-"""The reference of settings is complete and current; the site builds without a warning, and needs no network."""
+"""Test that the reference of settings is current, and that the site builds without warnings and works offline."""
 
 import subprocess
 import sys
@@ -33,19 +33,19 @@ from tests.browser import visit
 def test_every_setting_is_described(cls: type):
     about, described = attributes(cls)
     assert about
-    assert list(described) == list(own_settings(cls)), "the attributes of the docstring and the fields of the dataclass"
+    assert list(described) == list(own_settings(cls)), "attributes of the docstring differ from fields of the dataclass"
 
 
-def test_what_the_docstring_says_of_a_setting_is_read():
-    class Some:
-        """What it is.
+def test_attributes_of_a_docstring():
+    class Example:
+        """Example settings.
 
         Attributes:
             one: of several
                 lines.
         """
 
-    assert attributes(Some) == ("What it is.", {"one": "of several lines."})
+    assert attributes(Example) == ("Example settings.", {"one": "of several lines."})
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_what_the_docstring_says_of_a_setting_is_read():
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_setting_names_all_that_it_may_be(cls: type, setting: str, allowed: Iterable[str]):
+def test_description_lists_all_allowed_values(cls: type, setting: str, allowed: Iterable[str]):
     text = attributes(cls)[1][setting]
     assert [name for name in allowed if f"`{name}`" not in text] == []
 
 
-def test_the_reference_is_what_the_schema_and_the_files_say():
+def test_reference_is_current():
     assert PAGE.read_text(encoding="utf-8") == render(), "run `make figures`"
     assert {*groups(), *JOBS} == set(group_folders())
     assert all(about for group in group_folders() for about in files(group).values())
@@ -78,7 +78,7 @@ def test_the_reference_is_what_the_schema_and_the_files_say():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` builds it."""
+    """Site as built by `make docs`."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "--conf-dir", "docs"]
     done = subprocess.run([*command, ".", str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -86,12 +86,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_site_has_every_page(site: Path):
+def test_site_has_every_page(site: Path):
     for page in PAGES:
         assert (site / page.relative_to(ROOT)).with_suffix(".html").is_file(), page
 
 
-def test_the_site_opens_without_a_network(site: Path):
+def test_site_works_offline(site: Path):
     with visit() as seen:
         seen.open(site / "index.html")
         seen.page.get_by_role("link", name="Start here").click()
@@ -103,7 +103,7 @@ def test_the_site_opens_without_a_network(site: Path):
         assert (seen.errors, seen.failed, seen.outside) == ([], [], [])
 
 
-def test_formulae_are_shown_and_nothing_is_wider_than_a_phone(site: Path):
+def test_formulae_render_and_pages_fit_a_phone(site: Path):
     with visit(width=390) as seen:
         seen.open(site / "docs" / "concepts.html")
         formula = seen.page.locator("math").first.bounding_box()

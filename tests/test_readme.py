@@ -1,4 +1,4 @@
-"""What the README and the other pages quote is what the files hold, and what they name is there."""
+"""Test that README and docs quote current results, and that the files and commands they name exist."""
 
 import json
 import re
@@ -32,28 +32,28 @@ def name_of(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page, as links name them."""
+    """Return the link anchors of a page's headings."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_pages_quote_what_the_files_hold(page: Path):
+def test_pages_quote_current_files(page: Path):
     text = page.read_text(encoding="utf-8")
     assert render(text) == text, "run `make figures`"
-    assert text.count("<!-- end -->") == len(BLOCK.findall(text)), "a block that is not known"
+    assert text.count("<!-- end -->") == len(BLOCK.findall(text)), "unknown block"
     assert "<!-- end -->\n<!-- end -->" not in text
 
 
-def test_what_is_kept_is_there_and_names_no_place_of_a_machine():
+def test_committed_records_have_no_absolute_paths():
     assert len(SWEEPS) == 7
     for file in SWEEPS:
         assert not re.search(r'": "(?:/|[A-Z]:)', json.dumps(read_table(file).experiments)), file
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
-def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
+def test_committed_tables_match_the_records(sweep: Path):
     summary = summarise(find_experiment(sweep.stem, sweep).all_records())
     made = marked_grid(summary, sweep, title="").markdown()
     kept = (PAPER / "tables" / f"{sweep.stem}.md").read_text(encoding="utf-8")
@@ -61,21 +61,21 @@ def test_a_kept_table_is_that_of_the_kept_records(sweep: Path):
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
-def test_the_kept_figures_are_those_of_the_kept_records(sweep: Path):
-    """By the words and numbers in them; where they stand may differ by rounding."""
+def test_committed_figures_match_the_records(sweep: Path):
+    """Compares only text, as positions may differ by rounding."""
     for stem, figure in figures_of(sweep).items():
-        kept = stem.with_name(f"{stem.name}.svg").read_text(encoding="utf-8")
-        assert re.findall(r">([^<>]*)</text>", kept) == re.findall(r">([^<>]*)</text>", svg(figure))
+        committed = stem.with_name(f"{stem.name}.svg").read_text(encoding="utf-8")
+        assert re.findall(r">([^<>]*)</text>", committed) == re.findall(r">([^<>]*)</text>", svg(figure))
 
 
 def rows_of(markdown: str) -> list[str]:
-    """The table without daggers: the samples that they come of are not kept."""
+    """Return the rows of a table without daggers, whose samples are not committed."""
     return [line for line in markdown.replace("†", "").splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
-def test_the_kept_records_hold_what_the_kept_scores_do(sweep: Path):
-    filed = {
+def test_committed_records_match_the_scores(sweep: Path):
+    stored = {
         (model.revision, task, score)
         for model in read_results(sweep).models
         for task, scores in model.tasks.items()
@@ -84,11 +84,11 @@ def test_the_kept_records_hold_what_the_kept_scores_do(sweep: Path):
     rows = [score for record in find_experiment(sweep.stem, sweep).all_records() for score in record.scores]
     scored = {(row.revision, row.task, row.main_score) for row in rows if row.main_score is not None}
     assert scored
-    assert scored <= filed
+    assert scored <= stored
 
 
 def main_scores(scores: TaskScores) -> list[float]:
-    """The main scores of the splits of a task, each over its subsets."""
+    """Return the main score of each split of a task, averaged over subsets."""
     splits: dict[str, list[float]] = {}
     for part, score in scores.parts.items():
         splits.setdefault(part.partition("/")[0], []).append(score)
@@ -108,10 +108,10 @@ def test_the_repository_is_light():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_and_pictures_lead_somewhere(page: Path):
+def test_links_and_images_exist(page: Path):
     for mark, link in re.findall(r"(!?)\[[^]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in link:
-            assert not mark, f"{link}: pages open without a network"
+            assert not mark, f"{link}: pages must work offline"
             continue
         file, _, anchor = link.partition("#")
         target = (page.parent / file).resolve() if file else page
@@ -119,47 +119,47 @@ def test_links_and_pictures_lead_somewhere(page: Path):
         assert not anchor or anchor in anchors(target), link
 
 
-def test_every_page_is_reached_from_the_readme():
+def test_every_page_is_linked_from_the_readme():
     reached, left = set(), {ROOT / "README.md"}
     while left:
         page = left.pop()
         reached.add(page)
         links = re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8"))
         left |= {(page.parent / link).resolve() for link in links} - reached
-    assert set(PAGES) - reached == {ROOT / "docs" / "index.md"}  # the site's own front
+    assert set(PAGES) - reached == {ROOT / "docs" / "index.md"}  # front page of the site
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
-def test_a_notebooks_text_quotes_no_measurement(path: Path):
-    """Its numbers are those that its cells compute, so that none can be out of date."""
+def test_notebook_text_quotes_no_measurement(path: Path):
+    """Only cells compute numbers, so that none can be out of date."""
     texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
     assert re.findall(r"\d+\.\d\d+|\d\s?%|\d texts/s|\d (?:s|ms|MB|points)\b", "\n".join(texts)) == []
 
 
-def test_published_tables_are_quoted_as_published():
+def test_published_tables():
     assert "| M2V_base_output | 46.79 | 45.34 |" in published("ablations")
     assert "| GloVe_300d | 538.39 |" in published("speed")
     assert "| size on disk mb | 30 |" in published("announcement")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_name_what_there_is(page: Path):
+def test_commands_are_valid(page: Path):
     text = page.read_text(encoding="utf-8")
     for kind, name in re.findall(r"\+(sweep|experiment)=(\w+)", text):
         assert (conf_dir() / kind / f"{name}.yaml").is_file(), name
     parser = cli._parser()
     for command in re.findall(r"(?:^|`)m2v-bench ([a-z]+ [^`\n#]*)", text, re.MULTILINE):
-        words = shlex.split(command)
-        named_alone = words in (["paper", "verify"], ["paper", "ablations"], ["paper", "reproduce"])
-        if not named_alone and (words[0] != "fidelity" or "--texts" in words):
-            cli._parse(parser, words)
+        argv = shlex.split(command)
+        named_alone = argv in (["paper", "verify"], ["paper", "ablations"], ["paper", "reproduce"])
+        if not named_alone and (argv[0] != "fidelity" or "--texts" in argv):  # may be named without required options
+            cli._parse(parser, argv)
     for command in re.findall(r"(?:^|`)python -m m2v_bench ([^`\n]*)", text, re.MULTILINE):
-        check_words([word for word in shlex.split(command, comments=True) if not word.startswith("-")], text)
+        check_overrides([part for part in shlex.split(command, comments=True) if not part.startswith("-")], text)
 
 
-def check_words(words: list[str], page: str) -> None:
-    """Every word of a command is of a setting, or of a group and a file that is there or that the page has made."""
-    for override in OverridesParser.create().parse_overrides(words):
+def check_overrides(overrides: list[str], page: str) -> None:
+    """Check that every override names a setting, or a config file that exists or that the page creates."""
+    for override in OverridesParser.create().parse_overrides(overrides):
         group, key = conf_dir() / override.key_or_group, override.get_key_element().lstrip("+")
         if not group.is_dir():
             assert is_setting(key), override.input_line
@@ -171,7 +171,7 @@ def check_words(words: list[str], page: str) -> None:
             assert file.is_file() or f"`conf/{group.name}/{file.name}`" in page, override.input_line
 
 
-def test_a_changed_number_is_noticed():
+def test_changed_number_is_detected():
     page = (ROOT / "docs" / "evaluating.md").read_text(encoding="utf-8")
     number = re.search(r"\| \d\.\d{5} \|", page)
     assert number
@@ -179,7 +179,7 @@ def test_a_changed_number_is_noticed():
     assert render(changed) != changed
 
 
-def test_make_has_every_target_that_is_named():
+def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     for page in PAGES:
         for targets in re.findall(r"(?:^|`)make((?: [a-z-]+)+)", page.read_text(encoding="utf-8"), re.MULTILINE):
@@ -187,7 +187,7 @@ def test_make_has_every_target_that_is_named():
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name_of(page)}: {target}"
 
 
-def test_the_dialects_are_those_of_the_code():
+def test_dialects_match_the_code():
     page = (ROOT / "docs" / "distilling.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(m2v-[0-9.]+)` \| ([^|]+?) \| ([^|]+?) \| .* \| `(\w+)` \|$", page, re.MULTILINE)
     sequences = {"swapped": "swapped", "the tokenizer's template": "template"}
@@ -196,7 +196,7 @@ def test_the_dialects_are_those_of_the_code():
     ]
 
 
-def test_the_changelog_has_the_versions_of_the_code():
+def test_changelog_has_the_versions_of_the_code():
     page = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)`, `([\w/.]+)` \|", page, re.MULTILINE)
     stated = {(file, name): int(version) for version, name, file in rows}

@@ -1,11 +1,11 @@
-"""How the cost of a sweep grows, from measurements, and what a large one would cost on 1, 8 and 64 machines.
+"""Measure how the cost of a sweep scales, and predict the cost of a large sweep on 1, 8 and 64 machines.
 
     python -m benchmarks.scale.__main__
 
-Measured are forward passes at three vocabulary sizes, the embedding of texts of three lengths, tasks with a sixteenth,
-a quarter and all of their samples, and what a job takes beside them. A small sweep that shares neither tasks nor
-vocabulary with these is predicted and run. Writes results/bench/scale.json, and scale-*.md, the tables of
-docs/scale.md. What scale.json holds is not measured again: remove it, or a part of it, to do so.
+Measures forward passes at three vocabulary sizes, embedding of texts of three lengths, tasks with 1/16, 1/4 and all of
+their samples, and the overhead of a job. Predicts and runs a small sweep that shares neither tasks nor vocabulary with
+these. Writes results/bench/scale.json, and scale-*.md, the tables of docs/scale.md. To repeat measurements, remove them
+from scale.json.
 """
 
 import json
@@ -37,11 +37,11 @@ from tests.conftest import TEST_DATA
 ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "results" / "bench"
 MACHINES = (1, 8, 64)
-WORKERS = 2  # of a machine
+WORKERS = 2  # per machine
 
 
 def paper() -> list[SuiteTask]:
-    """The 72 datasets."""
+    """Load the 72 datasets of the paper."""
     settings = OmegaConf.load(ROOT / "conf" / "suite" / "paper.yaml")
     return load_suite(
         benchmark=settings.benchmark,
@@ -54,13 +54,13 @@ def paper() -> list[SuiteTask]:
     )
 
 
-def predict_check(found: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
-    """The small sweep as the model sees it: under each launcher, seconds by the clock and of processor time."""
-    tasks, _ = tasks_of(suite(CHECK_TASKS, TEST_DATA / "hub"), found, costs)
-    steps = job_steps(costs, CHECK_BASE, found["check_parts"], tasks, teacher=True)
+def predict_check(data: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
+    """Predict wall and processor seconds of the small sweep under each launcher."""
+    tasks, _ = tasks_of(suite(CHECK_TASKS, TEST_DATA / "hub"), data, costs)
+    steps = job_steps(costs, CHECK_BASE, data["check_parts"], tasks, teacher=True)
     jobs = [steps] * (len(CHECK_DIMS) * len(CHECK_WEIGHTINGS))
     alone = play(jobs, 1, start=costs.start)
-    # the workers import what the process that starts them has imported
+    # workers repeat the imports of the process that starts them
     two = play(jobs, WORKERS, start=2 * costs.start)
     return {
         "local": {"wall": alone.wall, "processor": alone.busy + costs.start},
@@ -68,35 +68,35 @@ def predict_check(found: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
     }
 
 
-def predict_sweep(found: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
-    """A thousand variants on the 72 datasets: its parts, and how long it takes on some machines and on any number."""
-    tasks, unknown = tasks_of(paper(), found, costs)
+def predict_sweep(data: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
+    """Predict the cost of a thousand variants on the 72 datasets, by number of machines."""
+    tasks, unknown = tasks_of(paper(), data, costs)
     numbers = {f"{n} machines" if n > 1 else "1 machine": n * WORKERS for n in MACHINES}
-    result: dict[str, Any] = {"unknown": unknown, "n_tasks": len(tasks), **parts_of(tasks, found, costs)}
+    result: dict[str, Any] = {"unknown": unknown, "n_tasks": len(tasks), **parts_of(tasks, data, costs)}
     for name, teacher in (("with teachers", True), ("without", False)):
         jobs: list[list[Step]] = []
         for base in GRID_BASES:
-            for vocabulary in GRID_VOCABULARIES:  # in the order in which the axes are walked
-                parts = found["grid"][vocabulary]
+            for vocabulary in GRID_VOCABULARIES:  # in job order
+                parts = data["grid"][vocabulary]
                 jobs += [job_steps(costs, base, parts, tasks, teacher=teacher)] * GRID_VARIANTS
         result["n_jobs"] = len(jobs)
         played = {place: play(jobs, workers, start=2 * costs.start) for place, workers in numbers.items()}
         played["a worker per job"] = play(jobs, len(jobs), start=2 * costs.start)
         result[name] = {
-            place: {"wall": each.wall, "busy": each.busy, "waited": each.waited} for place, each in played.items()
+            place: {"wall": run.wall, "busy": run.busy, "waited": run.waited} for place, run in played.items()
         }
     return result
 
 
-def parts_of(tasks: list[Task], found: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
-    """What the sweep is made of, in seconds."""
+def parts_of(tasks: list[Task], data: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
+    """Return the seconds of the sweep's parts."""
     static = costs.embedding["static"]
     scores = {model: {task.name: task.seconds(costs.embedding[model]) for task in tasks} for model in GRID_BASES}
     student = {task.name: task.seconds(static) for task in tasks}
     passes = {
         base: {
             name: sum(costs.forward[base](positions=part["positions"]) for part in parts)
-            for name, parts in found["grid"].items()
+            for name, parts in data["grid"].items()
         }
         for base in GRID_BASES
     }
@@ -113,10 +113,10 @@ def parts_of(tasks: list[Task], found: Mapping[str, Any], costs: Costs) -> dict[
 def main() -> int:
     TARGET.mkdir(parents=True, exist_ok=True)
     file = TARGET / "scale.json"
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    measure(found, lambda found: write_json(file, found))
-    costs = Costs.fit(found)
-    record = {"measured": found, "check": predict_check(found, costs), "sweep": predict_sweep(found, costs)}
+    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    measure(data, lambda data: write_json(file, data))
+    costs = Costs.fit(data)
+    record = {"measured": data, "check": predict_check(data, costs), "sweep": predict_sweep(data, costs)}
     for name, text in report.tables(record, costs).items():
         (TARGET / f"scale-{name}.md").write_text(text + "\n", encoding="utf-8")
         print(text, end="\n\n")

@@ -1,4 +1,4 @@
-"""Seconds of the parts of a sweep, fitted to what `benchmarks.scale.measure` measured."""
+"""Cost model of the parts of a sweep, fitted to the measurements of `benchmarks.scale.measure`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,51 +14,51 @@ from m2v_bench.tasks import SuiteTask
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds as a sum of shares, none of which is negative: seconds = sum of factor x quantity.
+    """Linear model with non-negative factors: seconds = sum of factor x quantity.
 
     Attributes:
-        factors: seconds per unit, by what is counted; `each` is counted once.
+        factors: seconds per unit, by quantity; `each` is the constant term.
     """
 
     factors: Mapping[str, float]
 
     def __call__(self, **quantities: float) -> float:
-        """The seconds that the quantities take."""
+        """Return the seconds for the quantities."""
         return sum(factor * ({"each": 1.0} | quantities)[name] for name, factor in self.factors.items())
 
     @classmethod
     def fit(
         cls, rows: Sequence[Mapping[str, float]], seconds: Sequence[float], *, of: Sequence[float] | None = None
     ) -> "Line":
-        """The factors with the smallest squared relative errors.
+        """Fit the factors by least squares of relative errors.
 
         Args:
-            rows: the quantities of each measurement, `each` included where something is paid once.
-            seconds: what the quantities took.
-            of: what an error is relative to, above 0; `seconds` when None.
+            rows: the quantities of each measurement, with `each` for a constant term.
+            seconds: the measured seconds.
+            of: denominators of the relative errors, above 0; `seconds` if None.
         """
         names = list(rows[0])
         weights = 1 / np.asarray(seconds if of is None else of)
         table = np.array([[row[name] for name in names] for row in rows]) * weights[:, None]
-        scale = np.maximum(table.max(axis=0), 1e-300)  # counts and characters differ by many powers of ten
-        found, _ = nnls(table / scale, np.asarray(seconds) * weights)
-        return cls({name: float(value) for name, value in zip(names, found / scale, strict=True)})
+        scale = np.maximum(table.max(axis=0), 1e-300)  # counts and characters differ by orders of magnitude
+        factors, _ = nnls(table / scale, np.asarray(seconds) * weights)
+        return cls({name: float(value) for name, value in zip(names, factors / scale, strict=True)})
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """How long a model takes to embed texts.
+    """Cost of embedding texts with a model.
 
     Attributes:
         line: seconds by `texts` and `characters`.
-        longest: characters of a text that are read, on average; None reads all.
+        longest: average number of characters after which texts are truncated; None for no limit.
     """
 
     line: Line
     longest: float | None = None
 
     def seconds(self, size: Size) -> float:
-        """For the texts of a task, as if all were as long as their mean."""
+        """Return the seconds for the texts of a task, assuming that all have their mean length."""
         mean = size.characters / size.texts if size.texts else 0.0
         read = mean if self.longest is None else min(mean, self.longest)
         return self.line(texts=size.texts, characters=size.texts * read)
@@ -69,13 +69,13 @@ class Costs:
     """Seconds of processor time on one thread, fitted to measurements.
 
     Attributes:
-        forward: of a pass through each base model, by `positions`.
-        rotation: of the decomposition after it, by `tokens`.
-        variant: of a further variant of the same pass, by `tokens`.
-        embedding: of each model; `static` is any distilled one.
-        scoring: of a task beside the embedding of its texts, by type.
-        start: of a process.
-        job: of a job beside its vectors and scores.
+        forward: forward pass by base model, by `positions`.
+        rotation: PCA decomposition after it, by `tokens`.
+        variant: further variant of the same pass, by `tokens`.
+        embedding: embedding of texts by model; `static` is any distilled one.
+        scoring: scoring a task by type, without embedding.
+        start: start of a process.
+        job: overhead of a job.
     """
 
     forward: Mapping[str, Line]
@@ -87,15 +87,15 @@ class Costs:
     job: float
 
     @classmethod
-    def fit(cls, found: Mapping[str, Any]) -> "Costs":
-        """From the measurements."""
-        passes = found["forward"]
+    def fit(cls, data: Mapping[str, Any]) -> "Costs":
+        """Fit all costs to the measurements."""
+        passes = data["forward"]
         bases = list(dict.fromkeys(row["base"] for row in passes))
         of = {base: [row for row in passes if row["base"] == base] for base in bases}
         further = [{"each": 1.0, "tokens": row["tokens"]} for row in passes]
-        embedding = {name: _embedding(each) for name, each in found["embedding"].items()}
+        embedding = {name: _embedding(measured) for name, measured in data["embedding"].items()}
         static = embedding["static"]
-        scored = [row for row in found["evaluation"] if not is_own(row["task"])]
+        scored = [row for row in data["evaluation"] if not is_own(row["task"])]
         kinds = {kind: [row for row in scored if row["type"] == kind] for kind in {row["type"] for row in scored}}
         return cls(
             forward={base: _per_position(rows) for base, rows in of.items()},
@@ -107,17 +107,17 @@ class Costs:
             variant=Line.fit(further, [row["variant"] for row in passes]),
             embedding=embedding,
             scoring={kind: _scoring(rows, static) for kind, rows in kinds.items()},
-            **found["overhead"],
+            **data["overhead"],
         )
 
     def rest(self, kind: str, size: Size) -> float:
-        """What scoring takes beside the embedding of the texts; a reranking is a search of its candidates."""
+        """Return the seconds of scoring without embedding; a reranking is treated as a search of its candidates."""
         line = self.scoring["Retrieval" if kind == "Reranking" else kind]
         return line(**{name: getattr(size, name) for name in line.factors if name != "each"})
 
 
 def is_own(task: str) -> bool:
-    """Whether mteb has no statistics of a task."""
+    """Return whether a task is ours, without statistics in mteb."""
     return task.startswith(("PEARL-", "WordSim-"))
 
 
@@ -126,15 +126,15 @@ def _per_position(rows: Sequence[Mapping[str, Any]]) -> Line:
     return Line.fit(quantities, [row["seconds"] for row in rows])
 
 
-def _embedding(found: Mapping[str, Any]) -> Embedding:
-    rows = found["rows"]
+def _embedding(data: Mapping[str, Any]) -> Embedding:
+    rows = data["rows"]
     line = Line.fit([{"texts": 1.0, "characters": row["characters"]} for row in rows], [row["seconds"] for row in rows])
-    return Embedding(line, found["longest"])
+    return Embedding(line, data["longest"])
 
 
 def _scoring(rows: Sequence[Mapping[str, Any]], static: Embedding) -> Line:
-    more = {"Classification": ("labels", "training"), "Retrieval": ("pairs", "ranked")}
-    counts = ("rows", *more.get(rows[0]["type"], ()))
+    extra = {"Classification": ("labels", "training"), "Retrieval": ("pairs", "ranked")}
+    counts = ("rows", *extra.get(rows[0]["type"], ()))
     seconds = [row["seconds"] for row in rows]
     rest = [max(row["seconds"] - static.seconds(measured_size(row)), 0) for row in rows]
     once = {"each": 1.0} if len(rows) > 1 else {}
@@ -142,33 +142,33 @@ def _scoring(rows: Sequence[Mapping[str, Any]], static: Embedding) -> Line:
 
 
 def measured_size(row: Mapping[str, Any]) -> Size:
-    """The size of a task that was measured."""
+    """Return the size of a measured task."""
     return Size(**{name: row[name] for name in Size.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a task costs: the size of its texts, and seconds beside embedding them."""
+    """Cost of a task: size of its texts, and seconds of scoring without embedding."""
 
     name: str
     size: Size
     rest: float
 
     def seconds(self, model: Embedding) -> float:
-        """Of a score of a model."""
+        """Return the seconds of a model's score."""
         return model.seconds(self.size) + self.rest
 
 
-def tasks_of(suite: Sequence[SuiteTask], found: Mapping[str, Any], costs: Costs) -> tuple[list[Task], list[str]]:
-    """The tasks of a suite, and the names of those that nothing is known of, which take the mean of their like."""
-    own = {row["task"]: row for row in found["evaluation"] if is_own(row["task"])}
+def tasks_of(suite: Sequence[SuiteTask], data: Mapping[str, Any], costs: Costs) -> tuple[list[Task], list[str]]:
+    """Return the tasks of a suite, and the names of tasks of unknown size, which get the mean of similar tasks."""
+    ours = {row["task"]: row for row in data["evaluation"] if is_own(row["task"])}
     tasks, unknown = [], []
     for entry in suite:
         if (size := size_of(entry.task)) is not None:
             tasks.append(Task(entry.name, size, costs.rest(entry.task.metadata.type, size)))
             continue
-        rows = [own[entry.name]] if entry.name in own else [row for row in own.values() if row["type"] != "STS"]
-        if entry.name not in own:
+        rows = [ours[entry.name]] if entry.name in ours else [row for row in ours.values() if row["type"] != "STS"]
+        if entry.name not in ours:
             unknown.append(entry.name)
         mean = sum((measured_size(row) for row in rows), start=Size()) * (1 / len(rows))
         seconds = sum(row["seconds"] for row in rows) / len(rows)
@@ -179,14 +179,14 @@ def tasks_of(suite: Sequence[SuiteTask], found: Mapping[str, Any], costs: Costs)
 def job_steps(
     costs: Costs, base: str, parts: Sequence[Mapping[str, Any]], tasks: Sequence[Task], *, teacher: bool
 ) -> list[Step]:
-    """The steps of a job: its vectors, which the variants of one vocabulary share, then task by task its scores.
+    """List the steps of a job: token vectors, which variants of a vocabulary share, then the score of each task.
 
     Args:
-        costs: fitted.
+        costs: the fitted costs.
         base: the base model.
-        parts: of the vocabulary that pass through it: `key`, `tokens`, `positions`.
-        tasks: of the suite.
-        teacher: whether the base model is scored, too, once for all jobs that share it.
+        parts: parts of the vocabulary, with `key`, `tokens`, `positions`.
+        tasks: tasks of the suite.
+        teacher: whether to score the base model, too, once for all jobs that share it.
     """
     tokens = sum(part["tokens"] for part in parts)
     steps = [Step(costs.job)]

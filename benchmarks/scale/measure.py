@@ -1,7 +1,6 @@
-"""What the cost model of a sweep is fitted to, and what it is checked against.
+"""Measure the data to fit and to check the cost model of a sweep.
 
-Everything is measured in seconds of processor time on one thread, as a worker of a sweep has, so that other programs
-on the machine matter little.
+All times are seconds of processor time on one thread, like a worker of a sweep, to be independent of other programs.
 """
 
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.launchers import start, working_folder
-from benchmarks.scale.scores import BASES, embeddings, processor_seconds, said, score_times
+from benchmarks.scale.scores import BASES, embeddings, printed, processor_seconds, score_times
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.cache import content_hash
 from m2v_bench.distillation.distill import run_recipe, vocabulary_of
@@ -29,7 +28,7 @@ from tests.conftest import TEST_DATA
 WORDS = (1_000, 4_000, 16_000)
 
 
-# what is predicted: none of its tasks, its vocabulary and its sizes are among what is measured
+# the sweep to predict: its tasks, vocabulary and sizes are not among the measurements
 CHECK_BASE, CHECK_WORDS = "paraphrase-MiniLM-L3-v2", 10_000
 CHECK_DIMS, CHECK_WEIGHTINGS = (64, 128), ("none", "sif")
 CHECK_TASKS = ("STS15", "STSBenchmark", "SciFact")
@@ -37,7 +36,7 @@ CHECK = ["-m", f"base_model={CHECK_BASE}", "vocabulary=glove", f"vocabulary_size
 CHECK += [f"pca_dims={','.join(map(str, CHECK_DIMS))}", f"weighting={','.join(CHECK_WEIGHTINGS)}", "tracking=none"]
 CHECK += ["suite=custom", f"suite.tasks=[{','.join(CHECK_TASKS)}]", f"hub_dir={TEST_DATA / 'hub'}"]
 
-# the sweep that is asked about: two base models, five vocabularies, ten PCA sizes, ten weightings
+# the large sweep: two base models, five vocabularies, ten PCA sizes, ten weightings
 GRID_BASES = BASES[:2]
 GRID_VOCABULARIES: dict[str, dict[str, Any]] = {
     "model": {},
@@ -46,14 +45,14 @@ GRID_VOCABULARIES: dict[str, dict[str, Any]] = {
     "glove_subword, 50,000 words": {"vocabulary": "glove_subword", "vocabulary_size": 50_000},
     "glove_subword, all words": {"vocabulary": "glove_subword"},
 }
-GRID_VARIANTS = 100  # of each base model and vocabulary
+GRID_VARIANTS = 100  # per base model and vocabulary
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @contextmanager
 def empty_cache() -> Iterator[None]:
-    """A cache of this block's own, which shares nothing but the assets."""
+    """Use a temporary cache that shares only the assets."""
     before = os.environ.get("M2V_BENCH_CACHE")
     with tempfile.TemporaryDirectory() as scratch:
         working_folder(Path(scratch) / "home")
@@ -67,7 +66,7 @@ def empty_cache() -> Iterator[None]:
 
 
 def forward(base: str, words: int) -> dict[str, Any]:
-    """One forward pass, the decomposition after it, and what a further variant takes."""
+    """Measure a forward pass, the decomposition after it, and a further variant."""
     recipe = make_recipe(base, DistillConfig(vocabulary="glove", vocabulary_size=words))
     vocabulary = vocabulary_of(recipe)
     with empty_cache(), tempfile.TemporaryDirectory() as folder:
@@ -84,23 +83,23 @@ def forward(base: str, words: int) -> dict[str, Any]:
 
 
 def parts(recipe: Recipe) -> list[dict[str, Any]]:
-    """The parts of a recipe's vocabulary that pass through its base model, each known by its key in the cache."""
+    """Return the parts of a recipe's vocabulary that pass through its base model, with their cache keys."""
     return [
         {
-            "key": content_hash(each.key),
-            "tokens": len(each.part.sequences),
-            "positions": sum(map(len, each.part.sequences)),
+            "key": content_hash(item.key),
+            "tokens": len(item.part.sequences),
+            "positions": sum(map(len, item.part.sequences)),
         }
-        for each in passes(recipe, vocabulary_of(recipe), "cpu")
+        for item in passes(recipe, vocabulary_of(recipe), "cpu")
     ]
 
 
-def run_sweep(words: Sequence[str], **environment: str) -> dict[str, float]:
-    """Seconds of a sweep in an empty working folder: by the clock, and of processor time over its processes."""
+def run_sweep(overrides: Sequence[str], **environment: str) -> dict[str, float]:
+    """Run a sweep in an empty working folder, and return wall seconds and processor seconds of all processes."""
     with tempfile.TemporaryDirectory() as scratch:
         home = working_folder(Path(scratch) / "home")
         begun, used = time.perf_counter(), _children()
-        process = start(home, words, **environment)
+        process = start(home, overrides, **environment)
         _, errors = process.communicate()
         if process.returncode:
             raise RuntimeError(errors)
@@ -113,19 +112,19 @@ def _children() -> float:
 
 
 def overhead() -> dict[str, float]:
-    """What a sweep takes to start, and a job beside its vectors and scores, from one job and from three."""
-    words = ["suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", "tracking=none", "embeddings=input"]
+    """Measure the start of a sweep and the overhead of a job, from sweeps of one and three jobs."""
+    overrides = ["suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", "tracking=none", "embeddings=input"]
     one, three = (
-        run_sweep(["-m", f"pca_dims={dims}", *words], **ONE_THREAD)["processor"] for dims in ("64", "64,96,128")
+        run_sweep(["-m", f"pca_dims={dims}", *overrides], **ONE_THREAD)["processor"] for dims in ("64", "64,96,128")
     )
     job = (three - one) / 2
     return {"start": one - job, "job": job}
 
 
 def passes_measured() -> list[dict[str, Any]]:
-    """Forward passes of every base model at every vocabulary size."""
-    forward(BASES[0], 400)  # imports what all passes share
-    return [said(forward(base, words)) for base in BASES for words in WORDS]
+    """Measure forward passes of every base model at every vocabulary size."""
+    forward(BASES[0], 400)  # warm up: shared imports
+    return [printed(forward(base, words)) for base in BASES for words in WORDS]
 
 
 STAGES: dict[str, Callable[[], Any]] = {
@@ -135,22 +134,22 @@ STAGES: dict[str, Callable[[], Any]] = {
     "embedding": embeddings,
     "evaluation": score_times,
     "grid": lambda: {
-        name: parts(make_recipe(BASES[0], DistillConfig(**words))) for name, words in GRID_VOCABULARIES.items()
+        name: parts(make_recipe(BASES[0], DistillConfig(**settings))) for name, settings in GRID_VOCABULARIES.items()
     },
     "check_parts": lambda: parts(
         make_recipe(CHECK_BASE, DistillConfig(vocabulary="glove", vocabulary_size=CHECK_WORDS))
     ),
-    "overhead": lambda: said(overhead()),
-    "local": lambda: said(run_sweep([*CHECK, "launcher=local"], **ONE_THREAD)),
-    "joblib": lambda: said(run_sweep([*CHECK, "launcher=joblib", "launcher.workers=2"])),
+    "overhead": lambda: printed(overhead()),
+    "local": lambda: printed(run_sweep([*CHECK, "launcher=local"], **ONE_THREAD)),
+    "joblib": lambda: printed(run_sweep([*CHECK, "launcher=joblib", "launcher.workers=2"])),
 }
 
 
-def measure(found: dict[str, Any], keep: Callable[[dict[str, Any]], None]) -> None:
-    """Measure on one thread what `found` lacks, and keep it stage by stage."""
+def measure(data: dict[str, Any], keep: Callable[[dict[str, Any]], None]) -> None:
+    """Measure the stages that `data` lacks on one thread, and save after each stage."""
     fetch([*BASES, "glove-6b-50d", "autofj"])
     with one_thread():
         for name, stage in STAGES.items():
-            if name not in found:
-                found[name] = stage()
-                keep(found)
+            if name not in data:
+                data[name] = stage()
+                keep(data)

@@ -1,4 +1,4 @@
-"""A sweep played through: jobs, the steps that they share, and the workers that take them."""
+"""Simulate a sweep: jobs, steps that they share, and workers."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Step:
-    """A part of a job: seconds, and what they make for all jobs, or None when for this job alone."""
+    """Step of a job: its seconds, and the name of its result if jobs share it."""
 
     seconds: float
     shared: str | None = None
@@ -15,30 +15,31 @@ class Step:
 
 @dataclass
 class Played:
-    """How a sweep went.
+    """Result of a simulation.
 
     Attributes:
         wall: seconds from start to end.
-        busy: seconds that workers computed, over all of them.
-        waited: seconds that workers waited for what another one was computing.
+        busy: total seconds in which workers computed.
+        waited: total seconds in which workers waited for shared results.
+        finished: time at which each shared result is available.
     """
 
     wall: float = 0.0
     busy: float = 0.0
     waited: float = 0.0
-    made: dict[str, float] = field(default_factory=dict)  # when what is shared was there
+    finished: dict[str, float] = field(default_factory=dict)
 
 
 def play(jobs: Iterable[Sequence[Step]], workers: int, *, start: float = 0.0) -> Played:
-    """Let workers take the jobs in their order, as a launcher does; the first to need a shared step computes it.
+    """Simulate workers that take the jobs in order; the first to need a shared step computes it.
 
     Args:
-        jobs: the steps of each.
-        workers: how many jobs run at once.
+        jobs: the steps of each job.
+        workers: number of jobs that run at once.
         start: seconds until a worker is ready for its first job.
     """
     waiting, played = iter(jobs), Played()
-    # the worker that is free next comes first; a job is known by its number, so that equal times have an order
+    # heap by time; worker numbers break ties
     ready: list[tuple[float, int, Sequence[Step], int]] = []
     for number in range(workers):
         if (job := next(waiting, None)) is not None:
@@ -51,13 +52,13 @@ def play(jobs: Iterable[Sequence[Step]], workers: int, *, start: float = 0.0) ->
                 heapq.heappush(ready, (now, worker, fresh, 0))
             continue
         step = job[at]
-        if step.shared is not None and step.shared in played.made:
-            end = max(now, played.made[step.shared])
+        if step.shared is not None and step.shared in played.finished:
+            end = max(now, played.finished[step.shared])
             played.waited += end - now
         else:
             end = now + step.seconds
             played.busy += step.seconds
             if step.shared is not None:
-                played.made[step.shared] = end
+                played.finished[step.shared] = end
         heapq.heappush(ready, (end, worker, job, at + 1))
     return played

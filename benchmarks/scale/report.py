@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md."""
+"""Write the tables of docs/scale.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,12 +13,12 @@ _DAY = 86400
 
 
 def tables(record: Mapping[str, Any], costs: Costs) -> dict[str, str]:
-    """Markdown, by name."""
-    found = record["measured"]
+    """Return the Markdown tables by name."""
+    data = record["measured"]
     return {
-        "forward": forward(found, costs),
-        "texts": texts(found),
-        "evaluation": evaluation(found, costs),
+        "forward": forward(data, costs),
+        "texts": texts(data),
+        "evaluation": evaluation(data, costs),
         "check": check(record),
         "parts": parts(record),
         "sweep": sweep(record),
@@ -31,8 +31,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1)
     return "\n".join([f"| {' | '.join(lines[0])} |", f"|{'|'.join(align)}|", *(f"| {' | '.join(r)} |" for r in rows)])
 
 
-def forward(found: Mapping[str, Any], costs: Costs) -> str:
-    """Passes by base model and vocabulary size."""
+def forward(data: Mapping[str, Any], costs: Costs) -> str:
+    """Return the table of forward passes by base model and vocabulary size."""
     rows = [
         [
             row["base"],
@@ -43,32 +43,32 @@ def forward(found: Mapping[str, Any], costs: Costs) -> str:
             f"{costs.forward[row['base']](positions=row['positions']):.1f} s",
             f"{row['variant']:.3f} s",
         ]
-        for row in found["forward"]
+        for row in data["forward"]
     ]
-    here = found["hardware"]
+    hardware = data["hardware"]
     head = ["Base model", "Tokens", "Positions per token", "One thread", "Tokens per second", "Fitted"]
-    machine = f"{here['processor']}, {here['system']}, one thread; seconds of processor time:"
+    machine = f"{hardware['processor']}, {hardware['system']}, one thread; seconds of processor time:"
     return f"{machine}\n\n{_table([*head, 'A further variant'], rows)}"
 
 
-def texts(found: Mapping[str, Any]) -> str:
-    """Embedded texts per second by model and length."""
-    models = {name: found["embedding"][name] for name in ("static", *BASES)}
+def texts(data: Mapping[str, Any]) -> str:
+    """Return the table of embedded texts per second by model and length."""
+    models = {name: data["embedding"][name] for name in ("static", *BASES)}
     names = [row["texts"] for row in models["static"]["rows"]]
     rows = [
         [
             "a distilled model" if name == "static" else name,
-            *(f"{1 / row['seconds']:,.0f} of {row['characters']:.0f} characters" for row in each["rows"]),
-            f"{each['longest']:,.0f} characters",
+            *(f"{1 / row['seconds']:,.0f} of {row['characters']:.0f} characters" for row in model["rows"]),
+            f"{model['longest']:,.0f} characters",
         ]
-        for name, each in models.items()
+        for name, model in models.items()
     ]
     return _table(["Texts per second", *names, "Reads at most"], rows)
 
 
-def evaluation(found: Mapping[str, Any], costs: Costs) -> str:
-    """Scores of one distilled model by task and share of its samples."""
-    measured = {(row["task"], row["share"]): row for row in found["evaluation"] if not is_own(row["task"])}
+def evaluation(data: Mapping[str, Any], costs: Costs) -> str:
+    """Return the table of scoring times of a distilled model by task and share of its samples."""
+    measured = {(row["task"], row["share"]): row for row in data["evaluation"] if not is_own(row["task"])}
     names = list(dict.fromkeys(name for name, _ in measured))
     head = ["Task", "Type", *(f"{_share(share)} of the samples" for share in SHARES), "Texts of all"]
     rows = [
@@ -81,8 +81,8 @@ def evaluation(found: Mapping[str, Any], costs: Costs) -> str:
         for name in names
     ]
     whole = {share: [measured[name, share] for name in names] for share in SHARES}
-    suite = {share: sum((measured_size(row) for row in each), start=Size()) for share, each in whole.items()}
-    seconds = {share: sum(row["seconds"] for row in each) for share, each in whole.items()}
+    suite = {share: sum((measured_size(row) for row in group), start=Size()) for share, group in whole.items()}
+    seconds = {share: sum(row["seconds"] for row in group) for share, group in whole.items()}
     embedded = {share: costs.embedding["static"].seconds(suite[share]) for share in SHARES}
     rows += [
         ["**all of them**", "", *(f"{seconds[s]:.2f} s" for s in SHARES), f"{suite[1.0].texts:,.0f}"],
@@ -98,27 +98,25 @@ def _share(share: float) -> str:
 
 
 def check(record: Mapping[str, Any]) -> str:
-    """The small sweep, predicted and measured."""
+    """Return the table of the small sweep, predicted and measured."""
     names = {"local": "local, one thread", "joblib": "joblib, 2 workers"}
     rows = []
     for launcher, name in names.items():
-        for what, told in (("processor", "processor time"), ("wall", "by the clock")):
-            predicted, measured = (each[launcher][what] for each in (record["check"], record["measured"]))
+        for quantity, label in (("processor", "processor time"), ("wall", "by the clock")):
+            predicted, measured = (side[launcher][quantity] for side in (record["check"], record["measured"]))
             off = f"{predicted / measured - 1:+.0%}"
-            rows.append([name, told, f"{predicted:.0f} s", f"{measured:.0f} s", off])
+            rows.append([name, label, f"{predicted:.0f} s", f"{measured:.0f} s", off])
     return _table(["Launcher", "Seconds", "Predicted", "Measured", "Prediction off by"], rows, left=2)
 
 
 def parts(record: Mapping[str, Any]) -> str:
-    """What the large sweep is made of."""
+    """Return the table of the large sweep's parts, with notes."""
     sweep, grid = record["sweep"], record["measured"]["grid"]
     student, n_jobs = sweep["student"], sweep["n_jobs"]
     slowest = sorted(student, key=lambda name: -student[name])
-    n_passes = sum(len(each) for each in sweep["passes"].values())
-    passes = sum(sum(each.values()) for each in sweep["passes"].values())
-    longest = max(max(each.values()) for each in sweep["passes"].values())
+    seconds = [value for by_vocabulary in sweep["passes"].values() for value in by_vocabulary.values()]
     rows = [
-        ["forward passes", f"{n_passes}", time(passes), f"{time(longest)}: the longest pass"],
+        ["forward passes", f"{len(seconds)}", time(sum(seconds)), f"{time(max(seconds))}: the longest pass"],
         [
             "scores of the variants",
             f"{n_jobs * sweep['n_tasks']:,}",
@@ -135,7 +133,7 @@ def parts(record: Mapping[str, Any]) -> str:
     top = ", ".join(slowest[:5])
     share = sum(student[name] for name in slowest[:5]) / sum(student.values())
     fitted = max(row["texts"] for row in record["measured"]["evaluation"] if not is_own(row["task"]))
-    words = max(sum(part["tokens"] for part in each) for each in grid.values())
+    words = max(sum(part["tokens"] for part in vocabulary) for vocabulary in grid.values())
     measured_words = max(row["tokens"] for row in record["measured"]["forward"])
     notes = [
         f"{n_jobs:,} variants, {sweep['n_tasks']} datasets with {sweep['texts']:,.0f} different texts of "
@@ -152,20 +150,20 @@ def parts(record: Mapping[str, Any]) -> str:
 
 
 def sweep(record: Mapping[str, Any]) -> str:
-    """How long the large sweep takes."""
+    """Return the table of the large sweep's duration."""
     sides = {name: record["sweep"][name] for name in ("with teachers", "without")}
     rows = []
     for place in sides["without"]:
         row = [place]
         for side in sides.values():
-            one, here = side["1 machine"], side[place]
-            idle = here["waited"] / (here["waited"] + here["busy"])
-            row += [time(here["wall"]), f"{one['wall'] / here['wall']:.1f}", f"{idle:.0%}"]
+            single, run = side["1 machine"], side[place]
+            idle = run["waited"] / (run["waited"] + run["busy"])
+            row += [time(run["wall"]), f"{single['wall'] / run['wall']:.1f}", f"{idle:.0%}"]
         rows.append(row)
     head = ["", "With the teachers' scores", "times faster", "waiting", "`baseline=[]`", "times faster", "waiting"]
     return _table(head, rows)
 
 
 def time(seconds: float) -> str:
-    """Days where hours would be many."""
+    """Format a duration, in days if it is long."""
     return f"{seconds / _DAY:,.1f} days" if seconds > 2 * _DAY else duration(seconds)

@@ -1,4 +1,4 @@
-"""How long texts of three lengths and tasks of three sizes take."""
+"""Measure the embedding of texts of three lengths and the scoring of tasks of three sizes."""
 
 import shutil
 import sys
@@ -37,11 +37,11 @@ STOCK = (
 )
 OWN = ("PEARL-bird", "PEARL-turney", "PEARL-ppdb_filtered", "PEARL-autofj")
 OWN += tuple(f"WordSim-{name}" for name in ("RareWord", "MEN", "SimLex", "rel353", "simverb", "mturk771", "Card660"))
-QUERIES = 1 / 32  # of the documents, in the search whose corpus grows
+QUERIES = 1 / 32  # queries per document in the search task
 
 
 def processor_seconds(work: Callable[[], Any], *, least: float = 0.0) -> float:
-    """Seconds of processor time that `work` takes, repeated until they are `least`, per repetition."""
+    """Return processor seconds per call of `work`, repeated for at least `least` seconds."""
     repeats, begun = 0, time.process_time()
     while not repeats or time.process_time() - begun < least:
         work()
@@ -50,7 +50,7 @@ def processor_seconds(work: Callable[[], Any], *, least: float = 0.0) -> float:
 
 
 def real_texts() -> dict[str, list[str]]:
-    """Titles, sentences and paragraphs of Wikipedia, none longer than what every model reads."""
+    """Read titles, sentences and paragraphs of Wikipedia that no model truncates."""
     paragraphs = pd.read_parquet(TEST_DATA / "speed" / "enwiki_paragraphs.parquet")
     sentences = pd.read_parquet(TEST_DATA / "speed" / "wikisplit_sentences.parquet")["text"]
     return {
@@ -61,13 +61,13 @@ def real_texts() -> dict[str, list[str]]:
 
 
 def embedding(model: Model, n_texts: int) -> list[dict[str, Any]]:
-    """What a text takes at three lengths."""
+    """Measure the embedding of a text at three lengths."""
     encoder, rows = model.load("cpu"), []
     if isinstance(encoder, StaticEncoder):
-        encoder.model.fast_path()  # loaded before the clock runs
+        encoder.model.fast_path()  # load before timing
     for name, texts in real_texts().items():
         drawn = texts[:n_texts]
-        encoder.encode(drawn[:8], batch_size=32)  # warm
+        encoder.encode(drawn[:8], batch_size=32)  # warm up
         seconds = processor_seconds(lambda drawn=drawn: encoder.encode(drawn, batch_size=32), least=1.0)
         characters = sum(map(len, drawn)) / len(drawn)
         rows.append({"texts": name, "characters": characters, "seconds": seconds / len(drawn)})
@@ -75,7 +75,7 @@ def embedding(model: Model, n_texts: int) -> list[dict[str, Any]]:
 
 
 def longest(model: Model) -> float:
-    """How many characters of a text a model reads on average, by the tokens that Wikipedia's paragraphs have."""
+    """Return after how many characters a model truncates texts, on average over Wikipedia paragraphs."""
     texts = real_texts()["paragraphs"][:500]
     encoder = model.load("cpu")
     if isinstance(encoder, StaticEncoder):
@@ -86,20 +86,20 @@ def longest(model: Model) -> float:
 
 
 class Counting:
-    """An encoder that counts what it is given."""
+    """Encoder that counts texts and characters."""
 
     def __init__(self, encoder: Any) -> None:
         self.encoder, self.texts, self.characters = encoder, 0, 0
 
     def encode(self, texts: Sequence[str], **kwargs: Any) -> Any:
-        """See `Encoder.encode`."""
+        """Count and embed the texts."""
         self.texts, self.characters = self.texts + len(texts), self.characters + sum(map(len, texts))
         return self.encoder.encode(texts, **kwargs)
 
 
 def evaluation(entry: SuiteTask, model: Model, share: float, size: Size) -> dict[str, Any]:
-    """What a score takes, the loading of its data included; `size` tells all but the texts."""
-    entry.load()  # the first time, `datasets` converts the files
+    """Measure a score, including data loading; `size` holds everything but the texts."""
+    entry.load()  # at the first call, `datasets` converts the files
     counting = Counting(model.load("cpu"))
     counted = replace(model, load=lambda device: counting)
     with tempfile.TemporaryDirectory() as folder:
@@ -111,38 +111,39 @@ def evaluation(entry: SuiteTask, model: Model, share: float, size: Size) -> dict
 
 
 def cut_repositories(share: float, target: Path) -> Path:
-    """The dataset repositories with a share of their samples."""
+    """Copy the dataset repositories with a share of their samples."""
     shutil.copytree(TEST_DATA / "hub", target, ignore=shutil.ignore_patterns("scifact", "stand-in"))
     for file in target.rglob("*.parquet"):
         table = pd.read_parquet(file)
         if len(table) > 20:
             table = table.sample(max(20, round(share * len(table))), random_state=0)
-        else:  # a row is a set of texts with their labels
+        else:  # a row holds a set of texts with labels
             table = table.map(lambda cell: cell[: max(200, round(share * len(cell)))])
         table.to_parquet(file, index=False)
     return target
 
 
 def search_files(share: float, folder: Path) -> tuple[dict[str, Any], Size]:
-    """A search among tweets: which one says the same as the query."""
+    """Write a search task among tweets: find the paraphrase of the query."""
     pairs = pd.read_parquet(TEST_DATA / "hub/mteb/twitterurlcorpus-pairclassification/default/test.parquet")
     documents = pairs.drop_duplicates("sent2").head(round(share * 40_000)).reset_index(drop=True)
-    asked = documents.drop_duplicates("sent1").head(round(QUERIES * len(documents)))
+    queries = documents.drop_duplicates("sent1").head(round(QUERIES * len(documents)))
     folder.mkdir()
     ids = [f"d{row}" for row in documents.index]
     pd.DataFrame({"id": ids, "text": documents["sent2"]}).to_parquet(folder / "corpus.parquet")
-    pd.DataFrame({"id": [f"q{row}" for row in asked.index], "text": asked["sent1"]}).to_parquet(
+    pd.DataFrame({"id": [f"q{row}" for row in queries.index], "text": queries["sent1"]}).to_parquet(
         folder / "queries.parquet"
     )
-    judged = pd.DataFrame({"query": [f"q{row}" for row in asked.index], "document": [f"d{row}" for row in asked.index]})
-    judged.to_parquet(folder / "relevant.parquet")
+    rows = queries.index
+    relevant = pd.DataFrame({"query": [f"q{row}" for row in rows], "document": [f"d{row}" for row in rows]})
+    relevant.to_parquet(folder / "relevant.parquet")
     data = {part: str(folder / f"{part}.parquet") for part in ("corpus", "queries", "relevant")}
-    size = search_size(texts=0, characters=0, queries=len(asked), documents=len(documents))
+    size = search_size(texts=0, characters=0, queries=len(queries), documents=len(documents))
     return {"name": "TweetSearch", "type": "Retrieval", "data": data}, size
 
 
 def suite(tasks: Sequence[Any], hub: Path) -> list[SuiteTask]:
-    """Tasks by name, their data from the folders of real data."""
+    """Load tasks by name from the folders of real data."""
     data = TEST_DATA / "eval"
     return load_suite(
         benchmark=None, tasks=tasks, languages=["eng"], splits=["test"], hub_dir=str(hub), data_dir=str(data), seed=42
@@ -150,49 +151,50 @@ def suite(tasks: Sequence[Any], hub: Path) -> list[SuiteTask]:
 
 
 def evaluations(model: Model, scratch: Path) -> Iterator[dict[str, Any]]:
-    """What is fitted: tasks at three sizes, and those that there is one size of."""
+    """Measure tasks at three sizes, and our tasks at their only size."""
     for share in SHARES:
         folder = scratch / f"{share:.4f}"
         cut = cut_repositories(share, folder / "hub")
         entry, size = search_files(share, folder / "search")
-        for one in suite([*STOCK, entry], cut):
-            whole = size_of(one.task)
+        for task in suite([*STOCK, entry], cut):
+            whole = size_of(task.task)
             known = size if whole is None else replace(whole * share, labels=whole.labels)
-            yield evaluation(one, model, share, known)
-    for one in suite(OWN, TEST_DATA / "hub"):
-        yield evaluation(one, model, 1.0, Size())
+            yield evaluation(task, model, share, known)
+    for task in suite(OWN, TEST_DATA / "hub"):
+        yield evaluation(task, model, 1.0, Size())
 
 
 def embeddings() -> dict[str, Any]:
-    """A distilled model and the base models on texts of three lengths."""
+    """Measure a distilled model and the base models on texts of three lengths."""
     with tempfile.TemporaryDirectory() as scratch:
         models = {"static": student(Path(scratch)), **{base: teacher(find_base(base)) for base in BASES}}
         numbers = {name: 5_000 if name == "static" else 64 for name in models}
         return {
-            name: {"longest": longest(model), "rows": [said(row) for row in embedding(model, numbers[name])]}
+            name: {"longest": longest(model), "rows": [printed(row) for row in embedding(model, numbers[name])]}
             for name, model in models.items()
         }
 
 
 def score_times() -> list[dict[str, Any]]:
-    """A distilled model on the tasks, after a first one that imports what all share."""
+    """Measure a distilled model on the tasks, after a warm-up."""
     with tempfile.TemporaryDirectory() as scratch:
         model = student(Path(scratch) / "model")
-        for one in suite(["STS15"], TEST_DATA / "hub"):
-            evaluation(one, model, 1.0, Size())
-        return [said(row) for row in evaluations(model, Path(scratch))]
+        for task in suite(["STS15"], TEST_DATA / "hub"):
+            evaluation(task, model, 1.0, Size())
+        return [printed(row) for row in evaluations(model, Path(scratch))]
 
 
 def student(folder: Path) -> Model:
-    """A distilled model of 256 dimensions with the base model's own vocabulary."""
+    """Distil a model of 256 dimensions with the base model's vocabulary."""
     recipe = make_recipe(BASES[0])
-    made = run_recipe(recipe, device="cpu", show_progress=False).model
-    made.save_pretrained(folder)
+    model = run_recipe(recipe, device="cpu", show_progress=False).model
+    model.save_pretrained(folder)
     names = {"name": recipe.name, "revision": recipe.revision, "label": recipe.label, "variant": recipe.variant}
-    return distilled(made, folder, **names)
+    return distilled(model, folder, **names)
 
 
-def said(row: dict[str, Any]) -> dict[str, Any]:
+def printed(row: dict[str, Any]) -> dict[str, Any]:
+    """Print and return a measurement."""
     shown = {name: f"{value:,.4g}" if isinstance(value, float) else value for name, value in row.items()}
     print(*shown.items(), file=sys.stderr, flush=True)
     return row

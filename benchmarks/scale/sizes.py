@@ -1,4 +1,4 @@
-"""How much a task asks for."""
+"""Size of a task in texts, characters and comparisons."""
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
@@ -9,22 +9,21 @@ from mteb.abstasks import AbsTask
 from m2v_bench.doctor.machine_needs import CHUNK
 from m2v_bench.doctor.task_statistics import counted
 
-TOP_K = 1000  # documents that mteb keeps of each chunk for each query
+TOP_K = 1000  # documents that mteb keeps per query and chunk
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a task asks for.
+    """Size of a task.
 
     Attributes:
-        texts: different texts, each of which is embedded once.
-        characters: of these texts.
+        texts: distinct texts, each embedded once.
+        characters: characters of these texts.
         rows: samples, with repetitions.
-        pairs: queries times documents, of a search.
-        ranked: queries times the best documents that are kept of each chunk of a corpus, of a search; the candidates
-            of a reranking.
-        labels: different labels of a classification, which learns from as many texts of each.
-        training: samples of the split that a classification draws these from, over and over.
+        pairs: queries x documents of a search.
+        ranked: queries x documents kept per chunk, of a search; candidates of a reranking.
+        labels: distinct labels of a classification, which learns from equally many texts of each.
+        training: samples of the split from which a classification repeatedly draws these texts.
     """
 
     texts: float = 0
@@ -36,37 +35,41 @@ class Size:
     training: float = 0
 
     def __add__(self, other: "Size") -> "Size":
-        return Size(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+        return Size(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, share: float) -> "Size":
-        return Size(*(share * one for one in astuple(self)))
+        return Size(*(share * value for value in astuple(self)))
 
 
 def search_size(*, texts: float, characters: float, queries: float, documents: float) -> Size:
-    """The size of a search of all documents for each query."""
+    """Return the size of a search of all documents for each query."""
     kept = sum(min(TOP_K, documents - start, CHUNK) for start in range(0, int(documents), CHUNK))
     return Size(texts, characters, queries + documents, queries * documents, queries * kept)
 
 
 def size_of(task: AbsTask) -> Size | None:
-    """The size of what a task is scored on, by the statistics that mteb ships; None where it has none."""
+    """Return the size of a task's scored splits by mteb's statistics; None if there are none."""
     sizes = [_size(split) for split in counted(task, training=False)]
     if not sizes:
         return None
     size = sum(sizes, start=Size())
     if task.metadata.type != "Classification":
-        return replace(size, labels=0)  # of a clustering, which learns from none
+        return replace(size, labels=0)  # labels of a clustering are not used for learning
     training = sum(split["num_samples"] for split in counted(task)) - size.rows
-    drawn = min(training, task.n_experiments * task.samples_per_label * size.labels)  # as long as those that are scored
+    drawn = min(
+        training, task.n_experiments * task.samples_per_label * size.labels
+    )  # assumed as long as the scored texts
     drawn = Size(texts=drawn, characters=drawn * size.characters / size.texts)
     return replace(size + drawn, training=training)
 
 
 def _size(split: Mapping[str, Any]) -> Size:
-    """One split's or subset's."""
-    told = [each for name, each in split.items() if name.endswith("statistics") and each and "unique_texts" in each]
-    texts = sum(each["unique_texts"] for each in told)
-    characters = sum(each["unique_texts"] * each["average_text_length"] for each in told)
+    """Return the size of a split or subset."""
+    columns = [
+        value for name, value in split.items() if name.endswith("statistics") and value and "unique_texts" in value
+    ]
+    texts = sum(column["unique_texts"] for column in columns)
+    characters = sum(column["unique_texts"] * column["average_text_length"] for column in columns)
     if candidates := split.get("top_ranked_statistics"):
         return Size(texts, characters, split["num_samples"], 0, candidates["num_top_ranked"])
     if split.get("num_documents") is None:

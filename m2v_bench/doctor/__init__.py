@@ -1,4 +1,4 @@
-"""Whether a run could be completed here, before it is started: data, models, disk, memory, time."""
+"""Check data, models, disk, memory and time before a run starts."""
 
 from m2v_bench.doctor.checkup import doctor
 

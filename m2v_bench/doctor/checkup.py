@@ -1,4 +1,4 @@
-"""The table and the lines that `m2v-bench doctor` prints."""
+"""Print the report of `m2v-bench doctor`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,26 +25,26 @@ from m2v_bench.tasks.suite import SuiteTask
 
 @dataclass
 class Lines:
-    """What is printed under the table, and how many of the lines stand in the way of a run."""
+    """Lines printed below the table, and the number of problems among them."""
 
     lines: list[str] = field(default_factory=list)
     problems: int = 0
 
     def add(self, topic: str, text: str, *, problem: bool = False) -> None:
-        """One line, `ok` or `PROBLEM`."""
+        """Add a line, marked `ok` or `PROBLEM`."""
         self.lines.append(f"{'PROBLEM' if problem else 'ok':<8}{topic}: {text}")
         self.problems += problem
 
 
 def doctor(settings: Config, *, count: str) -> None:
-    """Print what a run with these settings needs, what is here, and how long it will take.
+    """Print what a run with these settings needs, what is available, and how long it will take.
 
     Args:
-        settings: of the run.
-        count: which datasets are counted and compared with mteb's statistics: `all`, `none` or `small`.
+        settings: settings of the run.
+        count: which datasets to compare with mteb's statistics: `all`, `none` or `small`.
 
     Raises:
-        BenchError: after everything is printed, when the run could not be completed, or not on the right data.
+        BenchError: after printing, if the run cannot be completed, or not on the right data.
     """
     suite = suite_of(settings)
     pinned = suite_of(_without_hub_dir(settings))
@@ -60,7 +60,7 @@ def doctor(settings: Config, *, count: str) -> None:
     _grid(settings, needs, estimates).show()
     print("\n".join(lines.lines))
     if lines.problems:
-        raise BenchError(f"{lines.problems} problem(s): this run could not be completed here as it should be.")
+        raise BenchError(f"{lines.problems} problem(s): this run cannot be completed correctly here.")
 
 
 def _without_hub_dir(settings: Config) -> Config:
@@ -72,34 +72,36 @@ def _without_hub_dir(settings: Config) -> Config:
 def _tasks(lines: Lines, needs: Sequence[Need], settings: Config) -> None:
     if settings.hub_dir:
         manifest = Manifest.read(Path(settings.hub_dir).expanduser())
-        said = f"{NAME} of {len(manifest.entries)} repositories" if manifest else f"no {NAME}: its folders are trusted"
-        lines.add("hub_dir", f"{settings.hub_dir}, {said}")
+        state = (
+            f"{NAME} of {len(manifest.entries)} repositories" if manifest else f"no {NAME}: folders are not verified"
+        )
+        lines.add("hub_dir", f"{settings.hub_dir}, {state}")
     sound = [need for need in needs if not need.problems]
     lines.add("tasks", f"{len(sound)} of {len(needs)} without a problem")
     for text, names in _by_text((need.name, need.remark) for need in needs if need.remark).items():
         lines.add(names, text)
-    found = [(need.name, problem) for need in needs if not need.absent for problem in need.problems]
-    for text, names in _by_text(found).items():
+    problems = [(need.name, problem) for need in needs if not need.absent for problem in need.problems]
+    for text, names in _by_text(problems).items():
         lines.add(names, text, problem=True)
     if absent := [need.name for need in needs if need.absent]:
-        where = f"hub_dir={settings.hub_dir}" if settings.hub_dir else "the hub's cache, and downloads are switched off"
+        where = f"hub_dir={settings.hub_dir}" if settings.hub_dir else "the hub's cache, and downloads are disabled"
         names = f"{len(absent)} tasks have nothing in {where}: {', '.join(absent)}"
         lines.add("data", f"{names}. {BUNDLE}", problem=True)
     if fetched := sorted({need.needs.removeprefix("asset ") for need in needs if need.state == "to be fetched"}):
-        lines.add("assets", f"to be fetched at the start: m2v-bench fetch {' '.join(fetched)}")
+        lines.add("assets", f"to be fetched at the start of the run: m2v-bench fetch {' '.join(fetched)}")
 
 
-def _by_text(said: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The names of all tasks of which the same is said."""
+def _by_text(remarks: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Group task names by remark: remark -> joined names."""
     names: dict[str, list[str]] = {}
-    for name, text in said:
+    for name, text in remarks:
         names.setdefault(text, []).append(name)
     return {text: ", ".join(group) for text, group in names.items()}
 
 
 @dataclass
 class Models:
-    """The models of the run, none when something that they are made of is not here yet; and bytes to download."""
+    """Models of the run (empty if any needs a download), and bytes to download."""
 
     models: list[Model] = field(default_factory=list)
     asset_bytes: int = 0
@@ -113,27 +115,27 @@ def _models(lines: Lines, settings: Config) -> Models:
     for problem in problems:
         lines.add("models", problem, problem=True)
     absent = [name for name, (state, _) in states.items() if state != "present"]
-    found = Models(
+    models = Models(
         asset_bytes=sum(catalog()[name].bytes for name in absent),
         hub_bytes=sum(size or 0 for size, _ in asked.values()),
     )
     if absent:
-        fetch = f"{_mb(found.asset_bytes)} MB; m2v-bench fetch {' '.join(absent)}"
-        lines.add("models", f"not here yet: {', '.join(absent)} ({fetch})")
+        fetch = f"{_mb(models.asset_bytes)} MB; m2v-bench fetch {' '.join(absent)}"
+        lines.add("models", f"not available yet: {', '.join(absent)} ({fetch})")
     for name, (size, why) in asked.items():
         if not why:
             lines.add(
                 "models", f"to be downloaded from the hub: {name} ({human_bytes(size) if size else 'size unknown'})"
             )
     if absent or asked:
-        return found
+        return models
     try:
-        found.models = models_of_run(settings)
+        models.models = models_of_run(settings)
     except BenchError as error:
         lines.add("models", str(error), problem=True)
-        return found
-    lines.add("models", ", ".join(model.label for model in found.models))
-    return found
+        return models
+    lines.add("models", ", ".join(model.label for model in models.models))
+    return models
 
 
 def _disk(lines: Lines, needs: Sequence[Need], tasks: Sequence[AbsTask], models: Models, settings: Config) -> None:
@@ -141,7 +143,7 @@ def _disk(lines: Lines, needs: Sequence[Need], tasks: Sequence[AbsTask], models:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     prepared = arrow_bytes(tasks)
-    # what lies in a folder is prepared in our cache, what comes from the hub in that of `datasets`
+    # data from a folder is prepared in our cache, data from the hub in the cache of `datasets`
     ours, theirs = (prepared, 0) if settings.hub_dir else (0, prepared)
     wanted = [
         (cache_dir(), models.asset_bytes + _bytes(needs, "to be fetched") + ours),
@@ -157,8 +159,8 @@ def _disk(lines: Lines, needs: Sequence[Need], tasks: Sequence[AbsTask], models:
         where = " and ".join(f"{folder} ({human_bytes(size)})" for folder, size in folders)
         lines.add(
             "disk",
-            f"{human_bytes(free)} free for {where}; needed at most about {human_bytes(needed)}: downloads, and "
-            "a copy of every dataset of a byte per character",
+            f"{human_bytes(free)} free for {where}; at most about {human_bytes(needed)} needed: downloads, and "
+            "a copy of every dataset (1 byte per character)",
             problem=free < needed,
         )
     free = free_bytes(Path(settings.results_dir))
@@ -173,13 +175,14 @@ def _memory(lines: Lines, tasks: Sequence[AbsTask], dims: int | None) -> None:
     available = available_memory()
     peak = peak_memory(tasks, dims) if dims else None
     if available is None or peak is None:
-        why = "the models, mteb's statistics or this system do not tell enough" if tasks else "no task's data is here"
+        unknown = "unknown model size, mteb statistics or available memory"
+        why = unknown if tasks else "no task has its data here"
         lines.add("memory", f"not estimated: {why}")
         return
     lines.add(
         "memory",
         f"{human_bytes(available)} available; the largest task, {peak.task}, takes about "
-        f"{human_bytes(peak.bytes)} beside the models: {peak.how}",
+        f"{human_bytes(peak.bytes)} in addition to the models: {peak.how}",
         problem=available < peak.bytes,
     )
 
@@ -187,21 +190,22 @@ def _memory(lines: Lines, tasks: Sequence[AbsTask], dims: int | None) -> None:
 def _time(
     lines: Lines, suite: Sequence[SuiteTask], models: Sequence[Model], settings: Config
 ) -> dict[str, tuple[list[Estimate | None], int]]:
-    """The estimates of every task whose data can be had, and how many of its scores are made already."""
+    """Return the estimates for each task with data, and how many of its scores exist."""
     if not models:
-        lines.add("time", "not estimated: the models are not here yet")
+        lines.add("time", "not estimated: the models are not available yet")
         return {}
     records = Records.read(Path(settings.results_dir))
     estimates = {entry.name: forecast(records, entry.task, models, seed=settings.seed) for entry in suite}
-    known = [one for found, _ in estimates.values() for one in found if one]
-    unknown = sum(one is None for found, _ in estimates.values() for one in found)
-    made = sum(made for _, made in estimates.values())
-    parts = [f"{made} scores are made already"] if made else []
-    for source in dict.fromkeys(one.source for one in known):
-        group = [one.seconds for one in known if one.source == source]
+    scores = [estimate for of_task, _ in estimates.values() for estimate in of_task]
+    known = [estimate for estimate in scores if estimate]
+    unknown = len(scores) - len(known)
+    done = sum(n_done for _, n_done in estimates.values())
+    parts = [f"{done} scores exist already"] if done else []
+    for source in dict.fromkeys(estimate.source for estimate in known):
+        group = [estimate.seconds for estimate in known if estimate.source == source]
         parts.append(f"{len(group)} take {duration(sum(group))} ({source})")
     parts += [f"{unknown} have no timing recorded in {settings.results_dir}"] if unknown else []
-    lines.add("time", "; ".join(parts) or "nothing is left to score")
+    lines.add("time", "; ".join(parts) or "nothing left to score")
     return estimates
 
 
@@ -215,21 +219,21 @@ def _grid(settings: Config, needs: Sequence[Need], estimates: dict[str, tuple[li
         columns=["Task", "Needs", "State", "MB", "Data", "Time (n/N scores)"],
         rows=rows,
         title=f"doctor: suite {settings.suite.name} ({len(needs)} tasks)",
-        notes=["Data: counted as mteb counts it, beside the statistics that mteb ships"],
+        notes=["Data: comparison with the descriptive statistics that mteb ships"],
         bold=frozenset(
             (row, column) for row, cells in enumerate(rows) for column, text in enumerate(cells) if text in wrong
         ),
     )
 
 
-def _cell(estimate: tuple[list[Estimate | None], int] | None) -> str:
-    if estimate is None:
+def _cell(estimates: tuple[list[Estimate | None], int] | None) -> str:
+    if estimates is None:
         return "-"
-    found, made = estimate
-    if not found:
-        return "scored" if made else "-"
-    known = [one.seconds for one in found if one]
-    return f"{duration(sum(known))} ({len(known)}/{len(found)})" if known else "no timing recorded"
+    scores, n_done = estimates
+    if not scores:
+        return "scored" if n_done else "-"
+    known = [estimate.seconds for estimate in scores if estimate]
+    return f"{duration(sum(known))} ({len(known)}/{len(scores)})" if known else "no timing recorded"
 
 
 def _mb(size: int) -> str:

@@ -1,4 +1,4 @@
-"""What a suite needs, and what of it is on this machine."""
+"""Compare the data that a suite needs with the data on this machine."""
 
 import subprocess
 import sys
@@ -16,27 +16,30 @@ from m2v_bench.tasks.manifest import parts
 from m2v_bench.tasks.own_task import OwnTask, repositories
 from m2v_bench.tasks.suite import SuiteTask
 
-# mteb counts about 10,000 texts a second
+# largest dataset to compare by default; mteb counts about 10,000 texts per second
 CHECKED_TEXTS = 100_000
-# states of data that cannot be scored
+# states in which a task cannot be scored
 NOT_HERE = ("missing", "damaged", "not readable")
-BUNDLE = "On a machine with the hub: m2v-bench bundle suite=... --out FOLDER; then copy it here and set hub_dir=FOLDER"
+BUNDLE = (
+    "On a machine with hub access, run m2v-bench bundle suite=... --out FOLDER; then copy FOLDER here and set "
+    "hub_dir=FOLDER"
+)
 
 
 @dataclass
 class Need:
-    """What one task needs and what was found of it.
+    """Data needed by a task, and its state.
 
     Attributes:
         name: the task's name.
         needs: its repository and revision, its asset, or its files.
         state: `present`, `to be fetched`, `on the hub`, `missing`, `damaged`, `not readable`.
-        bytes: size on disk, or of what will be downloaded; None when unknown.
-        data: its statistics beside mteb's: `as mteb's`, `differs`, `no statistics`, `not counted`.
-        absent: its repositories are simply not here.
-        problems: why the task could not be scored, or not on the right data.
-        verified: every file is what a manifest says of the pinned revision.
-        remark: what does not stand in the way.
+        bytes: size on disk or of the download; None if unknown.
+        data: comparison with mteb's statistics: `as mteb's`, `differs`, `no statistics`, `not counted`.
+        absent: whether its repositories are simply not here.
+        problems: reasons why the task cannot be scored, or not on the right data.
+        verified: whether all files match a manifest of the pinned revision.
+        remark: a note that is not a problem.
     """
 
     name: str
@@ -51,17 +54,17 @@ class Need:
 
 
 def examine(suite: Sequence[SuiteTask], pinned: Sequence[SuiteTask], *, count: str) -> list[Need]:
-    """Look at every task of a suite.
+    """Examine the data of every task of a suite.
 
     Args:
-        suite: the tasks, from where the run would load them.
+        suite: the tasks, as the run would load them.
         pinned: the same tasks, not localized, with the names of their repositories.
-        count: which datasets are counted and compared: `all`, `none`, or `small` ones (`CHECKED_TEXTS`).
+        count: which datasets to compare with mteb's statistics: `all`, `none`, or `small` (`CHECKED_TEXTS`).
     """
     hub = Hub()
     needs = []
     for entry, plain in zip(suite, pinned, strict=True):
-        need = _own_need(entry) or _repository_need(entry, plain, hub)
+        need = _local_need(entry) or _repository_need(entry, plain, hub)
         if need.state == "present":
             _count_data(need, entry, count)
         needs.append(need)
@@ -69,19 +72,19 @@ def examine(suite: Sequence[SuiteTask], pinned: Sequence[SuiteTask], *, count: s
 
 
 def asset_state(name: str) -> tuple[str, str | None]:
-    """The state of an asset, and why it could not be had."""
-    found = state(catalog()[name])
-    if found == "ready":
+    """Return the state of an asset, and the reason if it is unavailable."""
+    status = state(catalog()[name])
+    if status == "ready":
         return "present", None
     if is_offline():
-        return "missing", f"asset {name} is {found}, and M2V_BENCH_OFFLINE forbids to fetch it"
+        return "missing", f"asset {name} is {status}, and M2V_BENCH_OFFLINE forbids downloads"
     if why := _not_in_registry(name):
-        return "missing", f"asset {name} is {found}, and the package registry does not give it: {why}"
+        return "missing", f"asset {name} is {status} and not in the package registry: {why}"
     return "to be fetched", None
 
 
 def _not_in_registry(name: str) -> str | None:
-    """Why pip would not find an asset's package, or None when it would."""
+    """Return why pip would not find an asset's package; None if it would."""
     asset = catalog()[name]
     command = [sys.executable, "-m", "pip", "index", "versions", "--disable-pip-version-check", asset.package]
     run = subprocess.run([*command, "--retries", "0", "--timeout", "10"], check=False, capture_output=True, text=True)
@@ -92,30 +95,30 @@ def _not_in_registry(name: str) -> str | None:
 
 
 class Hub:
-    """The dataset repositories of the hub; after the first connection that fails it is not asked again."""
+    """Client for dataset repositories; makes no more requests after a connection failed."""
 
     def __init__(self) -> None:
         self.unreachable: str | None = "HF_HUB_OFFLINE is set" if is_offline("HF_HUB_OFFLINE") else None
 
     def size(self, repository: str, revision: str) -> tuple[int | None, str | None]:
-        """Bytes of a repository's files, and why they could not be had."""
+        """Return the size of a repository in bytes, and the reason if it is unavailable."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError
 
         if self.unreachable:
-            return None, f"the hub cannot be asked: {self.unreachable}. {BUNDLE}"
+            return None, f"the hub cannot be reached: {self.unreachable}. {BUNDLE}"
         try:
             info = HfApi().dataset_info(repository, revision=revision, files_metadata=True, timeout=10)
         except HfHubHTTPError as error:
-            return None, f"the hub does not give {repository}@{revision}: {type(error).__name__}"
+            return None, f"the hub does not provide {repository}@{revision}: {type(error).__name__}"
         except Exception as error:
             self.unreachable = f"{type(error).__name__}: {error}".splitlines()[0]
-            return None, f"the hub cannot be asked: {self.unreachable}. {BUNDLE}"
+            return None, f"the hub cannot be reached: {self.unreachable}. {BUNDLE}"
         return sum(file.size or 0 for file in info.siblings or []), None
 
 
-def _own_need(entry: SuiteTask) -> Need | None:
-    """What a task needs that takes its data from an asset or from single files; None for another."""
+def _local_need(entry: SuiteTask) -> Need | None:
+    """Return the need of a task with data from an asset or from single files; None for other tasks."""
     if entry.asset is None:
         files = entry.task.local_files() if isinstance(entry.task, OwnTask) else []
         if files:
@@ -125,9 +128,9 @@ def _own_need(entry: SuiteTask) -> Need | None:
             return Need(entry.name, "data_dir", "missing", None, problems=(entry.missing,))
         return None
     asset = catalog()[entry.asset]
-    found, problem = asset_state(entry.asset)
-    size = folder_bytes(asset.folder) if found == "present" else asset.bytes
-    return Need(entry.name, f"asset {asset.name}", found, size, problems=(problem,) if problem else ())
+    status, problem = asset_state(entry.asset)
+    size = folder_bytes(asset.folder) if status == "present" else asset.bytes
+    return Need(entry.name, f"asset {asset.name}", status, size, problems=(problem,) if problem else ())
 
 
 def _repository_need(entry: SuiteTask, plain: SuiteTask, hub: Hub) -> Need:
@@ -147,7 +150,7 @@ def _repository_need(entry: SuiteTask, plain: SuiteTask, hub: Hub) -> Need:
         except BenchError as error:
             need.state, need.problems = "damaged", (str(error),)
     elif hub.unreachable and is_offline("HF_HUB_OFFLINE"):
-        _load(need, entry)  # what earlier runs downloaded may do
+        _load(need, entry)  # an earlier download may suffice
     else:
         sizes = [hub.size(name, revision) for name, revision in wanted]
         need.bytes = sum(size for size, _ in sizes if size) or None
@@ -157,7 +160,7 @@ def _repository_need(entry: SuiteTask, plain: SuiteTask, hub: Hub) -> Need:
 
 
 def _load(need: Need, entry: SuiteTask) -> SuiteTask | None:
-    """The task with its data; None, and a problem of `need`, when it cannot be loaded."""
+    """Load the task; if that fails, add a problem to `need` and return None."""
     try:
         with quiet():
             return SuiteTask(entry.load(), entry.name, entry.type)
@@ -170,7 +173,7 @@ def _load(need: Need, entry: SuiteTask) -> SuiteTask | None:
 
 
 def _count_data(need: Need, entry: SuiteTask, count: str) -> None:
-    """Compare the task's data with mteb's statistics, and load it in any case where that is asked for."""
+    """Load the task's data and compare it with mteb's statistics, as far as `count` allows."""
     texts = n_texts(entry.task)
     if texts is None:
         need.data = "no statistics"
@@ -181,12 +184,12 @@ def _count_data(need: Need, entry: SuiteTask, count: str) -> None:
     if loaded is None or texts is None:
         return
     with quiet():
-        found = differences(loaded.task)
-    need.data = "differs" if found else "as mteb's"
-    if found:
-        more = f"; and {len(found) - 4} more" if len(found) > 4 else ""
-        text = f"not the data that mteb counted: {'; '.join(found[:4])}{more}"
+        differing = differences(loaded.task)
+    need.data = "differs" if differing else "as mteb's"
+    if differing:
+        more = f"; and {len(differing) - 4} more" if len(differing) > 4 else ""
+        text = f"differs from the data that mteb counted: {'; '.join(differing[:4])}{more}"
         if need.verified:
-            need.remark = f"{text} (its files are those of the pinned revision, so mteb counted another one)"
+            need.remark = f"{text} (its files match the pinned revision, so mteb counted another revision)"
         else:
             need.problems = (text,)

@@ -1,4 +1,4 @@
-"""What a run or a sweep would compute, what is there already, and what it takes: `dry_run=true`."""
+"""Print the plan of a run or sweep for `dry_run=true`: work to do, cached work, and estimates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,15 +27,15 @@ _DTYPE_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 @dataclass
 class _Totals:
-    """What the jobs so far need, each thing once.
+    """Totals over the jobs so far, with shared work counted once.
 
     Attributes:
-        parts: hashes of what goes through base models.
-        scores: (task, model) pairs.
-        tokens: to go through base models.
-        seconds: that recorded timings tell.
-        unknown: what no timing is recorded of.
-        disk: bytes that the caches and the models will take.
+        parts: hashes of the forward passes.
+        scores: (task, model) pairs to score.
+        tokens: tokens to pass through base models.
+        seconds: estimated time, from recorded timings.
+        unknown: number of scores and passes without a recorded timing.
+        disk: bytes that caches and models will take.
     """
 
     parts: set[str] = field(default_factory=set)
@@ -47,39 +47,39 @@ class _Totals:
 
 
 def show_plan(jobs: Mapping[str, Job], name: str) -> None:
-    """Print a row per job and what all of them take; nothing is computed or downloaded.
+    """Print a row per job and the totals; nothing is computed or downloaded.
 
     Args:
-        jobs: by what sets them apart.
-        name: of the sweep, or what else to call them.
+        jobs: the jobs, by the overrides that distinguish them.
+        name: name of the sweep or run.
 
     Raises:
-        BenchError: when something that a job needs is not here to be looked at.
+        BenchError: if a job needs something that is not on this machine.
     """
     rates = _rates()
     totals, rows, n_finished, results_dir = _Totals(), [], 0, Path("results")
-    for words, job in jobs.items():
+    for overrides, job in jobs.items():
         settings = check(job.config)
         results_dir = Path(settings.results_dir)
         with no_downloads():
             prepared = prepare(settings)
         if job.finished() and not settings.rerun:
             n_finished += 1
-            rows.append([words, prepared.recipe.label, "finished", "", "", ""])
+            rows.append([overrides, prepared.recipe.label, "finished", "", "", ""])
             continue
-        rows.append([words, prepared.recipe.label, *_row(prepared, settings, totals, rates)])
+        rows.append([overrides, prepared.recipe.label, *_row(prepared, settings, totals, rates)])
     rest = _overhead(results_dir)
     n_open = len(jobs) - n_finished
     totals.seconds += (rest or 0) * n_open
-    columns = ["Job", "Model", "Forward pass", "Scores made", "To score", "Time"]
-    unknown = f"; no timing is recorded of {totals.unknown} scores or passes (?)" if totals.unknown else ""
-    loading = "" if rest is None else f", {rest:.0f} s of it per job for loading, distilling and speed"
+    columns = ["Job", "Model", "Forward pass", "Scored", "To score", "Time"]
+    unknown = f"; no recorded timing for {totals.unknown} scores or passes (?)" if totals.unknown else ""
+    loading = "" if rest is None else f", including {rest:.0f} s per job for loading, distilling and speed"
     cache = cache_dir()
     needed, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
     notes = [
-        f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to go through base models, "
-        f"{len(totals.scores)} scores to make; what jobs share is counted at the first",
-        f"time, from recorded timings: {_time(totals.seconds, totals.unknown)}"
+        f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to pass through base models, "
+        f"{len(totals.scores)} scores to compute; work shared by jobs is counted for the first job",
+        f"time from recorded timings: {_time(totals.seconds, totals.unknown)}"
         f"{loading if totals.seconds else ''}{unknown}",
         f"disk: about {needed} for cache and models, {free} free in {cache}",
     ]
@@ -87,59 +87,59 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
 
 
 def _row(prepared: Prepared, settings: Config, totals: _Totals, rates: Mapping[str, float]) -> list[str]:
-    """The cells of a job's passes, scores and time; adds what no job before it needs to `totals`."""
+    """Return a job's cells for passes, scores and time, and add its new work to `totals`."""
     recipe = prepared.recipe
     vocabulary = vocabulary_of(recipe)
     states, seconds, unknown = [], 0.0, 0
-    for each in passes(recipe, vocabulary, pick_device(settings.device)):
-        if each.is_empty:
+    for forward in passes(recipe, vocabulary, pick_device(settings.device)):
+        if forward.is_empty:
             continue
-        n_tokens, key = len(each.part.sequences), content_hash(each.key)
-        if each.is_cached or key in totals.parts:
-            states.append("cached" if each.is_cached else "shared")
+        n_tokens, key = len(forward.part.sequences), content_hash(forward.key)
+        if forward.is_cached or key in totals.parts:
+            states.append("cached" if forward.is_cached else "shared")
             continue
         totals.parts.add(key)
-        totals.disk += 2 * n_tokens * recipe.base.hidden_size * _FLOAT32  # the vectors, and their rotation
-        if recipe.config.embeddings == "input":  # rows of a matrix, which take no time
+        totals.disk += 2 * n_tokens * recipe.base.hidden_size * _FLOAT32  # vectors and their PCA rotation
+        if recipe.config.embeddings == "input":  # a lookup, which takes no time
             states.append("none")
             continue
         totals.tokens += n_tokens
         states.append(f"{n_tokens:,} tokens")
-        rate = rates.get(each.key["weights"])
+        rate = rates.get(forward.key["weights"])
         seconds, unknown = (seconds, unknown + 1) if rate is None else (seconds + n_tokens * rate, unknown)
     dims = recipe.config.pca_dims if isinstance(recipe.config.pca_dims, int) else recipe.base.hidden_size
     totals.disk += len(vocabulary.tokens) * dims * _DTYPE_BYTES[recipe.config.quantize_to]
-    made, n_open, more, untimed = _scores(prepared, settings, totals)
+    n_done, n_open, more, untimed = _scores(prepared, settings, totals)
     seconds, unknown = seconds + more, unknown + untimed
     totals.seconds, totals.unknown = totals.seconds + seconds, totals.unknown + unknown
-    return [" + ".join(dict.fromkeys(states)), str(made), str(n_open), _time(seconds, unknown)]
+    return [" + ".join(dict.fromkeys(states)), str(n_done), str(n_open), _time(seconds, unknown)]
 
 
 def _time(seconds: float, unknown: int) -> str:
-    """What is known of a time, and `?` for what no timing is recorded of."""
+    """Format a time, with `?` for work without a recorded timing."""
     known = [duration(seconds)] if seconds or not unknown else []
     return " + ".join([*known, *(["?"] if unknown else [])])
 
 
 def _scores(prepared: Prepared, settings: Config, totals: _Totals) -> tuple[int, int, float, int]:
-    """How many scores are made, how many are to make, the seconds they take, and how many have no timing."""
+    """Return the numbers of existing and missing scores, the seconds to compute these, and how many have no timing."""
     records = Records.read(Path(settings.results_dir))
     models = distinct([student_of(prepared.recipe), *prepared.baselines])
-    n_made = n_open = unknown = 0
+    n_done = n_open = unknown = 0
     seconds = 0.0
     for entry in prepared.suite:
         if entry.missing:
             continue
         new = [model for model in models if (entry.name, _identity(model)) not in totals.scores]
         for model in new:
-            estimates, made = forecast(records, entry.task, [model], seed=settings.seed)
-            n_made += made
+            estimates, done = forecast(records, entry.task, [model], seed=settings.seed)
+            n_done += done
             if estimates:
                 totals.scores.add((entry.name, _identity(model)))
                 n_open += 1
                 seconds += estimates[0].seconds if estimates[0] else 0
                 unknown += estimates[0] is None
-    return n_made, n_open, seconds, unknown
+    return n_done, n_open, seconds, unknown
 
 
 def _identity(model: Model) -> str:
@@ -147,16 +147,16 @@ def _identity(model: Model) -> str:
 
 
 def _rates() -> dict[str, float]:
-    """Seconds per token of the forward passes in the cache, by the revision of the base model's weights."""
-    found: dict[str, list[float]] = {}
+    """Return seconds per token of the cached forward passes, by revision of the base model's weights."""
+    rates: dict[str, list[float]] = {}
     for key, rows, seconds in costs(STAGE):
         if key.get("embeddings") != "input" and rows:
-            found.setdefault(key["weights"], []).append(seconds / rows)
-    return {weights: median(each) for weights, each in found.items()}
+            rates.setdefault(key["weights"], []).append(seconds / rows)
+    return {weights: median(values) for weights, values in rates.items()}
 
 
 def _overhead(results_dir: Path) -> float | None:
-    """Return the median seconds that finished jobs spent outside their forward pass and their scores."""
+    """Return the median seconds that finished jobs spent outside forward pass and scoring."""
 
     def seconds() -> Iterator[float]:
         for path in [*results_dir.glob(f"runs/*/{RECORD}"), *results_dir.glob(f"sweeps/*/*/{RECORD}")]:
@@ -164,5 +164,5 @@ def _overhead(results_dir: Path) -> float | None:
             if {"prepare", "distil", "forward", "speed"} <= set(spent):
                 yield spent["prepare"] + spent["distil"] - spent["forward"] + spent["speed"]
 
-    found = list(seconds())
-    return median(found) if found else None
+    values = list(seconds())
+    return median(values) if values else None

@@ -1,4 +1,4 @@
-"""Disk and memory of this machine beside what a suite takes."""
+"""Disk space and memory of this machine and their need by a suite."""
 
 import shutil
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from mteb.abstasks import AbsTask
 
 from m2v_bench.doctor.task_statistics import counted
 
-# mteb embeds and compares so many documents of a corpus at once
+# number of documents that mteb embeds and compares at once
 CHUNK = 50_000
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes free on the disk that holds `folder`, or will hold it."""
+    """Return the free bytes on the disk that holds, or will hold, `folder`."""
     return shutil.disk_usage(_existing(folder)).free
 
 
 def disk_of(folder: Path) -> int:
-    """A number for the disk that holds `folder`, or will hold it."""
+    """Return the device number of the disk that holds, or will hold, `folder`."""
     return _existing(folder).stat().st_dev
 
 
@@ -32,7 +32,7 @@ def _existing(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Peak:
-    """About the most memory that the data of one split takes, in bytes, and how that was counted."""
+    """Approximate peak memory of a split's data, in bytes, and its derivation."""
 
     task: str
     bytes: int
@@ -40,10 +40,10 @@ class Peak:
 
 
 def peak_memory(tasks: Sequence[AbsTask], dims: int) -> Peak | None:
-    """The split that takes most memory, by mteb's statistics; None where none of the tasks has any.
+    """Return the split that takes most memory by mteb's statistics; None if no task has statistics.
 
-    Embeddings are float32. A corpus is embedded in chunks of `CHUNK`, each compared with all queries at once; what is
-    reranked, classified, clustered or paired is embedded at once.
+    Embeddings are float32. A corpus is embedded in chunks of `CHUNK`, each compared with all queries at once; texts of
+    other task types, and of reranking, are embedded at once.
     """
     peaks = []
     for task in tasks:
@@ -61,7 +61,7 @@ def peak_memory(tasks: Sequence[AbsTask], dims: int) -> Peak | None:
 
 
 def arrow_bytes(tasks: Sequence[AbsTask]) -> int:
-    """About what `datasets` writes to the cache for these tasks: a byte per character, as mteb counted them."""
+    """Estimate what `datasets` caches for these tasks: a byte per character, by mteb's statistics."""
     total = 0
     for task in tasks:
         for split in counted(task):

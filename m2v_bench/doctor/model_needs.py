@@ -1,4 +1,4 @@
-"""The models of a run, as far as they can be known without downloading anything."""
+"""Find the models of a run without downloading anything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from m2v_bench.models import Model, load_baselines
 
 @dataclass(frozen=True)
 class HubModel:
-    """A model of a run that is neither an asset nor a folder, as its settings name it."""
+    """Model of a run that is neither an asset nor a folder."""
 
     setting: str
     name: str
     revision: str | None
 
     def is_cached(self) -> bool:
-        """Whether the hub's cache holds its weights."""
+        """Return whether the hub's cache holds the weights."""
         from huggingface_hub import snapshot_download
 
         try:
-            found = snapshot_download(
+            folder = snapshot_download(
                 self.name, revision=self.revision, allow_patterns=["config.json"], local_files_only=True
             )
         except Exception:
-            # the hub client raises many kinds of errors; each means that it is not there
+            # the hub client raises many kinds of errors; all mean that it is not cached
             return False
-        return any(path.suffix in (".safetensors", ".bin") for path in Path(found).rglob("*"))
+        return any(path.suffix in (".safetensors", ".bin") for path in Path(folder).rglob("*"))
 
     def ask(self) -> tuple[int | None, str | None]:
-        """Bytes that a run would download, where the hub tells; and why it could not be had, or None."""
-        no_revision = f" {self.setting}.revision=null" if self.revision else ""  # a folder has none
+        """Return the size of the download in bytes, if known, and the reason if the model is unavailable."""
+        no_revision = f" {self.setting}.revision=null" if self.revision else ""  # a folder has no revision
         fix = f"copy its folder to this machine and set {self.setting}.name=FOLDER{no_revision}"
         missing = f"{self.setting}.name={self.name}: no folder here, not in the hub's cache"
         if is_offline("HF_HUB_OFFLINE"):
-            return None, f"{missing}, and downloads are switched off; {fix}"
+            return None, f"{missing}, and downloads are disabled; {fix}"
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
 
@@ -46,29 +46,30 @@ class HubModel:
             HfApi().model_info(self.name, revision=self.revision, timeout=10)
             tree = list(HfApi().list_repo_tree(self.name, revision=self.revision, recursive=True))
         except Exception as error:
-            # the hub client raises many kinds of errors; to the user they are one
+            # the hub client raises many kinds of errors; all mean the same to the user
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            return None, f"{missing}, and the hub does not give it ({reason}); {fix}"
+            return None, f"{missing}, and the hub does not provide it ({reason}); {fix}"
         files = [file for file in tree if isinstance(file, RepoFile) and file.path.endswith(MODEL_FILES)]
         return sum(file.size for file in files if not file.path.startswith(("onnx/", "openvino/"))) or None, None
 
 
 def hub_models(settings: Config) -> list[HubModel]:
-    """The base model and baselines that would come from the hub or its cache."""
+    """Return the base model and baselines that come from the hub or its cache."""
     named = [("base_model", settings.base_model.name, settings.base_model.revision)]
     named += [
         (f"baselines.{key}", str(config.name), config.revision)
         for key, config in settings.baselines.items()
         if config.kind in ("sentence_transformer", "static")
     ]
-    return [HubModel(*one) for one in named if one[1] not in catalog() and not Path(one[1]).expanduser().is_dir()]
+    models = [HubModel(*names) for names in named]
+    return [model for model in models if model.name not in catalog() and not Path(model.name).expanduser().is_dir()]
 
 
 def models_of_run(settings: Config) -> list[Model]:
-    """The models that a run would score, when all that they are made of is here; the distilled one is not made.
+    """Return the models that a run would score, without distilling.
 
     Raises:
-        BenchError: for settings that make no model, or when a download would be needed.
+        BenchError: if settings are invalid, or a download would be needed.
     """
     with no_downloads():
         recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
@@ -76,14 +77,14 @@ def models_of_run(settings: Config) -> list[Model]:
 
 
 def dims_of(models: Sequence[Model], settings: Config) -> int | None:
-    """The largest number of dimensions among the models; None when it cannot be known."""
+    """Return the largest number of dimensions among the models; None if unknown."""
     known = [model.dims for model in models if model.dims]
     known += [settings.pca_dims] if isinstance(settings.pca_dims, int) else []
     return max(known, default=None)
 
 
 def student_of(recipe: Recipe) -> Model:
-    """The model that would be distilled, to be looked up and never loaded."""
+    """Return a placeholder for the distilled model, to look up scores; it cannot be loaded."""
 
     def never(device: str) -> Any:
         raise AssertionError("the doctor distils nothing")

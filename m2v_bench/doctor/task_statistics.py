@@ -1,4 +1,4 @@
-"""A task's data beside the descriptive statistics that mteb ships, both counted by mteb's own code."""
+"""Compare a task's data with the descriptive statistics that mteb ships, using mteb's code."""
 
 import contextlib
 import io
@@ -11,23 +11,23 @@ from mteb.abstasks import AbsTask, AbsTaskClassification
 
 from m2v_bench.tasks.manifest import parts
 
-# Counted in another way since the files were written (a pair and its reverse are now one pair).
+# The definition changed after the files were written (a pair and its reverse now count as one).
 _REDEFINED = {("STS", "unique_pairs")}
 _SUBSETS = "hf_subset_descriptive_stats"
 
 
 def n_texts(task: AbsTask) -> int | None:
-    """Samples, or documents and queries, that mteb counted in what the task is scored on; None where it did not."""
+    """Return mteb's count of samples (or documents and queries) in the scored splits; None if there is none."""
     samples = [expected["num_samples"] for expected in counted(task)]
     return sum(samples) if samples else None
 
 
 def counted(task: AbsTask, *, training: bool = True) -> Iterator[Mapping[str, Any]]:
-    """What mteb counted in each split and subset that the task is scored on.
+    """Yield mteb's statistics of each scored split and subset.
 
     Args:
         task: the task.
-        training: whether the split that a classifier learns from is among them.
+        training: whether to include the training split of classification tasks.
     """
     for part in parts(task):
         for split, _, expected in _expected(part):
@@ -36,8 +36,8 @@ def counted(task: AbsTask, *, training: bool = True) -> Iterator[Mapping[str, An
 
 
 def differences(task: AbsTask) -> list[str]:
-    """What differs between a loaded task and what mteb counted in the same splits and subsets: expected, found."""
-    found = []
+    """List the differences between a loaded task and mteb's statistics."""
+    lines = []
     for part in parts(task):
         for split, subset, expected in _expected(part):
             where = f"{part.metadata.name}, {split}" if part is not task else split
@@ -45,20 +45,20 @@ def differences(task: AbsTask) -> list[str]:
             try:
                 data = _count(part, split, subset)
             except Exception as error:
-                # mteb's counting fails in as many ways as data can be wrong
-                found.append(f"{where}: cannot be counted ({type(error).__name__}: {error})")
+                # invalid data makes mteb's code raise anything
+                lines.append(f"{where}: cannot be counted ({type(error).__name__}: {error})")
                 continue
-            found += [f"{where}: {line}" for line in compare(expected, data, kind=part.metadata.type)]
-    return found
+            lines += [f"{where}: {line}" for line in compare(expected, data, kind=part.metadata.type)]
+    return lines
 
 
-def compare(expected: Mapping[str, Any], found: Mapping[str, Any], *, kind: str, path: str = "") -> list[str]:
-    """The leaves of `expected` that are others in `found`; what either of the two does not count is left out."""
+def compare(expected: Mapping[str, Any], actual: Mapping[str, Any], *, kind: str, path: str = "") -> list[str]:
+    """List the leaves that differ between `expected` and `actual`, ignoring those that only one has."""
     lines = []
     labels = path.endswith("labels.")
-    for name in [*expected, *(name for name in found if labels and name not in expected)]:
-        want, got = expected.get(name), found.get(name)
-        if (kind, f"{path}{name}") in _REDEFINED or (not labels and (want is None or name not in found)):
+    for name in [*expected, *(name for name in actual if labels and name not in expected)]:
+        want, got = expected.get(name), actual.get(name)
+        if (kind, f"{path}{name}") in _REDEFINED or (not labels and (want is None or name not in actual)):
             continue
         if isinstance(want, Mapping) and isinstance(got, Mapping):
             lines += compare(want, got, kind=kind, path=f"{path}{name}.")
@@ -68,7 +68,7 @@ def compare(expected: Mapping[str, Any], found: Mapping[str, Any], *, kind: str,
 
 
 def _expected(task: AbsTask) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
-    """Split, subset and statistics of what the task is scored on; the split that a classifier learns from as well."""
+    """Yield split, subset and statistics of the scored splits and of the training split."""
     known: Mapping[str, Any] = task.metadata.descriptive_stats or {}
     splits = list(task.eval_splits)
     if isinstance(task, AbsTaskClassification) and task.train_split not in splits:
@@ -83,11 +83,11 @@ def _expected(task: AbsTask) -> Iterator[tuple[str, str | None, Mapping[str, Any
 
 
 def _count(task: AbsTask, split: str, subset: str | None) -> Mapping[str, Any]:
-    # mteb's progress bars know no switch
+    # mteb's progress bars cannot be disabled
     with contextlib.redirect_stderr(io.StringIO()):
-        found = task._calculate_descriptive_statistics_from_split(split, hf_subset=subset)
-    # as the files are written: keys become texts
-    as_written: Mapping[str, Any] = json.loads(json.dumps(found))
+        statistics = task._calculate_descriptive_statistics_from_split(split, hf_subset=subset)
+    # as in the files: keys become strings
+    as_written: Mapping[str, Any] = json.loads(json.dumps(statistics))
     return as_written
 
 

@@ -1,4 +1,4 @@
-"""How long a run will take, from the times that earlier runs recorded; nothing is guessed."""
+"""Estimate the duration of a run from times that earlier runs recorded."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from m2v_bench.results.score_files import kind_of, read_meta, read_tasks, score_
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that a score will take, and where the number is from."""
+    """Estimated seconds of a score, and the source of the estimate."""
 
     seconds: float
     source: str
@@ -27,12 +27,12 @@ class Estimate:
 
 @dataclass
 class Records:
-    """What earlier runs recorded below `results_dir`.
+    """Times and speeds recorded in `results_dir`.
 
     Attributes:
         results_dir: the folder.
         seconds: evaluation times by (task, kind of model, model).
-        speeds: texts per second by model, by the name of the record's file (suite and machine).
+        speeds: texts per second by model, then by file name of the record (suite and machine).
     """
 
     results_dir: Path
@@ -41,7 +41,7 @@ class Records:
 
     @classmethod
     def read(cls, results_dir: Path) -> "Records":
-        """Read all times; files that cannot be read are skipped."""
+        """Read all times; skip unreadable files."""
         records = cls(results_dir)
         for folder in score_folders(results_dir / "results"):
             try:
@@ -61,9 +61,9 @@ class Records:
         return records
 
     def estimate(self, task: str, kind: str, model: str) -> Estimate | None:
-        """The median time of the same model on the task, else of others of its kind; None where none is recorded.
+        """Return the median time of the model on the task, else of models of its kind; None if none is recorded.
 
-        Other models' times are scaled by texts per second where one speed record (suite and machine) has both.
+        Times of other models are scaled by texts per second if both have a speed record of one suite and machine.
         """
         same = self.seconds.get((task, kind, model))
         if same:
@@ -83,9 +83,9 @@ class Records:
 def forecast(
     records: Records, task: AbsTask, models: Sequence[Model], *, seed: int
 ) -> tuple[list[Estimate | None], int]:
-    """An estimate per score that is not made yet, None where nothing is recorded; and how many are made.
+    """Return an estimate for each missing score (None if nothing is recorded), and the number of existing scores.
 
-    A model that cannot do the task gets no score.
+    Models that do not support the task are skipped.
     """
     store = Store(records.results_dir)
     models = [model for model in models if not model.cannot(task.metadata.type)]

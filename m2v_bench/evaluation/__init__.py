@@ -1,1 +1,1 @@
-"""Scoring models with mteb and measuring their speed. Knows nothing of how a model was made."""
+"""Score models with mteb, independently of how they were made."""

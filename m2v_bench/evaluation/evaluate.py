@@ -1,4 +1,4 @@
-"""Score models on a suite with `mteb.evaluate`; what a result file already holds is read back."""
+"""Score models on a suite with `mteb.evaluate`, reusing result files."""
 
 import copy
 import logging
@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Session:
-    """What the scoring of one run shares.
+    """Settings shared by all scores of a run.
 
     Attributes:
-        store: where scores are read and written.
-        seed: seed of the draws that tasks make while scoring.
+        store: store of the scores.
+        seed: seed of the tasks' random draws.
         batch_size: texts per batch of a transformer.
-        samples: keep the per-sample outputs that statistics need.
-        debug: let the first task that raises end the run with its traceback.
+        samples: whether to keep the per-sample outputs that statistics need.
+        debug: raise the error of the first failing task.
     """
 
     store: Store
@@ -61,15 +61,15 @@ def evaluate(
 ) -> list[Score]:
     """Score every model on every task, task by task, so that each task's data is loaded once.
 
-    Every score is written as soon as it is known, and what another run wrote meanwhile is read, so that runs may share
-    a results folder. A task that raises becomes a `failed` score and the others go on.
+    Scores are written immediately, and scores that another run wrote meanwhile are read, so runs may share a results
+    folder. A task that raises becomes a `failed` score, and the other tasks continue.
 
     Args:
-        encoders: the models in mteb's shape, by label.
-        models: the models under test.
+        encoders: mteb encoders of the models, by label.
+        models: the models to score.
         suite: the tasks.
-        session: where and how to score.
-        on_load: is shown every task whose data was loaded.
+        session: store and settings.
+        on_load: called with every task whose data was loaded.
     """
     metas = {model.label: encoders[model.label].mteb_model_meta for model in models}
     known = {
@@ -98,7 +98,7 @@ def evaluate(
                 elif model in todo and loaded is not None:
                     bar.set_postfix_str(f"{entry.name}, {model.label}")
                     if bar.disable and model.kind == "transformer":
-                        # without a bar, minutes would pass in silence
+                        # without a progress bar, there would be no output for minutes
                         print(f"{entry.name:<38} {model.label:<34} ...", flush=True)
                     outcome = _score_once(loaded, encoders[model.label], session)
                 scores.append(_as_score(entry, model, outcome, session.store.cost(entry.name, metas[model.label])))
@@ -110,7 +110,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended for a model: a state of `Score`, with the result or the reason why there is none."""
+    """Outcome of a task for a model: a state of `Score`, with the result or the reason for its absence."""
 
     state: str
     result: TaskResult | None = None
@@ -121,7 +121,8 @@ def _as_score(entry: SuiteTask, model: Model, outcome: Outcome, cost: Mapping[st
     result, state, reason = outcome.result, outcome.state, outcome.reason
     main_score = None if result is None else float(result.get_score())
     if main_score is not None and math.isnan(main_score):
-        main_score, state, reason = None, "missing", "its main score is nan, as of embeddings that are all equal"
+        main_score, state = None, "missing"
+        reason = "its main score is NaN (for example because all embeddings are equal)"
     return Score(
         model=model.name,
         revision=model.revision,
@@ -138,21 +139,21 @@ def _as_score(entry: SuiteTask, model: Model, outcome: Outcome, cost: Mapping[st
 
 
 def _missing(entry: SuiteTask, model: Model) -> str | None:
-    """Why a model gets no score on a task: the data is not here, or it cannot do tasks of this type."""
+    """Return why a model gets no score on a task, if so: missing data or an unsupported task type."""
     return entry.missing or model.cannot(entry.task.metadata.type)
 
 
 def _line(score: Score) -> str:
-    got = (
+    outcome = (
         f"{score.main_score:.4f}  {score.seconds:6.1f} s"
         if score.main_score is not None
         else f"{score.state}: {score.reason}"
     )
-    return f"{score.task:<38} {score.label:<34} {got}"
+    return f"{score.task:<38} {score.label:<34} {outcome}"
 
 
 def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]:
-    """The task with its data, or why it could not be loaded."""
+    """Return the task with its data, or the reason why it could not be loaded."""
     try:
         return entry.load(), None
     except Exception as error:
@@ -162,7 +163,7 @@ def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]
 
 
 def _score_once(task: AbsTask, encoder: MtebEncoder, session: Session) -> Outcome:
-    """Score the task unless another run has done so meanwhile."""
+    """Score the task unless another run scored it meanwhile."""
     meta = encoder.mteb_model_meta
     with session.store.locked(task.metadata.name, meta):
         result = session.store.complete(task, meta)
@@ -180,8 +181,8 @@ def _score_once(task: AbsTask, encoder: MtebEncoder, session: Session) -> Outcom
 
 
 def _score(task: AbsTask, encoder: MtebEncoder, session: Session) -> TaskResult:
-    # The draws that a task makes advance its random state. Every model gets a copy in the state that the task
-    # had after loading, so that all see the same draws, the ones of a task that was evaluated alone.
+    # A task's random state advances while scoring. Every model gets a copy with the state after loading, so that all
+    # models see the same draws as if evaluated alone.
     task = copy.copy(task)
     task.rng_state, task.np_rng = copy.deepcopy((task.rng_state, task.np_rng))
     _seed_everything(session.seed)
@@ -217,12 +218,12 @@ def _score(task: AbsTask, encoder: MtebEncoder, session: Session) -> TaskResult:
             show_progress_bar=False,
             prediction_folder=None if recorder is None else recorder.folder,
         )
-    # read back: a result file rounds, and a score must not depend on whether it was just made
+    # read back, because result files are rounded and a score must not depend on whether it is new
     return store.complete(task, meta) or results.task_results[0]
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """On some GPUs mteb compiles its cosine for every call of it: a minute where it takes a second."""
+    """Disable torch.compile on GPUs: on some, mteb compiles its cosine at each call, a minute instead of a second."""
     if accelerator() is None:
         return nullcontext()
     import torch
@@ -231,12 +232,12 @@ def _uncompiled() -> AbstractContextManager[Any]:
 
 
 def _strategy(task: AbsTask, store: Store, meta: ModelMeta) -> Any:
-    """Keep splits, subsets and parts that an earlier run has scored; not those of other data or another mteb."""
+    """Return mteb's overwrite strategy: keep scored splits, subsets and parts of the same data and mteb version."""
     if not isinstance(task, AbsTaskAggregate):
         return "always" if store.existing(task, meta) is None else "only-missing"
-    for each in (task, *task.metadata.tasks):
-        if store.existing(each, meta) is None:
-            store.get_task_result_path(each.metadata.name, meta).unlink(missing_ok=True)
+    for part in (task, *task.metadata.tasks):
+        if store.existing(part, meta) is None:
+            store.get_task_result_path(part.metadata.name, meta).unlink(missing_ok=True)
     return "only-missing"
 
 

@@ -1,4 +1,4 @@
-"""Every text of a task is embedded once, however often the task asks for it."""
+"""Cache of text embeddings within a task."""
 
 import hashlib
 import itertools
@@ -10,22 +10,22 @@ import numpy as np
 
 from m2v_bench.cache import cache_dir
 
-_BLOCK = 50_000  # texts held at once
-_KEPT_BYTES = 256 * 2**20  # kept for the next time a text comes
-_KEY_BYTES = 160  # what Python takes to remember where a text's embedding is
-_IN_MEMORY = 2**30  # bytes of embeddings handed out in memory; more lie in a file that vanishes with them
+_BLOCK = 50_000  # texts in memory at once
+_KEPT_BYTES = 256 * 2**20  # size limit of the cache
+_KEY_BYTES = 160  # memory of a cache key in Python
+_IN_MEMORY = 2**30  # size limit of returned arrays in memory; larger ones are in a temporary file
 
 
 class TextMemo:
-    """The embeddings that a task has asked for so far.
+    """Embeddings that a task has requested so far, so that each text is embedded once.
 
-    Memory stays flat: embeddings are kept up to a quarter of a gigabyte, after which a text that comes again in another
-    block is embedded again. Corpora that large hardly repeat themselves; those that do, as MindSmallReranking with 42
-    thousand texts in 5 million documents, are small once their repetitions are gone.
+    Memory is bounded: beyond a quarter of a gigabyte, new texts are not cached and a repetition in another block is
+    embedded again. Corpora of that size have few repetitions, or few distinct texts, such as MindSmallReranking with 42
+    thousand in 5 million documents.
 
     Attributes:
-        asked: how many texts the task has asked for.
-        encoded: how many of them were embedded.
+        asked: number of requested texts.
+        encoded: number of embedded texts.
     """
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class TextMemo:
 
         Args:
             texts: the texts; read block by block.
-            n_texts: how many they are.
-            encode: embeds texts that are not known yet.
-            prompt: what `encode` puts before them; the same text under another prompt is another text.
+            n_texts: number of texts.
+            encode: embeds texts that are not cached.
+            prompt: prefix that `encode` adds; part of the cache key.
         """
         out = np.empty((0, 0), np.float32)
         start, stream = 0, iter(texts)
@@ -83,14 +83,14 @@ class TextMemo:
 
 
 def _key(text: str, prompt: str | None) -> bytes:
-    # joined, not formatted: a missing text must not pass for the text "None"
+    # joined, not formatted: a missing text must not become the text "None"
     return hashlib.blake2b("\0".join((prompt or "", text)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _empty(n_rows: int, dims: int) -> np.ndarray:
     if 4 * math.prod((n_rows, dims)) <= _IN_MEMORY:
         return np.empty((n_rows, dims), np.float32)
-    # the system's own temporary folder may lie in memory
+    # the system's temporary folder may be in memory
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(prefix=".embeddings-", dir=cache_dir()) as file:
         return np.memmap(file, np.float32, "w+", shape=(n_rows, dims))

@@ -1,4 +1,4 @@
-"""A `Model` in the shape that mteb calls."""
+"""Adapt a `Model` to mteb's encoder interface."""
 
 import functools
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def model_meta(model: Model, *, seed: int) -> ModelMeta:
-    """What mteb files a model's scores under: its name, its revision, and the variant as `experiment_kwargs`."""
+    """Return the metadata that names a model's result files: name, revision, and variant as `experiment_kwargs`."""
     variant = dict(model.variant)
     if seed != 42:
-        variant["seed"] = seed  # other draws give other scores: they must not share a file with the usual ones
+        variant["seed"] = seed  # other draws give other scores, which need a separate file
     return ModelMeta(
         loader=None,
         name=model.name,
@@ -35,7 +35,7 @@ def model_meta(model: Model, *, seed: int) -> ModelMeta:
         open_weights=True,
         public_training_code=None,
         public_training_data=None,
-        # `analysis.stored.kind_of` reads the kind from these two
+        # `results.score_files.kind_of` reads the kind from these two
         framework=["Sentence Transformers"] if model.kind == "transformer" else ["NumPy"],
         model_type=["sparse"] if model.kind == "lexical" else ["dense"],
         similarity_fn_name=ScoringFunction(model.similarity),
@@ -46,11 +46,11 @@ def model_meta(model: Model, *, seed: int) -> ModelMeta:
 
 
 class MtebEncoder(AbsEncoder):
-    """Gives mteb the embeddings of a `Model`, which is loaded when the first text comes."""
+    """Embed mteb's texts with a `Model`, loaded at the first text."""
 
     def __init__(self, model: Model, *, seed: int, device: str = "cpu") -> None:
         self._model = model
-        self.device = device if model.kind == "transformer" else "cpu"  # the others run nowhere else
+        self.device = device if model.kind == "transformer" else "cpu"  # other kinds run on the CPU only
         self.memo = TextMemo()
         self._encoder: Encoder | None = None
         self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)
@@ -67,7 +67,7 @@ class MtebEncoder(AbsEncoder):
         prompt_type: "PromptType | None" = None,
         **kwargs: Any,
     ) -> np.ndarray:
-        """Embed the texts of mteb's batches; a text that a task asks for many times is embedded once."""
+        """Embed the texts of mteb's batches; repeated texts of a task are embedded once."""
         name = self.get_prompt_name(task_metadata, prompt_type)
         prompt = self.model_prompts[name] if self.model_prompts and name else None
         encode = functools.partial(self.loaded().encode, batch_size=kwargs.get("batch_size", 32), prompt=prompt)
@@ -75,7 +75,7 @@ class MtebEncoder(AbsEncoder):
         data = getattr(inputs, "dataset", None)  # a list of batches has none
         n_texts = sum(len(batch["text"]) for batch in inputs) if data is None else len(data)
         embeddings = self.memo.embed(texts, n_texts, encode, prompt=prompt)
-        # the sum is not finite where a number is not: no copy of what may be gigabytes
+        # the sum is not finite if any value is not; this avoids copying gigabytes
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.add.reduce(embeddings, axis=None)
         if not np.isfinite(total):
@@ -83,30 +83,30 @@ class MtebEncoder(AbsEncoder):
             if len(odd):
                 raise BenchError(
                     f"{self._model.label} gives {len(odd)} of {n_texts} texts an embedding that is not finite; its "
-                    "weights are damaged"
+                    "weights may be damaged"
                 )
         return embeddings
 
     def forget(self) -> None:
-        """Begin a task: what an earlier one asked for is not kept."""
+        """Clear the embeddings of the previous task."""
         self.memo = TextMemo()
 
     def loaded(self) -> Encoder:
-        """The loaded model."""
+        """Return the model, loaded at the first call."""
         if self._encoder is None:
             self._encoder = self._model.load(self.device)
         return self._encoder
 
 
 class MtebSearch(MtebEncoder):
-    """Gives mteb the rankings of a `Model` that embeds nothing: mteb hands it corpus and queries, not texts."""
+    """Rank documents for mteb with a lexical `Model`, which gets corpus and queries instead of texts."""
 
     def index(self, corpus: Any, **kwargs: Any) -> None:
-        """Take in the documents that are searched."""
+        """Index the documents to search."""
         self._searcher().index(corpus, **kwargs)
 
     def search(self, queries: Any, **kwargs: Any) -> Any:
-        """Per query the scores of documents, by their ids."""
+        """Return the document scores of each query, by id."""
         return self._searcher().search(queries, **kwargs)
 
     def _searcher(self) -> Any:
@@ -114,5 +114,5 @@ class MtebSearch(MtebEncoder):
 
 
 def for_mteb(model: Model, *, seed: int, device: str = "cpu") -> MtebEncoder:
-    """A model in the shape in which mteb calls its kind."""
+    """Return the mteb adapter for a model's kind."""
     return (MtebSearch if model.kind == "lexical" else MtebEncoder)(model, seed=seed, device=device)

@@ -1,4 +1,4 @@
-"""Takes the per-sample outputs of a task from mteb while it scores."""
+"""Record the per-sample outputs of a task while mteb scores it."""
 
 import functools
 import logging
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Stands where mteb would write predictions (as JSON, too large to keep) and keeps what statistics need.
+    """Keep what statistics need of the predictions, instead of mteb's JSON files, which are too large.
 
     Attributes:
-        folder: what mteb is given as its prediction folder; nothing is written there.
+        folder: prediction folder passed to mteb; nothing is written there.
     """
 
     folder = Path("predictions")
@@ -43,30 +43,33 @@ class Recorder:
             vars(leaf).update(hooks)
 
     def write(self, result: TaskResult, path_of: Callable[[str], Path]) -> None:
-        """Write the samples behind `result`, beside those of splits scored before.
+        """Write the samples of `result`, keeping those of splits scored before.
 
         Args:
-            result: the scores of a task, or of an aggregate of tasks.
-            path_of: the file of a task's samples, by the task's name.
+            result: the scores of a task, or of an aggregate task.
+            path_of: maps a task name to the path of its samples.
         """
         path = path_of(result.task_name)
         wanted = {f"{split}/{entry['hf_subset']}" for split, entries in result.scores.items() for entry in entries}
         parts = {**_readable(path), **self._of(result, path_of)}
         parts = {name: part for name, part in parts.items() if _of_wanted(name, wanted)}
         expected = float(result.get_score())
-        if parts and not np.isnan(expected):  # where it is NaN there is no score that the samples could belong to
+        if parts and not np.isnan(expected):  # a NaN score has no samples
             score = float(np.mean([part.score() for part in parts.values()]))
             if abs(score - expected) <= SAME_SCORE:
                 write_samples(path, parts)
                 return
             log.warning(
-                "%s: its samples give %.4f, its score is %.4f; they are not kept", result.task_name, score, expected
+                "%s: its samples give %.4f, but its score is %.4f; the samples are discarded",
+                result.task_name,
+                score,
+                expected,
             )
-        path.unlink(missing_ok=True)  # those of an earlier score
+        path.unlink(missing_ok=True)  # samples of an earlier score
 
     def _of(self, result: TaskResult, path_of: Callable[[str], Path]) -> dict[str, Samples]:
-        own = self._parts.get(result.task_name)
-        if own is None:  # an aggregate: the samples of its parts, some of which may have been scored before
+        parts = self._parts.get(result.task_name)
+        if parts is None:  # an aggregate: read the samples of its parts, which may have been scored before
             names = [leaf.metadata.name for leaf in self._leaves]
             return {f"{name}/{key}": part for name in names for key, part in _readable(path_of(name)).items()}
         draws = {}
@@ -75,15 +78,15 @@ class Recorder:
                 values = _draws(entry)
                 if values is not None:
                     draws[f"{split}/{entry['hf_subset']}"] = Samples("mean", values, None, "draw")
-        return {**draws, **own}
+        return {**draws, **parts}
 
     def _save(self, task: AbsTask, predictions: Any, *args: Any, hf_split: str, hf_subset: str) -> None:
-        own = self._parts[task.metadata.name]
+        parts = self._parts[task.metadata.name]
         for name, part in _samples(task, predictions, hf_split, hf_subset).items():
-            own["/".join(word for word in (hf_split, hf_subset, name) if word)] = part
+            parts["/".join(filter(None, (hf_split, hf_subset, name)))] = part
 
     def _per_query(self, task: Any, scores: Any, qrels: Any, results: Any, *, hf_split: str, hf_subset: str) -> Any:
-        # every judged query in one order, so that two models are compared on the same ones
+        # all judged queries in a fixed order, so that models are compared on the same queries
         values = _query_scores(task, scores, qrels, results)
         part = Samples("mean", np.array(values, np.float32), None, "query")
         self._parts[task.metadata.name][f"{hf_split}/{hf_subset}"] = part
@@ -119,25 +122,25 @@ def _readable(path: Path) -> dict[str, Samples]:
 
 
 def _of_wanted(name: str, wanted: set[str]) -> bool:
-    """Whether a part, `[task/]split/subset[/part]`, belongs to the splits and subsets of a score."""
-    words = name.split("/")
-    return any("/".join(words[start : start + 2]) in wanted for start in range(len(words) - 1))
+    """Return whether a part, `[task/]split/subset[/part]`, belongs to the splits and subsets of a score."""
+    names = name.split("/")
+    return any("/".join(names[start : start + 2]) in wanted for start in range(len(names) - 1))
 
 
 def _draws(entry: Mapping[str, Any]) -> np.ndarray | None:
-    """The V-measures of a clustering's draws, which mteb keeps with the score."""
-    found = entry.get("v_measures")
-    if found is None or entry.get("main_score") != entry.get("v_measure"):
+    """Return the V-measures of a clustering's draws, which mteb stores with the score."""
+    measures = entry.get("v_measures")
+    if measures is None or entry.get("main_score") != entry.get("v_measure"):
         return None
-    levels = found.values() if isinstance(found, Mapping) else [found]
+    levels = measures.values() if isinstance(measures, Mapping) else [measures]
     return np.array([value for level in levels for value in level], np.float32)
 
 
 def _samples(task: AbsTask, predictions: Any, split: str, subset: str) -> dict[str, Samples]:
-    """What mteb would write as predictions, by part; nothing for a kind of score that no sample explains."""
+    """Return the samples of mteb's predictions, by part; empty for scores that do not decompose into samples."""
     main = task.metadata.main_score
     if isinstance(predictions, dict) and all(isinstance(part, Samples) for part in predictions.values()):
-        return predictions  # a task of this package
+        return predictions  # from a task of this package
     if isinstance(task, AbsTaskSTS) and main.endswith(("spearman", "pearson")):
         similarity, _, metric = main.rpartition("_")
         gold = np.array(_rows(task, split, subset)["score"], np.float32)
@@ -146,7 +149,7 @@ def _samples(task: AbsTask, predictions: Any, split: str, subset: str) -> dict[s
         return {"": _best_pairs(predictions, np.array(_pair_labels(task, split, subset), np.float32))}
     if isinstance(task, AbsTaskClassification) and main == "accuracy":
         gold = np.array(_rows(task, split, subset)[task.label_column_name])
-        hits = np.array([np.asarray(told) == gold for told in predictions])
+        hits = np.array([np.asarray(labels) == gold for labels in predictions])
         return {"": Samples("mean", hits.mean(axis=0).astype(np.float32), None, "text")}
     if isinstance(task, AbsTaskSummarization) and main == "cosine_spearman":
         return _summaries(task, predictions, len(_rows(task, split, subset)))
@@ -154,17 +157,17 @@ def _samples(task: AbsTask, predictions: Any, split: str, subset: str) -> dict[s
 
 
 def _summaries(task: AbsTaskSummarization, predictions: Mapping[str, Any], n_texts: int) -> dict[str, Samples]:
-    """The correlation within each text's summaries."""
+    """Return the rank correlation within the summaries of each text."""
     from mteb._evaluators.text.summarization_evaluator import DeprecatedSummarizationEvaluator
     from scipy.stats import spearmanr
 
     pairs = zip(predictions["human_scores"], predictions["cosine_scores"], strict=True)
-    found = [spearmanr(human, told) for human, told in pairs]
-    # the first version of the task averages correlations and p-values alike
+    correlations = [spearmanr(human, cosine) for human, cosine in pairs]
+    # the first version of the task averages correlation and p-value
     first = task.evaluator is DeprecatedSummarizationEvaluator
-    values = [np.mean(each) if first else each.statistic for each in found]
+    values = [np.mean(correlation) if first else correlation.statistic for correlation in correlations]
     if len(values) != n_texts:
-        return {}  # mteb left texts out, other ones for every model, without saying which
+        return {}  # mteb skipped texts that differ per model, without saying which
     return {"": Samples("mean", np.array(values, np.float32), None, "text")}
 
 
@@ -183,15 +186,15 @@ def _rows(task: AbsTask, split: str, subset: str) -> Any:
 
 def _pair_labels(task: AbsTaskPairClassification, split: str, subset: str) -> Any:
     labels = _rows(task, split, subset)[task.label_column_name]
-    return labels[0] if len(labels) == 1 else labels  # older sets hold everything in one row
+    return labels[0] if len(labels) == 1 else labels  # older datasets hold everything in one row
 
 
 def _best_pairs(predictions: Mapping[str, Any], gold: np.ndarray) -> Samples:
-    """The similarity with the highest average precision, which is the one that `max_ap` reports."""
+    """Return the samples of the similarity with the highest average precision, which `max_ap` reports."""
     signs = {"distances": -1.0, "scores": 1.0}
-    found = [
+    candidates = [
         Samples("average_precision", signs[name.rpartition("_")[2]] * np.array(values, np.float32), gold, "pair")
         for name, values in predictions.items()
         if values is not None
     ]
-    return max(found, key=Samples.score)
+    return max(candidates, key=Samples.score)

@@ -1,4 +1,4 @@
-"""Where scores are kept: mteb's result cache, written whole, shared between processes, with what mteb leaves out."""
+"""Store of scores: mteb's result cache with atomic writes, locks between processes, costs and samples."""
 
 import json
 import logging
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 class Store(mteb.ResultCache):
     """A folder of results.
 
-    Score files lie in `results/<model>/<revision>/[experiments/<variant>/]<task>.json`, mteb's own layout; what each
-    one cost under the same path in `costs/`, and the per-sample outputs in `samples/`.
+    Scores are in `results/<model>/<revision>/[experiments/<variant>/]<task>.json`, mteb's layout; costs and per-sample
+    outputs have the same paths in `costs/` and `samples/`.
     """
 
     def __init__(self, folder: Path, before_save: Callable[[TaskResult], None] | None = None) -> None:
@@ -33,13 +33,13 @@ class Store(mteb.ResultCache):
         self._before_save = before_save
 
     def path(self, kind: str, task: str, meta: ModelMeta, suffix: str) -> Path:
-        """The file of a task's `costs` or `samples`."""
+        """Return the file of a task's `costs` or `samples`."""
         scores = self.get_task_result_path(task, meta)
         return (self.folder / kind / scores.relative_to(self.folder / "results")).with_suffix(suffix)
 
     @contextmanager
     def locked(self, task: str, meta: ModelMeta) -> Iterator[None]:
-        """Let one process at a time score `task` with a model. A process that dies gives its lock free."""
+        """Lock `task` for a model, so that one process at a time scores it; a lock ends with its process."""
         path = (
             self.folder / ".locks" / content_hash(str(self.get_task_result_path(task, meta).relative_to(self.folder)))
         )
@@ -61,35 +61,35 @@ class Store(mteb.ResultCache):
         return FileLock(folder / content_hash(str(path.relative_to(self.folder))))
 
     def existing(self, task: AbsTask, meta: ModelMeta) -> TaskResult | None:
-        """What was scored before, if it can be read and is of the same dataset revision and mteb version."""
+        """Return the stored result if it is readable and of the same dataset revision and mteb version."""
         name = task.metadata.name
         try:
             result = self.load_task_result(name, meta)
         except ValueError:
-            log.warning("%s cannot be read and is made anew", self.get_task_result_path(name, meta))
+            log.warning("%s cannot be read; the task is scored again", self.get_task_result_path(name, meta))
             return None
         same = result is not None and result.is_mergeable(task, criteria=["dataset_revision", "mteb_version"])
         return result if same else None
 
     def complete(self, task: AbsTask, meta: ModelMeta) -> TaskResult | None:
-        """What was scored before of the splits and subsets that are asked for, if it is all of them."""
+        """Return the stored result if it has all requested splits and subsets, restricted to these."""
         result = self.existing(task, meta)
         if result is None or result.get_missing_evaluations(task):
             return None
-        return result.validate_and_filter_scores(task)  # a score averages what the result holds
+        return result.validate_and_filter_scores(task)  # a score averages all splits of the result
 
     def cost(self, task: str, meta: ModelMeta) -> dict[str, Any]:
-        """What scoring `task` took; empty where nobody wrote it down."""
+        """Return the cost of scoring `task`; empty if not recorded."""
         try:
-            found: dict[str, Any] = json.loads(self.path("costs", task, meta, ".json").read_text(encoding="utf-8"))
+            cost: dict[str, Any] = json.loads(self.path("costs", task, meta, ".json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found
+        return cost
 
     def save_to_cache(self, task_result: TaskResult, model_name: Any, *args: Any, **kwargs: Any) -> None:
-        """Write the score file and what lies beside it so that a reader sees each file whole.
+        """Write the score and accompanying files atomically.
 
-        The score comes last: where it is, nothing is left to be done.
+        The score is written last and marks the task as complete.
         """
         if self._before_save is not None:
             self._before_save(task_result)
@@ -102,7 +102,7 @@ class Store(mteb.ResultCache):
             copy = mteb.ResultCache(Path(scratch))
             written = copy.get_task_result_path(task_result.task_name, model_name, *args)
             written.parent.mkdir(parents=True, exist_ok=True)
-            settings = target.parent / "run_settings.jsonl"  # mteb adds to what it finds
+            settings = target.parent / "run_settings.jsonl"  # mteb appends to an existing file
             if settings.is_file():
                 shutil.copyfile(settings, written.parent / settings.name)
             copy.save_to_cache(task_result, model_name, *args, **kwargs)

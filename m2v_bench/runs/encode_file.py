@@ -16,26 +16,26 @@ _BATCH = 8_192  # texts
 
 
 def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text") -> tuple[int, int]:
-    """Write the embeddings of a file's texts to a .npy file, a row per text in the order of the file.
+    """Write the embeddings of a file's texts to a .npy file, one row per text in file order.
 
-    An empty text, or a missing one in a table, gets a row of zeros.
+    An empty text, or an empty cell in a table, gets a row of zeros.
 
     Args:
-        model: folder of a static model, or its name on the hub.
+        model: folder of a static model, or its hub name.
         file: a .txt file with one text per line, or a table (.csv, .tsv, .jsonl, .parquet).
-        out: the .npy file; float32 of shape (texts, dims).
-        column: the table's column of texts.
+        out: the .npy file to write: float32 array of shape (texts, dims).
+        column: the text column of a table.
 
     Returns:
         The shape of the array.
 
     Raises:
-        BenchError: when the model or the file cannot be read, the file holds no text, or `out` cannot be written.
+        BenchError: if the model or the file cannot be read, the file has no texts, or `out` cannot be written.
     """
     if out.suffix != ".npy":
         raise BenchError(f"--out {out}: must end in .npy, the format that numpy.load reads")
     if out.resolve() == file.resolve():
-        raise BenchError(f"--out {out}: is the file of the texts; name another one")
+        raise BenchError(f"--out {out}: is the input file; name another file")
     static = StaticModel.from_pretrained(model)
     table = TableFile(file, str(file))
     if table.suffix not in _SUFFIXES:
@@ -50,8 +50,8 @@ def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text
     embeddings = np.concatenate(parts)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("wb") as opened:
-            np.save(opened, embeddings)
+        with out.open("wb") as stream:
+            np.save(stream, embeddings)
     except OSError as error:
         raise BenchError(f"--out {out}: {error.strerror}") from error
     return embeddings.shape[0], embeddings.shape[1]

@@ -1,4 +1,4 @@
-"""Compare the embedding space of static models with that of their teacher, on real sentences."""
+"""Compare the embedding spaces of static models and their teachers on real texts."""
 
 import functools
 import json
@@ -31,19 +31,19 @@ from m2v_bench.results.record import RunRecord
 from m2v_bench.results.scores import unique_labels
 from m2v_bench.system.environment import versions
 
-# Below the results; a record per model and set of texts.
+# Subfolder of the results, with one record per model and set of texts.
 FOLDER = "fidelity"
 
-_FEW = 5  # students that a correlation is not worth telling of
+_MIN_STUDENTS = 5  # fewer give no meaningful correlation
 NEIGHBOURS = 10
-# Raise it when the code below gives other numbers for the same texts and models.
+# Increase when a change below alters the numbers for the same texts and models.
 VERSION = 1
-_BLOCK = 1 << 24  # cosines held at a time
+_BLOCK = 1 << 24  # cosines in memory at once
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts that models are compared on, each one once, and what to call them."""
+    """Distinct texts that models are compared on, with their label and revision."""
 
     label: str
     revision: str
@@ -53,63 +53,63 @@ class Texts:
 
 
 def fidelity(
-    words: Sequence[str], results_dir: Path, *, texts: str, column: str = "text", most: int = 20_000, seed: int = 42
+    runs: Sequence[str], results_dir: Path, *, texts: str, column: str = "text", most: int = 20_000, seed: int = 42
 ) -> Grid:
-    """Compare every student and baseline of runs with its teacher, and show that beside the scores on tasks.
+    """Compare students and baselines with their teachers, and return the table, with task scores alongside.
 
-    What was measured before is read back from results_dir/fidelity.
+    Earlier measurements are read back from results_dir/fidelity.
 
     Args:
-        words: runs or sweeps, by their folders; sweeps also by name.
-        results_dir: folder of results, where the records go.
-        texts: a file or dataset, as `Corpus` reads it.
-        column: the column of the texts.
-        most: how many distinct texts to take; where there are more they are drawn.
-        seed: seed of that draw.
+        runs: folders of runs or sweeps, or names of sweeps.
+        results_dir: results folder; records are written there.
+        texts: a file or dataset that `Corpus` can read.
+        column: the text column.
+        most: maximum number of distinct texts; if there are more, this many are sampled.
+        seed: sampling seed.
 
     Raises:
-        BenchError: for what is no run, for one whose model is not there, and for too few texts.
+        BenchError: if a run or its model does not exist, or there are too few texts.
     """
     check_seed(seed)
-    jobs = _jobs(words, results_dir)
+    jobs = _jobs(runs, results_dir)
     drawn = read_texts(texts, column, most=most, seed=seed)
-    found: list[dict[str, Any]] = []
-    teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # their embeddings and neighbours, by revision
+    comparisons: list[dict[str, Any]] = []
+    teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # embeddings and neighbours by revision
     for folder, record in tqdm(jobs.items(), desc="comparing with teachers", unit="run", disable=None):
-        found += _of_run(folder, record, drawn, results_dir, teachers)
-    unique = {(each["model"], each["revision"], each["teacher"]): each for each in found}
-    students_first = sorted(unique.values(), key=lambda each: not each["student"])
+        comparisons += _compare_run(folder, record, drawn, results_dir, teachers)
+    unique = {(row["model"], row["revision"], row["teacher"]): row for row in comparisons}
+    students_first = sorted(unique.values(), key=lambda row: not row["student"])
     return fidelity_grid(students_first, list(jobs.values()))
 
 
 def read_texts(name: str, column: str = "text", *, most: int, seed: int) -> Texts:
-    """The distinct texts of a file or dataset, `most` of them.
+    """Return the distinct texts of a file or dataset, sampled if there are more than `most`.
 
     Raises:
-        BenchError: when there are too few for the number of neighbours.
+        BenchError: if there are too few texts for the number of neighbours.
     """
     if most <= NEIGHBOURS:
         raise BenchError(f"--most {most}: must be above {NEIGHBOURS}, the number of neighbours that are compared")
     corpus = Corpus(name, column, settings=("--texts ", "--column "))
-    every = list(dict.fromkeys(text for batch in corpus.batches() for text in batch))
-    if len(every) <= NEIGHBOURS:
-        raise BenchError(f"--texts {name}: holds {len(every)} distinct texts; more than {NEIGHBOURS} are needed")
-    chosen = every
-    if len(every) > most:
-        chosen = [every[i] for i in sorted(np.random.default_rng(seed).choice(len(every), most, replace=False))]
-    return Texts(corpus.label, corpus.revision, chosen, len(every), seed)
+    distinct = list(dict.fromkeys(text for batch in corpus.batches() for text in batch))
+    if len(distinct) <= NEIGHBOURS:
+        raise BenchError(f"--texts {name}: holds {len(distinct)} distinct texts; more than {NEIGHBOURS} are needed")
+    chosen = distinct
+    if len(distinct) > most:
+        chosen = [distinct[i] for i in sorted(np.random.default_rng(seed).choice(len(distinct), most, replace=False))]
+    return Texts(corpus.label, corpus.revision, chosen, len(distinct), seed)
 
 
-def _jobs(words: Sequence[str], results_dir: Path) -> dict[Path, RunRecord]:
-    """Read the records of runs and sweeps, by the folders of the jobs."""
+def _jobs(runs: Sequence[str], results_dir: Path) -> dict[Path, RunRecord]:
+    """Read the records of runs and sweeps, keyed by job folder."""
     jobs: dict[Path, RunRecord] = {}
-    for word in words:
-        experiment = find_experiment(word, results_dir)
+    for run in runs:
+        experiment = find_experiment(run, results_dir)
         jobs |= {job.folder: record for job, record in zip(experiment.jobs, experiment.all_records(), strict=True)}
     return jobs
 
 
-def _of_run(
+def _compare_run(
     folder: Path,
     record: RunRecord,
     texts: Texts,
@@ -119,11 +119,11 @@ def _of_run(
     settings = read_config(folder)
     base = find_base(settings.base_model.name, revision=settings.base_model.revision)
     reference = teacher(base)
-    others = [each for each in load_baselines(settings.baselines, base) if each.kind != "lexical"]
-    models = [_student(folder, record), *(each for each in others if each.name != reference.name)]
-    paths = {each.label: _path(results_dir, each, reference, texts) for each in models}
-    known = {each.label: _read(paths[each.label]) for each in models}
-    todo = [each for each in models if known[each.label] is None]
+    baselines = [model for model in load_baselines(settings.baselines, base) if model.kind != "lexical"]
+    models = [_student(folder, record), *(model for model in baselines if model.name != reference.name)]
+    paths = {model.label: _path(results_dir, model, reference, texts) for model in models}
+    comparisons = {model.label: _read(paths[model.label]) for model in models}
+    todo = [model for model in models if comparisons[model.label] is None]
     if todo:
         embed = functools.partial(
             embeddings, texts=texts.texts, device=pick_device(settings.device), batch_size=settings.batch_size
@@ -133,8 +133,8 @@ def _of_run(
             teachers[reference.revision] = vectors, nearest(vectors)
         expected, neighbours = teachers[reference.revision]
         for model in todo:
-            own = embed(model)
-            known[model.label] = {
+            vectors = embed(model)
+            comparisons[model.label] = {
                 "model": model.name,
                 "revision": model.revision,
                 "label": model.label,
@@ -142,15 +142,15 @@ def _of_run(
                 "student": model is models[0],
                 "teacher": reference.label,
                 "teacher_revision": reference.revision,
-                "neighbour_overlap": neighbour_overlap(neighbours, nearest(own)),
+                "neighbour_overlap": neighbour_overlap(neighbours, nearest(vectors)),
                 "neighbours": NEIGHBOURS,
-                "linear_cka": linear_cka(expected, own),
-                "zero_vectors": int(np.sum(~own.any(axis=1))),
+                "linear_cka": linear_cka(expected, vectors),
+                "zero_vectors": int(np.sum(~vectors.any(axis=1))),
                 "texts": {**asdict(texts), "texts": len(texts.texts)},
                 "versions": versions(),
             }
-            write_json(paths[model.label], known[model.label])
-    return [each for each in known.values() if each is not None]
+            write_json(paths[model.label], comparisons[model.label])
+    return [comparison for comparison in comparisons.values() if comparison is not None]
 
 
 def _student(folder: Path, record: RunRecord) -> Model:
@@ -180,7 +180,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def embeddings(model: Model, texts: Sequence[str], *, device: str, batch_size: int) -> np.ndarray:
-    """The texts' embeddings: float32 array of shape (texts, dims); those of a transformer are kept in the cache."""
+    """Embed texts as a float32 array of shape (texts, dims); embeddings of transformers are cached."""
 
     def compute(_: Path) -> dict[str, np.ndarray]:
         return {"vectors": np.asarray(model.load(device).encode(texts, batch_size=batch_size), dtype=np.float32)}
@@ -192,52 +192,51 @@ def embeddings(model: Model, texts: Sequence[str], *, device: str, batch_size: i
 
 
 def nearest(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
-    """The k nearest neighbours of each row among the others, by cosine.
+    """Return each row's k nearest other rows by cosine.
 
-    The cosines are made block by block, so that memory grows with the number of rows and not with its square. Of
-    equal cosines it is not said which count; a row of zeros has the cosine 0 to all.
+    Cosines are computed in blocks, so memory is linear in the number of rows. Ties are broken arbitrarily; a row of
+    zeros has cosine 0 with every row.
 
     Args:
         vectors: float32 array of shape (rows, dims).
-        k: how many, below the number of rows.
+        k: number of neighbours, below the number of rows.
 
     Returns:
-        int64 array of shape (rows, k), in no order.
+        int64 array of shape (rows, k), unordered.
     """
     unit = unit_rows(vectors)
-    found = np.empty((len(unit), k), np.int64)
+    neighbours = np.empty((len(unit), k), np.int64)
     size = max(1, _BLOCK // len(unit))
     for start in range(0, len(unit), size):
         cosines = unit[start : start + size] @ unit.T
         rows = np.arange(len(cosines))
         cosines[rows, start + rows] = -np.inf
-        found[start : start + size] = np.argpartition(cosines, -k, axis=1)[:, -k:]
-    return found
+        neighbours[start : start + size] = np.argpartition(cosines, -k, axis=1)[:, -k:]
+    return neighbours
 
 
 def neighbour_overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """The share of neighbours that two models have in common, mean over texts.
+    """Return the fraction of neighbours that two models share, averaged over texts.
 
     Args:
-        one, other: int arrays of shape (texts, k), as `nearest` gives them.
+        one, other: int arrays of shape (texts, k) from `nearest`.
     """
     shared = (one[:, :, None] == other[:, None, :]).sum(axis=(1, 2))
     return float(shared.mean() / one.shape[1])
 
 
 def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
-    """Linear centered kernel alignment of two embeddings of the same texts, 0 to 1.
+    """Compute the linear centered kernel alignment (CKA) of two embeddings of the same texts, 0 to 1.
 
     ||Y'X||² / (||X'X|| ||Y'Y||) in Frobenius norms, X and Y with centered columns (Kornblith, Norouzi, Lee and Hinton,
-    *Similarity of Neural Network Representations Revisited*, 2019, sec. 3). It does not change with a rotation or with
-    the scale, and compares spaces of different dimensions. Rows are divided by their norm first, as models are
-    compared by cosine.
+    *Similarity of Neural Network Representations Revisited*, 2019, sec. 3). It is invariant to rotation and scale and
+    compares spaces of different dimensions. Rows are L2-normalized first because models are compared by cosine.
 
     Args:
         one, other: float arrays of shape (texts, dims).
 
     Returns:
-        The alignment; NaN when one of them embeds all texts alike.
+        The alignment; NaN if all embeddings of one model are equal.
     """
     x, y = (unit_rows(vectors).astype(np.float64) for vectors in (one, other))
     x -= x.mean(axis=0)
@@ -247,35 +246,35 @@ def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows divided by their L2 norm, float32; a row of zeros stays one."""
+    """Divide each row by its L2 norm, as float32; rows of zeros stay zero."""
     return (vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-32)).astype(np.float32)
 
 
-def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[RunRecord]) -> Grid:
-    """A row per model and teacher.
+def fidelity_grid(comparisons: Sequence[Mapping[str, Any]], records: Sequence[RunRecord]) -> Grid:
+    """Build the table with one row per model and teacher.
 
     Args:
-        found: what was measured of each.
-        records: of the runs that scored them.
+        comparisons: one record per model and teacher.
+        records: of the runs that scored the models.
     """
     table, labels = _scores(records)
     columns = [AVERAGE, *(name for name in table.columns if name != AVERAGE)]
     rows = []
-    for each in found:
-        label = labels[each["model"], each["revision"]]
+    for comparison in comparisons:
+        label = labels[comparison["model"], comparison["revision"]]
         points = [table.cells[label, column].text for column in columns]
-        fit = [f"{100 * each['neighbour_overlap']:.1f}", f"{each['linear_cka']:.3f}"]
-        rows.append([label, each["teacher"], *fit, *points])
-    texts = found[0]["texts"]
-    overlap = f"Overlap@{found[0]['neighbours']}"
-    zeros = {each["label"]: each["zero_vectors"] for each in found if each["zero_vectors"]}
-    drawn = f", drawn of {texts['n_all']:,} with seed {texts['seed']}" if texts["texts"] < texts["n_all"] else ""
+        fit = [f"{100 * comparison['neighbour_overlap']:.1f}", f"{comparison['linear_cka']:.3f}"]
+        rows.append([label, comparison["teacher"], *fit, *points])
+    texts = comparisons[0]["texts"]
+    overlap = f"Overlap@{comparisons[0]['neighbours']}"
+    zeros = {row["label"]: row["zero_vectors"] for row in comparisons if row["zero_vectors"]}
+    drawn = f", sampled from {texts['n_all']:,} with seed {texts['seed']}" if texts["texts"] < texts["n_all"] else ""
     notes = [
-        f"{overlap}: % of a text's {found[0]['neighbours']} nearest by the teacher (cosine) that are so by the model, "
-        "mean over texts; CKA: linear centered kernel alignment of unit rows (Kornblith et al., 2019)",
+        f"{overlap}: % of a text's {comparisons[0]['neighbours']} nearest neighbours (cosine) that teacher and model "
+        "share, mean over texts; CKA: linear centered kernel alignment of unit rows (Kornblith et al., 2019)",
         f"{texts['texts']:,} distinct texts of {texts['label']}{drawn}",
-        *(f"embeds {n} of the texts by zeros: {label}" for label, n in zeros.items()),
-        *_correlations(found, table, labels),
+        *(f"embeds {n} of the texts as zeros: {label}" for label, n in zeros.items()),
+        *_correlations(comparisons, table, labels),
         merged(record.signature for record in records),
     ]
     names = [header(column, table) for column in columns]
@@ -283,7 +282,7 @@ def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[RunRecor
 
 
 def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, str], str]]:
-    """The table of all runs, and by name and revision the label that each model has in it."""
+    """Return the table of all runs, and the label in it of each (name, revision)."""
     rows = pd.concat([record_rows(record).assign(teacher=None) for record in records])
     rows = rows.drop_duplicates(["model", "revision", "task"])
     identities = list(zip(rows["label"], rows["revision"], strict=True))
@@ -294,20 +293,21 @@ def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, s
 
 
 def _correlations(
-    found: Sequence[Mapping[str, Any]], table: ScoreTable, labels: Mapping[tuple[str, str], str]
+    comparisons: Sequence[Mapping[str, Any]], table: ScoreTable, labels: Mapping[tuple[str, str], str]
 ) -> list[str]:
-    """Per teacher, whether more faithful students score higher."""
+    """Correlate fidelity and score of each teacher's students."""
     notes = []
-    for teacher_label in dict.fromkeys(each["teacher"] for each in found):
-        own = [each for each in found if each["teacher"] == teacher_label and each["student"]]
-        scores = [table.cells[labels[each["model"], each["revision"]], AVERAGE].value for each in own]
-        if len(own) < _FEW or np.ptp(scores) == 0:
+    for teacher_label in dict.fromkeys(row["teacher"] for row in comparisons):
+        students = [row for row in comparisons if row["teacher"] == teacher_label and row["student"]]
+        scores = [table.cells[labels[row["model"], row["revision"]], AVERAGE].value for row in students]
+        if len(students) < _MIN_STUDENTS or np.ptp(scores) == 0:
             continue
-        told = [
-            f"{spearmanr(scores, [each[name] for each in own]).statistic:+.2f} ({short})"
+        correlations = [
+            f"{spearmanr(scores, [row[name] for row in students]).statistic:+.2f} ({short})"
             for name, short in (("neighbour_overlap", "overlap"), ("linear_cka", "CKA"))
         ]
         notes.append(
-            f"Spearman's correlation with the average over {len(own)} students of {teacher_label}: {', '.join(told)}"
+            f"Spearman correlation with the average over {len(students)} students of {teacher_label}: "
+            f"{', '.join(correlations)}"
         )
     return notes

@@ -1,11 +1,11 @@
-"""Where the jobs of a sweep run: in this process, in others on this machine, or on a cluster.
+"""Run the jobs of a sweep in this process, in other local processes, or on a cluster.
 
-A launcher is given the jobs and returns when all have ended. It may raise when a worker dies; the sweep looks at what
-the jobs left in their folders and hands over again those that left nothing.
+A launcher returns when all jobs have ended. It may raise if a worker dies; the sweep then relaunches the jobs whose
+folders hold no result.
 
-Hydra has launchers for joblib, Ray and Slurm as plugins. They are not used: that for Ray asks for a cloudpickle that
-does not go with the MLflow of today and for an AWS client, none has had a release that tells of a dead worker's job
-alone, and a job that is composed and checked already needs no Hydra in its process.
+Hydra's launcher plugins for joblib, Ray and Slurm are not used: the Ray plugin requires an AWS client and a cloudpickle
+version that conflicts with current MLflow, no plugin reports which job a dead worker was running, and a composed and
+checked job needs no Hydra in its process.
 """
 
 import os
@@ -24,9 +24,9 @@ from m2v_bench.system.packages import require
 
 Launcher = Callable[[Sequence[Work], LauncherConfig, int], None]
 
-# Variables that the nodes of a Ray cluster do not have; other workers inherit them.
+# Prefixes of environment variables to pass to Ray nodes; other workers inherit them.
 _PASSED_ON = ("M2V_BENCH_", "HF_", "PIP_", "MLFLOW_")
-# The bars of several processes would write over each other.
+# Progress bars of several processes would overwrite each other.
 _QUIET = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _POLL_SECONDS = 0.5
@@ -36,26 +36,26 @@ def launch(jobs: list[Work], config: LauncherConfig, *, round_: int = 0) -> None
     """Run the jobs.
 
     Args:
-        jobs: to run; emptied where they run in this process.
-        config: how.
-        round_: how often workers have died; each time half as many are started, as memory is what they die of.
+        jobs: emptied if they run in this process.
+        config: the launcher settings.
+        round_: number of rounds in which workers died; each round halves the workers, as they usually die of memory.
 
     Raises:
-        BenchError: for a launcher that cannot be used here.
-        Exception: when a worker died.
+        BenchError: if the launcher cannot be used here.
+        Exception: if a worker died.
     """
     if config.name == "local":
         while jobs:
-            work(jobs.pop(0))  # with it goes what it loaded
+            work(jobs.pop(0))  # popped, so that what the job loaded is freed
         return
     threads = config.threads or 1
-    os.environ.update({**_QUIET, **dict.fromkeys(_THREADS, str(threads))})  # what is started from here inherits it
-    given = [replace(job, threads=threads) for job in jobs]
-    LAUNCHERS[config.name](given, config, max(1, n_workers(config, len(jobs)) >> round_))
+    os.environ.update({**_QUIET, **dict.fromkeys(_THREADS, str(threads))})  # inherited by workers
+    jobs = [replace(job, threads=threads) for job in jobs]
+    LAUNCHERS[config.name](jobs, config, max(1, n_workers(config, len(jobs)) >> round_))
 
 
 def n_workers(config: LauncherConfig, n_jobs: int) -> int:
-    """How many jobs run at once: as set, else as many as this machine's processors and free memory allow."""
+    """Return how many jobs run at once: as set, else as many as processors and free memory allow."""
     if config.workers is not None:
         return min(config.workers, n_jobs)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -79,13 +79,13 @@ def _ray(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
     _check_answers(config.address)
     passed_on = (*_PASSED_ON, *_QUIET, *_THREADS)
     environment = {name: value for name, value in os.environ.items() if name.startswith(passed_on)}
-    own = {} if config.address else {"num_cpus": workers * (config.threads or 1), "include_dashboard": False}
+    resources = {} if config.address else {"num_cpus": workers * (config.threads or 1), "include_dashboard": False}
     try:
-        ray.init(address=config.address, runtime_env={"env_vars": environment}, **own)
+        ray.init(address=config.address, runtime_env={"env_vars": environment}, **resources)
     except ConnectionError as error:
         raise BenchError(f"{_no_cluster(config.address)} ({error})") from error
     try:
-        # the sweep starts again what a dead worker leaves, so that it counts how often
+        # no retries by Ray: the sweep retries and counts the deaths
         remote = ray.remote(num_cpus=config.threads or 1, max_retries=0)(work)
         at_once = len(jobs) if config.address and config.workers is None else workers
         waiting, running, died = list(jobs), list[Any](), None
@@ -105,7 +105,7 @@ def _ray(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
 
 
 def _check_answers(address: str | None) -> None:
-    """Refuse an address at which nobody listens; Ray itself would wait for minutes."""
+    """Check that something listens at the address; Ray itself would wait for minutes."""
     host, _, port = (address or "").rpartition(":")
     if not (host and port.isdigit()):
         return
@@ -141,7 +141,7 @@ def _slurm(jobs: Sequence[Work], config: LauncherConfig, workers: int) -> None:
 
 
 def _in_turn(jobs: Sequence[Work], executor: Any, at_once: int) -> None:
-    """Submit the jobs, so many at once, and wait for all."""
+    """Submit the jobs, `at_once` at a time, and wait for all."""
     waiting, running, died = list(jobs), list[Any](), None
     try:
         while waiting or running:

@@ -1,4 +1,4 @@
-"""What a run needs before anything is computed: tasks, recipe and baselines, found and checked."""
+"""Find and check a run's tasks, recipe and baselines before anything is computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Prepared:
     """The parts of a run.
 
     Attributes:
-        settings: its settings, checked.
+        settings: the checked settings.
         suite: the tasks.
-        recipe: of the model that is to be distilled.
-        baselines: the models beside it.
+        recipe: of the model to distil.
+        baselines: the models to compare with.
     """
 
     settings: Config
@@ -32,11 +32,11 @@ class Prepared:
 
     @cached_property
     def key(self) -> str:
-        """A hash over all that decides what the run ends with; a finished run of the same key need not be made again.
+        """Hash of everything that determines the results; a finished run with the same key can be skipped.
 
-        Neither speed-only settings nor where results are logged are part of it.
+        Excludes settings that affect only speed or logging.
         """
-        made_with = versions()
+        packages = versions()
         return content_hash(
             {
                 "recipe": [self.recipe.name, self.recipe.revision, self.recipe.label],
@@ -45,20 +45,20 @@ class Prepared:
                 "tasks": [[entry.name, entry.dataset, entry.missing] for entry in self.suite],
                 "seed": self.settings.seed,
                 "samples": self.settings.samples,
-                "versions": [made_with["m2v_bench"], made_with["mteb"]],
+                "versions": [packages["m2v_bench"], packages["mteb"]],
             }
         )
 
 
 def prepare(settings: Config, *, loaded: dict[str, list[Model]] | None = None) -> Prepared:
-    """Find everything that a run with these settings needs; assets that are not here are fetched.
+    """Find everything that a run with these settings needs, and fetch missing assets.
 
     Args:
-        settings: checked.
-        loaded: baselines of other jobs, by what they are made of; the job uses them and adds its own.
+        settings: checked settings.
+        loaded: cache of baselines, shared between jobs; extended in place.
 
     Raises:
-        BenchError: naming the setting that cannot be met.
+        BenchError: naming the setting that cannot be satisfied.
     """
     suite = suite_of(settings)
     fetch([*model_assets(settings), *suite_assets(suite)])
@@ -71,7 +71,7 @@ def prepare(settings: Config, *, loaded: dict[str, list[Model]] | None = None) -
 
 
 def suite_of(settings: Config) -> list[SuiteTask]:
-    """The tasks that `settings` asks for."""
+    """Return the tasks that the settings select."""
     suite = settings.suite
     return load_suite(
         benchmark=suite.benchmark,
@@ -87,12 +87,12 @@ def suite_of(settings: Config) -> list[SuiteTask]:
 
 
 def suite_assets(suite: Sequence[SuiteTask]) -> list[str]:
-    """The assets that the tasks' data is in."""
+    """Return the assets that hold the tasks' data."""
     return list(dict.fromkeys(entry.asset for entry in suite if entry.asset))
 
 
 def model_assets(settings: Config) -> list[str]:
-    """The assets that the distilled model and the baselines need."""
+    """Return the assets that the distilled model and the baselines need."""
     wanted = [settings.base_model.name] if settings.base_model.name in catalog() else []
     wanted += [GLOVE_ASSET] if str(settings.vocabulary).startswith("glove") else []
     return list(dict.fromkeys([*wanted, *baseline_assets(settings.baselines)]))

@@ -38,7 +38,7 @@ class Timer:
 
     @contextmanager
     def __call__(self, stage: str) -> Any:
-        """Add the time of the block to `stage`."""
+        """Add the duration of the block to `stage`."""
         started = time.perf_counter()
         try:
             yield
@@ -54,24 +54,23 @@ def run(
     alone: bool = True,
     prepared: Prepared | None = None,
 ) -> None:
-    """Distil one variant, score it and the baselines, and leave table, figure and record in `output_dir`.
+    """Distil one variant, score it and the baselines, and write table, figure and record to `output_dir`.
 
     Args:
         config: the composed settings.
-        output_dir: folder of this run's files.
-        sweep_dir: folder of the sweep that this run belongs to; the sweep's table and figure are shown then, and not
-            those of one job.
+        output_dir: folder for this run's files.
+        sweep_dir: folder of the sweep, if any; the sweep then shows one table and figure for all jobs.
         alone: whether no other job of the sweep runs on this machine, so that speed can be measured.
-        prepared: what `prepare` gives for these settings, where the caller has it.
+        prepared: result of `prepare` for these settings, if the caller has it.
 
     Raises:
-        BenchError: for bad input, and after everything else is done when tasks failed.
+        BenchError: for invalid settings or, after everything else is done, for failed tasks.
     """
     settings = check(config)
     started, timer = time.time(), Timer()
     _start(config, output_dir)
     with timer("prepare"):
-        job = prepared or prepare(settings)  # all of it first, so that nothing is distilled in vain
+        job = prepared or prepare(settings)  # before distilling, so that bad settings fail early
     with timer("distil"):
         student, distillation = distil(job, output_dir / "model")
     models = distinct([student, *job.baselines])
@@ -90,14 +89,14 @@ def run(
             results_dir=Path(settings.results_dir),
             seed=settings.seed,
             alone=alone,
-            together=sweep_dir is None,  # the models of a sweep are timed together at its end
+            together=sweep_dir is None,  # models of a sweep are timed together at the end
             debug=settings.debug,
         )
     record = replace(
         make_record(job, student, distillation, scores, speeds),
         settings=flat_settings(config),
         seconds={**timer.seconds, **distillation.seconds},
-        command=command_line() if sweep_dir is None else None,  # a sweep's is in its plan
+        command=command_line() if sweep_dir is None else None,  # the plan of a sweep holds its command
         started=started,
         ended=time.time(),
     )
@@ -108,7 +107,7 @@ def run(
 
 def _start(config: DictConfig, output_dir: Path) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / RECORD).unlink(missing_ok=True)  # of an earlier start, should this one fail
+    (output_dir / RECORD).unlink(missing_ok=True)  # an old record must not survive if this run fails
     (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
 
 
@@ -132,10 +131,10 @@ def distil(job: Prepared, folder: Path) -> tuple[Model, Distillation]:
 def score(
     job: Prepared, models: Sequence[Model], encoders: Mapping[str, MtebEncoder], texts: SpeedTexts
 ) -> list[Score]:
-    """Score the models on the job's suite; `texts` collects from its data those that speed is measured on.
+    """Score the models on the job's suite; `texts` collects the texts for the speed measurement.
 
     Raises:
-        BenchError: when no task could be scored.
+        BenchError: if no task could be scored.
     """
     settings = job.settings
     session = Session(
@@ -146,7 +145,7 @@ def score(
         debug=settings.debug,
     )
     scores = evaluate(encoders, models, job.suite, session, on_load=texts.add)
-    if not any(each.main_score is not None for each in scores):
+    if not any(score.main_score is not None for score in scores):
         raise BenchError(
             f"suite={settings.suite.name}: no task could be scored.\n{_missing(job.suite)}{_failures(scores)}"
         )
@@ -161,7 +160,7 @@ def make_record(
     scores: Sequence[Score],
     speeds: Sequence[Speed],
 ) -> RunRecord:
-    """Return the run's record, but for its settings, command and times."""
+    """Return the run's record without settings, command and times."""
     recipe = job.recipe
     return RunRecord(
         scores,
@@ -183,11 +182,11 @@ def make_record(
 
 
 def _finish(settings: Config, record: RunRecord, output_dir: Path, sweep_dir: Path | None) -> None:
-    """Write table, figure and record, show them where the run stands alone, and log it."""
+    """Write table, figure and record, show them unless the run is part of a sweep, and log the run."""
     results_dir = Path(settings.results_dir)
     write_json(output_dir / "environment.json", environment())
     grid = report_run(record, output_dir, results_dir)
-    write_record(output_dir, record)  # last: its presence means that the run is complete
+    write_record(output_dir, record)  # last: a record marks a complete run
     if sweep_dir is None:
         show_run(record, grid, output_dir, results_dir)
     if settings.tracking.name == "mlflow":
@@ -195,14 +194,14 @@ def _finish(settings: Config, record: RunRecord, output_dir: Path, sweep_dir: Pa
 
 
 def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:
-    made_with = versions()
+    packages = versions()
     return signature(
         suite=settings.suite.name,
         n_tasks=len(suite),
         aggregation=settings.suite.aggregation,
         dialect=settings.dialect,
         seed=settings.seed,
-        versions={name: made_with[name] for name in ("m2v_bench", "mteb", "torch")},
+        versions={name: packages[name] for name in ("m2v_bench", "mteb", "torch")},
         splits=published_splits(suite),
     )
 
@@ -212,7 +211,7 @@ def _missing(suite: Sequence[SuiteTask]) -> str:
 
 
 def _refused(suite: Sequence[SuiteTask], scores: Sequence[Score]) -> str:
-    """Which models cannot do some of the tasks, and why."""
+    """List the models that do not support all tasks, with reasons."""
     absent = {entry.name for entry in suite if entry.missing}
     refused = [(score.label, score.reason) for score in scores if score.state == "missing" and score.task not in absent]
     return "".join(
@@ -238,7 +237,7 @@ def _log(settings: Config, output_dir: Path, sweep_dir: Path | None) -> None:
 
 @contextmanager
 def not_fatal(tracking: TrackingConfig, results_dir: str, *, debug: bool) -> Iterator[None]:
-    """Report a store that cannot be written, and go on: all that it would hold is in the result files."""
+    """Report a store that cannot be written and continue: the result files hold everything."""
     try:
         yield
     except Exception as error:

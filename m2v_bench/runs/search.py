@@ -1,8 +1,8 @@
-"""Search for a weighting coefficient and a PCA size on one half of a suite; what is found is reported on the other.
+"""Tune weighting coefficient and PCA size on half of a suite, and report the result on the other half.
 
-Optuna is called directly: the Hydra sweeper for it asks for an Optuna before 3, which does not go with the SQLAlchemy
-of today's MLflow. Its study is made anew from our own list of trials, so that a search that was killed goes on and ends
-as one that was not.
+Optuna is called directly: its Hydra sweeper requires Optuna < 3, which conflicts with the SQLAlchemy version of current
+MLflow. The study is rebuilt for every trial from our list of trials, so that a killed search resumes and ends like an
+uninterrupted one.
 """
 
 import dataclasses
@@ -33,14 +33,14 @@ from m2v_bench.runs.prepare import Prepared, prepare
 from m2v_bench.system.packages import require
 from m2v_bench.tasks import SuiteTask
 
-_STEP = 16  # of the PCA size
+_STEP = 16  # between PCA sizes
 _SHOWN = 5  # trials in the table
 _TRIALS = "trials.json"
 
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched: SIF's coefficient between two values on a log scale, and PCA sizes in steps of 16."""
+    """Search space: SIF's coefficient on a log scale, and PCA sizes in steps of 16; each (lowest, highest)."""
 
     coefficients: tuple[float, float]
     dims: tuple[int, int]
@@ -48,7 +48,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Trial:
-    """One variant and its average over the tuning half, 0 to 1."""
+    """One variant and its average score on the tuning half, 0 to 1."""
 
     coefficient: float
     dims: int
@@ -58,18 +58,18 @@ class Trial:
 def search(
     settings: Config, *, name: str, trials: int, tune: Sequence[str], coefficients: Sequence[float], dims: Sequence[int]
 ) -> Grid:
-    """Search, and report what was found; every trial and every score is kept, and an interrupted search goes on.
+    """Search and report; trials and scores are saved, and an interrupted search resumes.
 
     Args:
-        settings: of the run; the suite is what is cut into halves.
-        name: of the folder in results_dir/searches.
-        trials: how many variants to score.
-        tune: the tasks to tune on; every second one of each type when empty.
-        coefficients: lowest and highest of `sif_coefficient`.
-        dims: lowest and highest of `pca_dims`; one value alone is the lowest, and the base model's size the highest.
+        settings: settings of the run; its suite is split in two.
+        name: name of the folder in results_dir/searches.
+        trials: number of variants to score.
+        tune: tasks to tune on; if empty, every second task of each type.
+        coefficients: lowest and highest `sif_coefficient`.
+        dims: lowest and highest `pca_dims`; the highest defaults to the base model's size.
 
     Raises:
-        BenchError: naming the option that cannot be.
+        BenchError: naming the invalid option.
     """
     optuna = require(
         "optuna", extra="optuna", setting="m2v-bench search", instead="run a sweep: +sweep=sif_coefficient"
@@ -83,46 +83,47 @@ def search(
     print(f"tuned on: {', '.join(task.name for task in tuning)}\nreported on: {', '.join(t.name for t in reporting)}")
     folder = Path(settings.results_dir) / "searches" / name
     key = content_hash([prepared.key, [task.name for task in tuning], asdict(space)])
-    taken = f"--name {name}: a search of this name is running in {folder.parent}. Wait for it, or take another name"
-    with alone(folder, taken):
-        made = _read(folder, key, name)
-        with tqdm(total=trials, initial=min(len(made), trials), desc="searching", unit="trial") as bar:
-            while len(made) < trials:
-                coefficient, size = _ask(optuna, made, space, settings.seed)
+    message = f"--name {name}: a search of this name is running in {folder.parent}. Wait for it, or use another name"
+    with alone(folder, message):
+        done = _read(folder, key, name)
+        with tqdm(total=trials, initial=min(len(done), trials), desc="searching", unit="trial") as bar:
+            while len(done) < trials:
+                coefficient, size = _ask(optuna, done, space, settings.seed)
                 score = _score(settings, coefficient, size, tuning, folder)
-                made.append(Trial(coefficient, size, score))
-                write_json(folder / _TRIALS, {"key": key, "trials": [asdict(trial) for trial in made]})
+                done.append(Trial(coefficient, size, score))
+                write_json(folder / _TRIALS, {"key": key, "trials": [asdict(trial) for trial in done]})
                 bar.update()
-        pd.DataFrame([asdict(trial) for trial in made]).to_csv(folder / "trials.csv", index_label="trial")
-        grid = _report(settings, made[:trials], tuning, reporting, folder)
+        pd.DataFrame([asdict(trial) for trial in done]).to_csv(folder / "trials.csv", index_label="trial")
+        grid = _report(settings, done[:trials], tuning, reporting, folder)
         (folder / "report.md").write_text(grid.markdown(), encoding="utf-8")
     return grid
 
 
 def halves(suite: Sequence[SuiteTask], tune: Sequence[str]) -> tuple[list[SuiteTask], list[SuiteTask]]:
-    """The tasks to tune on and those to report on, without those whose data is missing.
+    """Return the tasks to tune on and the tasks to report on, without tasks whose data is missing.
 
     Args:
         suite: the tasks.
-        tune: names of those to tune on; every second one of each type, in the suite's order, when empty.
+        tune: names of the tasks to tune on; if empty, every second task of each type, in suite order.
 
     Raises:
-        BenchError: for a name that is not in the suite, or when nothing is left to report on.
+        BenchError: if a name is not in the suite, or no task is left to report on.
     """
-    here = [entry for entry in suite if not entry.missing]
-    names = [entry.name for entry in here]
+    available = [entry for entry in suite if not entry.missing]
+    names = [entry.name for entry in available]
     for wanted in tune:
         if wanted not in names:
-            raise BenchError(f"--tune {wanted}: no task of the suite that is here.{did_you_mean(wanted, names)}")
+            raise BenchError(f"--tune {wanted}: not an available task of the suite.{did_you_mean(wanted, names)}")
     if not tune:
-        kinds = [[entry.name for entry in here if entry.type == kind] for kind in dict.fromkeys(e.type for e in here)]
-        tune = [each for kind in kinds for each in kind[::2]]
-    tuning = [entry for entry in here if entry.name in tune]
-    reporting = [entry for entry in here if entry.name not in tune]
+        types = dict.fromkeys(entry.type for entry in available)
+        by_type = [[entry.name for entry in available if entry.type == type_] for type_ in types]
+        tune = [name for of_type in by_type for name in of_type[::2]]
+    tuning = [entry for entry in available if entry.name in tune]
+    reporting = [entry for entry in available if entry.name not in tune]
     if not reporting:
         raise BenchError(
-            f"--tune: all {len(here)} tasks of the suite that are here would be tuned on, and none is left to report "
-            "on. Name some of them with --tune TASK, or take a larger suite"
+            f"--tune: tuning would use all {len(available)} available tasks of the suite and leave none to report on. "
+            "Name fewer tasks with --tune TASK, or use a larger suite"
         )
     return tuning, reporting
 
@@ -130,8 +131,8 @@ def halves(suite: Sequence[SuiteTask], tune: Sequence[str]) -> tuple[list[SuiteT
 def _space(prepared: Prepared, coefficients: Sequence[float], dims: Sequence[int]) -> Space:
     recipe = prepared.recipe
     if not WEIGHTINGS[recipe.weighting].uses_coefficient:
-        able = ", ".join(name for name, weighting in WEIGHTINGS.items() if weighting.uses_coefficient)
-        raise BenchError(f"weighting={recipe.weighting}: has no coefficient to search for; allowed: {able}")
+        allowed = ", ".join(name for name, weighting in WEIGHTINGS.items() if weighting.uses_coefficient)
+        raise BenchError(f"weighting={recipe.weighting}: has no coefficient to search for; allowed: {allowed}")
     low, high = coefficients
     if not 0 < low < high < 1:
         raise BenchError(f"--coefficients {low} {high}: must be two numbers between 0 and 1, the lower one first")
@@ -145,28 +146,26 @@ def _space(prepared: Prepared, coefficients: Sequence[float], dims: Sequence[int
 
 
 def _read(folder: Path, key: str, name: str) -> list[Trial]:
-    """The trials of an earlier start of the same search."""
+    """Read the trials of an interrupted search."""
     try:
-        kept = json.loads((folder / _TRIALS).read_text(encoding="utf-8"))
+        state = json.loads((folder / _TRIALS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    if kept["key"] != key:
-        raise BenchError(
-            f"--name {name}: {folder} holds a search with other settings, data or tasks; take another name"
-        )
-    return [Trial(**trial) for trial in kept["trials"]]
+    if state["key"] != key:
+        raise BenchError(f"--name {name}: {folder} holds a search with other settings, data or tasks; use another name")
+    return [Trial(**trial) for trial in state["trials"]]
 
 
-def _ask(optuna: Any, made: Sequence[Trial], space: Space, seed: int) -> tuple[float, int]:
-    """What to try next, which the trials so far and the seed alone decide."""
+def _ask(optuna: Any, done: Sequence[Trial], space: Space, seed: int) -> tuple[float, int]:
+    """Return the coefficient and size to try next, determined by the trials so far and the seed."""
     distributions = {
         "coefficient": optuna.distributions.FloatDistribution(*space.coefficients, log=True),
         "dims": optuna.distributions.IntDistribution(*space.dims, step=_STEP),
     }
-    # hashed, so that searches with neighbouring seeds draw nothing alike
-    sampler = optuna.samplers.TPESampler(seed=int(content_hash([seed, len(made)])[:8], 16))
+    # hashed, so that searches with consecutive seeds share no draws
+    sampler = optuna.samplers.TPESampler(seed=int(content_hash([seed, len(done)])[:8], 16))
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for trial in made:
+    for trial in done:
         params = {"coefficient": trial.coefficient, "dims": trial.dims}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=trial.score))
     asked = study.ask(distributions)
@@ -174,7 +173,7 @@ def _ask(optuna: Any, made: Sequence[Trial], space: Space, seed: int) -> tuple[f
 
 
 def _score(settings: Config, coefficient: float, dims: int, tasks: Sequence[SuiteTask], folder: Path) -> float:
-    """The average of a variant over the tasks, from result files where they have it."""
+    """Return a variant's average over the tasks, reusing result files."""
     variant = dataclasses.replace(settings, pca_dims=dims, sif_coefficient=coefficient)
     return _average(variant, tasks, folder)
 
@@ -205,31 +204,32 @@ def _average(settings: Config, tasks: Sequence[SuiteTask], folder: Path) -> floa
 
 
 def _report(
-    settings: Config, made: Sequence[Trial], tuning: Sequence[SuiteTask], reporting: Sequence[SuiteTask], folder: Path
+    settings: Config, done: Sequence[Trial], tuning: Sequence[SuiteTask], reporting: Sequence[SuiteTask], folder: Path
 ) -> Grid:
-    """The best trials; the best of all and the variant that the settings name also on the half that is reported."""
-    ranked = sorted(made, key=lambda trial: -trial.score)
+    """Return the table of the best trials; also score the best trial and the variant as set on the reporting half."""
+    ranked = sorted(done, key=lambda trial: -trial.score)
     best = ranked[0]
-    reported = _score(settings, best.coefficient, best.dims, reporting, folder)
-    own, own_tuning = _average(settings, reporting, folder), _average(settings, tuning, folder)
-    # the model that is left in the folder is the best one
+    best_reported = _score(settings, best.coefficient, best.dims, reporting, folder)
+    set_reported, set_tuned = _average(settings, reporting, folder), _average(settings, tuning, folder)
+    # again, so that the folder keeps the best model
     _score(settings, best.coefficient, best.dims, tuning, folder)
-    rows = [_row("best", best.coefficient, best.dims, best.score, reported)]
-    rows += [_row(f"{place}.", each.coefficient, each.dims, each.score) for place, each in enumerate(ranked, 1)][
-        1:_SHOWN
+    rows = [_row("best", best.coefficient, best.dims, best.score, best_reported)]
+    rows += [
+        _row(f"{place}.", trial.coefficient, trial.dims, trial.score)
+        for place, trial in enumerate(ranked[1:_SHOWN], start=2)
     ]
-    rows.append(_row("as set", settings.sif_coefficient, settings.pca_dims, own_tuning, own))
+    rows.append(_row("as set", settings.sif_coefficient, settings.pca_dims, set_tuned, set_reported))
     command = f"python -m m2v_bench pca_dims={best.dims} sif_coefficient={best.coefficient!r}"
     return Grid(
         columns=["Variant", "sif_coefficient", "pca_dims", "Tuned on", "Reported on"],
         rows=rows,
-        title=f"search over {len(made)} variants",
+        title=f"search over {len(done)} variants",
         notes=[
-            f"averages x 100 over {len(tuning)} tasks that were tuned on and {len(reporting)} that were not; only the "
-            "last column tells how good a variant is",
-            f"against the variant as set: {100 * (best.score - own_tuning):+.2f} where it was tuned, "
-            f"{100 * (reported - own):+.2f} where it was not",
-            f"the best again: {command}, beside the other settings of this search",
+            f"averages x 100 over {len(tuning)} tuning tasks and {len(reporting)} other tasks; only the last column is "
+            "unbiased",
+            f"gain over the variant as set: {100 * (best.score - set_tuned):+.2f} on the tuning tasks, "
+            f"{100 * (best_reported - set_reported):+.2f} on the others",
+            f"run the best variant: {command}, plus the other settings of this search",
             f"suite {settings.suite.name}; seed {settings.seed}; reported on {', '.join(e.name for e in reporting)}",
         ],
     )

@@ -1,6 +1,6 @@
-"""A sweep: all jobs planned and checked before the first one runs, one MLflow run above them, one table after them.
+"""Run a sweep: check all jobs before starting any, nest them in one MLflow run, and report them in one table.
 
-`--help` and mistyped words are answered by way of this module, so what takes seconds to import is imported when used.
+Hydra imports this module for `--help` and mistyped overrides, too, so slow imports are inside functions.
 """
 
 import logging
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How often the jobs of a worker that died are started again without any of them ending.
-_FRUITLESS_ROUNDS = 2
+# Give up after so many consecutive rounds in which workers died and no job ended.
+_MAX_FRUITLESS_ROUNDS = 2
 
-# Read by `__main__` when the sweep is over.
+# Read by `__main__` after the sweep.
 failures: list[str] = []
 
 
-# The class that Hydra's default configuration names. A plugin would have to lie in `hydra_plugins`, a package at
-# the top level beside m2v_bench.
+# The class named in Hydra's default configuration; we replace it because a plugin would have to live in a separate
+# top-level package, `hydra_plugins`.
 REPLACED = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def install() -> None:
-    """Make `Sweep` the class that Hydra runs sweeps with, in the place of its own.
+    """Make Hydra run sweeps with `Sweep` instead of its default sweeper.
 
     Raises:
-        BenchError: when this release of Hydra has no such class, so that it would run sweeps in its own way.
+        BenchError: if this release of Hydra has no class of that name to replace.
     """
     classes = Plugins.instance().class_name_to_class
     if REPLACED not in classes:
@@ -63,67 +63,68 @@ class Sweep(Sweeper):
     """Validate every job before starting any; retry jobs whose worker died."""
 
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
-        self.params = dict(params or {})  # max_batch_size is Hydra's; all jobs are one batch here
-        self._prepared: dict[Path, Prepared] = {}  # jobs that this process will run
+        self.params = dict(params or {})  # max_batch_size is unused: all jobs are one batch
+        self._prepared: dict[Path, Prepared] = {}  # by folder, for jobs that run in this process
         self._baselines: dict[str, list[Model]] = {}  # shared by the jobs
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Hydra calls this first."""
+        """Store the configuration and its loader; Hydra calls this before `sweep`."""
         self._config, self._loader = config, hydra_context.config_loader
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the jobs that the words of the command line make.
+        """Run the jobs that the overrides describe.
 
         Raises:
-            BenchError: before anything runs, naming every job that cannot be.
+            BenchError: before any job starts, naming every invalid job.
         """
         sweep_dir = Path(self._config.hydra.sweep.dir)
         jobs = self._plan(arguments, sweep_dir)
         if self._config.dry_run:
             from m2v_bench.doctor.dry_run import show_plan
 
-            show_plan({_own(job.overrides, [each.overrides for each in jobs]): job for job in jobs}, sweep_dir.name)
+            batch = [job.overrides for job in jobs]
+            show_plan({_varying(job.overrides, batch): job for job in jobs}, sweep_dir.name)
             return
-        taken = (
+        message = (
             f"sweep.name={sweep_dir.name}: a sweep of this name is running in {sweep_dir.parent.parent}. "
             "Wait for it, or set sweep.name=NAME; what both need is computed once"
         )
-        with alone(sweep_dir, taken):
+        with alone(sweep_dir, message):
             write_plan(sweep_dir, jobs, {}, command=command_line(), failed=None)
             for job in jobs:
                 clear_error(job.folder)
             finished = [] if self._config.rerun else [job for job in jobs if job.finished()]
             if finished:
-                print(f"{len(finished)} of {len(jobs)} jobs are finished already (rerun=true runs them again)")
+                print(f"{len(finished)} of {len(jobs)} jobs are already finished (rerun=true runs them again)")
             with _tracked(self._config, sweep_dir, finished):
-                left = self._run([job for job in jobs if job not in finished], sweep_dir)
-            self._end(jobs, left, sweep_dir)
+                unfinished = self._run([job for job in jobs if job not in finished], sweep_dir)
+            self._end(jobs, unfinished, sweep_dir)
 
     def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
-        """The jobs, each composed, checked and prepared."""
-        words = [f"{name}={values}" for name, values in current_params(self.params).items()]
-        overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*words, *arguments])
+        """Compose, check and prepare all jobs."""
+        params = [f"{name}={values}" for name, values in current_params(self.params).items()]
+        overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*params, *arguments])
         from tqdm.auto import tqdm
 
         batch = _combinations(overrides)
         _check_axes(batch)
         jobs: dict[Path, Job] = {}
         refused: dict[str, list[str]] = {}
-        for each in tqdm(batch, desc="checking", unit="job", disable=None if len(batch) > 1 else True, leave=False):
+        for job in tqdm(batch, desc="checking", unit="job", disable=None if len(batch) > 1 else True, leave=False):
             try:
-                config = self._loader.load_sweep_config(self._config, list(each))
+                config = self._loader.load_sweep_config(self._config, list(job))
                 folder = sweep_dir / config.hydra.sweep.subdir
                 with open_dict(config):
                     del config["hydra"]
                 prepared = self._prepare(config)
-                jobs[folder] = Job(list(each), config, folder, prepared.key)
+                jobs[folder] = Job(list(job), config, folder, prepared.key)
                 if config.launcher.name == "local":  # other processes prepare for themselves
                     self._prepared[folder] = prepared
             except Exception as error:
-                message = explain(error, each)
+                message = explain(error, job)
                 if message is None or self._config.debug:
                     raise
-                refused.setdefault(message, []).append(_own(each, batch))
+                refused.setdefault(message, []).append(_varying(job, batch))
         if refused:
             raise BenchError(_refusal(refused, len(batch)))
         return list(jobs.values())
@@ -135,45 +136,45 @@ class Sweep(Sweeper):
             return prepare(check(config), loaded=self._baselines)
 
     def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
-        """Launch the jobs, and those again that a worker left behind when it died; those that have not ended."""
+        """Launch the jobs, relaunch those whose worker died, and return those that never ended."""
         from m2v_bench.runs.launchers import launch
 
         settings = OmegaConf.to_object(self._config.launcher)
         assert isinstance(settings, LauncherConfig)
         batch = [job.overrides for job in jobs]
         before = {job.folder: _stamp(job) for job in jobs}
-        left, deaths, fruitless = list(jobs), 0, 0
-        while left and fruitless < _FRUITLESS_ROUNDS:
+        unfinished, deaths, fruitless = list(jobs), 0, 0
+        while unfinished and fruitless < _MAX_FRUITLESS_ROUNDS:
             died: Exception | None = None
             try:
-                given = [
+                work = [
                     Work(
                         job.config,
                         job.folder,
                         sweep_dir,
-                        _own(job.overrides, batch),
+                        _varying(job.overrides, batch),
                         prepared=self._prepared.pop(job.folder, None),
                     )
-                    for job in left
+                    for job in unfinished
                 ]
-                launch(given, settings, round_=deaths)
+                launch(work, settings, round_=deaths)
             except Exception as error:
                 if self._config.debug or isinstance(error, BenchError):
                     raise
                 died = error
-            still = [job for job in left if job.error() is None and _stamp(job) == before[job.folder]]
+            remaining = [job for job in unfinished if job.error() is None and _stamp(job) == before[job.folder]]
             if self._config.fail_fast and any_failed(sweep_dir):
-                return still
-            fruitless = fruitless + 1 if len(still) == len(left) else 0
-            if still:
+                return remaining
+            fruitless = fruitless + 1 if len(remaining) == len(unfinished) else 0
+            if remaining:
                 deaths += 1
                 why = f" ({type(died).__name__}: {str(died).splitlines()[0]})" if died and str(died) else ""
-                log.warning("%d job(s) have left nothing behind, as when a worker dies%s", len(still), why)
-            left = still
-        return left
+                log.warning("%d job(s) ended without a result, probably because a worker died%s", len(remaining), why)
+            unfinished = remaining
+        return unfinished
 
-    def _end(self, jobs: Sequence[Job], left: Sequence[Job], sweep_dir: Path) -> None:
-        """Tell what failed, and put the jobs' records together."""
+    def _end(self, jobs: Sequence[Job], unfinished: Sequence[Job], sweep_dir: Path) -> None:
+        """List the failures, and report all records together."""
         from m2v_bench.reports.run_report import report_sweep
         from m2v_bench.runs.sweep_speed import time_together
 
@@ -181,30 +182,30 @@ class Sweep(Sweeper):
         stopped = self._config.fail_fast and any_failed(sweep_dir)
         for job in jobs:
             if (error := job.error()) is not None:
-                failures.append(f"{_own(job.overrides, batch)}: {error}")
-            elif job in left and not stopped:
-                why = "its process died (memory?) each time, or could write no file"
-                failures.append(f"{_own(job.overrides, batch)}: {why}")
-        if stopped and left:
-            print(f"fail_fast=true: {len(left)} job(s) were not started")
-        found = [(job, read_record(job.folder)) for job in jobs]
-        # one that the settings have changed since would stand for a job that failed
-        ended = {job.folder: record for job, record in found if record is not None and record.key == job.key}
+                failures.append(f"{_varying(job.overrides, batch)}: {error}")
+            elif job in unfinished and not stopped:
+                why = "its process died every time (out of memory?) or could not write files"
+                failures.append(f"{_varying(job.overrides, batch)}: {why}")
+        if stopped and unfinished:
+            print(f"fail_fast=true: {len(unfinished)} job(s) were not started")
+        records = [(job, read_record(job.folder)) for job in jobs]
+        # a record with another key is from earlier settings; this job failed
+        ended = {job.folder: record for job, record in records if record is not None and record.key == job.key}
         results_dir, files = Path(self._config.results_dir), {}
         try:
             if ended:
-                records = time_together(ended, sweep_dir, results_dir, debug=self._config.debug)
+                timed = time_together(ended, sweep_dir, results_dir, debug=self._config.debug)
                 axis = self._config.sweep.axis and current_name(self._config.sweep.axis)
-                files = report_sweep(records, results_dir, name=sweep_dir.name, axis=axis)
+                files = report_sweep(timed, results_dir, name=sweep_dir.name, axis=axis)
         finally:
-            told = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
-            write_plan(sweep_dir, jobs, told, command=command_line(), failed=len(failures))
+            written = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
+            write_plan(sweep_dir, jobs, written, command=command_line(), failed=len(failures))
             _log_end(self._config, sweep_dir, jobs, files)
 
 
 def _combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """The overrides of every job: all combinations of the values that have several, the last one varying fastest."""
-    axes: dict[str, list[str]] = {}  # of two overrides of one setting the later counts
+    """Expand sweep overrides into the overrides of each job; the last setting varies fastest."""
+    axes: dict[str, list[str]] = {}  # the last override of a setting wins
     for override in overrides:
         key = override.get_key_element()
         if not override.is_sweep_override():
@@ -212,26 +213,27 @@ def _combinations(overrides: Sequence[Override]) -> list[list[str]]:
         elif override.is_discrete_sweep():
             axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
-            raise BenchError(f"{override.input_line}: an interval has no values to run; name them, as in KEY=1,2,3")
-    return [list(words) for words in product(*axes.values())]
+            raise BenchError(f"{override.input_line}: an interval cannot be swept; list the values, as in KEY=1,2,3")
+    return [list(overrides) for overrides in product(*axes.values())]
 
 
 def _stamp(job: Job) -> tuple[bool, int]:
-    """Changes when the job writes its record."""
+    """Return a value that changes when the job writes its record."""
     path = job.folder / RECORD
     return (True, path.stat().st_mtime_ns) if path.is_file() else (False, 0)
 
 
 def _check_axes(batch: Sequence[Sequence[str]]) -> None:
-    """Refuse jobs that would be one, as they differ in nothing but how or where they run."""
+    """Check that the jobs differ only in settings that change their results."""
     if len(batch) == 1:
         return
     common = _common(batch)
-    names = {word.lstrip("+~").partition("=")[0] for words in batch for word in words if word not in common}
-    if vain := sorted(name for name in names if not tells_apart(name)):
+    varying = [override for overrides in batch for override in overrides if override not in common]
+    names = {override.lstrip("+~").partition("=")[0] for override in varying}
+    if refused := sorted(name for name in names if not tells_apart(name)):
         raise BenchError(
-            f"{', '.join(vain)}: the jobs of a sweep cannot differ in this, which says how or where they run and not "
-            "what they are. Give it one value, or start a sweep per value, each with a sweep.name of its own"
+            f"{', '.join(refused)}: the jobs of a sweep cannot differ in this setting, which says how or where they "
+            "run. Set one value, or start one sweep per value, each with a different sweep.name"
         )
 
 
@@ -239,10 +241,10 @@ def _common(batch: Sequence[Sequence[str]]) -> set[str]:
     return set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
 
 
-def _own(words: Sequence[str], batch: Sequence[Sequence[str]]) -> str:
-    """The words of a job that not all jobs share."""
+def _varying(overrides: Sequence[str], batch: Sequence[Sequence[str]]) -> str:
+    """Return the overrides of a job that not all jobs of the batch share."""
     common = _common(batch)
-    return " ".join(word for word in words if word not in common)
+    return " ".join(override for override in overrides if override not in common)
 
 
 def _refusal(refused: dict[str, list[str]], n_jobs: int) -> str:
@@ -264,9 +266,9 @@ def _tracking(config: DictConfig) -> TrackingConfig | None:
 
 @contextmanager
 def _tracked(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> Iterator[None]:
-    """Open the sweep's MLflow run, under which jobs in any process nest theirs; an interrupted one is not left running.
+    """Open the sweep's MLflow run, in which jobs of all processes nest, and close it if the sweep is interrupted.
 
-    Jobs that are finished already may have ended without a store that could be written.
+    Finished jobs are logged, too, in case the store could not be written when they ended.
     """
     if (settings := _tracking(config)) is None:
         yield
@@ -289,7 +291,7 @@ def _tracked(config: DictConfig, sweep_dir: Path, finished: Sequence[Job]) -> It
 
 
 def _log_jobs(config: DictConfig, settings: TrackingConfig, sweep_dir: Path, jobs: Sequence[Job]) -> None:
-    """Log what the store lacks of the sweep and of those of its jobs that have ended."""
+    """Log the sweep and its ended jobs, unless the store has them."""
     from m2v_bench import tracking
 
     tracking.start_sweep(settings, sweep_dir, tags={"suite": config.suite.name})

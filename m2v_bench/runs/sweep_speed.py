@@ -1,4 +1,4 @@
-"""Time the models of a sweep together at its end, as what jobs measured one after the other does not compare."""
+"""Time the models of a sweep together at its end, because speeds measured job by job are not comparable."""
 
 import logging
 from collections.abc import Mapping
@@ -19,25 +19,25 @@ from m2v_bench.system.environment import hardware
 
 log = logging.getLogger(__name__)
 
-MOST = 50  # models that are in memory at once; more are not timed together
+MOST = 50  # models to hold in memory; larger sweeps are not timed together
 
 
 def time_together(
     jobs: Mapping[Path, RunRecord], sweep_dir: Path, results_dir: Path, *, debug: bool = False
 ) -> list[RunRecord]:
-    """Measure the models of jobs alternately, unless that was done, and keep their speeds in the sweep's folder.
+    """Time the models of all jobs alternately, unless that is done, and save their speeds to the sweep's folder.
 
-    Nothing is measured where no job measured any speed, where one did on another machine, where jobs have other suites
-    or seeds, and so other texts, or where there are more than `MOST` models: a picture then shows one session alone.
+    Skipped if no job measured speed, a job ran on another machine, jobs differ in suite or seed (and so in texts), or
+    there are more than `MOST` models. Figures then show a single session.
 
     Args:
-        jobs: the records, by the folders of the jobs.
-        sweep_dir: the sweep's folder, which gets speed.json.
-        results_dir: gets the speed records.
-        debug: raise what a model raises.
+        jobs: the records by job folder.
+        sweep_dir: the sweep's folder; speed.json is written there.
+        results_dir: results folder; speed records are written there.
+        debug: raise errors of models.
 
     Returns:
-        The records with these speeds, in the order of the jobs.
+        The records with the new speeds, in job order.
     """
     known = read_speeds(sweep_dir)
     records: list[RunRecord] = [with_speeds(record, known) for record in jobs.values()]
@@ -55,7 +55,7 @@ def time_together(
         if len(models) > MOST:
             return records
         first = next(iter(settings.values()))
-        found = measure(
+        measured = measure(
             models,
             {},
             suite_of(first),
@@ -65,24 +65,24 @@ def time_together(
             seed=first.seed,
             debug=debug,
         )
-    except Exception as error:  # a model or its data may be gone since; the scores are reported all the same
+    except Exception as error:  # models or data may be gone; report the scores anyway
         if debug:
             raise
-        log.warning("the models of the sweep are not timed together: %s", error)
+        log.warning("the models of the sweep could not be timed together: %s", error)
         return records
-    write_json(sweep_dir / SPEED, [speed.to_json() for speed in found])
+    write_json(sweep_dir / SPEED, [speed.to_json() for speed in measured])
     known = read_speeds(sweep_dir)
     return [with_speeds(record, known) for record in jobs.values()]
 
 
-_TEXTS = ("seed", "suite.", "hub_dir", "data_dir")  # settings that give other texts
+_TEXTS = ("seed", "suite.", "hub_dir", "data_dir")  # prefixes of settings that change the texts
 
 
 def _models(jobs: Mapping[Path, RunRecord], settings: Mapping[Path, Config]) -> list[Model]:
-    """The students of all jobs and the models that they are compared with, each once."""
-    found: dict[tuple[str, str], Model] = {}
+    """Return the distinct students and baselines of all jobs."""
+    models: dict[tuple[str, str], Model] = {}
     for folder, record in jobs.items():
-        own = distilled(
+        student = distilled(
             StaticModel.from_pretrained(folder / "model"),
             folder / "model",
             name=record.name,
@@ -91,6 +91,6 @@ def _models(jobs: Mapping[Path, RunRecord], settings: Mapping[Path, Config]) -> 
             variant=record.variant,
         )
         base = find_base(settings[folder].base_model.name, revision=settings[folder].base_model.revision)
-        for model in [own, *load_baselines(settings[folder].baselines, base)]:
-            found.setdefault((model.name, model.revision), model)
-    return list(found.values())
+        for model in [student, *load_baselines(settings[folder].baselines, base)]:
+            models.setdefault((model.name, model.revision), model)
+    return list(models.values())

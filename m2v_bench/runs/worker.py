@@ -1,4 +1,4 @@
-"""One job of a sweep, in whatever process a launcher gives it."""
+"""Run one job of a sweep in the process that its launcher chose."""
 
 import os
 import sys
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """All that a process needs to run a job.
+    """A job and everything that a process needs to run it.
 
     Attributes:
         config: the job's settings.
-        folder: where its files go.
+        folder: the job's folder.
         sweep_dir: the sweep's folder.
-        title: the words that set the job apart.
-        cwd: the working folder, which relative paths in the settings start from.
-        threads: how many threads the process may use, beside others; None leaves all to it.
-        prepared: what the job needs, where this process has it.
+        title: the overrides that distinguish the job.
+        cwd: working folder, the base of relative paths in the settings.
+        threads: number of threads the process may use; None for no limit.
+        prepared: result of `prepare`, if this process has it.
     """
 
     config: DictConfig
@@ -38,7 +38,7 @@ class Work:
 
 
 def work(job: Work) -> None:
-    """Run the job; how it ended is in its folder. Errors are kept there and the sweep goes on, but for debug=true."""
+    """Run the job; write its result or error to its folder, unless debug=true, which raises the error."""
     steady()
     if job.threads is not None:
         _be_a_worker(job)
@@ -59,7 +59,7 @@ def work(job: Work) -> None:
 
 
 def _be_a_worker(job: Work) -> None:
-    """Give this process the working folder of the one that started the sweep, and its share of the processors."""
+    """Set the working folder and the number of threads of this worker process."""
     os.chdir(job.cwd)
     import torch
     from threadpoolctl import threadpool_limits

@@ -1,8 +1,7 @@
-"""A speed benchmark: every model on the same texts, alternately, on one thread and on several.
+"""Benchmark the speed of models on the same texts, alternately, on one thread and on several.
 
-Each round goes over the models one after the other, beginning with another one each time, so that what else the machine
-does hits all of them. In each round a model is loaded anew for each length of text and embeds the texts once, which it
-has never seen, and then the same ones again and again.
+Every round visits all models, each time starting with another one, so that other load on the machine affects all of
+them. In each round, a model is reloaded for each text length; it embeds the unseen texts once and then repeatedly.
 """
 
 import json
@@ -29,24 +28,24 @@ from m2v_bench.system.environment import git_commit, hardware, version_of, versi
 from m2v_bench.system.quiet import quiet
 from m2v_bench.system.threads import limit_threads, thread_variables
 
-SECONDS = 0.5  # a timed pass takes at least about so long
-_MOST_SECONDS = 2.0  # a model that would take longer for all texts is timed on the first ones
-_LEAST = 16  # texts of a pass, however slow the model
-_COLD_TEXTS = 256  # embedded in a fresh process for its memory
+SECONDS = 0.5  # approximate minimum duration of a timed pass
+_MOST_SECONDS = 2.0  # slower models are timed on the first texts only
+_LEAST = 16  # minimum number of texts of a pass
+_COLD_TEXTS = 256  # texts embedded to measure memory in a fresh process
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """Size of a benchmark.
 
     Attributes:
-        threads: how many threads the second column has; the first always has one.
-        rounds: timed rounds over all models.
-        cold_starts: fresh processes per model.
+        threads: number of threads of the multi-threaded passes.
+        rounds: number of timed rounds over all models.
+        cold_starts: number of fresh processes per model.
 
     Raises:
-        BenchError: for a number that is too small.
+        BenchError: if a number is too small.
     """
 
     threads: int = 2
@@ -61,13 +60,13 @@ class Plan:
 
 @dataclass
 class _Measured:
-    """What is known of one model so far.
+    """Measurements of one model so far.
 
     Attributes:
-        counts: by length, how many texts it is timed on, and how often they fill a pass.
-        passes: by length, then `first`, `1` or the number of threads.
-        cold: what its fresh processes said.
-        samples: embeddings of some texts of each length.
+        counts: by length, the number of texts to time, and how often to repeat them in a pass.
+        passes: by length, then by `first`, `1` or the number of threads.
+        cold: measurements of fresh processes.
+        samples: embeddings of the first texts of each length.
     """
 
     contender: Contender
@@ -83,19 +82,19 @@ class _Measured:
 def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *, seed: int) -> dict[str, Any]:
     """Measure all models.
 
-    A model that cannot be loaded, or fails on the texts, has its reason in the record and the others go on.
+    If a model fails, the record holds the reason and the other models continue.
 
     Args:
         contenders: the models.
-        texts: what they embed.
-        plan: how much is measured.
-        seed: of the draw of the texts, for the record.
+        texts: the texts to embed.
+        plan: size of the benchmark.
+        seed: sampling seed of the texts, for the record.
 
     Returns:
-        The record, plain values: what was measured, on what, and with what.
+        The record, as JSON values: measurements, hardware, versions, plan and texts.
     """
     started, load_average = datetime.now(tz=UTC), _load_average()
-    models = [_Measured(each, reason=each.absent) for each in contenders]
+    models = [_Measured(contender, reason=contender.absent) for contender in contenders]
     energy = Energy.here()
     steps = len(models) * (len(texts.by_length) * (1 + plan.rounds) + plan.cold_starts)
     with quiet(), tqdm(total=steps, desc="measuring", unit="step", disable=None) as bar:
@@ -123,17 +122,17 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
 
 
 def _load_average() -> float | None:
-    """How many processes wanted a core in the last minute, before the benchmark itself did."""
+    """Return the load average of the last minute, taken before the benchmark starts."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _attempt(model: _Measured, bar: Any, work: Callable[[], None], *, steps: int = 1) -> None:
-    """Do a part of a model's measurement; once one has failed its reason is kept, and the others are left out."""
+    """Do part of a model's measurement, unless an earlier part failed; keep the reason of a failure."""
     bar.set_postfix_str(model.contender.label)
     try:
         if model.reason is None:
             work()
-    except Exception as error:  # libraries raise what they like
+    except Exception as error:  # libraries raise anything
         model.reason = f"{type(error).__name__}: {error}".splitlines()[0]
     bar.update(steps)
 
@@ -145,42 +144,42 @@ def _load(model: _Measured) -> Loaded:
 
 
 def _calibrate(model: _Measured, texts: BenchTexts) -> None:
-    """Warm up, and find out how many texts fill a pass."""
+    """Warm up, and determine how many texts fill a pass."""
     with limit_threads(1):
         loaded = _load(model)
-        for length, each in texts.by_length.items():
-            model.samples.append(np.asarray(loaded.encode(each[:_LEAST])))
+        for length, of_length in texts.by_length.items():
+            model.samples.append(np.asarray(loaded.encode(of_length[:_LEAST])))
             n = _LEAST
             while True:
-                tried = timed(loaded.encode, each[:n])
-                if tried.seconds > SECONDS / 4 or n >= len(each):
+                trial = timed(loaded.encode, of_length[:n])
+                if trial.seconds > SECONDS / 4 or n >= len(of_length):
                     break
                 n *= 4
-            n = min(len(each), max(_LEAST, round(tried.rate * _MOST_SECONDS)))
-            model.counts[length] = n, max(1, round(tried.rate * SECONDS / n))
+            n = min(len(of_length), max(_LEAST, round(trial.rate * _MOST_SECONDS)))
+            model.counts[length] = n, max(1, round(trial.rate * SECONDS / n))
             model.passes[length] = {}
 
 
 def _round(model: _Measured, texts: BenchTexts, length: int, threads: int, energy: Energy | None) -> None:
-    """Load the model, time it on texts that it has not seen, then on the same ones, on one thread and on several."""
+    """Reload the model and time it on unseen texts, then on the same texts with one thread and with several."""
     n, times = model.counts[length]
     seen, n_bytes = texts.by_length[length][:n], sum(texts.n_bytes[length][:n])
     with limit_threads(1):
         loaded = _load(model)
-        loaded.encode(seen[:1])  # what is imported or made with the first text
+        loaded.encode(seen[:1])  # triggers lazy imports and initialization
         passes = {"first": timed(loaded.encode, seen, n_bytes=n_bytes)}
-        # in one call, so that a library can spread it over threads
+        # in one call, so that a library can distribute texts over threads
         passes["1"] = timed(loaded.encode, seen * times, n_bytes=times * n_bytes, energy=energy)
     if threads > 1:
         with limit_threads(threads):
-            loaded.encode(seen[:_LEAST])  # threads are started
+            loaded.encode(seen[:_LEAST])  # starts the threads
             passes[str(threads)] = timed(loaded.encode, seen * times, n_bytes=times * n_bytes)
-    for name, each in passes.items():
-        model.passes[length].setdefault(name, []).append(each)
+    for name, timing in passes.items():
+        model.passes[length].setdefault(name, []).append(timing)
 
 
 def _cold_starts(models: Sequence[_Measured], texts: BenchTexts, times: int, bar: Any) -> None:
-    """Let fresh processes load each model, alternately."""
+    """Load the models in fresh processes, alternately."""
     lengths = sorted(texts.by_length)
     sample = texts.by_length[lengths[len(lengths) // 2]][:_COLD_TEXTS]
     with tempfile.TemporaryDirectory() as folder:
@@ -196,18 +195,18 @@ def _cold_start(model: _Measured, texts_file: Path) -> None:
 
 
 def cold_start(contender: Contender, texts_file: Path) -> dict[str, Any]:
-    """What a fresh process on one thread needs for a model.
+    """Measure time and memory of a model in a fresh single-threaded process.
 
     Args:
         contender: the model.
         texts_file: JSON file of texts.
 
     Returns:
-        `load_seconds`, for imports and files; `first_seconds`, for these and the first embedding; `peak_rss_bytes`,
-        with all the texts embedded (None where the system does not say).
+        `load_seconds` for imports and files; `first_seconds` for these and the first embedding; `peak_rss_bytes` after
+        embedding all texts (None if the system does not report it).
 
     Raises:
-        RuntimeError: with the last line that the process wrote, when it failed.
+        RuntimeError: if the process failed, with the last line of its stderr.
     """
     one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     done = subprocess.run(
@@ -219,52 +218,52 @@ def cold_start(contender: Contender, texts_file: Path) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError(f"in a fresh process: {(done.stderr.strip().splitlines() or ['it died'])[-1]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def _record(model: _Measured, models: Sequence[_Measured]) -> dict[str, Any]:
-    """What the record says of a model; nothing that was measured of one that failed."""
-    whole = model.reason is None
+    """Return the record of a model, without measurements if it failed."""
+    complete = model.reason is None
     return asdict(model.contender) | {
         "revisions": list(model.contender.revisions),
         "absent": model.reason,
         "path": model.path,
         "max_tokens": model.max_tokens,
-        "difference": _difference(model, models) if whole else None,
-        "speed": {str(length): _speed(model, length) for length in model.passes} if whole else {},
-        "cold": _cold(model.cold) if whole else {},
+        "difference": _difference(model, models) if complete else None,
+        "speed": {str(length): _speed(model, length) for length in model.passes} if complete else {},
+        "cold": _cold(model.cold) if complete else {},
     }
 
 
 def _speed(model: _Measured, length: int) -> dict[str, Any]:
-    """By pass, the rates of all rounds and what is made of them."""
-    found: dict[str, Any] = {"texts": model.counts[length][0]}
+    """Return the rates of all rounds and their statistics, by pass."""
+    speeds: dict[str, Any] = {"texts": model.counts[length][0]}
     for name, passes in model.passes[length].items():
-        megabytes = [each.n_bytes / each.seconds / 1e6 for each in passes]
-        joules = [1000 * each.joules / each.n_texts for each in passes if each.joules is not None]
-        found[name] = spread(passes) | {
-            "rounds": [round(each.rate, 2) for each in passes],
+        megabytes = [timing.n_bytes / timing.seconds / 1e6 for timing in passes]
+        joules = [1000 * timing.joules / timing.n_texts for timing in passes if timing.joules is not None]
+        speeds[name] = spread(passes) | {
+            "rounds": [round(timing.rate, 2) for timing in passes],
             "megabytes_per_second": float(np.median(megabytes)),
         }
         if joules:
-            found[name]["joules_per_1000_texts"] = float(np.median(joules))
-    return found
+            speeds[name]["joules_per_1000_texts"] = float(np.median(joules))
+    return speeds
 
 
 def _cold(starts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    found = {}
+    summary = {}
     for name in ("load_seconds", "first_seconds", "peak_rss_bytes"):
-        values = [each[name] for each in starts if each[name] is not None]
+        values = [start[name] for start in starts if start[name] is not None]
         if values:
-            found[name] = {"median": float(np.median(values)), "min": min(values), "max": max(values)}
-    return found
+            summary[name] = {"median": float(np.median(values)), "min": min(values), "max": max(values)}
+    return summary
 
 
 def _difference(model: _Measured, models: Sequence[_Measured]) -> float | None:
-    """The largest difference to the embeddings that our own encoder makes of the same folder; None without one."""
-    own = [each for each in models if each.contender.loader == "static" and each.reason is None]
-    same = [each for each in own if each is not model and each.contender.source == model.contender.source]
+    """Return the largest difference from our encoder's embeddings of the same folder; None without such a model."""
+    static = [other for other in models if other.contender.loader == "static" and other.reason is None]
+    same = [other for other in static if other is not model and other.contender.source == model.contender.source]
     if not same:
         return None
     pairs = zip(model.samples, same[0].samples, strict=True)

@@ -1,8 +1,8 @@
-"""What a fresh process needs until a model's first embedding, and the memory it takes; see `benchmark.cold_start`.
+"""Measure load time, time to first embedding and peak memory of this process; see `benchmark.cold_start`.
 
     python -m m2v_bench.speed.cold_start LOADER SOURCE TEXTS
 
-Prints one line of JSON. TEXTS is a JSON file of texts: the first one is embedded alone, then all of them.
+Prints one line of JSON. TEXTS is a JSON file of texts: first one text is embedded, then all.
 """
 
 import sys
@@ -10,8 +10,8 @@ import time
 
 
 def main(loader: str, source: str, texts_file: str) -> None:
-    """Load, embed one text, then the others."""
-    started = time.perf_counter()  # before anything is imported that the interpreter has not loaded itself
+    """Load the model, embed one text, then all texts, and print the measurements."""
+    started = time.perf_counter()  # before all imports beyond those of the interpreter
     import json
     from pathlib import Path
 
@@ -19,14 +19,14 @@ def main(loader: str, source: str, texts_file: str) -> None:
 
     loaded = LOADERS[loader](source)
     ready = time.perf_counter()
-    read = json.loads(Path(texts_file).read_text(encoding="utf-8"))
+    texts = json.loads(Path(texts_file).read_text(encoding="utf-8"))
     begun = time.perf_counter()
-    loaded.encode(read[:1])
+    loaded.encode(texts[:1])
     first = time.perf_counter()
 
     from m2v_bench.system.memory import peak_of_process
 
-    loaded.encode(read)
+    loaded.encode(texts)
     print(
         json.dumps(
             {

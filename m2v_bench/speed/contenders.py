@@ -1,4 +1,4 @@
-"""What the words of `m2v-bench speed` mean: models, and the libraries that run them."""
+"""Models and libraries that the arguments of `m2v-bench speed` name."""
 
 import importlib.util
 import json
@@ -22,33 +22,34 @@ from m2v_bench.speed.loaders import Contender
 from m2v_bench.system.environment import version_of
 from m2v_bench.system.packages import EXTRAS
 
-# library -> the loader by which it runs the files of a static model of ours
+# library -> loader that runs our static models with it
 PEERS = {"model2vec": "model2vec", "sentence-transformers": "sentence_transformer"}
 _BY_SENTENCE_TRANSFORMERS = ("sentence_transformer", "vectors")
 
 
-def contenders(words: Sequence[str], scratch: Path, *, config_dir: str | None = None) -> list[Contender]:
-    """The models that words mean.
+def contenders(names: Sequence[str], scratch: Path, *, config_dir: str | None = None) -> list[Contender]:
+    """Find the models to measure.
 
     Args:
-        words: folders, names of the hub or the asset catalog, names of baselines, or `LIBRARY:FOLDER`, a static model
-            as that library runs it; none means the distilled model of the default settings, its baselines, and the
-            same model as each of `PEERS` runs it.
-        scratch: an empty folder, where the distilled model goes; it must outlive the contenders.
-        config_dir: a folder of further config files.
+        names: folders, names on the hub or in the asset catalog, baselines, or `LIBRARY:FOLDER` for a static model run
+            by that library; empty means the default distilled model, run by us and by each of `PEERS`, and its
+            baselines.
+        scratch: an empty folder for the distilled model; it must outlive the contenders.
+        config_dir: a folder of additional config files.
 
     Raises:
-        BenchError: naming the word that means nothing, or a package that is not there.
+        BenchError: naming the unknown model or missing package.
     """
-    if not words:
+    if not names:
         return _default(scratch, config_dir)
-    found: list[Contender] = []
-    for word in dict.fromkeys(words):
-        library, _, name = word.partition(":")
-        found += [_peer(library, name, config_dir)] if library in PEERS and name else _find(word, config_dir)
-    labels = [each.label for each in found]
+    models: list[Contender] = []
+    for name in dict.fromkeys(names):
+        library, _, folder = name.partition(":")
+        models += [_peer(library, folder, config_dir)] if library in PEERS and folder else _find(name, config_dir)
+    labels = [model.label for model in models]
     return [
-        replace(each, label=f"{each.label} ({each.source})") if labels.count(each.label) > 1 else each for each in found
+        replace(model, label=f"{model.label} ({model.source})") if labels.count(model.label) > 1 else model
+        for model in models
     ]
 
 
@@ -61,26 +62,26 @@ def _default(scratch: Path, config_dir: str | None) -> list[Contender]:
     student = distilled(
         model, folder, name=recipe.name, revision=recipe.revision, label=recipe.label, variant=recipe.variant
     )
-    own = _as_contender(student, "static")
+    ours = _as_contender(student, "static")
     baselines = _baselines(settings, load_baselines(settings.baselines, recipe.base))
-    return [own, *(_run_by(library, own) for library in PEERS), *baselines]
+    return [ours, *(_run_by(library, ours) for library in PEERS), *baselines]
 
 
-def _settings(words: list[str], config_dir: str | None) -> Config:
-    return check(compose(words, config_dir))
+def _settings(overrides: list[str], config_dir: str | None) -> Config:
+    return check(compose(overrides, config_dir))
 
 
 def _baselines(settings: Config, models: Sequence[Model]) -> list[Contender]:
-    found = []
+    contenders = []
     for (key, config), model in zip(settings.baselines.items(), models, strict=True):
         if model.kind == "lexical":
-            raise BenchError(f"{key}: ranks documents by their words and embeds no text; leave it out")
+            raise BenchError(f"{key}: is lexical and embeds no texts; leave it out")
         loader = {"teacher": "sentence_transformer"}.get(config.kind, config.kind)
         if model.folder is None:
-            found.append(_as_contender(model, "baseline", json.dumps({"key": key, **asdict(config)})))
+            contenders.append(_as_contender(model, "baseline", json.dumps({"key": key, **asdict(config)})))
         else:
-            found.append(_as_contender(model, loader))
-    return found
+            contenders.append(_as_contender(model, loader))
+    return contenders
 
 
 def _as_contender(model: Model, loader: str, source: str | None = None) -> Contender:
@@ -105,14 +106,14 @@ def _with_version(library: str) -> str:
     return f"{library} {__version__ if library == 'm2v_bench' else version_of(library)}"
 
 
-def _run_by(library: str, own: Contender) -> Contender:
-    """A static model of ours as another library runs its files."""
+def _run_by(library: str, ours: Contender) -> Contender:
+    """Return a contender that runs our static model with another library."""
     absent = None
     if importlib.util.find_spec(library.replace("-", "_")) is None:
         absent = f"{library} is not installed: pip install {' '.join(EXTRAS['peers'])}"
     return replace(
-        own,
-        label=f"{own.label}, by {library}",
+        ours,
+        label=f"{ours.label}, by {library}",
         loader=PEERS[library],
         library=_with_version(library),
         peer=True,
@@ -121,31 +122,31 @@ def _run_by(library: str, own: Contender) -> Contender:
 
 
 def _peer(library: str, name: str, config_dir: str | None) -> Contender:
-    (own,) = _find(name, config_dir)
-    if own.loader != "static":
+    (ours,) = _find(name, config_dir)
+    if ours.loader != "static":
         raise BenchError(
-            f"{library}:{name}: {name} is no static model whose files {library} reads; name the folder of one"
+            f"{library}:{name}: {name} is not a static model that {library} can read; name the folder of a static model"
         )
-    peer = _run_by(library, own)
+    peer = _run_by(library, ours)
     if peer.absent:
         raise BenchError(f"{library}:{name}: {peer.absent}, or install m2v-bench with its extra `peers`")
     return peer
 
 
-def _find(word: str, config_dir: str | None) -> list[Contender]:
-    if Path(word).expanduser().is_dir():
-        return [_of_folder(word)]
-    if word in _baseline_names(config_dir):
-        settings = _settings([f"baseline=[{word}]"], config_dir)
+def _find(name: str, config_dir: str | None) -> list[Contender]:
+    if Path(name).expanduser().is_dir():
+        return [_of_folder(name)]
+    if name in _baseline_names(config_dir):
+        settings = _settings([f"baseline=[{name}]"], config_dir)
         return _baselines(settings, load_baselines(settings.baselines, _teacher(settings)))
-    if word in catalog() and catalog()[word].kind == "model":
-        model = sentence_transformer(word, BaselineConfig(kind="sentence_transformer", name=word))
+    if name in catalog() and catalog()[name].kind == "model":
+        model = sentence_transformer(name, BaselineConfig(kind="sentence_transformer", name=name))
         return [_as_contender(model, "sentence_transformer")]
-    if word.count("/") == 1 and not word.startswith(("/", ".", "~")):
-        return [_of_folder(word)]
+    if name.count("/") == 1 and not name.startswith(("/", ".", "~")):
+        return [_of_folder(name)]
     known = [*_baseline_names(config_dir), *(asset.name for asset in catalog().values() if asset.kind == "model")]
     raise BenchError(
-        f"{word}: no such model.{did_you_mean(word, known)} Allowed: the folder of a model, a name on the model hub "
+        f"{name}: no such model.{did_you_mean(name, known)} Allowed: the folder of a model, a name on the model hub "
         f"(org/name), {' or '.join(f'{library}:FOLDER' for library in PEERS)}, or one of "
         f"{', '.join(dict.fromkeys(known))}"
     )
@@ -162,26 +163,26 @@ def _baseline_names(config_dir: str | None) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / "baseline").glob("*.yaml")})
 
 
-def _of_folder(word: str) -> Contender:
-    """A folder, or a name on the hub: a static model, else one of sentence-transformers."""
-    key = Path(word).expanduser().resolve().name if Path(word).expanduser().is_dir() else word.rpartition("/")[2]
+def _of_folder(name: str) -> Contender:
+    """Return the contender of a folder or hub name: a static model, else one of sentence-transformers."""
+    key = Path(name).expanduser().resolve().name if Path(name).expanduser().is_dir() else name.rpartition("/")[2]
     try:
-        model = static(key, BaselineConfig(kind="static", name=word))
+        model = static(key, BaselineConfig(kind="static", name=name))
     except BenchError as error:
         other = isinstance(error, OtherPipeline)
-        if not other and Path(word).expanduser().is_dir() and is_static(Path(word).expanduser()):
+        if not other and Path(name).expanduser().is_dir() and is_static(Path(name).expanduser()):
             raise
         try:
-            model = sentence_transformer(key, BaselineConfig(kind="sentence_transformer", name=word))
+            model = sentence_transformer(key, BaselineConfig(kind="sentence_transformer", name=name))
         except BenchError:
-            raise BenchError(f"{word}: {error}") from error
+            raise BenchError(f"{name}: {error}") from error
         return _as_contender(model, "sentence_transformer")
-    found = _as_contender(model, "static")
-    return replace(found, revisions=(*found.revisions, *_made_as(model)))
+    contender = _as_contender(model, "static")
+    return replace(contender, revisions=(*contender.revisions, *_scored_revision(model)))
 
 
-def _made_as(model: Model) -> tuple[str, ...]:
-    """The revision under which a run that made a model has filed its scores."""
+def _scored_revision(model: Model) -> tuple[str, ...]:
+    """Return the revision under which the run that distilled the model stores its scores, if any."""
     assert model.folder is not None
     config = model.folder / "config.json"
     revision = json.loads(config.read_text(encoding="utf-8")).get("revision") if config.is_file() else None

@@ -1,4 +1,4 @@
-"""What the processors use, where Linux says so (RAPL through powercap)."""
+"""Processor energy counters on Linux (RAPL through powercap)."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ _POWERCAP = Path("/sys/class/powercap")
 
 
 class Energy:
-    """The counters of all processor packages together. They count the whole machine, not this process alone."""
+    """Energy counters of all processor packages; they count the whole machine, not only this process."""
 
     def __init__(self, counters: dict[Path, int]) -> None:
-        """Counters, with the number of microjoules after which each begins anew."""
+        """Take the counter files, each with the number of microjoules at which it wraps around."""
         self._counters = counters
 
     @classmethod
     def here(cls, root: Path = _POWERCAP) -> "Energy | None":
-        """The machine's counters; None where there are none, or none that this user may read."""
+        """Return the machine's counters; None if there are none that this user may read."""
         counters = {}
         for zone in sorted(root.glob("intel-rapl:*")):
             try:
@@ -26,10 +26,10 @@ class Energy:
         return cls(counters) if counters else None
 
     def microjoules(self) -> list[int]:
-        """What the counters say now."""
+        """Read the counters."""
         return [int(counter.read_text()) for counter in self._counters]
 
     def joules_since(self, before: list[int]) -> float:
-        """What was used since `microjoules` gave `before`; the time between must be less than a counter's round."""
+        """Return the energy used since `microjoules` returned `before`, at most one wraparound ago."""
         pairs = zip(before, self.microjoules(), self._counters.values(), strict=True)
         return sum((now - then) % (most + 1) for then, now, most in pairs) / 1e6

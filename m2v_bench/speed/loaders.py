@@ -1,6 +1,6 @@
-"""How the models of a speed benchmark are loaded, each by the library that it is run with.
+"""Load the models of a speed benchmark, each with the library that runs it.
 
-Importing this module loads none of them, so that a fresh process is charged for what its model needs and nothing else.
+Importing this module imports none of the libraries, so that a fresh process pays only for its model.
 """
 
 import json
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that can embed texts.
+    """A loaded model.
 
     Attributes:
-        model: as its library has it.
-        encode: texts -> array of shape (texts, dims), in batches of the size that suits the model.
-        max_tokens: what it cuts a text to; None where it cuts nothing or does not say.
+        model: the library's object.
+        encode: texts -> array of shape (texts, dims), in batches of a size that suits the model.
+        max_tokens: length at which texts are truncated; None if they are not or it is unknown.
     """
 
     model: Any
@@ -33,14 +33,14 @@ class Contender:
     """A model whose speed is measured, and the library that runs it.
 
     Attributes:
-        label: what tables call it.
-        loader: a name in `LOADERS`.
-        source: what the loader is given.
-        library: who runs it, with the version.
+        label: name in tables.
+        loader: key of `LOADERS`.
+        source: argument of the loader.
+        library: library that runs the model, with its version.
         name, kind, dims, n_parameters, bytes_on_disk: as in `Model`.
-        revisions: the revisions under which its scores may be filed.
-        peer: whether another library runs the files of a static model of ours.
-        absent: why it cannot be measured here; None when it can.
+        revisions: revisions under which its scores may be stored.
+        peer: whether another library runs one of our static models.
+        absent: reason why it cannot be measured here; None if it can.
     """
 
     label: str
@@ -58,7 +58,7 @@ class Contender:
 
 
 def static(folder: str) -> Loaded:
-    """A static model, by our own encoder."""
+    """Load a static model with our encoder."""
     from m2v_bench.inference.static_model import StaticModel
 
     model = StaticModel.from_pretrained(folder)
@@ -66,7 +66,7 @@ def static(folder: str) -> Loaded:
 
 
 def wordllama(folder: str) -> Loaded:
-    """WordLlama, by our own encoder."""
+    """Load WordLlama with our encoder."""
     from m2v_bench.inference.wordllama import read_wordllama
 
     model = read_wordllama(Path(folder))
@@ -74,7 +74,7 @@ def wordllama(folder: str) -> Loaded:
 
 
 def model2vec(folder: str) -> Loaded:
-    """A static model, by model2vec itself; in one process, as is its default for up to 10,000 texts."""
+    """Load a static model with model2vec, in one process, as is its default for up to 10,000 texts."""
     from model2vec import StaticModel
 
     model = StaticModel.from_pretrained(folder)
@@ -82,7 +82,7 @@ def model2vec(folder: str) -> Loaded:
 
 
 def sentence_transformer(folder: str) -> Loaded:
-    """A transformer, a static embedding or word vectors, by sentence-transformers."""
+    """Load a transformer, static embedding or word vectors with sentence-transformers."""
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -90,7 +90,7 @@ def sentence_transformer(folder: str) -> Loaded:
     logging.disable_progress_bar()
     model = SentenceTransformer(folder, device="cpu")
     transformer = type(model[0]).__name__ == "Transformer"
-    # rows that are looked up are done in batches as large as the static libraries' own
+    # for lookup models, batches as large as those of the static libraries
     batch_size = 32 if transformer else 1024
 
     def encode(texts: "Sequence[str]") -> "np.ndarray":
@@ -101,7 +101,7 @@ def sentence_transformer(folder: str) -> Loaded:
 
 
 def vectors(folder: str) -> Loaded:
-    """Averaged word vectors, as sentence-transformers averages them."""
+    """Load word vectors, averaged as sentence-transformers does."""
     from m2v_bench.models.word_vectors import WordVectorEncoder
 
     model = WordVectorEncoder(Path(folder))
@@ -109,7 +109,7 @@ def vectors(folder: str) -> Loaded:
 
 
 def baseline(settings: str) -> Loaded:
-    """Any other baseline that embeds texts, by its settings as JSON: those of `BaselineConfig`, and its `key`."""
+    """Load any other baseline that embeds texts from JSON: the settings of `BaselineConfig`, and its `key`."""
     from m2v_bench.config.schema import BaselineConfig
     from m2v_bench.models import MAKERS
 
@@ -130,10 +130,10 @@ LOADERS: "dict[str, Callable[[str], Loaded]]" = {
 
 
 def prepare(model: Any) -> str | None:
-    """Load what a model would otherwise load when much was asked of it.
+    """Load what a model would otherwise load lazily after many texts.
 
     Returns:
-        Of our own static models the way that texts now take, and why it is not the fast one; None of any other.
+        For our static models, the encoding path and, if it is not the fast path, the reason; None for other models.
     """
     if not hasattr(model, "fast_path"):
         return None

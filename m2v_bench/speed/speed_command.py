@@ -1,4 +1,4 @@
-"""`m2v-bench speed`: find the models, measure them, keep the record, and show it."""
+"""Measure models for `m2v-bench speed`, and write the record, its tables and figure."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from m2v_bench.speed.speed_tables import speed_grids, speed_score_figure, write_
 from m2v_bench.speed.texts_of_lengths import bench_texts
 from m2v_bench.system.threads import limit_threads
 
-FOLDER = Path("speed", "benchmark")  # of a results folder, beside the speed records of runs
+FOLDER = Path("speed", "benchmark")  # in the results folder
 _FIGURE = "speed_vs_score"
 
 
 def speed(
-    words: Sequence[str],
+    names: Sequence[str],
     results_dir: Path,
     plan: Plan,
     *,
@@ -28,27 +28,27 @@ def speed(
     seed: int = 42,
     config_dir: str | None = None,
 ) -> tuple[list[Grid], list[Path]]:
-    """Measure models, and write the record, its tables and, where scores are there, the figure.
+    """Measure models, and write the record, its tables and, if there are scores, the figure.
 
     Args:
-        words: the models, as in `contenders.contenders`.
-        results_dir: gets speed/benchmark/TIME.json, and speed.md, speed_vs_score.svg and .png of the latest one.
-        plan: how much is measured.
-        texts: files of texts; what the asset catalog carries when there are none.
-        column: the column of the texts in them.
-        seed: of the draw of texts.
-        config_dir: a folder of further config files.
+        names: the models, as in `contenders.contenders`.
+        results_dir: results folder for speed/benchmark/TIME.json, and speed.md, speed_vs_score.svg and .png of the
+            latest benchmark.
+        plan: size of the benchmark.
+        texts: files of texts; if empty, texts from the asset catalog.
+        column: the text column of the files.
+        seed: sampling seed of the texts.
+        config_dir: a folder of additional config files.
 
     Returns:
         The tables, and the files written.
 
     Raises:
-        BenchError: for a model or a file that is not there, or when no model could be measured; the record then says
-            why.
+        BenchError: if a model or file does not exist, or no model could be measured; the record then holds the reasons.
     """
-    # all of it, as the tokenizers package keeps the number of threads that it first used in a process
+    # around everything, as the tokenizers package keeps the first number of threads that it uses in a process
     with tempfile.TemporaryDirectory() as scratch, limit_threads(plan.threads):
-        models = contenders(words, Path(scratch), config_dir=config_dir)
+        models = contenders(names, Path(scratch), config_dir=config_dir)
         record = benchmark(models, bench_texts(texts, column, seed=seed), plan, seed=seed)
     folder = results_dir / FOLDER
     name = record["started"].partition("+")[0].replace("-", "").replace(":", "")
@@ -62,7 +62,7 @@ def speed(
     figure = speed_score_figure(record, results_dir)
     if figure is not None:
         files += save(figure, folder / _FIGURE)
-    else:  # an earlier one would be of other speeds
+    else:  # an earlier figure would show other speeds
         for ending in ("svg", "png"):
             (folder / f"{_FIGURE}.{ending}").unlink(missing_ok=True)
     return grids, files

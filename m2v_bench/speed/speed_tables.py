@@ -1,4 +1,4 @@
-"""A speed benchmark's record as tables, and beside scores as a figure."""
+"""Tables of a speed benchmark, and the figure of speed against score."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,32 +16,32 @@ from m2v_bench.reports.style import apart, look
 from m2v_bench.results.scores import Results, StoredModel, read_results
 
 Record = Mapping[str, Any]
-"""What `evaluation.benchmark.benchmark` returns."""
+"""Return value of `benchmark.benchmark`."""
 
 _NOTHING = "-"
-_SAME = 1e-3  # embeddings that differ by less are those of one model, whoever computes them
-_ONE_CORE = 1.3  # that were busy, at most, if one thread worked
-_BUSY = 0.5  # of the cores: what else ran when the benchmark began
+_SAME = 1e-3  # embeddings that differ by less are considered equal
+_ONE_CORE = 1.3  # maximum number of busy cores with one thread
+_BUSY = 0.5  # warn if the load average exceeds this share of the cores
 
 
 def speed_grids(record: Record) -> list[Grid]:
-    """Two tables: how fast texts are embedded, and what a model needs before the first one."""
+    """Return two tables: throughput, and load time and memory in a fresh process."""
     return [_throughput(record), _needs(record)]
 
 
 def _throughput(record: Record) -> Grid:
     threads = str(record["plan"]["threads"])
     several = threads != "1"
-    reference = next((each for each in record["models"] if each["loader"] == "model2vec" and each["speed"]), None)
-    measured = [each for each in record["models"] if each["speed"]]
-    energy = any("joules_per_1000_texts" in speed["1"] for each in measured for speed in each["speed"].values())
+    reference = next((model for model in record["models"] if model["loader"] == "model2vec" and model["speed"]), None)
+    measured = [model for model in record["models"] if model["speed"]]
+    energy = any("joules_per_1000_texts" in speed["1"] for model in measured for speed in model["speed"].values())
     columns = ["Model", "Tokens", "Texts/s", "Slowest - fastest", "MB/s", "New texts/s"]
     columns += [f"{threads} threads, texts/s", "of one"] * several + ["x model2vec", "new: x"] * (reference is not None)
     columns += ["J/1,000 texts"] * energy
     rows: list[list[str]] = []
     bold = set()
     for length in record["texts"]["lengths"]:
-        fastest = max((each["speed"][length]["1"]["texts_per_second"] for each in measured), default=None)
+        fastest = max((model["speed"][length]["1"]["texts_per_second"] for model in measured), default=None)
         for model in record["models"]:
             if not model["speed"]:
                 rows.append([model["label"], length, *[_NOTHING] * (len(columns) - 2)])
@@ -71,21 +71,21 @@ def _rate(value: float) -> str:
 
 
 def _ratio(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """The median over the rounds of how many times as fast, as the two were measured close to each other in each."""
+    """Return the median of the per-round ratios; within a round, both were measured close in time."""
     return float(np.median(np.array(one["rounds"]) / np.array(other["rounds"])))
 
 
 def _how(record: Record, *, energy: bool) -> list[str]:
     texts, plan = record["texts"], record["plan"]
     lengths = "; ".join(
-        f"{each['texts']:,} of {each['tokens']['median']:.0f} tokens ({each['tokens']['min']} - "
-        f"{each['tokens']['max']}) and {each['mean_bytes']:,.0f} bytes"
-        for each in texts["lengths"].values()
+        f"{counts['texts']:,} of {counts['tokens']['median']:.0f} tokens ({counts['tokens']['min']} - "
+        f"{counts['tokens']['max']}) and {counts['mean_bytes']:,.0f} bytes"
+        for counts in texts["lengths"].values()
     )
     notes = [
-        f"median of {plan['rounds']} rounds that go over all models; new texts: the first pass of a model that was "
-        "just loaded, the rest: the same texts again",
-        f"texts: {texts['source']}, tokens as {texts['tokenizer']} counts them: {lengths}",
+        f"median of {plan['rounds']} rounds over all models; new texts: first pass of a freshly loaded model; other "
+        "columns: the same texts again",
+        f"texts: {texts['source']}, tokens counted by {texts['tokenizer']}: {lengths}",
     ]
     few = [
         f"{model['label']} {', '.join(str(speed['texts']) for speed in model['speed'].values())}"
@@ -93,24 +93,26 @@ def _how(record: Record, *, energy: bool) -> list[str]:
         if any(speed["texts"] < texts["lengths"][length]["texts"] for length, speed in model["speed"].items())
     ]
     if few:
-        notes.append(f"timed on the first ones alone: {'; '.join(few)}")
+        notes.append(f"timed on fewer texts: {'; '.join(few)}")
     longest = max(int(length) for length in texts["lengths"])
     cut = [
-        (each["label"], each["max_tokens"]) for each in record["models"] if (each["max_tokens"] or longest) < longest
+        (model["label"], model["max_tokens"])
+        for model in record["models"]
+        if (model["max_tokens"] or longest) < longest
     ]
-    notes += [f"{label} reads no more than {most} tokens of a text" for label, most in cut]
+    notes += [f"{label} truncates texts to {most} tokens" for label, most in cut]
     notes += [
-        f"{model['label']} kept {busiest:.1f} cores busy where one thread was allowed"
+        f"{model['label']} kept {busiest:.1f} cores busy although limited to one thread"
         for model in record["models"]
         if (busiest := max((speed["1"]["cores_busy"] for speed in model["speed"].values()), default=0)) > _ONE_CORE
     ]
     if energy:
-        notes.append("J: what the processors of the whole machine used meanwhile")
+        notes.append("J: energy used by all processors of the machine")
     return notes
 
 
 def _paths(record: Record) -> list[str]:
-    """Which way our own models took, several in one line."""
+    """List the encoding paths of our models, one line per path."""
     by_path: dict[str, list[str]] = {}
     for model in record["models"]:
         if model["path"]:
@@ -119,18 +121,19 @@ def _paths(record: Record) -> list[str]:
 
 
 def _absent(record: Record) -> list[str]:
-    return [f"{each['label']} was not measured: {each['absent']}" for each in record["models"] if each["absent"]]
+    return [f"{model['label']} was not measured: {model['absent']}" for model in record["models"] if model["absent"]]
 
 
 def _machine(record: Record) -> str:
-    here, made_with = record["hardware"], record["versions"]
+    machine, packages = record["hardware"], record["versions"]
     libraries = ("m2v_bench", "model2vec", "sentence-transformers", "tokenizers", "numba", "numpy", "torch", "python")
-    listed = ", ".join(f"{name} {made_with[name]}" for name in libraries if name in made_with)
+    listed = ", ".join(f"{name} {packages[name]}" for name in libraries if name in packages)
     busy = record["load_average"]
     warning = ""
-    if busy is not None and busy > _BUSY * (here["cores"] or 1):
-        warning = f"; the machine was busy, {busy:.1f} processes ran when this began: not to be relied on"
-    return f"{here['processor']}, {here['cores']} cores, {here['system']}; {record['started'][:10]}; {listed}{warning}"
+    if busy is not None and busy > _BUSY * (machine["cores"] or 1):
+        warning = f"; {busy:.1f} other processes were running at the start; speeds are unreliable"
+    hardware = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"
+    return f"{hardware}; {record['started'][:10]}; {listed}{warning}"
 
 
 def _needs(record: Record) -> Grid:
@@ -150,9 +153,9 @@ def _needs(record: Record) -> Grid:
             ]
         )
     notes = [
-        f"fresh processes on one thread, {record['plan']['cold_starts']} each, median (and range). Load: imports and "
-        f"files; first text: these and its embedding; memory: the largest resident set, files that are mapped "
-        f"included, with {record['plan']['cold_texts']} texts embedded",
+        f"{record['plan']['cold_starts']} fresh single-threaded processes per model, median (and range). Load: imports "
+        f"and files; first text: load and first embedding; memory: peak resident set, including mapped files, after "
+        f"embedding {record['plan']['cold_texts']} texts",
         _machine(record),
     ]
     return Grid(columns, rows, title="from a fresh process", notes=notes)
@@ -165,10 +168,10 @@ def _seconds(values: Mapping[str, float] | None) -> str:
 
 
 def speed_score_figure(record: Record, results_dir: Path) -> Figure | None:
-    """Score against speed of the models whose scores are in a results folder; None where fewer than two have any.
+    """Plot score against speed of the models with scores in a results folder; None if fewer than two have scores.
 
-    Speed is that of the middle length on one thread; the score the average over the tasks that all of them have. What
-    another library computes of a model's files has that model's score where the embeddings are the same.
+    Speed is for texts of the middle length on one thread; the score is the average over the tasks that all models have.
+    A model run by another library gets the model's score if the embeddings are equal.
     """
     try:
         results = read_results(results_dir)
@@ -193,30 +196,30 @@ def speed_score_figure(record: Record, results_dir: Path) -> Figure | None:
     points = [
         Point(
             model["label"],
-            each,
+            model_look,
             table.common[model["label"]],
             model["speed"][length]["1"]["texts_per_second"],
             model["n_parameters"],
             (model["speed"][length]["1"]["slowest"], model["speed"][length]["1"]["fastest"]),
         )
-        for (model, _), each in zip(scored, looks, strict=True)
+        for (model, _), model_look in zip(scored, looks, strict=True)
     ]
     caption = f"average over the {table.n_common} tasks that all of these models have\n{_machine(record)}"
     return speed_figure(points, texts=f"texts of about {length} tokens", caption=caption)
 
 
 def _scored(record: Record, results: Results) -> list[tuple[Mapping[str, Any], StoredModel]]:
-    """The measured models that have scores, each with the stored model that they are of."""
-    found = []
+    """Return the measured models that have scores, each with its stored model."""
+    pairs = []
     for model in record["models"]:
-        own = [stored for stored in results.models if stored.revision in model["revisions"] and stored.seed == 42]
+        matches = [stored for stored in results.models if stored.revision in model["revisions"] and stored.seed == 42]
         same = not model["peer"] or (model["difference"] is not None and model["difference"] < _SAME)
-        if own and model["speed"] and same:
-            found.append((model, own[0]))
-    return found
+        if matches and model["speed"] and same:
+            pairs.append((model, matches[0]))
+    return pairs
 
 
 def write_markdown(grids: Sequence[Grid], path: Path) -> None:
-    """Write tables one under the other."""
+    """Write the tables to one Markdown file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(grid.markdown() for grid in grids), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Texts per second on one CPU thread, over texts of the suite itself."""
+"""Measure texts per second on one CPU thread, on texts of the suite."""
 
 import json
 import logging
@@ -27,35 +27,35 @@ from m2v_bench.tasks.suite import SuiteTask
 
 TEXTS_PER_TASK = 32
 _VERSION = 3
-_STARVED = 0.9  # of a core, that one thread keeps busy unless others take it
-_BUSY = 0.5  # of the cores: what else ran while the models were timed
+_STARVED = 0.9  # below this number of busy cores, other processes slowed a single thread down
+_BUSY = 0.5  # above this share of the cores, other threads made timings unreliable
 
 log = logging.getLogger(__name__)
 
 
 class SpeedTexts:
-    """`TEXTS_PER_TASK` texts of each task of a suite; a task that was loaded to be scored is not loaded again."""
+    """Sample of `TEXTS_PER_TASK` texts per task; reuses tasks that were loaded for scoring."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._drawn: dict[str, list[str]] = {}
 
     def add(self, entry: SuiteTask, task: AbsTask) -> None:
-        """Draw from a loaded task."""
+        """Sample from a loaded task."""
         try:
             self._drawn[entry.name] = _draw(list(_text_columns(task)), random.Random(self._seed))
-        except Exception as error:  # a task with other data than texts must not cost its scores
-            log.warning("no texts of %s for the speed: %s", entry.name, error)
+        except Exception as error:  # a task without texts must still be scored
+            log.warning("no texts of %s for the speed measurement: %s", entry.name, error)
 
     def of(self, suite: Sequence[SuiteTask]) -> list[str]:
-        """The texts of the tasks whose data can be loaded, in the suite's order."""
+        """Return the texts of all tasks that can be loaded, in suite order."""
         for entry in suite:
             if entry.missing or entry.name in self._drawn:
                 continue
             try:
                 self.add(entry, entry.load())
             except Exception as error:
-                log.warning("no texts of %s for the speed: %s", entry.name, error)
+                log.warning("no texts of %s for the speed measurement: %s", entry.name, error)
         return [text for entry in suite for text in self._drawn.get(entry.name, [])]
 
 
@@ -72,33 +72,33 @@ def measure(
     together: bool = True,
     debug: bool = False,
 ) -> list[Speed]:
-    """Each model's speed record: read back where this machine measured it before, else measured.
+    """Return each model's speed record, read back if this machine has measured it, else measured.
 
-    A lexical model embeds no text and has none. Where others of our processes run beside this one (`alone` is False)
-    nothing is measured, as it would measure them too.
+    Lexical models embed no texts and have no record. Unless `alone`, nothing is measured, because other processes would
+    distort the timings.
 
-    A record holds what `throughput.alternately` gives (of a static model of ours in its fastest state: all of its texts
-    have been encoded before, compiled loops are loaded), the texts' number and mean length, parameters, bytes on disk,
-    the hardware, and the `session`: models that were timed alternately have the same one, and only they compare.
+    A record holds the result of `throughput.alternately` (for our static models in their fastest state: texts were
+    encoded before, compiled loops are loaded), number and mean length of the texts, parameters, bytes on disk, the
+    hardware, and the `session`: only models of the same session, timed alternately, are comparable.
 
     Args:
-        models: what is measured.
-        encoders: by label, models that may be loaded already.
-        suite: where the texts come from.
-        speed_texts: draws them.
-        suite_name: names the records.
-        results_dir: holds them, in speed/.
-        seed: of the draw of texts.
-        alone: whether nothing else of ours runs on this machine.
-        together: measure all models again unless they were measured in one session; else those that have no record.
-        debug: raise what a model raises.
+        models: the models to measure.
+        encoders: models that may be loaded already, by label.
+        suite: the tasks whose texts are used.
+        speed_texts: samples the texts.
+        suite_name: part of the file names of the records.
+        results_dir: results folder; records are in speed/.
+        seed: sampling seed of the texts.
+        alone: whether no other process of the sweep runs on this machine.
+        together: measure all models again unless they share a session; else only those without a record.
+        debug: raise errors of models.
     """
-    here = hardware()
+    machine = hardware()
     models = [model for model in models if model.kind != "lexical"]
     folders = {model.label: results_dir / "speed" / model.name.replace("/", "__") / model.revision for model in models}
-    file_name = f"{suite_name}-{content_hash(here)[:8]}.json"
-    made_with = versions() | {"numba": version_of("numba")}  # it makes static models faster, and changes no score
-    key = content_hash([_VERSION, seed, made_with, [_identity(entry) for entry in suite]])
+    file_name = f"{suite_name}-{content_hash(machine)[:8]}.json"
+    packages = versions() | {"numba": version_of("numba")}  # numba affects speed, but no score
+    key = content_hash([_VERSION, seed, packages, [_identity(entry) for entry in suite]])
     records = {model.label: _read(folders[model.label] / file_name) for model in models}
     todo = [model for model in models if (known := records[model.label]) is None or known.key != key]
     if together and len({known and known.session for known in records.values()}) > 1 and alone:
@@ -111,7 +111,7 @@ def measure(
         with quiet():
             texts = speed_texts.of(suite)
         if not texts:
-            log.warning("speed is not measured: no task of the suite gives a text")
+            log.warning("speed is not measured: no task of the suite has texts")
             return []
     if not todo:
         return _ordered(records, models)
@@ -123,12 +123,12 @@ def measure(
             raise error
         log.warning("no speed of %s: %s: %s", label, type(error).__name__, error)
         records[label] = None
-    session = content_hash([measured, os.getpid(), here, sorted(rates)])
-    others = [each["others_running"] for each in rates.values() if each["others_running"] is not None]
+    session = content_hash([measured, os.getpid(), machine, sorted(rates)])
+    others = [rate["others_running"] for rate in rates.values() if rate["others_running"] is not None]
     loaded = is_loaded(
-        min((each["cores_busy"] for each in rates.values()), default=1.0),
+        min((rate["cores_busy"] for rate in rates.values()), default=1.0),
         float(np.median(others)) if others else None,
-        here["cores"],
+        machine["cores"],
     )
     for model in todo:
         if model.label not in rates:
@@ -147,7 +147,7 @@ def measure(
             key=key,
             suite=suite_name,
             threads=1,
-            hardware=here,
+            hardware=machine,
             measured=measured,
             session=session,
             loaded=loaded,
@@ -158,29 +158,29 @@ def measure(
 
 
 def _ordered(records: Mapping[str, Speed | None], models: Sequence[Model]) -> list[Speed]:
-    found = [(model.label, records[model.label]) for model in models]
-    return [replace(record, label=label) for label, record in found if record is not None]
+    labelled = [(model.label, records[model.label]) for model in models]
+    return [replace(record, label=label) for label, record in labelled if record is not None]
 
 
 def _loaded(model: Model, encoders: Mapping[str, MtebEncoder]) -> Encoder:
-    """The model on the CPU, where it may be loaded already."""
-    ours = encoders.get(model.label)
-    return model.load("cpu") if ours is None or ours.device != "cpu" else ours.loaded()
+    """Return the model on the CPU, reusing a loaded one."""
+    encoder = encoders.get(model.label)
+    return model.load("cpu") if encoder is None or encoder.device != "cpu" else encoder.loaded()
 
 
 def is_loaded(cores_busy: float, others: float | None, cores: int | None) -> bool:
-    """Whether other processes took what the models needed.
+    """Return whether other processes made the timings unreliable.
 
     Args:
-        cores_busy: the fewest cores that a model kept busy while it was timed on one thread.
-        others: the threads that ran beside it, the median over the rounds; None where that is not known.
-        cores: of the machine.
+        cores_busy: minimum over the models of the cores kept busy by one thread.
+        others: median number of other running threads; None if unknown.
+        cores: number of cores of the machine.
     """
     return cores_busy < _STARVED or (others or 0.0) > _BUSY * (cores or 1)
 
 
 def _identity(entry: SuiteTask) -> list[Any]:
-    """What decides which texts a task gives."""
+    """Return everything that determines the texts of a task."""
     task = entry.task
     return [entry.name, entry.missing is None, task.metadata.revision, list(task.eval_splits), list(task.hf_subsets)]
 
@@ -193,7 +193,7 @@ def _read(path: Path) -> Speed | None:
 
 
 def _text_columns(task: AbsTask) -> Iterator[Any]:
-    """Every column of texts, or of lists of texts, in the splits that a task is scored on."""
+    """Yield the columns of texts, or of lists of texts, in a task's evaluation splits."""
     if isinstance(task, AbsTaskAggregate):
         for part in task.metadata.tasks:
             yield from _text_columns(part)
@@ -208,7 +208,7 @@ def _text_columns(task: AbsTask) -> Iterator[Any]:
 
 
 def _draw(columns: Sequence[Any], rng: random.Random) -> list[str]:
-    """`TEXTS_PER_TASK` texts, by row number, so that a large corpus is not read for them."""
+    """Sample `TEXTS_PER_TASK` texts by row number, without reading a whole corpus."""
     ends = np.cumsum([len(column) for column in columns])
     texts = []
     for row in rng.sample(range(int(ends[-1])), min(TEXTS_PER_TASK, int(ends[-1]))):

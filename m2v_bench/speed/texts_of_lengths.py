@@ -1,4 +1,4 @@
-"""Real texts of three lengths for a speed benchmark, cut out of documents at the ends of words."""
+"""Cut real texts of three lengths out of documents, at word boundaries, for a speed benchmark."""
 
 import itertools
 import random
@@ -12,25 +12,25 @@ from tokenizers import Tokenizer
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
 
-# tokens of a text -> how many texts there are of it at most
+# number of tokens -> maximum number of texts
 LENGTHS = {10: 20_000, 100: 5_000, 500: 1_000}
-RULER = "all-MiniLM-L6-v2"  # the catalog's model whose tokens are counted: BERT's lower-cased WordPiece
-_MOST_CHARACTERS = 50_000_000  # of a user's documents; enough to draw from
+RULER = "all-MiniLM-L6-v2"  # catalog model whose tokenizer counts tokens: BERT's lower-cased WordPiece
+_MOST_CHARACTERS = 50_000_000  # of user files to read; enough to sample from
 _DOCUMENTS_AT_A_TIME = 256
-_CHARACTERS_OF_A_TOKEN = 6  # more than most texts have, so that a joined document gives a text
-_DRAWN_FROM = 2  # times the texts that are wanted
-_SHORTEST = 0.7  # of the tokens that a text is to have, before a long word
+_CHARACTERS_OF_A_TOKEN = 6  # generous, so that a joined document yields a text
+_OVERSAMPLING = 2  # candidates per text
+_SHORTEST = 0.7  # minimum share of the requested tokens, before a long word
 
 
 @dataclass(frozen=True)
 class BenchTexts:
-    """What models are timed on.
+    """Texts that models are timed on.
 
     Attributes:
-        source: where the documents came from.
-        by_length: texts by the number of tokens that they were cut to.
-        tokens: by the same number, how many the texts really have: `min`, `median`, `max`.
-        n_bytes: by the same number, the length of each text in UTF-8.
+        source: source of the documents.
+        by_length: texts by length, the requested number of tokens.
+        tokens: actual numbers of tokens by length: `min`, `median`, `max`.
+        n_bytes: UTF-8 size of each text, by length.
     """
 
     source: str
@@ -39,7 +39,7 @@ class BenchTexts:
     n_bytes: dict[int, list[int]]
 
     def as_record(self) -> dict[str, Any]:
-        """What a record keeps of them."""
+        """Return source and statistics as JSON values."""
         lengths = {
             str(length): {
                 "texts": len(texts),
@@ -52,18 +52,18 @@ class BenchTexts:
 
 
 def bench_texts(files: Sequence[str] = (), column: str = "text", *, seed: int = 42) -> BenchTexts:
-    """Cut texts of each of `LENGTHS` out of documents; a length that there is not enough text for is left out.
+    """Cut texts of each of `LENGTHS` out of documents, except lengths for which there is too little text.
 
-    Documents that are shorter than a length are put together with those that follow them.
+    Documents shorter than a length are joined with those that follow.
 
     Args:
-        files: .csv, .tsv, .jsonl, .json, .parquet or .txt files, as a weighting's corpus takes them; the posts and
-            newswire stories that the asset catalog carries when there are none.
-        column: the column of the texts in them.
-        seed: of the order in which documents are drawn.
+        files: .csv, .tsv, .jsonl, .json, .parquet or .txt files, as for the corpus of a weighting; if empty, the posts
+            and newswire stories of the asset catalog.
+        column: the text column of the files.
+        seed: sampling seed.
 
     Raises:
-        BenchError: for a file that cannot be read, or when there is not enough text for the shortest length.
+        BenchError: if a file cannot be read, or there is too little text for the shortest length.
     """
     documents = _documents(files, column)
     tokenizer = _ruler()
@@ -72,16 +72,16 @@ def bench_texts(files: Sequence[str] = (), column: str = "text", *, seed: int = 
         rng = random.Random(seed)
         long_enough = _joined(documents, length * _CHARACTERS_OF_A_TOKEN)
         rng.shuffle(long_enough)
-        texts = list(itertools.islice(_pieces(long_enough, length, tokenizer), _DRAWN_FROM * most))
-        if texts:  # slow models are timed on the first ones, which must not be those of one document
+        texts = list(itertools.islice(_pieces(long_enough, length, tokenizer), _OVERSAMPLING * most))
+        if texts:  # shuffled, as slow models are timed on the first texts, which must not be from one document
             cut[length] = rng.sample(texts, min(most, len(texts)))
     source = ", ".join(files) or "20 Newsgroups and Reuters-21578 (lower-cased, without punctuation)"
     if not cut:
-        raise BenchError(f"--texts {source}: there are not {min(LENGTHS)} tokens of text in it; give a file with more")
-    counts = {length: [len(each.ids) for each in _encode(tokenizer, texts)] for length, texts in cut.items()}
+        raise BenchError(f"--texts {source}: has fewer than {min(LENGTHS)} tokens; use a file with more text")
+    counts = {length: [len(encoding.ids) for encoding in _encode(tokenizer, texts)] for length, texts in cut.items()}
     tokens = {
-        length: {"min": min(each), "median": float(np.median(each)), "max": max(each)}
-        for length, each in counts.items()
+        length: {"min": min(n_tokens), "median": float(np.median(n_tokens)), "max": max(n_tokens)}
+        for length, n_tokens in counts.items()
     }
     n_bytes = {length: [len(text.encode()) for text in texts] for length, texts in cut.items()}
     return BenchTexts(source, cut, tokens, n_bytes)
@@ -108,7 +108,7 @@ def _documents(files: Sequence[str], column: str) -> list[str]:
 
 
 def _joined(documents: Sequence[str], n_characters: int) -> list[str]:
-    """The documents, short ones together with the next until they have so many characters."""
+    """Join short documents with the next ones until they have `n_characters`."""
     joined, parts, size = [], [], 0
     for document in documents:
         parts.append(document)
@@ -132,7 +132,7 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
 
 
 def _pieces(documents: Sequence[str], n_tokens: int, tokenizer: Tokenizer) -> Iterator[str]:
-    """Pieces of at most `n_tokens` tokens and as near to it as whole words allow, one after the other."""
+    """Yield consecutive pieces of at most `n_tokens` tokens, as close to it as whole words allow."""
     for start in range(0, len(documents), _DOCUMENTS_AT_A_TIME):
         batch = documents[start : start + _DOCUMENTS_AT_A_TIME]
         for text, encoding in zip(batch, _encode(tokenizer, batch), strict=True):
@@ -142,7 +142,7 @@ def _pieces(documents: Sequence[str], n_tokens: int, tokenizer: Tokenizer) -> It
             while first + n_tokens <= len(words):
                 whole = begins[(begins > first) & (begins <= first + n_tokens)]
                 end = len(words) if first + n_tokens == len(words) else int(whole[-1]) if len(whole) else None
-                if end is None:  # a word that is longer
+                if end is None:  # skip a word longer than that
                     first = int(next(iter(begins[begins > first]), len(words)))
                     continue
                 if end - first >= _SHORTEST * n_tokens:

@@ -1,4 +1,4 @@
-"""How many texts a model embeds in a second: what is timed, and how times are put together."""
+"""Measure texts per second, alternating between models."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +14,20 @@ from m2v_bench.speed.energy import Energy
 from m2v_bench.speed.loaders import prepare
 from m2v_bench.system.threads import one_thread
 
-# of two models that are equally fast, each round of one is faster than each of the other by chance in 1 case of 126
+# for two equally fast models, all rounds of one are faster than all of the other with probability 1/126
 ROUNDS = 5
-_MIN_SECONDS = 0.5  # a pass of a fast model encodes the texts as often as it takes to fill this
+_MIN_SECONDS = 0.5  # fast models repeat the texts to fill a pass of this duration
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Texts embedded while the clock ran.
+    """A timed pass over texts.
 
     Attributes:
-        n_texts, n_bytes: how many, and their length in UTF-8.
+        n_texts, n_bytes: number of texts, and their total size in UTF-8.
         seconds: wall time.
-        cores_busy: the process's CPU time over wall time.
-        joules: what the machine's processors used meanwhile; None where that cannot be read.
+        cores_busy: CPU time of the process / wall time.
+        joules: energy used by the machine's processors; None if it cannot be read.
     """
 
     n_texts: int
@@ -50,14 +50,14 @@ def timed(
     n_bytes: int = 0,
     energy: Energy | None = None,
 ) -> Pass:
-    """Embed `texts` a number of times.
+    """Embed `texts` repeatedly and time it.
 
     Args:
         encode: embeds texts.
         texts: the texts.
-        times: how often.
-        n_bytes: their length in UTF-8, where megabytes per second are wanted.
-        energy: a meter to be read before and after.
+        times: number of repetitions.
+        n_bytes: total size of the texts in UTF-8, to compute megabytes per second.
+        energy: counters to read before and after.
     """
     before = None if energy is None else energy.microjoules()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -69,18 +69,18 @@ def timed(
 
 
 def spread(passes: Sequence[Pass]) -> dict[str, float]:
-    """Median, slowest and fastest texts per second, and the median of the cores that were busy."""
-    rates = [each.rate for each in passes]
+    """Return median, slowest and fastest texts per second, and the median of busy cores."""
+    rates = [timing.rate for timing in passes]
     return {
         "texts_per_second": float(np.median(rates)),
         "slowest": min(rates),
         "fastest": max(rates),
-        "cores_busy": round(float(np.median([each.cores_busy for each in passes])), 2),
+        "cores_busy": round(float(np.median([timing.cores_busy for timing in passes])), 2),
     }
 
 
 def others_running() -> int | None:
-    """How many threads beside this one run or wait for a core now; None where the system does not say."""
+    """Return how many other threads run or wait for a core; None if the system does not report it."""
     try:
         return max(0, int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0]) - 1)
     except (OSError, ValueError, IndexError):
@@ -90,17 +90,17 @@ def others_running() -> int | None:
 def alternately(
     encoders: Mapping[str, Callable[[], Encoder]], texts: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Exception]]:
-    """Encode `texts` on one thread by several models, in `ROUNDS` rounds over all of them after a warm-up.
+    """Encode `texts` with several models on one thread, in `ROUNDS` rounds over all models after a warm-up.
 
-    Each round begins with another model, so that what else the machine does hits all of them.
+    Each round starts with another model, so that other load on the machine affects all of them.
 
     Args:
-        encoders: loads a model, by its label.
-        texts: what they encode.
+        encoders: functions that load the models, by label.
+        texts: the texts to encode.
 
     Returns:
-        By label, the rates of `spread`, the `rounds` that they come of, the `path` that a static model of ours took
-        (`loaders.prepare`), else None, and the median of `others_running`; by label, why a model could not be measured.
+        By label, the rates of `spread`, the rates of all `rounds`, the encoding `path` of our static models
+        (`loaders.prepare`) or None, and the median of `others_running`; and by label, the errors of models that failed.
     """
     calls: dict[str, Callable[[Sequence[str]], Any]] = {}
     paths: dict[str, str | None] = {}
@@ -115,7 +115,7 @@ def alternately(
                 paths[label] = prepare(getattr(encoder, "model", None))
                 calls[label] = partial(encoder.encode, batch_size=32)
                 times[label] = max(1, round(_MIN_SECONDS / timed(calls[label], texts).seconds))
-            except Exception as error:  # libraries raise what they like
+            except Exception as error:  # libraries raise anything
                 failed[label] = error
         for number in range(ROUNDS):
             labels = [label for label in encoders if label not in failed]
@@ -129,12 +129,12 @@ def alternately(
                     failed[label] = error
     rates = {
         label: {
-            **spread(own),
-            "rounds": [round(each.rate, 2) for each in own],
+            **spread(timings),
+            "rounds": [round(timing.rate, 2) for timing in timings],
             "path": paths[label],
             "others_running": float(np.median(others[label])) if others[label] else None,
         }
-        for label, own in passes.items()
+        for label, timings in passes.items()
         if label not in failed
     }
     return rates, failed

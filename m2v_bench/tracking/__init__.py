@@ -1,6 +1,6 @@
-"""Runs as MLflow runs: a view of what the result files hold. Nothing else imports mlflow.
+"""Log runs to MLflow from their result files. No other package imports mlflow.
 
-`log_run` is given a folder and nothing else, so that `rebuild` makes the same of a folder that was written long ago.
+`log_run` reads only the folder of a run, so that `rebuild` gives the same result later.
 """
 
 import logging
@@ -8,7 +8,7 @@ import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # an air-gapped machine would wait for it
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# a server that is away must not hold a run up for minutes
+# an unreachable server must not delay a run for minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 

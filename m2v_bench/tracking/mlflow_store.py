@@ -1,4 +1,4 @@
-"""The MLflow store, opened by one process at a time where it is a file; runs are found by the folder they tell of."""
+"""MLflow store with exclusive access to sqlite files; runs are looked up by their results folder."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,54 +18,54 @@ from m2v_bench.system.interrupts import deferred
 
 FOLDER, RESULTS = "m2v_bench.folder", "m2v_bench.results"
 
-_BUSY_SECONDS = 5  # how long another program may hold the database
-_QUEUE_SECONDS = 120  # how long other jobs of ours may log before this one
+_BUSY_SECONDS = 5  # wait for other programs that lock the database
+_QUEUE_SECONDS = 120  # wait for other jobs of ours
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A store that can be written now.
+    """An open store.
 
     Attributes:
-        client: of MLflow.
-        experiment: the id of the experiment, made when it was not there.
+        client: the MLflow client.
+        experiment: id of the experiment, created if missing.
     """
 
     client: MlflowClient
     experiment: str
 
     def runs_of(self, folder: Path) -> list[Run]:
-        """The runs of a run's or sweep's folder in results, newest first."""
+        """Return the MLflow runs of a run's or sweep's folder, newest first."""
         tags = folder_tags(folder)
-        # a filter has no way to write a value with both kinds of quotes; what it leaves is compared here
+        # a filter cannot express values with both kinds of quotes, so tags are compared again below
         clauses = [f"tags.`{name}` = {quoted}" for name, value in tags.items() if (quoted := _quoted(value))]
         runs: list[Run] = []
         page: str | None = ""
         while page is not None:
-            found = self.client.search_runs(
+            result = self.client.search_runs(
                 [self.experiment],
                 " and ".join(clauses),
                 order_by=["attributes.start_time DESC"],
                 page_token=page or None,
             )
-            runs += [run for run in found if tags.items() <= run.data.tags.items()]
-            page = found.token or None
+            runs += [run for run in result if tags.items() <= run.data.tags.items()]
+            page = result.token or None
         return runs
 
 
 def folder_tags(folder: Path) -> dict[str, str]:
-    """The tags by which `Opened.runs_of` finds the run of a folder."""
+    """Return the tags by which `Opened.runs_of` finds a folder's runs."""
     return {FOLDER: name_of(folder), RESULTS: _results_of(folder)}
 
 
 def _quoted(value: str) -> str | None:
-    """A value as a string of MLflow's filter language; None where it cannot be written as one."""
+    """Quote a value for MLflow's filter language; None if that is impossible."""
     quote = next((quote for quote in "'\"" if quote not in value), None)
     return None if quote is None else f"{quote}{value}{quote}"
 
 
 def name_of(folder: Path) -> str:
-    """The folder's place in the results: `runs/TIME`, `sweeps/NAME` or `sweeps/NAME/JOB`."""
+    """Return the folder's path in the results: `runs/TIME`, `sweeps/NAME` or `sweeps/NAME/JOB`."""
     return folder.resolve().relative_to(_results_of(folder)).as_posix()
 
 
@@ -77,14 +77,14 @@ def _results_of(folder: Path) -> str:
 
 @contextmanager
 def opened(config: TrackingConfig) -> Iterator[Opened]:
-    """The store, its experiment made when it is not there.
+    """Open the store, and create the experiment if missing.
 
-    Two processes that create an sqlite store at once break it for good, and one that another program holds makes
-    MLflow try for most of an hour; so a file is looked at first and used by one process of ours at a time. An interrupt
-    waits until the store is closed: in the midst of a transaction it would leave the file locked, or get lost.
+    Two processes that create an sqlite store at once corrupt it, and MLflow retries a locked one for most of an hour.
+    So a file is checked first and used by one of our processes at a time. An interrupt waits until the store is closed:
+    during a transaction it would leave the file locked, or be ignored.
 
     Raises:
-        BenchError: when the store cannot be reached, or the file is held by another program or is no database.
+        BenchError: if the store cannot be reached, or the file is locked or not a database.
     """
     with deferred(), _opened(config) as store:
         yield store
@@ -102,7 +102,7 @@ def _opened(config: TrackingConfig) -> Iterator[Opened]:
         database.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise BenchError(f"{database} is held by another run of this program") from None
+        raise BenchError(f"{database} is locked by another run of m2v_bench") from None
     except OSError as error:
         raise BenchError(f"{database}: cannot be written ({error.strerror or error})") from error
     try:
@@ -116,9 +116,9 @@ def _opened(config: TrackingConfig) -> Iterator[Opened]:
 def _open(config: TrackingConfig, artifacts: str | None) -> Opened:
     try:
         client = MlflowClient(config.uri)
-        found = client.get_experiment_by_name(config.experiment)
-        if found is not None:
-            return Opened(client, str(found.experiment_id))
+        experiment = client.get_experiment_by_name(config.experiment)
+        if experiment is not None:
+            return Opened(client, str(experiment.experiment_id))
         return Opened(client, str(client.create_experiment(config.experiment, artifact_location=artifacts)))
     except MlflowException as error:
         reason = str(error).strip().splitlines()[0]
@@ -131,7 +131,7 @@ def _check_sqlite(database: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
     except sqlite3.DatabaseError as error:
-        why = "another program holds it" if "locked" in str(error) else "is it an MLflow database?"
+        why = "another program uses it" if "locked" in str(error) else "is it an MLflow database?"
         raise BenchError(f"{database}: {error}; {why}") from error
     finally:
         connection.close()
@@ -142,5 +142,5 @@ def _sqlite_file(uri: str) -> Path | None:
         return None
     path = uri.removeprefix("sqlite:///")
     if "?" in path or "#" in path:
-        raise BenchError("the path has a ? or #, which a URI ends at; allowed: sqlite:///PATH without them")
+        raise BenchError("the path has a ? or #, which end a URI path; allowed: sqlite:///PATH without them")
     return Path(path).resolve()

@@ -1,4 +1,4 @@
-"""The whole store made again from the result files."""
+"""Rebuild the MLflow store from the result files."""
 
 import json
 from pathlib import Path
@@ -14,20 +14,20 @@ from m2v_bench.tracking.sweep_logging import end_sweep, start_sweep
 
 
 def rebuild(results_dir: Path, config: TrackingConfig) -> tuple[int, int]:
-    """Log every run and sweep below `results_dir` that the store does not have.
+    """Log every run and sweep in `results_dir` that the store lacks.
 
     Returns:
-        How many runs and how many sweeps there are.
+        The numbers of runs and sweeps.
 
     Raises:
-        BenchError: when there is nothing to log.
-        Exception: when the store cannot be written.
+        BenchError: if there is nothing to log.
+        Exception: if the store cannot be written.
     """
-    runs = [path.parent for path in sorted(results_dir.glob(f"runs/*/{RECORD}")) if _can_be_told(path.parent)]
+    runs = [path.parent for path in sorted(results_dir.glob(f"runs/*/{RECORD}")) if _can_be_logged(path.parent)]
     sweeps = {path.parent: _jobs(path.parent) for path in sorted(results_dir.glob(f"sweeps/*/{SWEEP}"))}
     total = len(runs) + sum(map(len, sweeps.values()))
     if not total:
-        raise BenchError(f"--results {results_dir}: there is no run in it; name the results_dir of the runs")
+        raise BenchError(f"--results {results_dir}: holds no runs; name the results_dir of the runs")
     with tqdm(total=total, desc="logging", unit="run") as bar:
         for folder in runs:
             log_run(config, folder)
@@ -58,10 +58,10 @@ def _rebuild_sweep(config: TrackingConfig, results_dir: Path, sweep_dir: Path, j
 
 def _jobs(sweep_dir: Path) -> list[Path]:
     folders = [path for path in sorted(sweep_dir.iterdir()) if path.is_dir()]
-    return [path for path in folders if _can_be_told(path)]
+    return [path for path in folders if _can_be_logged(path)]
 
 
-def _can_be_told(folder: Path) -> bool:
-    """Whether the folder says enough; records of the first version did not tell of times, sizes and data."""
+def _can_be_logged(folder: Path) -> bool:
+    """Return whether the folder is complete; records of the first version lack times, sizes and datasets."""
     record = read_record(folder)
     return (folder / ERROR).is_file() if record is None else record.size is not None

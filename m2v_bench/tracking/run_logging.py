@@ -1,4 +1,4 @@
-"""One finished or failed job as an MLflow run."""
+"""Log a finished or failed job as an MLflow run."""
 
 import json
 import warnings
@@ -22,13 +22,14 @@ from m2v_bench.results.record import RECORD, RunRecord, read_record
 from m2v_bench.system.version import __version__
 from m2v_bench.tracking.mlflow_store import Opened, folder_tags, opened
 
-_MAX_PARAM = 6000  # characters of a parameter's value that every MLflow store accepts
-_MAX_DIGEST = 36  # characters of a dataset's digest that every MLflow store accepts
-_MAX_TAG = 5000  # characters of a tag's value that every MLflow store accepts
-_BATCH = 100  # entities per request that every MLflow store accepts
+# limits of the strictest MLflow store
+_MAX_PARAM = 6000  # characters of a parameter
+_MAX_DIGEST = 36  # characters of a dataset digest
+_MAX_TAG = 5000  # characters of a tag
+_BATCH = 100  # entities per request
 _PARENT = "mlflow.parentRunId"
-_CONTENT = "m2v_bench.content"  # tag: a hash of what the run tells of
-# files of a run's folder -> artifact folder
+_CONTENT = "m2v_bench.content"  # tag: hash of the logged files
+# file in the run's folder -> artifact folder
 _ARTIFACTS = {
     "config.yaml": "",
     "environment.json": "",
@@ -43,7 +44,7 @@ _ARTIFACTS = {
 
 
 class StaticModelFlavour(PythonModel):
-    """A static model behind MLflow's `predict`: texts in (a list or a column), float32 embeddings out."""
+    """MLflow flavour of a static model: `predict` takes texts (a list or a column) and returns float32 embeddings."""
 
     def load_context(self, context: Any) -> None:
         """Load the model from the run's artifacts."""
@@ -57,15 +58,15 @@ class StaticModelFlavour(PythonModel):
 
 
 def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = None) -> str:
-    """Log what lies in a job's folder, unless the store has it already; the run's id.
+    """Log a job's folder, unless the store has it already, and return the run's id.
 
     Args:
-        config: where to log.
-        folder: the job's, with record.json when it ended, error.txt when it failed.
-        sweep_dir: the folder of the sweep that it belongs to, whose run it is nested under.
+        config: the tracking settings.
+        folder: the job's folder, with record.json if it ended and error.txt if it failed.
+        sweep_dir: folder of the job's sweep; the run is nested in the sweep's run.
 
     Raises:
-        Exception: when the store cannot be written.
+        Exception: if the store cannot be written.
     """
     record = read_record(folder)
     content = "-".join(file_sha256(folder / name)[:16] for name in (RECORD, ERROR) if (folder / name).is_file())
@@ -76,10 +77,10 @@ def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = No
         for run in known:
             if run.data.tags.get(_CONTENT) == content and run.info.status in ("FINISHED", "FAILED"):
                 if nested and run.data.tags.get(_PARENT) != nested[_PARENT]:
-                    # logged while the sweep's run could not be made, or when it was another
+                    # logged when the sweep's run did not exist or was another one
                     store.client.set_tag(run.info.run_id, _PARENT, nested[_PARENT])
                 return str(run.info.run_id)
-        for run in known:  # half logged when a process died, or of an earlier start of the job
+        for run in known:  # incomplete because a process died, or from an earlier start of the job
             store.client.delete_run(run.info.run_id)
         tags = {**folder_tags(folder), _CONTENT: content, **nested}
         if record is None:
@@ -106,7 +107,7 @@ def _log_record(store: Opened, folder: Path, record: RunRecord, tags: dict[str, 
 
 
 def _log_failed(store: Opened, folder: Path, tags: dict[str, str]) -> str:
-    """A job that ended without a record: its settings, as far as it wrote them, and why."""
+    """Log a job without a record: its settings, if it wrote them, and the error."""
     path = folder / ERROR
     message, ended = path.read_text(encoding="utf-8"), int(path.stat().st_mtime * 1000)
     tags = {**tags, "error": message[:_MAX_TAG]}
@@ -159,7 +160,7 @@ def _tags(record: RunRecord) -> dict[str, str]:
 
 
 def _inputs(record: RunRecord) -> list[DatasetInput]:
-    """The tasks' datasets, each with its revision and the splits that were scored."""
+    """Return the tasks' datasets with revisions and scored splits."""
     return [
         DatasetInput(
             Dataset(

@@ -1,4 +1,4 @@
-"""The MLflow run above those of a sweep's jobs."""
+"""Log a sweep as the parent run of its jobs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +10,18 @@ from m2v_bench.tracking.mlflow_store import folder_tags, opened
 def start_sweep(
     config: TrackingConfig, sweep_dir: Path, *, tags: Mapping[str, str], started: float | None = None
 ) -> str:
-    """Open the run of a sweep, or the one of an earlier start of it again; its id.
+    """Create the run of a sweep, or reopen that of an earlier start, and return its id.
 
-    The database and the experiment are made here, once, before any worker needs them.
+    This creates the database and the experiment once, before any worker needs them.
 
     Args:
-        config: where to log.
-        sweep_dir: the sweep's folder, whose name is the run's.
-        tags: of the run.
-        started: when it started, in seconds since 1970; now when None.
+        config: the tracking settings.
+        sweep_dir: the sweep's folder; its name becomes the run's name.
+        tags: tags of the run.
+        started: start time in seconds since 1970; None for now.
 
     Raises:
-        Exception: when the store cannot be written.
+        Exception: if the store cannot be written.
     """
     with opened(config) as store:
         known = store.runs_of(sweep_dir)
@@ -45,14 +45,14 @@ def end_sweep(
     """Attach the sweep's table and figures to its run and close it.
 
     Args:
-        config: where to log.
+        config: the tracking settings.
         sweep_dir: the sweep's folder.
-        files: each with the artifact folder that it goes to.
-        failed: how many jobs failed; None when the sweep was interrupted.
-        ended: when it ended, in seconds since 1970; now when None.
+        files: artifact folder by file.
+        failed: number of failed jobs; None if the sweep was interrupted.
+        ended: end time in seconds since 1970; None for now.
 
     Raises:
-        Exception: when the store cannot be written.
+        Exception: if the store cannot be written.
     """
     with opened(config) as store:
         run_id = str(store.runs_of(sweep_dir)[0].info.run_id)

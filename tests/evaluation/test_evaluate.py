@@ -1,3 +1,5 @@
+"""Test scoring models on tasks with mteb."""
+
 import json
 import warnings
 from collections.abc import Sequence
@@ -30,19 +32,19 @@ def score(models: Sequence[Model], tasks: Sequence[Any], results: Path, **fields
 
 
 def never_loaded(device: str) -> Any:
-    raise AssertionError("the model was loaded though its scores are known")
+    raise AssertionError("the model was loaded although its scores are known")
 
 
 @pytest.fixture(scope="module")
 def word_model() -> Model:
-    """Rows for the commonest words of the word similarity sets, so that scores differ from chance."""
+    """Model with common words of the word similarity sets, so that scores differ from chance."""
     words = ["old", "new", "smart", "intelligent", "hard", "difficult", "happy", "cheerful", "fast", "rapid"]
     return as_model(tiny_static_model(words), "words")
 
 
-def test_the_teacher_scores_as_published(teacher_scores: tuple[list[Score], Path]):
-    found = verify(teacher_scores[1], any_revision=True)
-    assert {line.task: line.verdict for line in found.lines} == {
+def test_teacher_scores_match_published_scores(teacher_scores: tuple[list[Score], Path]):
+    verification = verify(teacher_scores[1], any_revision=True)
+    assert {line.task: line.verdict for line in verification.lines} == {
         "STSBenchmark": "green",
         "AmazonCounterfactualClassification": "green",
     }
@@ -56,8 +58,8 @@ def test_nothing_is_compiled_for_a_gpu(
     monkeypatch.setattr("mteb.similarity_functions._use_torch_compile", lambda: True)
     monkeypatch.setattr("m2v_bench.evaluation.evaluate.accelerator", lambda: "a GPU")
     counters.clear()
-    (found,) = score([word_model], ["SummEvalSummarization.v2"], tmp_path, hub_dir=hub_dir)
-    assert found.state == "scored"
+    (scored,) = score([word_model], ["SummEvalSummarization.v2"], tmp_path, hub_dir=hub_dir)
+    assert scored.state == "scored"
     assert counters["frames"]["total"] == 0
 
 
@@ -69,23 +71,23 @@ def test_scores_are_written_and_read_back_without_loading_the_model(word_model: 
     assert first.main_score == second.main_score
 
 
-def test_result_files_are_mtebs_own(word_model: Model, tmp_path: Path):
+def test_mteb_reads_our_result_files(word_model: Model, tmp_path: Path):
     (written,) = score([word_model], ["SimLex999WordSim"], tmp_path)
-    found = mteb.ResultCache(tmp_path).load_results(models=["test/words"])
-    assert found.model_results[0].model_revision == "words"
-    assert found.model_results[0].task_results[0].get_score() == written.main_score
+    results = mteb.ResultCache(tmp_path).load_results(models=["test/words"])
+    assert results.model_results[0].model_revision == "words"
+    assert results.model_results[0].task_results[0].get_score() == written.main_score
 
 
-def test_the_deprecated_reader_reads_them_too(hub_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_deprecated_reader_reads_our_result_files(hub_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     model = as_model(tiny_static_model(["a", "the", "man", "woman", "is"]), "m")
     (written,) = score([model], ["STSBenchmark"], tmp_path, hub_dir=hub_dir)
     monkeypatch.setenv("MTEB_CACHE", str(tmp_path))
     with pytest.deprecated_call():
-        found = mteb.load_results(download_latest=False)
-    assert found.model_results[0].task_results[0].get_score() == written.main_score
+        results = mteb.load_results(download_latest=False)
+    assert results.model_results[0].task_results[0].get_score() == written.main_score
 
 
-def test_models_that_differ_in_one_thing_share_no_score(tmp_path: Path):
+def test_name_revision_and_variant_separate_scores(tmp_path: Path):
     static = tiny_static_model(["old", "new", "smart", "intelligent"])
     score([as_model(static, "a", name="test/m", revision="1", variant={"dims": 8})], ["SimLex999WordSim"], tmp_path)
     for fields in (
@@ -97,16 +99,16 @@ def test_models_that_differ_in_one_thing_share_no_score(tmp_path: Path):
         assert again.state == "scored", fields
 
 
-def test_another_seed_has_its_own_scores(word_model: Model, tmp_path: Path):
+def test_seed_separates_scores(word_model: Model, tmp_path: Path):
     task = "Newsgroups20Clustering"
-    (usual,) = score([word_model], [task], tmp_path)
+    (default,) = score([word_model], [task], tmp_path)
     (other,) = score([word_model], [task], tmp_path, seed=7)
     assert other.state == "scored"
-    assert usual.main_score != other.main_score
+    assert default.main_score != other.main_score
 
 
-def test_a_model_gets_the_same_score_alone_and_after_others(word_model: Model, tmp_path: Path):
-    task = "Newsgroups20Clustering"  # draws documents from the task's own random state
+def test_score_is_independent_of_other_models(word_model: Model, tmp_path: Path):
+    task = "Newsgroups20Clustering"  # draws documents from the task's random state
     other = as_model(tiny_static_model(["old", "car", "good"], seed=1), "other")
     (alone,) = score([word_model], [task], tmp_path / "alone")
     after = score([other, word_model], [task], tmp_path / "after")
@@ -121,7 +123,7 @@ class _FailsOnLongTexts:
         return tiny_static_model().encode(texts)
 
 
-def test_a_task_that_raises_is_a_record_and_the_others_go_on(word_model: Model, tmp_path: Path):
+def test_failed_task_is_recorded_and_the_others_continue(word_model: Model, tmp_path: Path):
     failing = as_model(tiny_static_model(), "failing", load=lambda device: _FailsOnLongTexts())
     scores = score([failing, word_model], ["ReutersR8Classification", "SimLex999WordSim"], tmp_path)
     assert [(s.label, s.task, s.state) for s in scores] == [
@@ -136,20 +138,20 @@ def test_a_task_that_raises_is_a_record_and_the_others_go_on(word_model: Model, 
         score([failing], ["ReutersR8Classification"], tmp_path, debug=True)
 
 
-def test_missing_data_is_missing(word_model: Model, hub_dir: Path, tmp_path: Path):
+def test_missing_data(word_model: Model, hub_dir: Path, tmp_path: Path):
     (absent,) = score([word_model], ["STS13"], tmp_path, hub_dir=hub_dir)
     assert (absent.state, absent.main_score) == ("missing", None)
     assert "mteb/sts13-sts" in str(absent.reason)
 
 
-def test_data_that_cannot_be_read_fails_that_task_alone(word_model: Model, tmp_path: Path):
+def test_unreadable_data_fails_only_its_task(word_model: Model, tmp_path: Path):
     (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)
     scores = score([word_model], ["STS12", "SimLex999WordSim"], tmp_path / "results", hub_dir=tmp_path / "hub")
     assert [s.state for s in scores] == ["failed", "scored"]
     assert "its data could not be loaded" in str(scores[0].reason)
 
 
-def test_each_text_is_encoded_once_per_call_and_comes_back_in_place():
+def test_each_text_is_encoded_once_and_rows_keep_their_order():
     seen: list[str] = []
 
     class Recorder:
@@ -159,12 +161,12 @@ def test_each_text_is_encoded_once_per_call_and_comes_back_in_place():
 
     encoder = MtebEncoder(as_model(tiny_static_model(), "m", load=lambda device: Recorder()), seed=42)
     batches = [{"text": ["bb", "a"]}, {"text": ["bb", "ccc"]}]
-    got = encoder.encode(batches, task_metadata=mteb.get_task("STS12").metadata, hf_split="test", hf_subset="default")
+    rows = encoder.encode(batches, task_metadata=mteb.get_task("STS12").metadata, hf_split="test", hf_subset="default")
     assert seen == ["bb", "a", "ccc"]
-    assert got[:, 0].tolist() == [2, 1, 2, 3]
+    assert rows[:, 0].tolist() == [2, 1, 2, 3]
 
 
-def test_prompts_of_a_model_reach_it_by_prompt_type():
+def test_prompts_depend_on_the_prompt_type():
     from mteb.types import PromptType
 
     prompts: list[str | None] = []
@@ -188,14 +190,14 @@ def test_prompts_of_a_model_reach_it_by_prompt_type():
     assert prompts == ["query: ", "passage: "]
 
 
-def test_a_file_that_holds_more_than_is_asked_for_gives_the_score_of_what_is_asked(hub_dir: Path, tmp_path: Path):
+def test_only_requested_splits_of_a_result_file_count(hub_dir: Path, tmp_path: Path):
     model = as_model(tiny_static_model(["a", "the", "man", "woman", "is"]), "m")
     (asked,) = score([model], ["STS12"], tmp_path, hub_dir=hub_dir)
     (file,) = (tmp_path / "results").rglob("STS12.json")
-    held = json.loads(file.read_text())
-    extra = [{**entry, "main_score": 0.99, "cosine_spearman": 0.99} for entry in held["scores"]["test"]]
-    held["scores"]["train"] = extra
-    file.write_text(json.dumps(held))
+    content = json.loads(file.read_text())
+    extra = [{**entry, "main_score": 0.99, "cosine_spearman": 0.99} for entry in content["scores"]["test"]]
+    content["scores"]["train"] = extra
+    file.write_text(json.dumps(content))
     (again,) = score([model], ["STS12"], tmp_path, hub_dir=hub_dir)
     assert (again.state, again.main_score) == ("read", asked.main_score)
 
@@ -203,7 +205,7 @@ def test_a_file_that_holds_more_than_is_asked_for_gives_the_score_of_what_is_ask
 @pytest.mark.parametrize(
     "spoil", [lambda text: text[: len(text) // 2], lambda text: text.replace(mteb.__version__, "2.0.0")]
 )
-def test_a_torn_file_and_one_of_another_mteb_are_made_anew(word_model: Model, tmp_path: Path, spoil: Any):
+def test_damaged_and_outdated_result_files_are_replaced(word_model: Model, tmp_path: Path, spoil: Any):
     (first,) = score([word_model], ["SimLex999WordSim"], tmp_path)
     (file,) = (tmp_path / "results").rglob("SimLex999WordSim.json")
     file.write_text(spoil(file.read_text()))
@@ -211,13 +213,13 @@ def test_a_torn_file_and_one_of_another_mteb_are_made_anew(word_model: Model, tm
     assert (again.state, again.main_score) == ("scored", first.main_score)
 
 
-def test_a_model_is_compared_as_it_says():
+def test_similarity_of_the_model_is_used():
     model = as_model(tiny_static_model(), "m", similarity="dot")
     similarity = MtebEncoder(model, seed=42).similarity(np.array([[2.0, 0.0]]), np.array([[3.0, 4.0]]))
     assert float(similarity) == 6.0
 
 
-def test_splits_scored_before_are_kept(hub_dir: Path, tmp_path: Path):
+def test_scored_splits_are_kept(hub_dir: Path, tmp_path: Path):
     model = as_model(tiny_static_model(["a", "the", "man", "woman", "is"]), "m")
     task = {"name": "AmazonCounterfactualClassification", "subsets": ["en"]}
     (validation,) = score([model], [{**task, "splits": ["validation"]}], tmp_path, hub_dir=hub_dir)
@@ -228,7 +230,7 @@ def test_splits_scored_before_are_kept(hub_dir: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_embedding_that_is_not_finite_fails_its_task(value: float):
+def test_embeddings_must_be_finite(value: float):
     broken = as_model(tiny_static_model(), "broken", load=lambda device: Broken(value))
     encoder = MtebEncoder(broken, seed=42)
     batches = [{"text": ["cat", "dog"]}, {"text": ["bird"]}]
@@ -237,7 +239,7 @@ def test_an_embedding_that_is_not_finite_fails_its_task(value: float):
         encoder.encode(batches, task_metadata=metadata, hf_split="test", hf_subset="default")
 
 
-def test_a_score_of_nan_is_no_score(hub_dir: Path, tmp_path: Path):
+def test_nan_score_is_missing(hub_dir: Path, tmp_path: Path):
     class Constant:
         def encode(self, texts: Sequence[str], **_: Any) -> np.ndarray:
             return np.ones((len(texts), 4), np.float32)
@@ -246,9 +248,9 @@ def test_a_score_of_nan_is_no_score(hub_dir: Path, tmp_path: Path):
     for _ in range(2):  # scored, then read
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            (found,) = score([constant], ["STSBenchmark"], tmp_path, hub_dir=hub_dir)
-        assert (found.main_score, found.state) == (None, "missing")
-        assert "its main score is nan" in str(found.reason)
+            (scored,) = score([constant], ["STSBenchmark"], tmp_path, hub_dir=hub_dir)
+        assert (scored.main_score, scored.state) == (None, "missing")
+        assert scored.reason == "its main score is NaN (for example because all embeddings are equal)"
 
 
 class Broken:

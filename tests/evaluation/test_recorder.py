@@ -1,3 +1,5 @@
+"""Test the recorder of per-sample outputs."""
+
 import logging
 from pathlib import Path
 
@@ -13,19 +15,19 @@ NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("samples", "score", "told"),
+    ("samples", "score", "warning"),
     [
         (0.5, 0.5, None),
-        (0.5, 0.7, "STSBenchmark: its samples give 0.5000, its score is 0.7000; they are not kept"),
-        (NAN, 0.7, "STSBenchmark: its samples give nan, its score is 0.7000; they are not kept"),
+        (0.5, 0.7, "STSBenchmark: its samples give 0.5000, but its score is 0.7000; the samples are discarded"),
+        (NAN, 0.7, "STSBenchmark: its samples give nan, but its score is 0.7000; the samples are discarded"),
         (NAN, NAN, None),
         (0.5, NAN, None),
     ],
 )
-def test_samples_are_kept_with_the_score_that_they_give(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, samples: float, score: float, told: str | None
+def test_samples_must_match_the_score(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, samples: float, score: float, warning: str | None
 ):
-    """A score that is no number has no samples, and needs no words about them."""
+    """A NaN score has no samples and causes no warning."""
     task = mteb.get_task("STSBenchmark")
     recorder = Recorder(task)
     part = Samples("mean", np.full(4, samples, np.float32), None, "pair")
@@ -38,7 +40,7 @@ def test_samples_are_kept_with_the_score_that_they_give(
     path.write_bytes(b"of an earlier score")
     with caplog.at_level(logging.WARNING, logger="m2v_bench"):
         recorder.write(result, lambda name: path)
-    assert [each.getMessage() for each in caplog.records] == [told] * (told is not None)
+    assert [record.getMessage() for record in caplog.records] == [warning] * (warning is not None)
     assert path.is_file() == (samples == score)
     if path.is_file():
         assert read_samples(path)["test/default"].score() == score

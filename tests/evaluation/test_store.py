@@ -1,4 +1,4 @@
-"""Scores on disk: whole files, shared between processes, never made twice."""
+"""Test that result files are complete, shared between processes and never computed twice."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ from tests.conftest import as_model, glove, tiny_static_model
 WORDS = ["old", "new", "smart", "intelligent", "hard", "happy", "car", "man", "the", "is"]
 TASKS = ["SimLex999WordSim", "MENWordSim", "MTurk771WordSim", "RareWordWordSim", "Newsgroups20Clustering"]
 
-# a run in a process of its own, that says which texts it embedded
+# program of a subprocess that scores two models on all tasks
 RUN = """
 import sys, time
 from pathlib import Path
@@ -66,18 +66,18 @@ def finish(process: subprocess.Popen[str]) -> dict[tuple[str, str], tuple[str, s
 
 
 def files(results: Path) -> dict[str, Any]:
-    """The scores in every file, by path, without what time and machine decide."""
-    found: dict[str, Any] = {}
+    """Return the contents of all result files, by path, without what depends on time and machine."""
+    contents: dict[str, Any] = {}
     for path in sorted((results / "results").rglob("*.json")):
         value = json.loads(path.read_text())
-        found[str(path.relative_to(results))] = value.get("scores", value)
+        contents[str(path.relative_to(results))] = value.get("scores", value)
     for path in sorted((results / "costs").rglob("*.json")):
-        found[str(path.relative_to(results))] = json.loads(path.read_text())["texts_encoded"]
+        contents[str(path.relative_to(results))] = json.loads(path.read_text())["texts_encoded"]
     for path in sorted((results / "samples").rglob("*.npz")):
-        found[str(path.relative_to(results))] = {
+        contents[str(path.relative_to(results))] = {
             name: (part.metric, part.values.tolist()) for name, part in read_samples(path).items()
         }
-    return found
+    return contents
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_files(undisturbed: Path, tmp_path: Path):
+def test_killed_run_resumes_with_the_same_files(undisturbed: Path, tmp_path: Path):
     process = start(tmp_path, 0.3)
     deadline = time.monotonic() + 240
     while len(list((tmp_path / "results").rglob("*WordSim.json"))) < 3 and time.monotonic() < deadline:
@@ -96,18 +96,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(undisturbed: Path, tm
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*WordSim.json")}
-    assert 3 <= len(done) < 8  # of two models on four sets
+    assert 3 <= len(done) < 8  # two models on four datasets
     again = finish(start(tmp_path, 0))
-    assert sum(state == "read" for state, _ in again.values()) >= len(done) - 1  # the last may be half done
-    whole = {path for path in done if path.stat().st_mtime_ns == done[path]}
-    assert len(whole) >= len(done) - 1
+    assert sum(state == "read" for state, _ in again.values()) >= len(done) - 1  # the last may be incomplete
+    unchanged = {path for path in done if path.stat().st_mtime_ns == done[path]}
+    assert len(unchanged) >= len(done) - 1
     assert files(tmp_path) == files(undisturbed)
 
 
-def test_two_runs_at_once_share_the_work_and_tear_nothing(undisturbed: Path, tmp_path: Path):
-    both = [finish(each) for each in [start(tmp_path, 0.2), start(tmp_path, 0.2)]]
+def test_concurrent_runs_share_the_work(undisturbed: Path, tmp_path: Path):
+    both = [finish(process) for process in [start(tmp_path, 0.2), start(tmp_path, 0.2)]]
     for key in both[0]:
-        states = sorted(each[key][0] for each in both)
+        states = sorted(scores[key][0] for scores in both)
         assert states == ["read", "scored"], (key, states)
         assert both[0][key][1] == both[1][key][1]
     assert files(tmp_path) == files(undisturbed)
@@ -129,28 +129,28 @@ def score(task: Any, results: Path, hub_dir: Path | None = None, model: Model | 
         ("AmazonCounterfactualClassification", ("mean", "text", 670)),
         ("SciFact", ("mean", "query", 300)),
         ("SummEvalSummarization.v2", ("mean", "text", 100)),
-        ("SummEval", ("mean", "text", 100)),  # the first version, which averages p-values too
+        ("SummEval", ("mean", "text", 100)),  # first version, which also averages p-values
         ("TwitterURLCorpus", ("average_precision", "pair", 51534)),
     ],
 )
-def test_samples_of_stock_tasks_give_their_score(
+def test_samples_of_stock_tasks_match_the_score(
     hub_dir: Path, tmp_path: Path, task: str, expected: tuple[str, str, int]
 ):
     entry = {"name": task, "subsets": ["en"]} if task.startswith("AmazonC") else task
-    made = score(entry, tmp_path, hub_dir, glove())
+    scored = score(entry, tmp_path, hub_dir, glove())
     (file,) = (tmp_path / "samples").rglob(f"{task}.npz")
     (part,) = read_samples(file).values()
     assert (part.metric, part.unit, len(part.values)) == expected
-    assert part.score() == pytest.approx(made.main_score, abs=1e-4)
+    assert part.score() == pytest.approx(scored.main_score, abs=1e-4)
     assert file.stat().st_size < 500_000
 
 
-def test_a_summarization_that_leaves_texts_out_has_no_samples(hub_dir: Path, tmp_path: Path):
+def test_summarization_that_skips_texts_has_no_samples(hub_dir: Path, tmp_path: Path):
     assert score("SummEval", tmp_path, hub_dir).state == "scored"
     assert not (tmp_path / "samples").exists()
 
 
-def test_parts_of_an_aggregate_that_are_known_are_not_scored_again(tmp_path: Path):
+def test_scored_parts_of_an_aggregate_are_kept(tmp_path: Path):
     names = ["SimLex999WordSim", "WordSim353WordSim"]
     parts = load_suite(benchmark=None, tasks=names, languages=["eng"], splits=["test"], hub_dir=None, seed=42)
     metadata = AggregateTaskMetadata(
@@ -163,13 +163,13 @@ def test_parts_of_an_aggregate_that_are_known_are_not_scored_again(tmp_path: Pat
         eval_splits=["test"],
         bibtex_citation="",
     )
-    whole = type("TwoSets", (AbsTaskAggregate,), {"metadata": metadata})()
+    aggregate = type("TwoSets", (AbsTaskAggregate,), {"metadata": metadata})()
     model = as_model(tiny_static_model(WORDS), "m")
     encoders, session = {"m": MtebEncoder(model, seed=42)}, Session(Store(tmp_path), 42, 32, debug=True)
     (first,) = evaluate(encoders, [model], parts[:1], session)
     (file,) = (tmp_path / "results").rglob(f"{names[0]}.json")
     before = file.stat().st_mtime_ns
-    (both,) = evaluate(encoders, [model], [SuiteTask(whole, "TwoSets", "STS")], session)
+    (both,) = evaluate(encoders, [model], [SuiteTask(aggregate, "TwoSets", "STS")], session)
     assert file.stat().st_mtime_ns == before
     (second,) = evaluate(encoders, [model], parts[1:], session)
     assert second.state == "read"
@@ -179,7 +179,7 @@ def test_parts_of_an_aggregate_that_are_known_are_not_scored_again(tmp_path: Pat
     assert sorted(read_samples(samples)) == [f"{name}/test/default" for name in sorted(names)]
 
 
-def test_a_reranking_by_the_best_of_several_histories_has_a_sample_per_person(tmp_path: Path):
+def test_reranking_over_subqueries_has_a_sample_per_user(tmp_path: Path):
     task = mteb.get_task("MindSmallReranking")
     texts = {"d1": "old car", "d2": "new man", "d3": "smart is", "d4": "hard happy"}
     queries = {"p1_0": "old", "p1_1": "car", "p2_0": "happy", "p2_1": "man", "p3_0": "the"}
@@ -193,16 +193,16 @@ def test_a_reranking_by_the_best_of_several_histories_has_a_sample_per_person(tm
     task.dataset, task.data_loaded = {"default": {task.eval_splits[0]: split}}, True
     model = as_model(tiny_static_model(WORDS), "m")
     entry = SuiteTask(task, task.metadata.name, "Reranking")
-    (made,) = evaluate(
+    (scored,) = evaluate(
         {"m": MtebEncoder(model, seed=42)}, [model], [entry], Session(Store(tmp_path), 42, 32, debug=True)
     )
     (file,) = (tmp_path / "samples").rglob("MindSmallReranking.npz")
     (part,) = read_samples(file).values()
     assert len(part.values) == 3
-    assert part.score() == pytest.approx(float(made.main_score or 0), abs=1e-4)
+    assert part.score() == pytest.approx(float(scored.main_score or 0), abs=1e-4)
 
 
-def test_samples_of_an_earlier_score_do_not_stay(tmp_path: Path):
+def test_outdated_samples_are_deleted(tmp_path: Path):
     score("SimLex999WordSim", tmp_path)
     (file,) = (tmp_path / "results").rglob("SimLex999WordSim.json")
     file.unlink()
@@ -215,17 +215,17 @@ def test_samples_can_be_switched_off(tmp_path: Path):
     assert not (tmp_path / "samples").exists()
 
 
-def test_what_a_score_cost_is_kept_beside_it(tmp_path: Path):
-    made, read = score("SimLex999WordSim", tmp_path), score("SimLex999WordSim", tmp_path)
+def test_costs_are_stored(tmp_path: Path):
+    scored, read = score("SimLex999WordSim", tmp_path), score("SimLex999WordSim", tmp_path)
     (file,) = (tmp_path / "costs").rglob("SimLex999WordSim.json")
     cost = json.loads(file.read_text())
     assert cost["texts_asked"] == 2 * 999
     assert cost["texts_encoded"] == 1028  # words of SimLex-999
-    assert made.peak_rss_bytes == read.peak_rss_bytes == cost["peak_rss_bytes"] > 50e6
+    assert scored.peak_rss_bytes == read.peak_rss_bytes == cost["peak_rss_bytes"] > 50e6
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak of a block")
-def test_a_peak_is_that_of_its_task():
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system cannot reset the peak")
+def test_peak_memory_is_measured_per_task():
     code = (
         "import numpy as np; from m2v_bench.system.memory import Peak\n"
         "large = Peak(); np.ones(100_000_000, np.uint8).sum(); most = large.rss_bytes()\n"
@@ -237,7 +237,7 @@ def test_a_peak_is_that_of_its_task():
     assert int(difference) > 80e6
 
 
-def test_a_lock_of_a_process_that_died_is_free(tmp_path: Path):
+def test_lock_of_a_dead_process_is_released(tmp_path: Path):
     code = (
         "import os, sys; from pathlib import Path; from m2v_bench.evaluation.store import Store\n"
         "from m2v_bench.evaluation.mteb_encoder import model_meta\n"

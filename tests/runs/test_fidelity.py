@@ -1,4 +1,4 @@
-"""The verb on a real sweep, made by processes of its own."""
+"""Test `m2v-bench fidelity` on a real sweep in subprocesses, and its measures on arrays."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from m2v_bench.runs import fidelity as fidelity_module
 from m2v_bench.runs.fidelity import fidelity, linear_cka, nearest, neighbour_overlap, read_texts, unit_rows
 from tests.conftest import run_bench
 
-WORDS = ["-m", "pca_dims=16,256", "baseline=[teacher,glove-6b-50d]", "tracking=none"]
-WORDS += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
+OVERRIDES = ["-m", "pca_dims=16,256", "baseline=[teacher,glove-6b-50d]", "tracking=none"]
+OVERRIDES += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("fidelity")
-    sweep = run_bench(*WORDS, "sweep.name=mine", cwd=home)
+    sweep = run_bench(*OVERRIDES, "sweep.name=mine", cwd=home)
     assert sweep.returncode == 0, sweep.stderr
     return home / "results"
 
@@ -29,7 +29,7 @@ def test_fidelity_of_a_real_sweep(
     results: Path, real_texts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     texts = tmp_path / "texts.txt"
-    texts.write_text("\n".join(each.replace("\n", " ") for each in [*real_texts[:300], real_texts[0]]))
+    texts.write_text("\n".join(text.replace("\n", " ") for text in [*real_texts[:300], real_texts[0]]))
     command = ["fidelity", "mine", "--results", str(results), "--texts", str(texts), "--format", "markdown"]
     tables = {path: path.stat().st_mtime_ns for path in (results / "tables").iterdir()}
     cli.main(command)
@@ -56,7 +56,7 @@ def test_fidelity_of_a_real_sweep(
     assert (out / "again.md").read_text() == (out / "fidelity.md").read_text()
 
 
-def test_a_run_is_what_its_model_gives(results: Path, real_texts: list[str], tmp_path: Path):
+def test_cka_of_a_run_matches_sentence_transformers(results: Path, real_texts: list[str], tmp_path: Path):
     from m2v_bench import StaticModel
     from m2v_bench.assets.fetch import fetch
     from m2v_bench.runs.fidelity import linear_cka
@@ -64,12 +64,12 @@ def test_a_run_is_what_its_model_gives(results: Path, real_texts: list[str], tmp
     texts = tmp_path / "texts.csv"
     pd.DataFrame({"body": real_texts[:50]}).to_csv(texts, index=False)
     (run,) = (results / "sweeps" / "mine").glob("pca_dims-256*")
-    words = ["--results", str(results), "--texts", str(texts), "--column", "body"]
-    cli.main(["fidelity", str(run), *words])
+    options = ["--results", str(results), "--texts", str(texts), "--column", "body"]
+    cli.main(["fidelity", str(run), *options])
     record = next(
-        made
+        record
         for path in (results / "fidelity").rglob("*.json")
-        if (made := json.loads(path.read_text()))["student"] and made["texts"]["label"] == "texts.csv"
+        if (record := json.loads(path.read_text()))["student"] and record["texts"]["label"] == "texts.csv"
     )
     from sentence_transformers import SentenceTransformer
 
@@ -79,15 +79,15 @@ def test_a_run_is_what_its_model_gives(results: Path, real_texts: list[str], tmp
     assert record["linear_cka"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_texts_are_drawn_by_the_seed_and_each_is_there_once(tmp_path: Path):
+def test_texts_are_distinct_and_sampled_by_seed(tmp_path: Path):
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(str(number % 40) for number in range(100)))
-    every = read_texts(str(file), most=1000, seed=1)
-    assert every.texts == [str(number) for number in range(40)]
+    distinct = read_texts(str(file), most=1000, seed=1)
+    assert distinct.texts == [str(number) for number in range(40)]
     drawn = [read_texts(str(file), most=20, seed=seed).texts for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(set(drawn[0])) == 20
-    assert np.all(np.diff([int(each) for each in drawn[0]]) > 0)
+    assert np.all(np.diff([int(text) for text in drawn[0]]) > 0)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_texts_are_drawn_by_the_seed_and_each_is_there_once(tmp_path: Path):
         (["--texts", "few.txt", "--most", "10"], "--most 10: must be above 10"),
     ],
 )
-def test_bad_texts_are_named(options: list[str], message: str, results: Path, monkeypatch: pytest.MonkeyPatch):
+def test_invalid_texts(options: list[str], message: str, results: Path, monkeypatch: pytest.MonkeyPatch):
     (results / "few.txt").write_text("one\ntwo\ntwo\n")
     monkeypatch.chdir(results)
     most = int(options[3]) if options[2:] else 20_000
@@ -106,7 +106,7 @@ def test_bad_texts_are_named(options: list[str], message: str, results: Path, mo
         fidelity(["mine"], results, texts=options[1], most=most)
 
 
-def test_a_bad_column_is_named(tmp_path: Path):
+def test_unknown_column(tmp_path: Path):
     file = tmp_path / "texts.csv"
     file.write_text("body\n" + "\n".join(map(str, range(20))))
     with pytest.raises(BenchError, match=r"--column text: .*texts\.csv has no such column; it has body"):
@@ -125,68 +125,68 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def brute_neighbours(vectors: np.ndarray, k: int) -> list[set[int]]:
-    found = []
+    neighbours = []
     for i, one in enumerate(vectors.astype(np.float64)):
         cosines = [(one @ other / np.linalg.norm(one) / np.linalg.norm(other), j) for j, other in enumerate(vectors)]
-        found.append({j for _, j in sorted(((c, j) for c, j in cosines if j != i), reverse=True)[:k]})
-    return found
+        neighbours.append({j for _, j in sorted(((c, j) for c, j in cosines if j != i), reverse=True)[:k]})
+    return neighbours
 
 
 def brute_cka(one: np.ndarray, other: np.ndarray) -> float:
-    """By the kernels' definition: HSIC of the Gram matrices, centered on both sides."""
+    """Compute CKA by the kernel definition: HSIC of the doubly centered Gram matrices."""
     n = len(one)
     centering = np.eye(n) - 1 / n
-    grams = [each.astype(np.float64) @ each.astype(np.float64).T for each in (one, other)]
+    grams = [rows.astype(np.float64) @ rows.astype(np.float64).T for rows in (one, other)]
     k, m = (centering @ gram @ centering for gram in grams)
     return float(np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m)))
 
 
 @pytest.mark.parametrize("block", [1 << 24, 1000, 1])
-def test_neighbours_are_those_of_the_definition(pair, block: int, monkeypatch: pytest.MonkeyPatch):
+def test_neighbours_match_brute_force(pair, block: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fidelity_module, "_BLOCK", block)
-    ours = [nearest(each, 10) for each in pair]
-    brute = [brute_neighbours(each, 10) for each in pair]
-    for own, theirs in zip(ours, brute, strict=True):
-        assert own.shape == (N, 10)
-        assert [set(row) for row in own.tolist()] == theirs
-    overlap = np.mean([len(one & other) / 10 for one, other in zip(*brute, strict=True)])
-    assert neighbour_overlap(*ours) == pytest.approx(overlap)
+    actual = [nearest(vectors, 10) for vectors in pair]
+    expected = [brute_neighbours(vectors, 10) for vectors in pair]
+    for rows, sets in zip(actual, expected, strict=True):
+        assert rows.shape == (N, 10)
+        assert [set(row) for row in rows.tolist()] == sets
+    overlap = np.mean([len(one & other) / 10 for one, other in zip(*expected, strict=True)])
+    assert neighbour_overlap(*actual) == pytest.approx(overlap)
     assert 0.1 < overlap < 0.9
 
 
-def test_cka_is_that_of_the_definition(pair):
+def test_cka_matches_the_kernel_definition(pair):
     teacher, student = pair
     value = linear_cka(teacher, student)
     assert value == pytest.approx(brute_cka(unit_rows(teacher), unit_rows(student)), rel=1e-5)
     assert 0.1 < value < 0.9
 
 
-def test_a_rotation_and_a_scale_change_nothing(pair):
+def test_rotation_and_scale_do_not_matter(pair):
     teacher, _ = pair
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(24, 24)))
     turned = (3 * teacher @ rotation).astype(np.float32)
     assert linear_cka(teacher, turned) == pytest.approx(1, abs=1e-5)
     assert neighbour_overlap(nearest(teacher), nearest(turned)) == 1
-    # of unrelated spaces little is alike: k / (n - 1) of the neighbours, and dims / n by chance
+    # unrelated spaces share k / (n - 1) of the neighbours and have a CKA of about dims / n by chance
     other = np.random.default_rng(2).normal(size=(N, 24)).astype(np.float32)
     assert linear_cka(teacher, other) < 0.3
     assert neighbour_overlap(nearest(teacher), nearest(other)) == pytest.approx(10 / (N - 1), abs=0.02)
 
 
-def test_texts_that_are_all_embedded_alike_have_no_alignment(pair):
+def test_cka_of_constant_embeddings_is_nan(pair):
     assert np.isnan(linear_cka(pair[0], np.ones((N, 4), np.float32)))
     assert np.isnan(linear_cka(pair[0], np.zeros((N, 4), np.float32)))
     assert nearest(np.zeros((N, 4), np.float32)).shape == (N, 10)
 
 
-def test_memory_stays_bounded_for_twenty_thousand_texts():
-    """The cosines of 20,000 texts are 1.6 GB; a tenth of them may be held at a time."""
+def test_memory_is_bounded():
+    """All cosines of 20,000 texts take 1.6 GB; a fifth may be in memory at once."""
     import tracemalloc
 
     vectors = np.random.default_rng(3).normal(size=(20_000, 16)).astype(np.float32)
     tracemalloc.start()
-    found = nearest(vectors)
+    neighbours = nearest(vectors)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.shape == (20_000, 10)
+    assert neighbours.shape == (20_000, 10)
     assert peak < 320e6

@@ -1,4 +1,4 @@
-"""Every launcher on the same jobs, with a worker killed in the middle, gives the scores of jobs run one by one."""
+"""Test that every launcher gives the scores of sequential jobs, even if a worker is killed."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ from tests.conftest import Cli
 
 JOBS = ["-m", "vocabulary=glove", "vocabulary_size=2000", "pca_dims=16,32", "weighting=none,sif", "baseline=[]"]
 JOBS += ["suite=custom", "suite.tasks=[SimLex999WordSim,AutoFJRetrieval]", "tracking=none"]
-# what the command line of a process that runs a job contains
+# substring of the command line of a process that runs a job
 WORKERS = {"joblib": "LokyProcess", "ray": "ray::work", "submitit": "submitit.core._submit"}
 PASSWORD = "password-that-no-result-may-hold"
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The scores of the jobs, one after the other in one process."""
+    """Scores of the jobs run sequentially in one process."""
     home = working_folder(tmp_path_factory.mktemp("local") / "home")
     process = start(home, JOBS)
     _, errors = process.communicate()
@@ -33,14 +33,14 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="the workers are found in /proc")
 @pytest.mark.parametrize("launcher", sorted(LAUNCHERS.keys() - {"local"}))
-def test_a_killed_worker_costs_no_score(launcher: str, expected: dict[str, str], tmp_path: Path):
+def test_scores_survive_a_killed_worker(launcher: str, expected: dict[str, str], tmp_path: Path):
     name = launcher.split(",", maxsplit=1)[0].lower()
     if name == "ray":
         pytest.importorskip("ray")
     home = working_folder(tmp_path / "home")
     with ray_cluster(nodes=2) if name == "ray" else nullcontext() as address:
-        words = [*JOBS, *LAUNCHERS[launcher], *([f"launcher.address={address}"] if address else [])]
-        process = start(home, words, MLFLOW_TRACKING_PASSWORD=PASSWORD)
+        overrides = [*JOBS, *LAUNCHERS[launcher], *([f"launcher.address={address}"] if address else [])]
+        process = start(home, overrides, MLFLOW_TRACKING_PASSWORD=PASSWORD)
         try:
             victim = _first(home, WORKERS[name])
             time.sleep(1)
@@ -49,7 +49,7 @@ def test_a_killed_worker_costs_no_score(launcher: str, expected: dict[str, str],
         finally:
             process.kill()
     assert process.returncode == 0, errors
-    assert "left nothing behind, as when a worker dies" in errors
+    assert "ended without a result, probably because a worker died" in errors
     assert output.count("│ M2V") == 4
     assert scores(home) == expected
     assert not (home / "results" / "speed").exists()  # the workers would have measured each other
@@ -57,29 +57,29 @@ def test_a_killed_worker_costs_no_score(launcher: str, expected: dict[str, str],
     assert not any(PASSWORD.encode() in path.read_bytes() for path in files)
 
 
-def _first(home: Path, words: str) -> int:
-    """The id of the first process that works on a job of the sweep in `home`."""
+def _first(home: Path, pattern: str) -> int:
+    """Return the id of the first process that runs a job of the sweep in `home`."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
         begun = any(not (path.parent / "record.json").exists() for path in home.glob("results/sweeps/*/*/config.yaml"))
-        if begun and (found := next(_processes(home, words), None)):
-            return found
+        if begun and (process := next(_processes(home, pattern), None)):
+            return process
         time.sleep(0.1)
-    raise AssertionError(f"no process of {words} in two minutes")
+    raise AssertionError(f"no process matches {pattern} after two minutes")
 
 
-def _processes(home: Path, words: str) -> Iterator[int]:
+def _processes(home: Path, pattern: str) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = ((folder / name).read_bytes() for name in ("cmdline", "environ"))
         except OSError:
             continue
-        ours = str(home).encode() in environment or words.startswith("ray")  # a node's environment is its own
-        if words.encode() in command and ours:
+        ours = str(home).encode() in environment or pattern.startswith("ray")  # a node has a separate environment
+        if pattern.encode() in command and ours:
             yield int(folder.name)
 
 
-def test_workers_are_as_many_as_processors_and_memory_allow():
+def test_number_of_workers_fits_processors_and_memory():
     assert n_workers(LauncherConfig(workers=3), n_jobs=8) == 3
     assert n_workers(LauncherConfig(workers=3), n_jobs=2) == 2
     assert n_workers(LauncherConfig(memory_gb=1e6), n_jobs=8) == 1
@@ -87,7 +87,7 @@ def test_workers_are_as_many_as_processors_and_memory_allow():
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (["launcher=slurm"], "launcher.cluster=slurm: "),
         (["launcher=joblib", "launcher.workers=0"], "launcher.workers=0: must be above 0"),
@@ -98,8 +98,8 @@ def test_workers_are_as_many_as_processors_and_memory_allow():
         ),
     ],
 )
-def test_a_launcher_that_cannot_be_used_is_told(words: list[str], message: str, bench: Cli):
-    run = bench("-m", "pca_dims=16", "suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", *words)
+def test_unusable_launcher(overrides: list[str], message: str, bench: Cli):
+    run = bench("-m", "pca_dims=16", "suite=custom", "suite.tasks=[SimLex999WordSim]", "baseline=[]", *overrides)
     assert run.returncode == 1
     assert message in run.stderr
     assert "Traceback" not in run.stderr

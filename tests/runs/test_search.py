@@ -1,4 +1,4 @@
-"""Tuning on one half of a suite and reporting on the other, as processes of their own."""
+"""Test `m2v-bench search` in subprocesses."""
 
 import json
 import os
@@ -22,16 +22,16 @@ SUITE = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim,MENWor
 COMMAND = ["m2v_bench.cli", "search", *SUITE, "--trials", "6"]
 
 
-def searched(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def searched(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     home.mkdir(exist_ok=True)
-    return processes.run(*COMMAND, *words, cwd=home)
+    return processes.run(*COMMAND, *options, cwd=home)
 
 
 def trials(home: Path) -> list[dict]:
     return json.loads((home / "results" / "searches" / "search" / "trials.json").read_text())["trials"]
 
 
-def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_on(tmp_path: Path):
+def test_killed_search_resumes_with_the_same_result(tmp_path: Path):
     alone = searched(tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
     assert "tuned on: SimLex999WordSim, MENWordSim\nreported on: WordSim353WordSim" in alone.stdout
@@ -40,15 +40,15 @@ def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_o
     assert len({trial["dims"] for trial in expected}) > 1
     assert all(trial["dims"] % 16 == 0 and 1e-5 <= trial["coefficient"] <= 1e-2 for trial in expected)
     files = list((tmp_path / "alone" / "results" / "results").rglob("WordSim353WordSim.json"))
-    assert len(files) == 2  # the best variant and the one as set; no trial has seen the task
+    assert len(files) == 2  # best variant and variant as set: trials do not see the task
     assert (tmp_path / "alone" / "results" / "searches" / "search" / "report.md").is_file()
 
     home = tmp_path / "killed"
     home.mkdir()
     process = processes.start(*COMMAND, cwd=home)
-    kept = home / "results" / "searches" / "search" / "trials.json"
+    saved = home / "results" / "searches" / "search" / "trials.json"
     end = time.monotonic() + 120
-    while not (kept.is_file() and len(trials(home)) >= 2):
+    while not (saved.is_file() and len(trials(home)) >= 2):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
@@ -60,11 +60,11 @@ def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_o
     assert again.stdout.splitlines()[-12:] == alone.stdout.splitlines()[-12:]
     other = searched(home, "seed=7")
     assert other.returncode == 1
-    assert "holds a search with other settings, data or tasks; take another name" in other.stderr
+    assert "holds a search with other settings, data or tasks; use another name" in other.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("options", "message"),
     [
         (["weighting=zipf_log"], "weighting=zipf_log: has no coefficient to search for; allowed: sif"),
         (["--trials", "0"], "--trials 0: must be at least 1"),
@@ -72,18 +72,18 @@ def test_a_killed_search_ends_as_one_left_alone_and_reports_what_was_not_tuned_o
         (["--coefficients", "1e-2", "1e-5"], "--coefficients 0.01 1e-05: must be two numbers between 0 and 1"),
         (
             ["--tune", "SimLex999"],
-            "--tune SimLex999: no task of the suite that is here. Did you mean SimLex999WordSim?",
+            "--tune SimLex999: not an available task of the suite. Did you mean SimLex999WordSim?",
         ),
     ],
 )
-def test_what_cannot_be_searched_is_told(words: Sequence[str], message: str, tmp_path: Path):
-    run = searched(tmp_path, *words)
+def test_invalid_search(options: Sequence[str], message: str, tmp_path: Path):
+    run = searched(tmp_path, *options)
     assert run.returncode == 1
     assert message in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_two_searches_of_one_name_do_not_run_at_once(tmp_path: Path):
+def test_concurrent_searches_of_one_name(tmp_path: Path):
     folder = tmp_path / "results" / "searches" / "mine"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
@@ -93,12 +93,12 @@ def test_two_searches_of_one_name_do_not_run_at_once(tmp_path: Path):
     assert not (folder / "trials.json").exists()
 
 
-def test_the_halves_share_no_task_and_have_every_type():
+def test_halves_are_disjoint_and_have_every_type():
     suite = suite_of(typed(compose(["suite=starter"])))
     tuning, reporting = ([entry.name for entry in half] for half in halves(suite, []))
     assert not set(tuning) & set(reporting)
     assert sorted([*tuning, *reporting]) == sorted(entry.name for entry in suite)
     assert {"ReutersR8Classification", "MENWordSim"} <= set(tuning)
     assert {"Newsgroups20Classification", "MTurk771WordSim"} <= set(reporting)
-    with pytest.raises(BenchError, match="all 9 tasks of the suite that are here would be tuned on"):
+    with pytest.raises(BenchError, match="tuning would use all 9 available tasks of the suite"):
         halves(suite, [entry.name for entry in suite])

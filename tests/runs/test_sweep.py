@@ -1,4 +1,4 @@
-"""Sweeps as processes of their own: started again, refused, failing, interrupted and killed."""
+"""Test sweeps in subprocesses: resumed, refused, failing, interrupted and killed."""
 
 import json
 import random
@@ -30,7 +30,7 @@ def stamps(home: Path) -> dict[Path, int]:
 
 
 @pytest.mark.parametrize(
-    ("words", "folder"),
+    ("overrides", "folder"),
     [
         (["pca_dims=64", "weighting=sif"], "pca_dims-64_weighting-sif-"),
         (["weighting=sif", "results_dir=elsewhere", "+sweep=pca_dims", "pca_dims=64"], "pca_dims-64_weighting-sif-"),
@@ -38,22 +38,22 @@ def stamps(home: Path) -> dict[Path, int]:
         (["suite=custom"], "job-"),
     ],
 )
-def test_a_job_has_a_folder_that_can_be_read(words: list[str], folder: str):
-    assert job_folder(words).startswith(folder)
-    assert len(job_folder(words)) == len(folder) + 8
+def test_job_folders_are_readable(overrides: list[str], folder: str):
+    assert job_folder(overrides).startswith(folder)
+    assert len(job_folder(overrides)) == len(folder) + 8
 
 
-def test_jobs_that_differ_have_folders_that_differ():
+def test_job_folders_are_unique():
     assert job_folder(["pca_dims=64"]) != job_folder(["pca_dims=64", "suite=paper"])
     assert job_folder(["pca_dims=64", "weighting=sif"]) == job_folder(["weighting=sif", "pca_dims=64"])
 
 
-def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: Path):
+def test_restarted_sweep_skips_finished_jobs(bench: Cli, tmp_path: Path):
     plan = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM, "dry_run=true")
     assert plan.returncode == 0, plan.stderr
     assert "2 jobs, 0 finished" in plan.stdout
-    assert "4 scores to make" in " ".join(plan.stdout.split())
-    assert "?; no timing is recorded of" in " ".join(plan.stdout.split())
+    assert "4 scores to compute" in " ".join(plan.stdout.split())
+    assert "?; no recorded timing for" in " ".join(plan.stdout.split())
     assert not list((tmp_path / "results").rglob("*.json"))
 
     first = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM)
@@ -63,7 +63,7 @@ def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: 
 
     again = bench("+sweep=pca_dims", "pca_dims=16,32,64", *WORDSIM)
     assert again.returncode == 0, again.stderr
-    assert "2 of 3 jobs are finished already" in again.stdout
+    assert "2 of 3 jobs are already finished" in again.stdout
     assert again.stdout.count("distilled ") == 1
     assert again.stdout.count("│ M2V") == 3
     assert before.items() < stamps(tmp_path).items()
@@ -79,11 +79,11 @@ def test_a_sweep_started_again_makes_what_is_not_finished(bench: Cli, tmp_path: 
 def test_jobs_cannot_differ_in_how_they_run():
     _check_axes([["pca_dims=16", "device=cpu"]])
     _check_axes([["pca_dims=16", "device=cpu"], ["pca_dims=32", "device=cpu"]])
-    with pytest.raises(BenchError, match=r"^device: the jobs of a sweep cannot differ in this"):
+    with pytest.raises(BenchError, match=r"^device: the jobs of a sweep cannot differ in this setting"):
         _check_axes([["pca_dims=16", "device=cpu"], ["pca_dims=16", "device=auto"]])
 
 
-def test_jobs_that_cannot_be_are_all_told_before_the_first_one_runs(bench: Cli, tmp_path: Path):
+def test_all_invalid_jobs_are_listed_before_any_runs(bench: Cli, tmp_path: Path):
     sweep = bench("-m", "pca_dims=16,1000,nan", "weighting=sif,idf", *WORDSIM)
     assert sweep.returncode == 1
     assert "5 of 6 jobs cannot be run, so none was started:" in sweep.stderr
@@ -94,26 +94,26 @@ def test_jobs_that_cannot_be_are_all_told_before_the_first_one_runs(bench: Cli, 
     assert not records(tmp_path)
 
 
-def test_the_exit_code_counts_the_jobs_that_failed(bench: Cli, tmp_path: Path):
+def test_exit_code_is_the_number_of_failed_jobs(bench: Cli, tmp_path: Path):
     (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)  # an empty dataset repository
-    words = ["-m", "suite.tasks=[STS12],[STS12,SimLex999WordSim],[SimLex999WordSim]", "pca_dims=16", "hub_dir=hub"]
-    words += ["suite=custom", "baseline=[]", "tracking=none"]
-    stopped = bench(*words, "fail_fast=true")
+    overrides = ["-m", "suite.tasks=[STS12],[STS12,SimLex999WordSim],[SimLex999WordSim]", "pca_dims=16", "hub_dir=hub"]
+    overrides += ["suite=custom", "baseline=[]", "tracking=none"]
+    stopped = bench(*overrides, "fail_fast=true")
     assert stopped.returncode == 1
     assert "fail_fast=true: 2 job(s) were not started" in stopped.stdout
     assert not records(tmp_path)
-    sweep = bench(*words)
+    sweep = bench(*overrides)
     assert sweep.returncode == 2
     assert "2 job(s) of the sweep failed:\nsuite.tasks=[STS12]: suite=custom: no task could be scored" in sweep.stderr
     assert "suite.tasks=[STS12,SimLex999WordSim]: 1 of 2 scores failed" in sweep.stderr
     assert "Traceback" not in sweep.stderr
     assert len(records(tmp_path)) == 2
-    again = bench(*words)
+    again = bench(*overrides)
     assert again.returncode == 2
-    assert "1 of 3 jobs are finished already" in again.stdout
+    assert "1 of 3 jobs are already finished" in again.stdout
 
 
-def test_two_sweeps_of_one_name_do_not_run_at_once(bench: Cli, tmp_path: Path):
+def test_concurrent_sweeps_of_one_name(bench: Cli, tmp_path: Path):
     folder = tmp_path / "results" / "sweeps" / "mine"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
@@ -125,8 +125,8 @@ def test_two_sweeps_of_one_name_do_not_run_at_once(bench: Cli, tmp_path: Path):
     assert "sweep.name=../mine: is the name of a folder" in bad.stderr
 
 
-def test_a_full_disk_fails_the_job_and_not_the_sweep(tmp_path: Path):
-    """A limit on the size of files stands for the disk: the small model can be written, the large one cannot."""
+def test_full_disk_fails_only_the_job(tmp_path: Path):
+    """A file size limit simulates the full disk: the small model can be written, the large one cannot."""
     command = [sys.executable, "-m", "m2v_bench", "-m", "pca_dims=256,16", *WORDSIM]
     earlier = tmp_path / "results" / "sweeps" / "sweep" / job_folder(["pca_dims=256", *WORDSIM]) / "record.json"
     earlier.parent.mkdir(parents=True)
@@ -148,17 +148,17 @@ def _no_file_above_4_mb() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
 
 
-# Words of their own, so that the forward pass is short and part of what is killed.
+# A separate vocabulary, so that the forward pass is short and may be killed, too.
 KILLED = ["-m", "vocabulary=glove", "vocabulary_size=3000", "pca_dims=16,64", "weighting=none,sif", "baseline=[]"]
 KILLED += ["suite=custom", "suite.tasks=[SimLex999WordSim,AutoFJRetrieval]", "tracking=none"]
 
 
-def test_a_sweep_killed_ten_times_ends_as_one_left_alone(tmp_path: Path):
+def test_a_sweep_killed_ten_times_has_the_same_files(tmp_path: Path):
     alone, killed = _home(tmp_path / "alone"), _home(tmp_path / "killed")
     first = _start(alone)
     assert first.wait() == 0, first.communicate()
     seed = random.randrange(10**6)
-    print(f"moments drawn with seed {seed}")
+    print(f"kill times drawn with seed {seed}")
     moments, interrupted = random.Random(seed), 0
     for number in range(10):
         process = _start(killed)
@@ -166,7 +166,7 @@ def test_a_sweep_killed_ten_times_ends_as_one_left_alone(tmp_path: Path):
             process.wait(moments.uniform(0.3, 8))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT if number % 3 == 2 else signal.SIGKILL)
-            # Python itself ends by SIGINT when that comes before our own code is loaded
+            # before our code is loaded, Python itself exits with SIGINT
             assert process.wait() in (130, -signal.SIGINT, -signal.SIGKILL)
             interrupted += 1
     assert interrupted >= 3
@@ -176,7 +176,7 @@ def test_a_sweep_killed_ten_times_ends_as_one_left_alone(tmp_path: Path):
 
 
 def _home(folder: Path) -> Path:
-    """A working folder with a cache of its own that shares nothing but the assets."""
+    """Make a working folder with a separate cache that shares only the assets."""
     (folder / "cache").mkdir(parents=True)
     (folder / "cache" / "assets").symlink_to(cache_dir() / "assets")
     return folder
@@ -187,28 +187,30 @@ def _start(home: Path) -> Any:
 
 
 def _kept(home: Path) -> dict[str, object]:
-    """All files of results and cache, without what differs between two runs: times, and what times them."""
-    kept: dict[str, object] = {}
+    """Return the contents of results and cache without what differs between two runs: times and logs."""
+    contents: dict[str, object] = {}
     for path in sorted([*(home / "results").rglob("*"), *(home / "cache").glob("[!a]*/**/*")]):
         name = str(path.relative_to(home))
         if not path.is_file() or path.suffix in (".lock", ".png") or "speed" in name or "/costs/" in name:
             continue
         if path.suffix not in (".json", ".jsonl", ".csv", ".md", ".yaml", ".log") and ".locks" not in name:
-            kept[name] = path.read_bytes()
+            contents[name] = path.read_bytes()
         elif name.startswith("results/results/") and path.suffix == ".json":
             content = json.loads(path.read_text())
-            kept[name] = {key: content.get(key) for key in ("scores", "dataset_revision", "mteb_version", "task_name")}
+            contents[name] = {
+                key: content.get(key) for key in ("scores", "dataset_revision", "mteb_version", "task_name")
+            }
         elif path.name == "record.json":
             content = json.loads(path.read_text())
             rows = [{key: row[key] for key in ("label", "task", "main_score")} for row in content["scores"]]
-            kept[name] = [content["key"], content["label"], rows]
+            contents[name] = [content["key"], content["label"], rows]
         else:
-            kept[name] = None  # that it is there
-    return kept
+            contents[name] = None  # existence only
+    return contents
 
 
-def test_hydra_still_runs_sweeps_with_the_class_that_ours_replaces(monkeypatch: pytest.MonkeyPatch):
-    """The sweeper is replaced by its name inside Hydra; this says what a release of Hydra has changed."""
+def test_hydra_default_sweeper_can_be_replaced(monkeypatch: pytest.MonkeyPatch):
+    """The sweeper is replaced by a private name of Hydra; this test shows what a new release changed."""
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
@@ -217,10 +219,10 @@ def test_hydra_still_runs_sweeps_with_the_class_that_ours_replaces(monkeypatch: 
 
     Plugins.instance()  # imports the plugins of Hydra
     node = ConfigStore.instance().load("hydra/sweeper/basic.yaml").node
-    assert node["_target_"] == sweep.REPLACED, "Hydra's default sweeper has another name"
-    assert set(node) == {"_target_", "max_batch_size", "params"}, "Hydra gives its sweeper other settings"
+    assert node["_target_"] == sweep.REPLACED, "Hydra renamed its default sweeper"
+    assert set(node) == {"_target_", "max_batch_size", "params"}, "Hydra changed the settings of its sweeper"
     classes = dict(Plugins.instance().class_name_to_class)
-    assert sweep.REPLACED in classes, "Hydra no longer looks classes of plugins up by name"
+    assert sweep.REPLACED in classes, "Hydra no longer looks up plugin classes by name"
     monkeypatch.setattr(Plugins.instance(), "class_name_to_class", classes)
     sweep.install()
     assert classes[sweep.REPLACED] is sweep.Sweep
@@ -229,13 +231,13 @@ def test_hydra_still_runs_sweeps_with_the_class_that_ours_replaces(monkeypatch: 
         sweep.install()
 
 
-def test_combinations_are_those_of_hydra_itself():
+def test_combinations_match_hydra():
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from m2v_bench.runs.sweep import _combinations
 
-    words = ["pca_dims=16,32", "weighting=choice(sif,none)", "seed=range(1,4)", "suite=wordsim", "pca_dims=64,128"]
-    words += ["corpus='a b.txt'", "+x=[1,2],[3]"]
-    overrides = OverridesParser.create().parse_overrides(words)
+    sweep = ["pca_dims=16,32", "weighting=choice(sif,none)", "seed=range(1,4)", "suite=wordsim", "pca_dims=64,128"]
+    sweep += ["corpus='a b.txt'", "+x=[1,2],[3]"]
+    overrides = OverridesParser.create().parse_overrides(sweep)
     assert _combinations(overrides) == BasicSweeper.split_arguments(overrides, None)[0]

@@ -1,4 +1,4 @@
-"""The speeds of a real sweep, made by processes of its own."""
+"""Test the speeds of a real sweep in subprocesses."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from m2v_bench.runs import sweep_speed
 from m2v_bench.runs.sweep_speed import time_together
 from tests.conftest import run_bench
 
-WORDS = [
+OVERRIDES = [
     "baseline=[glove-6b-50d]",
     "suite=custom",
     "suite.tasks=[SimLex999WordSim]",
@@ -32,19 +32,19 @@ def sessions(home: Path) -> set[str | None]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("speed")
-    made = run_bench("-m", "pca_dims=16,64", *WORDS, cwd=home)
-    assert made.returncode == 0, made.stderr
+    sweep = run_bench("-m", "pca_dims=16,64", *OVERRIDES, cwd=home)
+    assert sweep.returncode == 0, sweep.stderr
     return home
 
 
-def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path):
+def test_sweep_is_timed_together_again_for_a_new_model(home: Path):
     (first,) = sessions(home)
     assert "timed together" in (home / "results" / "figures" / "mine-speed.svg").read_text()
     assert [len(record.speed) for record in records(home).values()] == [2, 2]
-    again = run_bench("-m", "pca_dims=16,64", *WORDS, cwd=home)
+    again = run_bench("-m", "pca_dims=16,64", *OVERRIDES, cwd=home)
     assert again.returncode == 0, again.stderr
     assert sessions(home) == {first}
-    more = run_bench("-m", "pca_dims=16,64,256", *WORDS, cwd=home)
+    more = run_bench("-m", "pca_dims=16,64,256", *OVERRIDES, cwd=home)
     assert more.returncode == 0, more.stderr
     (second,) = sessions(home)
     assert second != first
@@ -52,7 +52,7 @@ def test_the_models_of_a_sweep_are_timed_together_whenever_one_is_new(home: Path
 
 
 @pytest.mark.parametrize("case", ["no speed", "other machine", "other texts", "deleted model", "many models"])
-def test_what_cannot_be_timed_together_stays_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch, case: str):
+def test_speeds_that_are_not_comparable_are_kept(home: Path, monkeypatch: pytest.MonkeyPatch, case: str):
     jobs = records(home)
     for number, (folder, record) in enumerate(list(jobs.items())):
         speeds = [replace(speed, session=f"s{number}") for speed in record.speed]
@@ -69,10 +69,10 @@ def test_what_cannot_be_timed_together_stays_as_it_was(home: Path, monkeypatch: 
         monkeypatch.setattr(sweep_speed, "MOST", 2)
     before = [record.to_json() for record in jobs.values()]
     try:
-        found = time_together(jobs, home / "no sweep", home / "results")
+        timed = time_together(jobs, home / "no sweep", home / "results")
     finally:
         for folder in jobs:
             if (folder / "gone").is_dir():
                 (folder / "gone").rename(folder / "model")
-    assert [record.to_json() for record in found] == before
+    assert [record.to_json() for record in timed] == before
     assert not (home / "no sweep").exists()

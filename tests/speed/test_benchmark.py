@@ -1,4 +1,4 @@
-"""Speed is measured on real texts of three lengths; a model that cannot be measured says why, and the others go on."""
+"""Test the speed benchmark on real texts of three lengths, with models that fail, and its tables and figure."""
 
 import json
 import math
@@ -25,7 +25,7 @@ RATES = ("texts_per_second", "slowest", "fastest", "megabytes_per_second")
 
 @pytest.fixture
 def texts_file(tmp_path: Path) -> Path:
-    """Lines of words that the tiny model knows."""
+    """File of texts whose words are in the vocabulary of the tiny model."""
     rng = random.Random(0)
     lines = [" ".join(rng.choices(["good", "bad", "cat", "dog"], k=60)) for _ in range(100)]
     (tmp_path / "texts.txt").write_text("\n".join(lines))
@@ -34,8 +34,8 @@ def texts_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A saved static model."""
-    # texts are cut by the median length of a token, before sentence-transformers would
+    """Folder of a saved static model."""
+    # long tokens, so that we do not truncate texts by median token length before sentence-transformers would
     long = [f"a_word_of_its_own_{number}" for number in range(8)]
     tiny_static_model(["good", "bad", "cat", "dog", *long]).save_pretrained(tmp_path / "tiny")
     return tmp_path / "tiny"
@@ -47,25 +47,25 @@ def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "_MOST_SECONDS", 0.02)
 
 
-def test_texts_are_cut_at_words_to_the_lengths_that_they_say(tmp_path: Path):
+def test_texts_have_the_requested_lengths_in_whole_words(tmp_path: Path):
     file = tmp_path / "readme.txt"
-    file.write_text(README.read_text(encoding="utf-8"))  # its lines are shorter than 500 tokens, and put together
+    file.write_text(README.read_text(encoding="utf-8"))  # its lines are shorter than 500 tokens and get joined
     texts = bench_texts([str(file)], seed=1)
     assert set(texts.by_length) == set(LENGTHS)
     whole = " ".join(README.read_text(encoding="utf-8").split())
-    for length, each in texts.by_length.items():
+    for length, of_length in texts.by_length.items():
         assert 0.7 * length <= texts.tokens[length]["min"] <= texts.tokens[length]["max"] <= length
         assert texts.tokens[length]["median"] > 0.9 * length
-        assert all(" ".join(text.split()) in whole for text in each)
-        assert texts.n_bytes[length] == [len(text.encode()) for text in each]
-        assert texts.as_record()["lengths"][str(length)]["texts"] == len(each)
+        assert all(" ".join(text.split()) in whole for text in of_length)
+        assert texts.n_bytes[length] == [len(text.encode()) for text in of_length]
+        assert texts.as_record()["lengths"][str(length)]["texts"] == len(of_length)
     assert texts == bench_texts([str(file)], seed=1)
     assert texts.by_length != bench_texts([str(file)], seed=2).by_length
 
 
-def test_the_catalogs_own_texts_need_no_file():
+def test_default_texts_come_from_the_catalog():
     texts = bench_texts()
-    assert {length: len(each) for length, each in texts.by_length.items()} == LENGTHS
+    assert {length: len(of_length) for length, of_length in texts.by_length.items()} == LENGTHS
     assert len(set(texts.by_length[500])) == LENGTHS[500]
 
 
@@ -76,13 +76,11 @@ def test_the_catalogs_own_texts_need_no_file():
         ("a.docx", b"x", "text", "--texts .*a.docx: files that end in .docx are not read"),
         ("broken.parquet", b"PAR1 no", "text", "--texts .*broken.parquet: cannot be read"),
         ("empty.txt", b"", "text", "--texts .*empty.txt: is empty"),
-        ("short.txt", b"two words\n", "text", "--texts .*short.txt: there are not 10 tokens of text"),
+        ("short.txt", b"two words\n", "text", "--texts .*short.txt: has fewer than 10 tokens"),
         ("a.csv", b"text,b\nx,y\n", "body", "--column body: .*a.csv has no such column; it has text, b"),
     ],
 )
-def test_texts_that_cannot_be_used_are_named(
-    tmp_path: Path, name: str, content: bytes | None, column: str, message: str
-):
+def test_unusable_texts(tmp_path: Path, name: str, content: bytes | None, column: str, message: str):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BenchError, match=message):
@@ -90,11 +88,11 @@ def test_texts_that_cannot_be_used_are_named(
 
 
 @pytest.mark.usefixtures("briefly")
-def test_a_record_has_every_rate_of_every_model_and_its_tables_a_row_of_each(folder: Path, texts_file: Path):
+def test_record_and_tables_cover_all_models(folder: Path, texts_file: Path):
     pytest.importorskip("model2vec")
-    words = [str(folder), f"model2vec:{folder}", f"sentence-transformers:{folder}", "random"]
-    models = contenders(words, folder.parent)
-    assert [each.loader for each in models] == ["static", "model2vec", "sentence_transformer", "baseline"]
+    names = [str(folder), f"model2vec:{folder}", f"sentence-transformers:{folder}", "random"]
+    models = contenders(names, folder.parent)
+    assert [model.loader for model in models] == ["static", "model2vec", "sentence_transformer", "baseline"]
     record = benchmark(models, bench_texts([str(texts_file)]), Plan(threads=2, rounds=2, cold_starts=1), seed=42)
     assert json.loads(json.dumps(record)) == record
     for model in record["models"]:
@@ -109,17 +107,17 @@ def test_a_record_has_every_rate_of_every_model_and_its_tables_a_row_of_each(fol
         cold = {name: values["median"] for name, values in model["cold"].items()}
         assert 0 < cold["load_seconds"] < cold["first_seconds"]
         assert cold["peak_rss_bytes"] > 5e6
-    own, *peers, floor = record["models"]
-    assert own["path"] == "compiled loops" or own["path"].startswith("tokenizers package (")
-    assert own["difference"] is None
-    assert floor["path"] is None
+    ours, *peers, baseline = record["models"]
+    assert ours["path"] == "compiled loops" or ours["path"].startswith("tokenizers package (")
+    assert ours["difference"] is None
+    assert baseline["path"] is None
     assert [peer["path"] for peer in peers] == [None, None]
     assert [peer["difference"] for peer in peers] == pytest.approx([0, 0], abs=1e-5)
-    assert own["library"].startswith("m2v_bench 0.")
+    assert ours["library"].startswith("m2v_bench 0.")
     assert {peer["library"].split()[0] for peer in peers} == {"model2vec", "sentence-transformers"}
     throughput, needs = speed_grids(record)
-    assert len(throughput.rows) == 3 * len(words)
-    assert len(needs.rows) == len(words)
+    assert len(throughput.rows) == 3 * len(names)
+    assert len(needs.rows) == len(names)
     assert {len(row) for row in throughput.rows} == {len(throughput.columns)}
     assert [row[-2:] for row in throughput.rows if "by model2vec" in row[0]] == [["1", "1"]] * 3
     assert len(throughput.bold) == 3
@@ -127,7 +125,7 @@ def test_a_record_has_every_rate_of_every_model_and_its_tables_a_row_of_each(fol
 
 
 @pytest.mark.usefixtures("briefly")
-def test_a_model_that_fails_says_why_and_the_others_are_measured(folder: Path, texts_file: Path):
+def test_failed_model_has_a_reason_and_the_others_are_measured(folder: Path, texts_file: Path):
     (fine,) = contenders([str(folder)], folder.parent)
     gone = Contender("gone", "static", str(folder / "none"), "m2v_bench", "x", "static", 8, 1, 1)
     absent = Contender(
@@ -144,7 +142,7 @@ def test_a_model_that_fails_says_why_and_the_others_are_measured(folder: Path, t
     assert needs.rows[1][2] == "-"
 
 
-def test_a_fresh_process_that_dies_is_told_with_its_last_words(folder: Path, texts_file: Path):
+def test_failed_fresh_process_reports_its_last_line(folder: Path, texts_file: Path):
     file = folder.parent / "texts.json"
     file.write_text('["good cat"]')
     gone = Contender("gone", "static", str(folder / "none"), "m2v_bench", "x", "static", 8, 1, 1)
@@ -152,56 +150,68 @@ def test_a_fresh_process_that_dies_is_told_with_its_last_words(folder: Path, tex
         cold_start(gone, file)
 
 
-def test_a_package_that_is_not_there_is_named_with_the_pip_command(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_package_is_reported_with_the_pip_command(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "model2vec", None)
     with pytest.raises(BenchError, match=r"model2vec is not installed: pip install model2vec, .* extra `peers`"):
         contenders([f"model2vec:{folder}"], folder.parent)
 
 
-def test_without_words_everything_that_the_default_settings_name_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_default_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "model2vec", None)
     models = contenders([], tmp_path)
-    assert [each.loader for each in models] == [
+    assert [model.loader for model in models] == [
         "static", "model2vec", "sentence_transformer", "sentence_transformer", "vectors", "wordllama"
     ]  # fmt: skip
-    assert [each.absent is None for each in models] == [True, False, True, True, True, True]
-    assert all(Path(each.source).is_dir() for each in models)
+    assert [model.absent is None for model in models] == [True, False, True, True, True, True]
+    assert all(Path(model.source).is_dir() for model in models)
     assert models[0].source == models[1].source == models[2].source
     assert models[3].name == "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("name", "message"),
     [
         ("all-MiniLM-L6", "all-MiniLM-L6: no such model. Did you mean all-MiniLM-L6-v2"),
-        ("bm25", "bm25: ranks documents by their words and embeds no text"),
-        ("model2vec:glove-6b-50d", "model2vec:glove-6b-50d: glove-6b-50d is no static model whose files"),
+        ("bm25", "bm25: is lexical and embeds no texts"),
+        (
+            "model2vec:glove-6b-50d",
+            "model2vec:glove-6b-50d: glove-6b-50d is not a static model that model2vec can read",
+        ),
     ],
 )
-def test_a_word_that_means_no_model_is_refused(tmp_path: Path, word: str, message: str):
+def test_unknown_model(tmp_path: Path, name: str, message: str):
     with pytest.raises(BenchError, match=message):
-        contenders([word], tmp_path)
+        contenders([name], tmp_path)
 
 
-def test_a_folder_that_holds_no_model_is_named(tmp_path: Path):
+def test_folder_without_model(tmp_path: Path):
     with pytest.raises(BenchError, match=rf"{tmp_path}.* is not a static model"):
         contenders([str(tmp_path)], tmp_path)
 
 
 @pytest.mark.parametrize("setting", ["threads", "rounds"])
-def test_a_plan_of_nothing_is_refused(setting: str):
+def test_invalid_plan(setting: str):
     with pytest.raises(BenchError, match=f"--{setting} 0: must be 1 or more"):
         Plan(**{setting: 0})
 
 
-def test_the_verb_works_without_numba_and_says_so(folder: Path, texts_file: Path):
+def test_command_works_without_numba(folder: Path, texts_file: Path):
     code = "import sys; sys.modules['numba'] = None; from m2v_bench.cli import main; main(sys.argv[1:])"
-    words = ["speed", str(folder), "--texts", str(texts_file), "--rounds", "1", "--cold-starts", "0", "--threads", "1"]
+    options = [
+        "speed",
+        str(folder),
+        "--texts",
+        str(texts_file),
+        "--rounds",
+        "1",
+        "--cold-starts",
+        "0",
+        "--threads",
+        "1",
+    ]
     results = folder.parent / "results"
     done = subprocess.run(
-        [sys.executable, "-c", code, *words, "--results", str(results), "--format", "markdown"],
+        [sys.executable, "-c", code, *options, "--results", str(results), "--format", "markdown"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -209,11 +219,11 @@ def test_the_verb_works_without_numba_and_says_so(folder: Path, texts_file: Path
     (record,) = results.glob("speed/benchmark/*.json")
     assert [model["label"] for model in json.loads(record.read_text())["models"]] == ["tiny"]
     assert (results / "speed" / "benchmark" / "speed.md").read_text() == done.stdout
-    assert not list(results.glob("speed/benchmark/*.svg"))  # no score is there
+    assert not list(results.glob("speed/benchmark/*.svg"))  # there are no scores
 
 
 @pytest.mark.usefixtures("briefly")
-def test_speed_is_drawn_against_the_scores_that_are_there(folder: Path, texts_file: Path):
+def test_figure_of_speed_against_score(folder: Path, texts_file: Path):
     from m2v_bench.evaluation.evaluate import Session, evaluate
     from m2v_bench.evaluation.mteb_encoder import MtebEncoder
     from m2v_bench.evaluation.store import Store
@@ -226,13 +236,13 @@ def test_speed_is_drawn_against_the_scores_that_are_there(folder: Path, texts_fi
     results = folder.parent / "results"
     assert speed_score_figure(record, results) is None
     scored = [
-        as_model(tiny_static_model(seed=seed), each.label, name=each.name, revision=each.revisions[0])
-        for seed, each in enumerate(models)
+        as_model(tiny_static_model(seed=seed), model.label, name=model.name, revision=model.revisions[0])
+        for seed, model in enumerate(models)
     ]
     encoders = {model.label: MtebEncoder(model, seed=42) for model in scored}
     evaluate(encoders, scored, suite("MENWordSim"), Session(Store(results), 42, 32))
     for model, difference in zip(record["models"], (1e-4, 0.1), strict=True):
-        model |= {"peer": True, "difference": difference}  # another library that makes other embeddings is not drawn
+        model |= {"peer": True, "difference": difference}  # peers with other embeddings are not drawn
     assert speed_score_figure(record, results) is None
     for model in record["models"]:
         model["difference"] = 1e-4
@@ -243,7 +253,7 @@ def test_speed_is_drawn_against_the_scores_that_are_there(folder: Path, texts_fi
     assert "the 1 tasks that all of these models have" in figure.get_supxlabel()
 
 
-def test_energy_is_what_the_counters_of_all_packages_say_over_their_end(tmp_path: Path):
+def test_energy_sums_packages_and_handles_wraparound(tmp_path: Path):
     assert Energy.here(tmp_path) is None
     for number, (name, most) in enumerate([("package-0", 999), ("package-1", 10**9), ("psys", 10**9)]):
         zone = tmp_path / f"intel-rapl:{number}"
@@ -254,7 +264,7 @@ def test_energy_is_what_the_counters_of_all_packages_say_over_their_end(tmp_path
     assert energy is not None
     before = energy.microjoules()
     assert before == [900, 900]
-    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("100\n")  # it began anew
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("100\n")  # wrapped around
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1900\n")
     assert energy.joules_since(before) == pytest.approx((200 + 1000) / 1e6)
     (tmp_path / "intel-rapl:0" / "energy_uj").unlink()

@@ -1,3 +1,5 @@
+"""Test the speed measurement of runs on texts of their suite."""
+
 import json
 import os
 import statistics
@@ -26,7 +28,7 @@ def suite(*tasks: str):
     return load_suite(benchmark=None, tasks=tasks, languages=["eng"], splits=["test"], hub_dir=None, seed=42)
 
 
-def test_texts_come_from_every_task_and_are_the_same_every_time():
+def test_texts_come_from_every_task_and_are_reproducible():
     tasks = suite("ReutersR8Classification", "AutoFJRetrieval", "MENWordSim")
     texts = SpeedTexts(42).of(tasks)
     assert len(texts) == 3 * TEXTS_PER_TASK
@@ -34,7 +36,7 @@ def test_texts_come_from_every_task_and_are_the_same_every_time():
     assert texts != SpeedTexts(43).of(tasks)
 
 
-def test_a_task_that_was_loaded_to_be_scored_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch):
+def test_loaded_task_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch):
     (entry,) = suite("MENWordSim")
     texts = SpeedTexts(42)
     texts.add(entry, entry.load())
@@ -43,7 +45,7 @@ def test_a_task_that_was_loaded_to_be_scored_is_not_loaded_again(monkeypatch: py
     assert texts.of([entry]) == expected
 
 
-def test_inside_one_thread_everything_uses_one_and_afterwards_as_before():
+def test_one_thread_limits_and_restores_threads():
     before = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
     with one_thread():
         assert torch.get_num_threads() == 1
@@ -57,7 +59,7 @@ def test_inside_one_thread_everything_uses_one_and_afterwards_as_before():
     assert (torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")) == before
 
 
-def test_a_measurement_keeps_one_core_busy_at_most():
+def test_measurement_keeps_at_most_one_core_busy():
     from m2v_bench.models.static import StaticEncoder
 
     encoders = {"m": lambda: StaticEncoder(tiny_static_model())}
@@ -67,7 +69,7 @@ def test_a_measurement_keeps_one_core_busy_at_most():
     assert measured["path"] == "compiled loops" or measured["path"].startswith("tokenizers package (")
 
 
-def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path):
+def test_record_is_read_back_unless_the_texts_change(tmp_path: Path):
     model = as_model(tiny_static_model(), "m")
 
     def run(*tasks: str):
@@ -83,7 +85,7 @@ def test_a_record_is_kept_read_back_and_made_anew_for_other_texts(tmp_path: Path
 
 
 class Counting:
-    """An encoder that notes when it is called."""
+    """Encoder that records its calls."""
 
     def __init__(self, name: str, calls: list[str], fails: int = 99) -> None:
         self.name, self.calls, self.fails = name, calls, fails
@@ -96,22 +98,22 @@ class Counting:
         return np.zeros((len(texts), 2))
 
 
-def test_models_are_timed_alternately_each_round_beginning_with_another():
+def test_rounds_rotate_the_models():
     calls: list[str] = []
     rates, failed = alternately({name: partial(Counting, name, calls) for name in "abc"}, ["x"])
     per_round = len(calls) // (1 + ROUNDS)
     order = ["".join(dict.fromkeys(calls[3 + n * 6 : 9 + n * 6])) for n in range(ROUNDS)]
-    assert per_round == 5  # a warm-up of one call, rounds of two
+    assert per_round == 5  # one warm-up call, two calls per round
     assert calls[:3] == ["a", "b", "c"]
     assert order == ["abc", "bca", "cab", "abc", "bca"]
     assert not failed
-    for each in rates.values():
-        assert len(each["rounds"]) == ROUNDS
-        assert each["slowest"] == pytest.approx(min(each["rounds"]), abs=0.01)
+    for rate in rates.values():
+        assert len(rate["rounds"]) == ROUNDS
+        assert rate["slowest"] == pytest.approx(min(rate["rounds"]), abs=0.01)
 
 
 @pytest.mark.parametrize("fails", [0, 1, 3])
-def test_a_model_that_fails_in_any_round_takes_nothing_from_the_others(fails: int):
+def test_failed_model_does_not_affect_the_others(fails: int):
     calls: list[str] = []
     encoders = {"bad": partial(Counting, "bad", calls, fails), "good": partial(Counting, "good", calls)}
     rates, failed = alternately(encoders, ["x"])
@@ -119,40 +121,39 @@ def test_a_model_that_fails_in_any_round_takes_nothing_from_the_others(fails: in
     assert isinstance(failed["bad"], MemoryError)
 
 
-def test_models_of_a_run_are_measured_together_again_when_one_is_new(tmp_path: Path):
+def test_new_model_causes_a_new_session(tmp_path: Path):
     models = [as_model(tiny_static_model(seed=seed), name) for seed, name in enumerate("abc")]
 
     def run(n: int, **more: Any) -> list[Speed]:
-        found = models[:n]
         return measure(
-            found, {}, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42, **more
+            models[:n], {}, suite("MENWordSim"), SpeedTexts(42), suite_name="s", results_dir=tmp_path, seed=42, **more
         )
 
     first = run(2)
-    assert len({each.session for each in first}) == 1
+    assert len({speed.session for speed in first}) == 1
     assert run(2) == first
     alone = run(3, together=False)
-    assert alone[:2] == first  # a job of a sweep measures what is new
-    assert len({each.session for each in alone}) == 2
+    assert alone[:2] == first  # a job of a sweep measures only new models
+    assert len({speed.session for speed in alone}) == 2
     assert run(3, alone=False) == alone
     together = run(3)
-    assert len({each.session for each in together}) == 1
-    assert together[0].session not in {each.session for each in alone}
+    assert len({speed.session for speed in together}) == 1
+    assert together[0].session not in {speed.session for speed in alone}
 
 
 @pytest.mark.parametrize(
     ("cores_busy", "others", "cores", "loaded"),
     [(1.0, 0.0, 2, False), (1.0, None, 2, False), (1.0, 2.0, 2, True), (0.7, 0.0, 2, True), (0.99, 5.0, 16, False)],
 )
-def test_a_machine_that_others_use_is_loaded(cores_busy: float, others: float | None, cores: int, loaded: bool):
+def test_is_loaded(cores_busy: float, others: float | None, cores: int, loaded: bool):
     assert is_loaded(cores_busy, others, cores) == loaded
 
 
-def test_others_that_run_are_counted():
+def test_other_running_threads_are_counted():
     before = others_running()
     if before is None:
         pytest.skip("the system does not say")
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
     try:
         time.sleep(1)
         counts = []
@@ -161,12 +162,12 @@ def test_others_that_run_are_counted():
             counts.append(others_running())
         assert statistics.median(counts) >= 3
     finally:
-        for each in busy:
-            each.kill()
-            each.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
-def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: Path):
+def test_broken_model_has_no_speed(tmp_path: Path):
     def fail(device: str):
         raise RuntimeError("no")
 
@@ -179,14 +180,14 @@ def test_a_model_that_cannot_encode_has_no_speed_and_the_others_have(tmp_path: P
 
 
 @pytest.mark.parametrize(("kind", "device"), [("static", "cpu"), ("lexical", "cpu"), ("transformer", "cuda")])
-def test_only_a_transformer_goes_to_another_device(kind: str, device: str):
+def test_only_transformers_use_the_device(kind: str, device: str):
     devices: list[str] = []
     model = as_model(tiny_static_model(), "m", load=devices.append, kind=kind)
     MtebEncoder(model, seed=42, device="cuda").loaded()
     assert devices == [device]
 
 
-def test_speed_is_measured_on_the_cpu_whatever_the_device_of_the_run(tmp_path: Path):
+def test_speed_is_measured_on_the_cpu(tmp_path: Path):
     devices: list[str] = []
 
     def load(device: str):

@@ -1,4 +1,4 @@
-"""The MLflow store beside the result files: logged live, by several processes, made again, looked at, not to be had."""
+"""Test the MLflow store: live logging, concurrent processes, rebuilding, MLflow's pages, and unusable stores."""
 
 import json
 import os
@@ -31,13 +31,13 @@ WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run, and a sweep of which one job failed."""
+    """Working folder with a run and a sweep, one job of which failed."""
     home = tmp_path_factory.mktemp("tracked")
     run = run_bench("pca_dims=16", *WORDSIM, cwd=home)
     assert run.returncode == 0, run.stderr
     (home / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)  # an empty dataset repository
-    words = ["suite=custom", "baseline=[]", "pca_dims=16", "hub_dir=hub"]
-    sweep = run_bench("-m", "suite.tasks=[STS12],[SimLex999WordSim],[WordSim353WordSim]", *words, cwd=home)
+    overrides = ["suite=custom", "baseline=[]", "pca_dims=16", "hub_dir=hub"]
+    sweep = run_bench("-m", "suite.tasks=[STS12],[SimLex999WordSim],[WordSim353WordSim]", *overrides, cwd=home)
     assert sweep.returncode == 1, sweep.stderr
     return home
 
@@ -52,16 +52,16 @@ def runs(home: Path, name: str = "mlflow.db") -> list[Run]:
     return list(client(home, name).search_runs([experiment.experiment_id]))
 
 
-def told(home: Path, name: str) -> dict[str, Any]:
-    """All that a store tells of its runs, without the ids that it gave them."""
-    found = runs(home, name)
-    names = {run.info.run_id: run.data.tags["m2v_bench.folder"] for run in found}
-    return {names[run.info.run_id]: _told(run, client(home, name), names) for run in found}
+def contents(home: Path, name: str) -> dict[str, Any]:
+    """Return the contents of a store by folder, with run ids replaced."""
+    stored = runs(home, name)
+    names = {run.info.run_id: run.data.tags["m2v_bench.folder"] for run in stored}
+    return {names[run.info.run_id]: _contents(run, client(home, name), names) for run in stored}
 
 
-def _told(run: Run, store: mlflow.MlflowClient, names: dict[str, str]) -> dict[str, Any]:
+def _contents(run: Run, store: mlflow.MlflowClient, names: dict[str, str]) -> dict[str, Any]:
     tags = {key: names.get(value, value) for key, value in run.data.tags.items() if key != "mlflow.log-model.history"}
-    inputs = [(each.dataset.name, each.dataset.source, each.tags[0].value) for each in run.inputs.dataset_inputs]
+    inputs = [(item.dataset.name, item.dataset.source, item.tags[0].value) for item in run.inputs.dataset_inputs]
     listed = [
         item.path for folder in ("", "tables", "figures") for item in store.list_artifacts(run.info.run_id, folder)
     ]
@@ -71,27 +71,27 @@ def _told(run: Run, store: mlflow.MlflowClient, names: dict[str, str]) -> dict[s
     return {"values": values, "inputs": sorted(inputs), "artifacts": sorted(listed), "models": models}
 
 
-def test_a_store_made_again_tells_what_the_first_one_told(home: Path):
-    live = told(home, "mlflow.db")
+def test_rebuilt_store_equals_the_live_one(home: Path):
+    live = contents(home, "mlflow.db")
     assert len(live) == 5
     for _ in range(2):  # the second time there is nothing left to log
-        made = processes.run("m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db", cwd=home)
-        assert made.returncode == 0, made.stderr
-        assert "holds 4 runs of results, 1 sweeps above them" in made.stdout
-        again = told(home, "again.db")
-        assert again.keys() == live.keys()
+        process = processes.run("m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db", cwd=home)
+        assert process.returncode == 0, process.stderr
+        assert "holds 4 runs of results, 1 sweeps above them" in process.stdout
+        rebuilt = contents(home, "again.db")
+        assert rebuilt.keys() == live.keys()
         for folder, expected in live.items():
-            assert again[folder] == expected, folder
+            assert rebuilt[folder] == expected, folder
 
 
-def test_a_run_tells_its_settings_scores_data_and_model(home: Path):
+def test_run_has_settings_scores_datasets_and_model(home: Path):
     (run,) = (run for run in runs(home) if run.data.tags["m2v_bench.folder"].startswith("runs/"))
     assert run.data.params["pca_dims"] == "16"
     assert {"task.SimLex999WordSim", "type.WordSim", "type.Avg", "texts_per_second", "n_parameters"} <= set(
         run.data.metrics
     )
     assert {"seconds.evaluate", "seconds.forward", "bytes_on_disk", "peak_rss_bytes"} <= set(run.data.metrics)
-    inputs = {each.dataset.name: json.loads(each.dataset.source) for each in run.inputs.dataset_inputs}
+    inputs = {item.dataset.name: json.loads(item.dataset.source) for item in run.inputs.dataset_inputs}
     assert set(inputs) == {"SimLex999WordSim", "WordSim353WordSim"}
     assert all(len(source["revision"]) >= 16 and source["splits"] == ["test"] for source in inputs.values())
     (model,) = run.outputs.model_outputs
@@ -104,7 +104,7 @@ def test_a_run_tells_its_settings_scores_data_and_model(home: Path):
 ODD_NAMES = ["bob's runs", 'a "quoted" name', 'bob\'s "own"', "50% off", "c#", "müller `x`", "a=b\\c", "what?"]
 
 
-def test_folders_of_any_name_are_logged_once(home: Path, tmp_path: Path):
+def test_unusual_folder_names_are_logged_once(home: Path, tmp_path: Path):
     (source,) = (home / "results" / "runs").iterdir()
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/it's a store.db", log_model=False)
     logged: dict[str, str] = {}
@@ -114,12 +114,12 @@ def test_folders_of_any_name_are_logged_once(home: Path, tmp_path: Path):
         logged[str(results)] = log_run(config, results / "runs" / "one")
         assert rebuild(results, config) == (1, 0)
         assert log_run(config, results / "runs" / "one") == logged[str(results)]
-    found = runs(tmp_path, "it's a store.db")
-    assert {run.data.tags["m2v_bench.results"]: run.info.run_id for run in found} == logged
-    assert len(found) == len(ODD_NAMES)
+    stored = runs(tmp_path, "it's a store.db")
+    assert {run.data.tags["m2v_bench.results"]: run.info.run_id for run in stored} == logged
+    assert len(stored) == len(ODD_NAMES)
 
 
-def test_a_store_in_a_folder_of_an_odd_name_keeps_its_files(home: Path, tmp_path: Path):
+def test_store_in_a_folder_with_an_unusual_name(home: Path, tmp_path: Path):
     (run,) = (home / "results" / "runs").iterdir()
     odd = tmp_path / 'bob\'s "50%" müller `x` a=b\\c'
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{odd}/own.db", log_model=False)
@@ -128,25 +128,25 @@ def test_a_store_in_a_folder_of_an_odd_name_keeps_its_files(home: Path, tmp_path
 
 
 @pytest.mark.parametrize("path", ["a?b.db", "c#.db"])
-def test_a_path_that_ends_early_in_a_uri_is_refused(tmp_path: Path, path: str):
+def test_path_with_uri_delimiters(tmp_path: Path, path: str):
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/{path}")
     with pytest.raises(BenchError, match=r"the path has a \? or #"):
         start_sweep(config, tmp_path / "results" / "sweeps" / "x", tags={})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_job_is_a_failed_run_below_its_sweep(home: Path):
-    found = {run.data.tags["m2v_bench.folder"]: run for run in runs(home)}
-    parent = found["sweeps/sweep"]
+def test_failed_job_is_a_failed_run_nested_in_its_sweep(home: Path):
+    by_folder = {run.data.tags["m2v_bench.folder"]: run for run in runs(home)}
+    parent = by_folder["sweeps/sweep"]
     assert (parent.info.status, parent.data.metrics["failed_jobs"]) == ("FAILED", 1)
-    children = [run for run in found.values() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    children = [run for run in by_folder.values() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert sorted(run.info.status for run in children) == ["FAILED", "FINISHED", "FINISHED"]
     failed = next(run for run in children if run.info.status == "FAILED")
     assert "no task could be scored" in failed.data.tags["error"]
     assert failed.data.params["pca_dims"] == "16"
 
 
-def test_four_processes_log_to_a_store_that_is_not_there_yet(home: Path):
+def test_concurrent_processes_create_the_store(home: Path):
     folders = sorted(path.parent for path in (home / "results").rglob("record.json"))
     code = """
 import sys
@@ -168,7 +168,7 @@ for folder in sys.argv[1:]:
     assert len(logged) == len(folders)
 
 
-def test_a_sweep_that_is_interrupted_is_not_left_running(home: Path, tmp_path: Path):
+def test_interrupted_sweep_is_marked_as_killed(home: Path, tmp_path: Path):
     command = [sys.executable, "-m", "m2v_bench", "-m", "pca_dims=16,32,64", *WORDSIM]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 120
@@ -184,7 +184,7 @@ def test_a_sweep_that_is_interrupted_is_not_left_running(home: Path, tmp_path: P
         assert parent.info.status == "KILLED"
 
 
-def test_jobs_logged_before_their_sweep_are_nested_when_it_is(home: Path, tmp_path: Path):
+def test_jobs_logged_before_their_sweep_are_nested_later(home: Path, tmp_path: Path):
     shutil.copytree(home / "results", tmp_path / "results")
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/mlflow.db", log_model=False)
     sweep_dir = tmp_path / "results" / "sweeps" / "sweep"
@@ -195,14 +195,14 @@ def test_jobs_logged_before_their_sweep_are_nested_when_it_is(home: Path, tmp_pa
     assert client(tmp_path).get_run(run_id).data.tags["mlflow.parentRunId"] == parent
 
 
-def test_a_half_logged_run_is_logged_once(home: Path, tmp_path: Path):
+def test_incomplete_run_is_replaced(home: Path, tmp_path: Path):
     shutil.copytree(home / "results", tmp_path / "results")
     config = TrackingConfig(name="mlflow", uri=f"sqlite:///{tmp_path}/mlflow.db", log_model=False)
     sweep_dir = tmp_path / "results" / "sweeps" / "sweep"
     job = next(sweep_dir.glob("*/record.json")).parent
     first = start_sweep(config, sweep_dir, tags={})
     run_id = log_run(config, job, sweep_dir=sweep_dir)
-    client(tmp_path).set_terminated(run_id, "RUNNING")  # as if the process had died in the middle
+    client(tmp_path).set_terminated(run_id, "RUNNING")  # as if the process had died while logging
     again = log_run(config, job, sweep_dir=sweep_dir)
     assert again != run_id
     assert log_run(config, job, sweep_dir=sweep_dir) == again
@@ -218,12 +218,12 @@ def test_a_half_logged_run_is_logged_once(home: Path, tmp_path: Path):
         ("sqlite:////proc/nowhere/mlflow.db", r"/proc/nowhere/mlflow.db: cannot be written \(No such file"),
     ],
 )
-def test_a_store_that_cannot_be_is_told_in_one_line(uri: str, message: str, tmp_path: Path):
+def test_invalid_store(uri: str, message: str, tmp_path: Path):
     with pytest.raises(BenchError, match=message):
         start_sweep(TrackingConfig(name="mlflow", uri=uri), tmp_path / "results" / "sweeps" / "x", tags={})
 
 
-def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Path):
+def test_unusable_database_loses_no_results(bench: Cli, tmp_path: Path):
     (tmp_path / "text.db").write_text("no database " * 1000)
     with sqlite3.connect(tmp_path / "held.db") as other:
         other.execute("CREATE TABLE t (x)")
@@ -234,14 +234,14 @@ def test_a_database_that_cannot_be_used_costs_no_result(bench: Cli, tmp_path: Pa
             start_sweep(config, tmp_path / "results" / "sweeps" / "x", tags={})
         run = bench("-m", "pca_dims=16", *WORDSIM, "tracking.uri=sqlite:///held.db")
     assert run.returncode == 0, run.stderr
-    assert "database is locked; another program holds it" in run.stdout
+    assert "database is locked; another program uses it" in run.stdout
     assert "`m2v-bench track rebuild --results results --uri sqlite:///held.db` catches up" in run.stdout
     assert list((tmp_path / "results" / "sweeps").rglob("record.json"))
 
 
 @pytest.fixture(scope="module")
 def pages(home: Path) -> Iterator[str]:
-    """The address of MLflow's own pages of the store."""
+    """Address of an MLflow server on the store."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -249,14 +249,14 @@ def pages(home: Path) -> Iterator[str]:
     command = [Path(sys.executable).with_name("mlflow"), "ui", "--backend-store-uri", "sqlite:///mlflow.db"]
     command += ["--host", host, "--port", port, "--workers", "1"]
     with (home / "ui.log").open("w") as log:
-        # a session of its own, as the server's processes end together or not at all
+        # a new session, so that all processes of the server can be killed together
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
         server = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait_for(address, server, home / "ui.log")
             yield f"http://{address}"
         finally:
-            os.killpg(server.pid, signal.SIGKILL)  # it only reads
+            os.killpg(server.pid, signal.SIGKILL)  # it has only read
             server.wait(20)
 
 
@@ -279,9 +279,9 @@ def test_mlflow_pages_show_the_sweep_its_jobs_a_chart_and_the_model(
     home: Path, request: pytest.FixtureRequest, tmp_path: Path
 ):
     with visit(width=1500, height=1000) as seen:
-        pages = request.getfixturevalue("pages")  # no server is started where there is no browser
+        pages = request.getfixturevalue("pages")  # starts the server only if there is a browser
         page = seen.page
-        page.set_default_timeout(60_000)  # that an element is waited for; a busy machine is slow
+        page.set_default_timeout(60_000)  # wait for elements; a busy machine is slow
         experiment = client(home).get_experiment_by_name("m2v_bench").experiment_id
         seen.open(f"{pages}/#/experiments/{experiment}/runs?workflowType=machine_learning")
 
@@ -316,6 +316,6 @@ def test_mlflow_pages_show_the_sweep_its_jobs_a_chart_and_the_model(
             page.get_by_text(file, exact=True).wait_for()
         page.screenshot(path=tmp_path / "model.png")
 
-        # a store without users answers that it has none
-        assert [each for each in seen.failed if "/mlflow/users/current" not in each] == []
+        # this request fails on a store without users
+        assert [url for url in seen.failed if "/mlflow/users/current" not in url] == []
         assert seen.outside == []
