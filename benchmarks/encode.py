@@ -238,8 +238,7 @@ def table(result: dict[str, Any]) -> str:
     lines += [
         "",
         "- two threads: on eight times the texts, by turns with one",
-        "- ids: those of the tokenizers package on every text; numbers: at most "
-        f"{worst:.1e} from model2vec's",
+        f"- ids: those of the tokenizers package on every text; numbers: at most {worst:.1e} from model2vec's",
         "- rows of float16 and int8: "
         + " and ".join(f"{median(types['float32']) / median(types[name]):.2f}" for name in ("float16", "int8"))
         + " of float32's speed",

@@ -1,4 +1,4 @@
-"""Names of settings in version 0.1, which keep working: in words of the command line, config files and old records."""
+"""Translate setting names of version 0.1 in overrides, config files and old records."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,44 +24,44 @@ SETTINGS = {
     "quantization.vocabulary": "vocabulary_quantization",
 }
 
-# Groups that were files of one value, and the settings that took their place.
+# Former config groups whose files held one value -> (the setting that replaced it, {file: value}).
 _GROUPS = {
     "pca": ("pca_dims", {"none": "none", "auto": "auto", "default": "256"}),
     "quantization": ("quantize_to", {"float32": "float32", "float16": "float16", "int8": "int8"}),
     "pooling": ("pooling", {"dialect": "null"}),
     "weighting": ("weighting", {"dialect": "null"}),
 }
-_SHARED_ROWS = "vocabulary_quantization=8192"  # what the file quantization=vocabulary set
+_SHARED_ROWS = "vocabulary_quantization=8192"  # set by the former file quantization/vocabulary.yaml
 
 
 def current_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Translate the words of a command line to the names of today.
+    """Translate command-line arguments to current setting names.
 
     Args:
-        words: overrides and options; what is no override stays as it is.
+        words: overrides and options; anything but an override is kept unchanged.
 
     Returns:
-        The words, and one line for each name that has changed.
+        The arguments, and one line for each changed name.
 
     Raises:
-        BenchError: for a choice that has become several settings and cannot be translated.
+        BenchError: for a former choice that needs several settings.
     """
     current, notes = [], []
     for word in words:
-        translated = word if word.startswith("-") else _current_word(word)
+        translated = word if word.startswith("-") else _current_override(word)
         if translated != word:
             notes.append(f"{word} is now spelled {translated}")
         current.append(translated)
     return current, notes
 
 
-def _current_word(word: str) -> str:
-    name, equals, value = word.partition("=")
+def _current_override(override: str) -> str:
+    name, equals, value = override.partition("=")
     bare = name.lstrip("+~")
     if bare in SETTINGS:
         return f"{name[: len(name) - len(bare)]}{SETTINGS[bare]}{equals}{value}"
     if bare not in _GROUPS or not equals:
-        return word
+        return override
     setting, values = _GROUPS[bare]
     if bare == "quantization" and value == "vocabulary":
         return _SHARED_ROWS
@@ -69,22 +69,22 @@ def _current_word(word: str) -> str:
     if bare == "quantization" and "vocabulary" in parts:
         others = ",".join(part for part in parts if part != "vocabulary")
         raise BenchError(
-            f"{word}: a number type and the number of shared rows are two settings; write "
-            f"quantize_to={others} and, in a sweep of its own, {_SHARED_ROWS}"
+            f"{override}: the number type and the number of shared rows are now two settings; write "
+            f"quantize_to={others} and, in a separate sweep, {_SHARED_ROWS}"
         )
     if setting == bare and not set(parts) & set(values):
-        return word
+        return override
     return f"{setting}={','.join(values.get(part, part) for part in parts)}"
 
 
 def current_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Translate the axes of a sweep, as its config file has them."""
+    """Translate the axes in a sweep's config file."""
     words, _ = current_words(f"{name}={values}" for name, values in params.items())
     return dict(word.split("=", 1) for word in words)
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate flat settings, `{"pca.dims": 256, ...}`, as old records and config files have them."""
+    """Translate flat settings of old records and config files, `{"pca.dims": 256, ...}`."""
     current = {SETTINGS.get(name, name): value for name, value in settings.items()}
     if "sweep.axis" in current:
         current["sweep.axis"] = SETTINGS.get(str(current["sweep.axis"]), current["sweep.axis"])
@@ -92,11 +92,11 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_choice(message_group: str, name: str) -> str | None:
-    """The setting that a file of a former group has become, as in `dialect: m2v-0.1`; None for any other group."""
-    old = {re.split(r"\.", setting)[0] for setting in SETTINGS}
-    return _current_word(f"{message_group}={name}").replace("=", ": ", 1) if message_group in old else None
+    """Return the setting that replaced a former group's file, e.g. `dialect: m2v-0.1`; None for any other group."""
+    former = {re.split(r"\.", setting)[0] for setting in SETTINGS}
+    return _current_override(f"{message_group}={name}").replace("=", ": ", 1) if message_group in former else None
 
 
 def describe(notes: Sequence[str]) -> str:
-    """Lines for standard error; nothing when no name has changed."""
+    """Join the notes, one per line; return an empty string when there are none."""
     return "".join(f"{note}\n" for note in notes)
