@@ -1,1 +1,1 @@
-"""Settings: schema, composition by Hydra, checks and error messages."""
+"""Settings: schema, Hydra composition, checks and error messages."""

@@ -1,4 +1,4 @@
-"""The settings of a run as Hydra composes them; what the types of `schema` cannot say is checked in `check`."""
+"""Check composed settings beyond what the types in `schema` express."""
 
 import os
 import re
@@ -28,12 +28,12 @@ from m2v_bench.errors import BenchError, check_seed, did_you_mean, override
 
 
 def typed(config: DictConfig) -> Config:
-    """The settings as dataclasses.
+    """Return the settings as dataclasses.
 
     Raises:
         BenchError: for settings that do not exist.
     """
-    # `+name=value` on the command line adds what the schema does not have
+    # an override `+name=value` can add a name that is not in the schema
     if unknown := [name for name in flat_settings(config) if not is_setting(name)]:
         raise BenchError(unknown_settings(unknown))
     checked = OmegaConf.to_object(config)
@@ -51,12 +51,11 @@ def typed(config: DictConfig) -> Config:
 
 
 def check(config: DictConfig) -> Config:
-    """The settings as dataclasses, every value checked that can be checked before anything is computed.
+    """Return the settings as dataclasses, after checking every value that needs no computation to check.
 
     Raises:
         BenchError: naming the setting, its value and what is allowed.
     """
-
     checked = typed(config)
     get_dialect(checked.dialect)
     parse_dims(checked.pca_dims)
@@ -74,7 +73,7 @@ def check(config: DictConfig) -> Config:
     return checked
 
 
-# By kind of baseline, the settings that it must have beside `kind`, and those that it may have.
+# Kind of baseline -> (required settings, optional settings), besides `kind`.
 BASELINE_SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "teacher": ((), ()),
     "sentence_transformer": (("name",), ("revision", "label")),
@@ -85,11 +84,11 @@ BASELINE_SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "random": ((), ("dims", "label")),
     "bm25": ((), ("label",)),
 }
-_MOST_DIMS = 65_536
+_MAX_DIMS = 65_536
 
 
 def check_baselines(baselines: Mapping[str, BaselineConfig]) -> None:
-    """Refuse settings that no kind has, before anything is loaded.
+    """Refuse unknown kinds and settings that the kind lacks, before anything is loaded.
 
     Raises:
         BenchError: naming the setting, its value and what is allowed.
@@ -99,37 +98,37 @@ def check_baselines(baselines: Mapping[str, BaselineConfig]) -> None:
         if config.kind not in BASELINE_SETTINGS:
             near = did_you_mean(config.kind, BASELINE_SETTINGS)
             raise BenchError(f"{setting}.kind={config.kind}: unknown.{near} Allowed: {', '.join(BASELINE_SETTINGS)}")
-        must, may = BASELINE_SETTINGS[config.kind]
+        required, optional = BASELINE_SETTINGS[config.kind]
         for name in ("name", "revision", "label", "dims"):
             value = getattr(config, name)
-            if value is None and name in must:
+            if value is None and name in required:
                 raise BenchError(f"{setting}.{name} is not set; a baseline with kind={config.kind} needs it")
-            if value is not None and name not in (*must, *may):
+            if value is not None and name not in (*required, *optional):
                 raise BenchError(f"{setting}.{name}={value}: kind={config.kind} has no such setting; leave it null")
-        if config.dims is not None and not 1 <= config.dims <= _MOST_DIMS:
-            raise BenchError(f"{setting}.dims={config.dims}: must lie between 1 and {_MOST_DIMS}")
+        if config.dims is not None and not 1 <= config.dims <= _MAX_DIMS:
+            raise BenchError(f"{setting}.dims={config.dims}: must lie between 1 and {_MAX_DIMS}")
 
 
 def _baseline(key: str, value: Any) -> BaselineConfig:
-    """The settings of one baseline, each of its type."""
+    """Convert the settings of one baseline to their declared types."""
     setting = f"baselines.{key}"
     if not isinstance(value, Mapping):
         raise BenchError(f"{setting}={value}: must be a mapping, for example '+{setting}={{kind: static, name: PATH}}'")
     typed = OmegaConf.structured(BaselineConfig)
-    for name, each in value.items():
+    for name, field_value in value.items():
         try:
-            typed[name] = each
+            typed[name] = field_value
         except OmegaConfBaseException as error:
-            raise BenchError(f"{setting}.{name}={each}: {str(error).splitlines()[0]}") from error
+            raise BenchError(f"{setting}.{name}={field_value}: {str(error).splitlines()[0]}") from error
     if OmegaConf.is_missing(typed, "kind"):
-        raise BenchError(f"{setting}.kind is not set; it says what kind of model {key} is")
-    made = OmegaConf.to_object(typed)
-    assert isinstance(made, BaselineConfig)
-    return made
+        raise BenchError(f"{setting}.kind is not set; allowed: {', '.join(BASELINE_SETTINGS)}")
+    baseline = OmegaConf.to_object(typed)
+    assert isinstance(baseline, BaselineConfig)
+    return baseline
 
 
 def flat_settings(config: DictConfig) -> dict[str, Any]:
-    """The settings as {'pca_dims': 256, ...}, interpolations resolved."""
+    """Return the settings as {'pca_dims': 256, ...}, interpolations resolved."""
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return _flatten(container, "")
@@ -148,10 +147,10 @@ def _flatten(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
 def _check_axis(axis: str | None) -> None:
     if axis is not None and not is_setting(axis):
         near = did_you_mean(axis, settings())
-        raise BenchError(f"sweep.axis={axis}: no such setting.{near} Name one that the jobs differ in, as pca_dims")
+        raise BenchError(f"sweep.axis={axis}: no such setting.{near} Name one that differs between jobs, e.g. pca_dims")
 
 
-# Settings of a launcher that the others would pass over.
+# Settings that only these launchers use.
 _LAUNCHERS_OF = {
     "workers": ("joblib", "ray", "slurm"),
     "threads": ("joblib", "ray", "slurm"),
@@ -170,7 +169,7 @@ def _check_launcher(launcher: LauncherConfig) -> None:
     for name, names in _LAUNCHERS_OF.items():
         if (value := getattr(launcher, name)) is not None and launcher.name not in names:
             raise BenchError(
-                f"launcher.{name}={value}: launcher={launcher.name} has no use for it; "
+                f"launcher.{name}={value}: not used with launcher={launcher.name}; "
                 f"set launcher={' or '.join(names)}, or leave launcher.{name} out"
             )
 
@@ -186,8 +185,8 @@ def _check_device(device: str) -> None:
         raise BenchError(f"device={device}: torch cannot use it here ({error}); allowed: auto, cpu") from error
 
 
-# the folders of a results folder that every run writes to
-_WRITTEN = ("results", "costs", "samples", "speed", "runs", "sweeps", "tables", "figures")
+# subfolders of results_dir that runs write to
+_SUBFOLDERS = ("results", "costs", "samples", "speed", "runs", "sweeps", "tables", "figures")
 
 
 def _check_writable(results_dir: str) -> None:
@@ -195,16 +194,16 @@ def _check_writable(results_dir: str) -> None:
 
     folder = Path(results_dir)
     if results_dir.startswith("~"):
-        written = override("results_dir", os.path.expanduser(results_dir))  # noqa: PTH111 - does not raise
-        raise BenchError(f"results_dir={results_dir}: ~ is not expanded here; write {written}")
-    tried = folder
+        expanded = override("results_dir", os.path.expanduser(results_dir))  # noqa: PTH111 - does not raise
+        raise BenchError(f"results_dir={results_dir}: ~ is not expanded here; write {expanded}")
+    target = folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for tried in (folder, *(folder / name for name in _WRITTEN if (folder / name).exists())):
-            with tempfile.TemporaryFile(dir=tried):
+        for target in (folder, *(folder / name for name in _SUBFOLDERS if (folder / name).exists())):
+            with tempfile.TemporaryFile(dir=target):
                 pass
     except OSError as error:
-        reason = error.strerror if tried == folder else f"{tried.name} in it: {error.strerror}"
+        reason = error.strerror if target == folder else f"subfolder {target.name}: {error.strerror}"
         raise BenchError(
-            f"results_dir={results_dir}: cannot be written ({reason}). Set results_dir=FOLDER to one that can."
+            f"results_dir={results_dir}: not writable ({reason}). Set results_dir=FOLDER to a writable folder."
         ) from error

@@ -1,4 +1,4 @@
-"""Compose the settings of a run from the words of a command line, as `python -m m2v_bench` does."""
+"""Compose the settings of a run from overrides, as `python -m m2v_bench` does."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from m2v_bench.errors import BenchError, hydra_value
 
 
 def register() -> None:
-    """Make `Config` the schema that Hydra checks every setting against, and its enumerations choices of groups."""
+    """Register `Config` as Hydra's schema, the choices of groups without files, and the resolver for job names."""
     from hydra.core.config_store import ConfigStore
 
     schema = OmegaConf.structured(Config)
-    OmegaConf.set_readonly(schema, False)  # a frozen dataclass would not take an override
+    OmegaConf.set_readonly(schema, False)  # a frozen dataclass is read-only by default and refuses overrides
     store = ConfigStore.instance()
     store.store(name="schema", node=schema)
     for group, names in ENUMERATED.items():
@@ -29,44 +29,44 @@ def register() -> None:
     register_resolver()
 
 
-def translate(words: Sequence[str]) -> list[str]:
-    """The words with settings called by the names of today; former names are reported on standard error."""
-    current, notes = current_words(words)
+def translate(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides with current setting names; report old names on standard error."""
+    current, notes = current_words(overrides)
     print(describe(notes), end="", file=sys.stderr)
     return current
 
 
-def compose(words: Sequence[str], config_dir: str | None = None) -> DictConfig:
-    """Compose the settings, overridden by `words` in the grammar of `python -m m2v_bench`.
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """Compose the settings with `overrides`, as `python -m m2v_bench` does.
 
     Args:
-        words: overrides, as on the command line of a run.
-        config_dir: a folder of further config files, as a run's --config-dir.
+        overrides: overrides in Hydra's grammar, as on the command line.
+        config_dir: a folder of additional config files, as for --config-dir.
 
     Raises:
-        BenchError: for a word that cannot be read or names no setting, or a folder that is none.
+        BenchError: for an override that cannot be parsed or names no setting, or a missing folder.
     """
     import hydra
 
     if config_dir is not None and not Path(config_dir).is_dir():
-        raise BenchError(f"--config-dir {config_dir}: no such folder. It must hold suite/NAME.yaml and the like.")
-    searched = []
+        raise BenchError(f"--config-dir {config_dir}: no such folder. It must hold suite/NAME.yaml or other groups.")
+    search_path = []
     if config_dir is not None:
-        searched = [f"hydra.searchpath=[{hydra_value(f'file://{Path(config_dir).resolve()}')}]"]
-    words = translate(words)
+        search_path = [f"hydra.searchpath=[{hydra_value(f'file://{Path(config_dir).resolve()}')}]"]
+    overrides = translate(overrides)
     register()
     try:
         with hydra.initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
-            return hydra.compose("config", overrides=[*searched, *words])
+            return hydra.compose("config", overrides=[*search_path, *overrides])
     except Exception as error:
-        message = explain(error, words)
+        message = explain(error, overrides)
         if message is None:
             raise
         raise BenchError(message) from error
 
 
 def read_config(folder: Path) -> Config:
-    """Read the settings of a job from the config.yaml in its folder, which an earlier version may have written."""
+    """Read a job's settings from the config.yaml in its folder, also one written by an earlier version."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_readonly(schema, False)
     config = OmegaConf.merge(schema, _nested(current_settings(flat_file(folder / "config.yaml"))))
@@ -75,7 +75,7 @@ def read_config(folder: Path) -> Config:
 
 
 def flat_file(path: Path) -> dict[str, Any]:
-    """The settings in a config.yaml as {'pca_dims': 256, ...}; an empty mapping stays one."""
+    """Return the settings in a config.yaml as {'pca_dims': 256, ...}; keep empty mappings as values."""
     container = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     assert isinstance(container, dict)
     return _flat(container, "")
@@ -94,15 +94,15 @@ def _flat(config: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flat.items():
-        *above, last = name.split(".")
-        place = nested
-        for part in above:
-            place = place.setdefault(part, {})
-        place[last] = value
+        *parents, last = name.split(".")
+        target = nested
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = value
     return nested
 
 
-def take(words: Sequence[str], name: str) -> tuple[str | None, list[str]]:
-    """The value of the word `name=VALUE`, which is no setting of a run, and the other words."""
-    values = [word.partition("=")[2] for word in words if word.partition("=")[0] == name]
-    return (values[-1] if values else None), [word for word in words if word.partition("=")[0] != name]
+def take(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    """Split off `name=VALUE`: return VALUE (the last one given, or None) and the other arguments."""
+    values = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] == name]
+    return (values[-1] if values else None), [argument for argument in arguments if argument.partition("=")[0] != name]

@@ -1,4 +1,4 @@
-"""Hydra's and the system's errors, told in the terms of our settings."""
+"""Translate Hydra and OS errors into messages about our settings."""
 
 import errno
 import os
@@ -24,62 +24,62 @@ _HELP = "`python -m m2v_bench --help` lists all settings."
 
 
 def explain(error: BaseException, argv: Sequence[str]) -> str | None:  # noqa: PLR0911 - one per kind of error
-    """One message for a mistake in the input; None when the error is a defect of this program.
+    """Return the message for a mistake in the input, or None for a bug in this program.
 
     Args:
-        error: what was raised.
-        argv: the words of the command line.
+        error: the exception.
+        argv: the arguments of the command line.
     """
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MissingConfigException):
         return _missing_file(error)
     if isinstance(error, OverrideParseException):
-        return _unreadable(str(error.override))
+        return _unparsable(str(error.override))
     if isinstance(error, ConfigCompositionException):
         return _composition(error, argv)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(error).splitlines()[0]
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        return "a group takes the name of a file, or of several: 'baseline=[teacher,bm25]', and baseline=[] for none"
+        return "a group takes the name of one or several files: 'baseline=[teacher,bm25]', or baseline=[] for none"
     if isinstance(error, OSError):
         return _system(error, argv)
     return None
 
 
 def defect(error: BaseException) -> str:
-    """The message for an error that nobody foresaw: what it is, and where it arose."""
+    """Return the message for an unexpected error: its type, its place in this package and its reason."""
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parents[1])]
-    at = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parents[1])]
+    at = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
     reason = (str(error).strip().splitlines() or [""])[0]
     return (
         f"{type(error).__name__}{at}: {reason}\n"
-        "This is a defect of m2v_bench, or of a library that it calls; debug=true shows the traceback, which a bug "
-        "report needs."
+        "This is a bug in m2v_bench or a library it calls; debug=true shows the traceback, which a bug report needs."
     )
 
 
-def _unreadable(word: str) -> str:
-    """The message for an override that Hydra's grammar does not take, with the spelling that it does."""
-    name, equals, value = word.partition("=")
+def _unparsable(argument: str) -> str:
+    """Return the message for an override that Hydra cannot parse, with a spelling that it can."""
+    name, equals, value = argument.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", name):
-        return f"cannot read `{word}` on the command line; a setting is written NAME=VALUE. {_HELP}"
+        return f"cannot read `{argument}` on the command line; a setting is written NAME=VALUE. {_HELP}"
     if value[:1] in ("[", "{"):
         return (
-            f"cannot read `{word}` on the command line; quote the whole override for the shell, and names with other "
-            """characters than letters and digits for Hydra: 'suite.tasks=[STS12]', 'suite.tasks=[{name: "A, B"}]'"""
+            f"cannot read `{argument}` on the command line; quote the whole override for the shell, and names with "
+            "characters other than letters and digits for Hydra: "
+            """'suite.tasks=[STS12]', 'suite.tasks=[{name: "A, B"}]'"""
         )
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-    if bare.startswith("~"):  # between Hydra's quotes no shell expands it
-        bare = os.path.expanduser(bare)  # noqa: PTH111 - does not raise for a user who is not there
-    return f"cannot read `{word}` on the command line; quote the value for Hydra as well: {override(name, bare)}"
+    if bare.startswith("~"):  # the shell does not expand it inside Hydra's quotes
+        bare = os.path.expanduser(bare)  # noqa: PTH111 - does not raise for an unknown user
+    return f"cannot read `{argument}` on the command line; quote the value for Hydra as well: {override(name, bare)}"
 
 
 def unknown_settings(names: Sequence[str]) -> str:
-    """The message for settings that do not exist."""
+    """Return the message for settings that do not exist."""
     known = [*settings(), *groups()]
     return "\n".join(
         f"{name}: no such setting.{did_you_mean(name, [*known, *settings_of_baseline(name)])} {_HELP}" for name in names
@@ -89,16 +89,16 @@ def unknown_settings(names: Sequence[str]) -> str:
 def _system(error: OSError, argv: Sequence[str]) -> str:
     reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
     folder = _value(argv, "results_dir", "results")
-    # what is written without a name goes to the results; writers to the cache tell of it themselves
+    # an error without a file name comes from writing results: the cache's writers raise BenchError
     unnamed = error.filename is None and error.errno in _NO_ROOM
     if unnamed or (error.filename and Path(str(error.filename)).resolve().is_relative_to(Path(folder).resolve())):
-        return f"results_dir={folder}: {reason}. Set results_dir=FOLDER to one that can be written and has room."
+        return f"results_dir={folder}: {reason}. Set results_dir=FOLDER to a writable folder that has room."
     return f"{reason}. debug=true shows where."
 
 
 def _missing_file(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    # Hydra lists them for a group of one choice, not for one of several
+    # Hydra lists the options of a single-choice group, not of a list like `baseline`
     options = [str(option) for option in error.options or []] or _files(group)
     allowed = f" Allowed: {', '.join(options)}" if options else ""
     return f"{group}={name}: no such choice.{did_you_mean(name, options)}{allowed}"
@@ -110,20 +110,20 @@ def _files(group: str) -> list[str]:
 
 def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:  # noqa: PLR0911 - one per kind
     text = str(error)
-    bad = [name for name in _override_names(argv) if not is_setting(name) and name not in groups()]
-    if bad:
-        return unknown_settings(bad)
+    if unknown := [name for name in _override_names(argv) if not is_setting(name) and name not in groups()]:
+        return unknown_settings(unknown)
     if "baselines" in _override_names(argv):
         return "choose baselines by their files: 'baseline=[teacher,bm25]', or baseline=[] for none"
     if match := re.search(r"Could not override '(baselines\.[^']*)'", text):
         added = f"+{match[1]}={_value(argv, match[1], 'VALUE')}"
         return f"{match[1]} is not set yet; write {shlex.quote(added)}"
     if match := re.search(r"Ambiguous value for argument '([^']*)'", text):
-        word = match.group(1)
-        name, _, values = word.partition("=")
+        argument = match.group(1)
+        name, _, values = argument.partition("=")
         return (
-            f"{word} gives one setting several values. For one job per value add -m:\n"
-            f"  python -m m2v_bench -m {shlex.quote(word)}\nFor a list write {shlex.quote(f'{name}=[{values}]')}; "
+            f"{argument} gives one setting several values. For one job per value add -m:\n"
+            f"  python -m m2v_bench -m {shlex.quote(argument)}\n"
+            f"For a list write {shlex.quote(f'{name}=[{values}]')}; "
             f"for one value with commas in it {override(name, values)}"
         )
     if (match := re.search(r"Could not override '(\w+)'|Key '(\w+)' not in 'Config'", text)) and (
@@ -139,11 +139,12 @@ def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
 
 
 def _override_names(argv: Sequence[str]) -> list[str]:
-    words = [word for word in argv if "=" in word and not word.startswith("-")]
-    names = [word.partition("=")[0].lstrip("+~") for word in words]
+    arguments = [argument for argument in argv if "=" in argument and not argument.startswith("-")]
+    names = [argument.partition("=")[0].lstrip("+~") for argument in arguments]
     return [name for name in names if not name.startswith("hydra")]
 
 
 def _value(argv: Sequence[str], name: str, default: str) -> str:
-    values = [word.partition("=")[2] for word in argv if word.partition("=")[0].lstrip("+~") == name]
+    split = [argument.partition("=") for argument in argv]
+    values = [value for key, _, value in split if key.lstrip("+~") == name]
     return values[-1] if values else default

@@ -1,4 +1,4 @@
-"""Names of settings in version 0.1, which keep working: in words of the command line, config files and old records."""
+"""Translate setting names of version 0.1 in overrides, config files and old records."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -23,44 +23,44 @@ SETTINGS = {
     "quantization.vocabulary": "vocabulary_quantization",
 }
 
-# Groups that were files of one value, and the settings that took their place.
+# Former config groups whose files held one value -> (the setting that replaced it, {file: value}).
 _GROUPS = {
     "pca": ("pca_dims", {"none": "none", "auto": "auto", "default": "256"}),
     "quantization": ("quantize_to", {"float32": "float32", "float16": "float16", "int8": "int8"}),
     "pooling": ("pooling", {"dialect": "null"}),
     "weighting": ("weighting", {"dialect": "null"}),
 }
-_SHARED_ROWS = "vocabulary_quantization=8192"  # what the file quantization=vocabulary set
+_SHARED_ROWS = "vocabulary_quantization=8192"  # set by the former file quantization/vocabulary.yaml
 
 
 def current_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Translate the words of a command line to the names of today.
+    """Translate command-line arguments to current setting names.
 
     Args:
-        words: overrides and options; what is no override stays as it is.
+        words: overrides and options; anything but an override is kept unchanged.
 
     Returns:
-        The words, and one line for each name that has changed.
+        The arguments, and one line for each changed name.
 
     Raises:
-        BenchError: for a choice that has become several settings and cannot be translated.
+        BenchError: for a former choice that needs several settings.
     """
     current, notes = [], []
     for word in words:
-        translated = word if word.startswith("-") else _current_word(word)
+        translated = word if word.startswith("-") else _current_override(word)
         if translated != word:
             notes.append(f"{word} is now spelled {translated}")
         current.append(translated)
     return current, notes
 
 
-def _current_word(word: str) -> str:
-    name, equals, value = word.partition("=")
+def _current_override(override: str) -> str:
+    name, equals, value = override.partition("=")
     bare = name.lstrip("+~")
     if bare in SETTINGS:
         return f"{name[: len(name) - len(bare)]}{SETTINGS[bare]}{equals}{value}"
     if bare not in _GROUPS or not equals:
-        return word
+        return override
     setting, values = _GROUPS[bare]
     if bare == "quantization" and value == "vocabulary":
         return _SHARED_ROWS
@@ -68,22 +68,22 @@ def _current_word(word: str) -> str:
     if bare == "quantization" and "vocabulary" in parts:
         others = ",".join(part for part in parts if part != "vocabulary")
         raise BenchError(
-            f"{word}: a number type and the number of shared rows are two settings; write "
-            f"quantize_to={others} and, in a sweep of its own, {_SHARED_ROWS}"
+            f"{override}: the number type and the number of shared rows are now two settings; write "
+            f"quantize_to={others} and, in a separate sweep, {_SHARED_ROWS}"
         )
     if setting == bare and not set(parts) & set(values):
-        return word
+        return override
     return f"{setting}={','.join(values.get(part, part) for part in parts)}"
 
 
 def current_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Translate the axes of a sweep, as its config file has them."""
+    """Translate the axes in a sweep's config file."""
     words, _ = current_words(f"{name}={values}" for name, values in params.items())
     return dict(word.split("=", 1) for word in words)
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate flat settings, `{"pca.dims": 256, ...}`, as old records and config files have them."""
+    """Translate flat settings of old records and config files, `{"pca.dims": 256, ...}`."""
     current = {SETTINGS.get(name, name): value for name, value in settings.items()}
     if "sweep.axis" in current:
         current["sweep.axis"] = current_name(current["sweep.axis"])
@@ -91,12 +91,12 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_name(name: str) -> str:
-    """Translate the name of a setting, as `sweep.axis` holds one."""
+    """Translate the name of one setting, such as the value of `sweep.axis`."""
     return SETTINGS.get(name, name)
 
 
 def in_file(group: str) -> str | None:
-    """Say what to write into a config file in the place of a former group; None for a name that was none."""
+    """Return what replaces a former group in a config file; None for any other name."""
     settings = [f"{old} is now {new}" for old, new in SETTINGS.items() if old.startswith(f"{group}.")]
     if not settings:
         return None
@@ -106,5 +106,5 @@ def in_file(group: str) -> str | None:
 
 
 def describe(notes: Sequence[str]) -> str:
-    """Lines for standard error; nothing when no name has changed."""
+    """Join the notes, one per line; return an empty string when there are none."""
     return "".join(f"{note}\n" for note in notes)

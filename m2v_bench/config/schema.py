@@ -1,4 +1,4 @@
-"""Settings of a run: type, default and description. docs/configuration.md is made from this."""
+"""Settings of a run: type, default and description; the source of docs/configuration.md."""
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from m2v_bench.distillation.distill_config import DistillConfig
 AGGREGATIONS = ("micro", "macro")
 LAUNCHER_NAMES = ("local", "joblib", "ray", "slurm")
 TRACKER_NAMES = ("mlflow", "none")
-# Groups whose choices are names without further settings, and so have no files.
+# Groups whose choices are plain names and need no files.
 ENUMERATED = {"launcher": LAUNCHER_NAMES, "tracking": TRACKER_NAMES}
 
 
@@ -20,8 +20,8 @@ class BaseModelConfig:
     """The sentence transformer to distil.
 
     Attributes:
-        name: a name of the asset catalog (`m2v-bench fetch --list`), a name on the hub, or a folder.
-        revision: the commit to take from the hub; null takes the newest.
+        name: name in the asset catalog (`m2v-bench fetch --list`), name on the hub, or folder.
+        revision: commit on the hub; null takes the newest.
     """
 
     name: str = MISSING
@@ -30,17 +30,17 @@ class BaseModelConfig:
 
 @dataclass
 class SuiteConfig:
-    """What models are scored on: an mteb benchmark by name, a list of tasks, or both.
+    """Tasks that models are scored on: an mteb benchmark by name, a list of tasks, or both.
 
     Attributes:
-        name: of the suite, which is that of its table and figure.
-        benchmark: an mteb benchmark, whose tasks, subsets and splits are taken as they are.
-        tasks: names, {name, subsets, splits}, or own data as {name, type, data, columns}.
-        languages: of multilingual tasks in `tasks` without subsets, the languages kept.
-        splits: of tasks in `tasks` without splits, the splits kept; where a task has none of them, it keeps its own.
-        types: the columns kept; all when empty.
+        name: name of the suite, and of its table and figure.
+        benchmark: an mteb benchmark, with its tasks, subsets and splits.
+        tasks: task names, {name, subsets, splits}, or custom data as {name, type, data, columns}.
+        languages: languages to keep of the multilingual tasks in `tasks` that name no subsets.
+        splits: splits to keep of the tasks in `tasks` that name no splits; a task with none of these keeps all.
+        types: task types to keep; empty keeps all.
         exclude: names of tasks to leave out.
-        aggregation: how averages over task types are made: `micro`, over tasks, or `macro`, over the types' means.
+        aggregation: average over task types: `micro` (mean over tasks) or `macro` (mean of the types' means).
     """
 
     name: str = MISSING
@@ -55,13 +55,13 @@ class SuiteConfig:
 
 @dataclass
 class BaselineConfig:
-    """A model to compare with; one of your own is `'+baselines.NAME={kind: static, name: PATH}'`.
+    """A model to compare with; add yours with `'+baselines.NAME={kind: static, name: PATH}'`.
 
     Attributes:
         kind: `teacher`, `sentence_transformer`, `static`, `vectors`, `wordllama`, `bpemb`, `random` or `bm25`.
-        name: a folder, a file, a name of the asset catalog or a name on the hub, as the kind takes them.
-        revision: the commit to take from the hub; null takes the newest.
-        label: what tables call it; null: its key.
+        name: folder, file, name in the asset catalog or name on the hub, depending on the kind.
+        revision: commit on the hub; null takes the newest.
+        label: name in tables; null takes the key.
         dims: dimensions of random vectors.
     """
 
@@ -74,13 +74,13 @@ class BaselineConfig:
 
 @dataclass
 class TrackingConfig:
-    """Where runs are logged, beside the files that are always written.
+    """Experiment tracking, in addition to the files that every run writes.
 
     Attributes:
         name: `mlflow` or `none`.
-        uri: any MLflow tracking URI.
-        experiment: the MLflow experiment.
-        log_model: whether the model itself is logged.
+        uri: MLflow tracking URI.
+        experiment: MLflow experiment.
+        log_model: log the model itself.
     """
 
     name: str = MISSING
@@ -91,17 +91,17 @@ class TrackingConfig:
 
 @dataclass
 class LauncherConfig:
-    """Where the jobs of a sweep run. A `local` job has all threads.
+    """Launcher of a sweep's jobs. A `local` job uses all threads.
 
     Attributes:
-        name: `local` (one after the other in this process), `joblib`, `ray` or `slurm`.
-        workers: jobs at once; null takes as many as processors and free memory allow, and on a cluster all.
-        threads: threads of each job; null: 1.
-        memory_gb: room of each job.
-        address: of a Ray cluster; null starts one on this machine.
+        name: `local` (one job after the other in this process), `joblib`, `ray` or `slurm`.
+        workers: jobs at a time; null takes as many as processors and free memory allow, on a cluster all.
+        threads: threads per job; null means 1.
+        memory_gb: memory per job, in GB.
+        address: address of a Ray cluster; null starts one on this machine.
         cluster: `slurm`, or `local` to try it out on this machine.
-        partition: of Slurm; null takes its default.
-        minutes: limit of a Slurm job.
+        partition: Slurm partition; null takes Slurm's default.
+        minutes: time limit of a Slurm job.
     """
 
     name: str = "local"
@@ -116,11 +116,11 @@ class LauncherConfig:
 
 @dataclass
 class SweepConfig:
-    """What a sweep is called and plotted along.
+    """Name and plot axis of a sweep.
 
     Attributes:
-        name: of its folder, table and figure.
-        axis: the setting that its plot runs along; null: the one setting that differs, if it is one.
+        name: name of the sweep's folder, table and figure.
+        axis: setting on the x-axis of the plot; null takes the setting that differs between jobs, if just one does.
     """
 
     name: str = "sweep"
@@ -129,19 +129,19 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class Config(DistillConfig):
-    """All settings of a run: those of the distillation, of the groups above, and these.
+    """All settings of a run: those of the distillation, the groups above, and these.
 
     Attributes:
-        baselines: models scored beside the distilled one, by key; chosen by their files, `'baseline=[teacher,bm25]'`,
-            `baseline=[]` for none. `baselines.NAME.label=VALUE` changes one of them.
+        baselines: models scored beside the distilled one, by key. Choose them by file: `'baseline=[teacher,bm25]'`, or
+            `baseline=[]` for none; change one with `baselines.NAME.label=VALUE`.
         hub_dir: folder of dataset repositories as `<org>/<name>/`; null loads stock tasks from the model hub.
-        data_dir: folder of the WordSim, PEARL and classification sets; null loads those that have a dataset repository
-            from there.
+        data_dir: folder of the WordSim, PEARL and classification sets; null loads those with a dataset repository from
+            hub_dir or the hub.
         results_dir: folder of score files, speed records, tables and figures.
-        device: torch device of transformers; `auto` takes a GPU when there is one. Changes a score by rounding.
-        batch_size: texts per batch of a transformer. Changes a score by rounding at most.
+        device: torch device of transformers; `auto` takes a GPU if there is one. Changes scores by rounding only.
+        batch_size: texts per batch of a transformer. Changes scores by rounding only.
         samples: keep the models' output on every sample, small files that `m2v-bench compare` reads.
-        dry_run: show what would be computed, what is cached, and the time and disk it takes; compute nothing.
+        dry_run: show what would be computed, what is cached, and the time and disk space needed; compute nothing.
         rerun: also run the finished jobs of a sweep again; caches and score files are still read.
         fail_fast: start no further job of a sweep after one has failed.
         debug: show tracebacks, and stop at the first task that raises.
@@ -149,7 +149,7 @@ class Config(DistillConfig):
 
     base_model: BaseModelConfig = field(default_factory=BaseModelConfig)
     suite: SuiteConfig = field(default_factory=SuiteConfig)
-    # BaselineConfig by name; Hydra cannot add to a dict of dataclasses, so `check.typed` gives the values their type
+    # key -> BaselineConfig; Hydra cannot add to a dict of dataclasses, so `check.typed` converts the values
     baselines: dict[str, Any] = field(default_factory=dict)
     hub_dir: str | None = None
     data_dir: str | None = None
@@ -167,43 +167,43 @@ class Config(DistillConfig):
 
     @property
     def distillation(self) -> DistillConfig:
-        """The settings that decide the numbers of the distilled model."""
-        return DistillConfig(**{each.name: getattr(self, each.name) for each in fields(DistillConfig)})
+        """The settings that determine the numbers of the distilled model."""
+        return DistillConfig(**{setting.name: getattr(self, setting.name) for setting in fields(DistillConfig)})
 
 
 def conf_dir() -> Path:
-    """The folder of the YAML files: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the YAML files: inside the installed package, or beside it in a checkout."""
     inside = Path(__file__).parents[1] / "conf"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def is_setting(name: str) -> bool:
-    """Whether there is a setting of this name, as in `pca_dims` or `baselines.NAME.kind`."""
+    """Return whether a setting has this name, e.g. `pca_dims` or `baselines.NAME.kind`."""
     return name in settings() or name in settings_of_baseline(name)
 
 
 def settings_of_baseline(name: str) -> list[str]:
-    """The settings of the baseline that `name` is a setting of, whatever the baseline is called."""
+    """Return all settings of the baseline in `name`, e.g. of NAME in `baselines.NAME.kind`; empty if there is none."""
     top, _, rest = name.partition(".")
     key = f"{top}.{rest.partition('.')[0]}"
     return [key, *_fields(BaselineConfig, f"{key}.")] if top == "baselines" and rest else []
 
 
 def settings() -> list[str]:
-    """The names of all settings, as in `pca_dims`."""
+    """Return the names of all settings."""
     return _fields(Config, "")
 
 
 def groups() -> list[str]:
-    """The names of all config groups."""
+    """Return the names of all config groups."""
     return sorted([*ENUMERATED, *(path.name for path in conf_dir().iterdir() if path.is_dir())])
 
 
 def _fields(cls: type, prefix: str) -> list[str]:
     names = []
-    for each in fields(cls):
-        if isinstance(each.type, type) and is_dataclass(each.type):
-            names += _fields(each.type, f"{prefix}{each.name}.")
+    for setting in fields(cls):
+        if isinstance(setting.type, type) and is_dataclass(setting.type):
+            names += _fields(setting.type, f"{prefix}{setting.name}.")
         else:
-            names.append(f"{prefix}{each.name}")
+            names.append(f"{prefix}{setting.name}")
     return names

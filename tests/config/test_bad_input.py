@@ -1,4 +1,4 @@
-"""What a user mistypes, in processes of their own: one message that names the fix, and a failing exit."""
+"""Mistyped commands, run in subprocesses: one message that names the fix, and a failing exit."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.conftest import Cli
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (["pca.dimz=3"], "pca.dimz: no such setting. Did you mean pca_dims?"),
         (["+pca.dimz=3"], "pca.dimz: no such setting. Did you mean pca_dims?"),
@@ -34,8 +34,8 @@ from tests.conftest import Cli
         (["suite=custom", "suite.tasks=[STSBenchmrk]"], "no task 'STSBenchmrk'. Did you mean STSBenchmark"),
     ],
 )
-def test_bad_input_gets_one_message_and_a_failing_exit(bench: Cli, words: list[str], message: str):
-    run = bench("tracking=none", *words, HF_HUB_OFFLINE="1", M2V_BENCH_OFFLINE="")
+def test_bad_input_fails_with_one_message(bench: Cli, overrides: list[str], message: str):
+    run = bench("tracking=none", *overrides, HF_HUB_OFFLINE="1", M2V_BENCH_OFFLINE="")
     assert run.returncode == 1
     assert message in run.stderr
     assert "Traceback" not in run.stderr

@@ -1,4 +1,4 @@
-"""Messages that name a fix: the fix works when typed."""
+"""Fixes named in messages work when typed."""
 
 import os
 import re
@@ -28,7 +28,7 @@ CHARACTERS = st.one_of(
 @example("${x}")
 @example("null")
 @example("~")
-def test_an_override_arrives_as_it_was_meant(value: str):
+def test_override_survives_shell_and_hydra_parsing(value: str):
     (argument,) = shlex.split(override("base_model.name", value))
     parsed = OverridesParser.create().parse_override(argument)
     assert (parsed.key_or_group, OmegaConf.create({"x": parsed.value()}).x) == ("base_model.name", value)
@@ -51,54 +51,54 @@ ODD_PATHS = [
 @pytest.mark.parametrize("path", ODD_PATHS)
 @pytest.mark.parametrize("setting", ["base_model.name", "hub_dir", "results_dir", "corpus"])
 @pytest.mark.parametrize("quoted", [False, True])
-def test_a_path_that_hydra_cannot_read_is_shown_as_it_can(path: str, setting: str, quoted: bool):
-    word = f'{setting}="{path}=' if quoted else f"{setting}={path}"
+def test_unparsable_path_is_shown_quoted(path: str, setting: str, quoted: bool):
+    bad = f'{setting}="{path}=' if quoted else f"{setting}={path}"
     if quoted or path in ("/p/it's", '/p/the "one"'):
-        word, path = f"{setting}={path}=", f"{path}="
-    with pytest.raises(BenchError) as told:
-        compose([word])
-    shown = re.split(r"for Hydra as well: |with commas in it ", str(told.value))[-1]
+        bad, path = f"{setting}={path}=", f"{path}="
+    with pytest.raises(BenchError) as error:
+        compose([bad])
+    shown = re.split(r"for Hydra as well: |with commas in it ", str(error.value))[-1]
     (argument,) = shlex.split(shown)
-    found = OmegaConf.select(compose([argument]), setting)
-    assert found == os.path.expanduser(path)  # noqa: PTH111
+    value = OmegaConf.select(compose([argument]), setting)
+    assert value == os.path.expanduser(path)  # noqa: PTH111
 
 
 @pytest.mark.parametrize("name", ["bob's", "a,b", 'the "one"', "x=1", "[1]", "back\\"])
-def test_a_folder_of_config_files_may_have_any_name(tmp_path: Path, name: str):
+def test_config_dir_may_have_any_name(tmp_path: Path, name: str):
     (tmp_path / name / "suite").mkdir(parents=True)
-    (tmp_path / name / "suite" / "own.yaml").write_text("name: own\ntasks: [STSBenchmark]\n")
-    assert compose(["suite=own"], str(tmp_path / name)).suite.tasks == ["STSBenchmark"]
+    (tmp_path / name / "suite" / "mine.yaml").write_text("name: mine\ntasks: [STSBenchmark]\n")
+    assert compose(["suite=mine"], str(tmp_path / name)).suite.tasks == ["STSBenchmark"]
 
 
-@pytest.mark.parametrize("word", ["sweep", "foo bar=1", "a(b=1"])
-def test_what_is_no_override_is_said_to_be_none(word: str):
+@pytest.mark.parametrize("argument", ["sweep", "foo bar=1", "a(b=1"])
+def test_argument_without_setting_is_refused(argument: str):
     with pytest.raises(BenchError, match=r"on the command line; a setting is written NAME=VALUE"):
-        compose([word])
+        compose([argument])
 
 
-@pytest.mark.parametrize("word", ["suite.tasks=[STS12", "suite.tasks=[{name: a(b}]"])
-def test_a_list_that_hydra_cannot_read_comes_with_one_that_it_can(word: str):
-    with pytest.raises(BenchError, match="quote the whole override for the shell") as told:
-        compose([word])
-    for argument in shlex.split(str(told.value).rpartition("for Hydra: ")[2].replace(", 'suite", " 'suite")):
+@pytest.mark.parametrize("bad", ["suite.tasks=[STS12", "suite.tasks=[{name: a(b}]"])
+def test_unparsable_list_is_shown_quoted(bad: str):
+    with pytest.raises(BenchError, match="quote the whole override for the shell") as error:
+        compose([bad])
+    for argument in shlex.split(str(error.value).rpartition("for Hydra: ")[2].replace(", 'suite", " 'suite")):
         assert compose([argument]).suite.tasks
 
 
 @pytest.mark.parametrize(
-    ("word", "fixed"),
+    ("bad", "fixed"),
     [
         ("sweep=pca_dims", "+sweep=pca_dims"),
         ("experiment=paper_main", "+experiment=paper_main"),
         ("baselines.glove.label=a b", "+baselines.glove.label=a b"),
     ],
 )
-def test_what_has_to_be_added_is_shown_with_its_plus(word: str, fixed: str):
-    with pytest.raises(BenchError) as told:
-        compose([word])
-    assert shlex.split(str(told.value).rpartition("write ")[2]) == [fixed]
+def test_missing_plus_is_shown(bad: str, fixed: str):
+    with pytest.raises(BenchError) as error:
+        compose([bad])
+    assert shlex.split(str(error.value).rpartition("write ")[2]) == [fixed]
 
 
-def test_an_error_that_nobody_foresaw_is_told_without_its_traceback():
+def test_unexpected_error_is_shown_without_traceback():
     try:
         override("x", None)  # type: ignore[arg-type]
     except TypeError as error:
@@ -109,15 +109,15 @@ def test_an_error_that_nobody_foresaw_is_told_without_its_traceback():
 
 
 @pytest.mark.parametrize("name", ["tables", "results", "speed"])
-def test_a_file_where_results_are_to_be_written_is_found_first(tmp_path: Path, name: str):
+def test_file_in_place_of_a_results_folder_is_refused(tmp_path: Path, name: str):
     from m2v_bench.config.check import check
 
     (tmp_path / name).write_text("a file")
-    with pytest.raises(BenchError, match=rf"results_dir=.*: cannot be written \({name} in it: Not a directory\)"):
+    with pytest.raises(BenchError, match=rf"results_dir=.*: not writable \(subfolder {name}: Not a directory\)"):
         check(compose([f"results_dir={tmp_path}"]))
 
 
-def test_a_results_folder_of_the_home_is_not_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_tilde_in_results_dir_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from m2v_bench.config.check import check
 
     monkeypatch.chdir(tmp_path)

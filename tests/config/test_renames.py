@@ -1,4 +1,4 @@
-"""Settings called as in version 0.1 still work, and say what they are called now."""
+"""Setting names of version 0.1 still work, with a note of the current name."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from m2v_bench.config.schema import settings
 from m2v_bench.errors import BenchError
 
 
-def test_every_former_setting_has_become_one_of_today():
+def test_former_names_map_to_current_settings():
     assert set(SETTINGS.values()) <= set(settings())
     assert not set(SETTINGS) & set(settings())
 
@@ -33,20 +33,20 @@ def test_every_former_setting_has_become_one_of_today():
         ("pooling.name=first", "pooling=first"),
     ],
 )
-def test_a_former_name_is_translated_and_reported(former: str, current: str):
+def test_former_name_is_translated_and_reported(former: str, current: str):
     assert current_words([former]) == ([current], [f"{former} is now spelled {current}"])
 
 
 @pytest.mark.parametrize(
-    "word",
+    "argument",
     ["pca_dims=64", "weighting=sif", "vocabulary=glove", "+sweep=pca_dims", "--help", "-m", "suite.name=pca.dims"],
 )
-def test_anything_else_stays(word: str):
-    assert current_words([word]) == ([word], [])
+def test_other_arguments_are_unchanged(argument: str):
+    assert current_words([argument]) == ([argument], [])
 
 
-def test_what_has_become_two_settings_is_refused_with_both():
-    with pytest.raises(BenchError, match="write quantize_to=float32,int8 and, in a sweep of its own, vocabulary_quant"):
+def test_former_choice_of_two_settings_is_refused():
+    with pytest.raises(BenchError, match="write quantize_to=float32,int8 and, in a separate sweep, vocabulary_quant"):
         current_words(["quantization=float32,int8,vocabulary"])
 
 
@@ -71,7 +71,7 @@ def test_axes_and_records_are_translated():
     }
 
 
-def test_the_config_of_an_earlier_job_is_read(tmp_path: Path):
+def test_config_file_of_version_0_1_is_read(tmp_path: Path):
     former = {
         "base_model": {"name": "all-MiniLM-L6-v2", "revision": None},
         "pca": {"dims": 64, "solver": None},
