@@ -1,4 +1,4 @@
 """The Model2Vec method: vocabulary -> forward pass -> PCA -> weighting -> quantization -> StaticModel.
 
-Knows nothing of mteb. Source: the Model2Vec announcement and releases (MinishLab, 2024-2026).
+Independent of mteb. Source: the Model2Vec announcement and releases (MinishLab, 2024-2026).
 """

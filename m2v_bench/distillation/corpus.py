@@ -1,4 +1,4 @@
-"""Token frequencies counted in a corpus that the user names."""
+"""Count token frequencies in a corpus."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -28,13 +28,13 @@ class Corpus:
     """A file or dataset whose texts are the documents.
 
     Args:
-        name: a file (`.txt` with one document a line, or a table of `table_files`), a folder that `datasets` can load,
-            or a dataset on the hub; `NAME:SPLIT` chooses a split, else `train` or the only one.
+        name: a file (`.txt` with one document per line, or a table that `table_files` reads), a folder that `datasets`
+            can load, or a dataset on the hub; `NAME:SPLIT` chooses a split, else `train` or the first one.
         column: the column of the texts.
-        settings: what the user calls the two, for errors.
+        settings: prefixes of `name` and `column` in error messages.
 
     Raises:
-        BenchError: when there is no such file and no such dataset, or a file has no such column.
+        BenchError: when there is no such file or dataset, or a file lacks the column.
     """
 
     def __init__(
@@ -50,22 +50,22 @@ class Corpus:
 
     @property
     def label(self) -> str:
-        """What names and tables call it."""
+        """Short name for labels and tables."""
         return self._path.name + (f":{self._split}" if self._split else "")
 
     @cached_property
     def revision(self) -> str:
-        """A hash of what is read."""
+        """Hash of the content, the split and the column."""
         if self._path.is_file():
             content = file_sha256(self._path)
         elif self._path.is_dir():
             content = folder_hash(self._path)
         else:
-            content = self._rows._fingerprint  # of what the hub gave
+            content = self._rows._fingerprint  # hash of the downloaded data
         return content_hash([content, self._split, self.column])
 
     def count(self, tokenizer: Tokenizer, n_tokens: int, *, show_progress: bool) -> Tokens:
-        """Count every token of `tokenizer` in the corpus; the counts are kept in the cache."""
+        """Count every token of `tokenizer` in the corpus; the counts are cached."""
         key = {"version": COUNTS_VERSION, "corpus": self.revision, "tokenizer": content_hash(tokenizer.to_str())}
 
         def count(_: Path) -> dict[str, np.ndarray]:
@@ -82,14 +82,14 @@ class Corpus:
                 raise BenchError(f"{self._called}: there is no text in it")
             return {"counts": counts, "documents": documents, "n_documents": np.array(n_documents)}
 
-        found, _ = cached_arrays("counts", key, count)
-        return Tokens(n_tokens, found["counts"], found["documents"], int(found["n_documents"]))
+        arrays, _ = cached_arrays("counts", key, count)
+        return Tokens(n_tokens, arrays["counts"], arrays["documents"], int(arrays["n_documents"]))
 
     def batches(self, doing: str | None = None) -> Iterator[list[str]]:
-        """The texts, a thousand at a time, without empty ones; `doing` is what a progress bar says of it.
+        """Yield the non-empty texts in batches of a thousand; `doing` is the label of a progress bar.
 
         Raises:
-            BenchError: when they cannot be read, or there is no such column.
+            BenchError: when the corpus cannot be read, or lacks the column.
         """
         with tqdm(desc=doing, unit=" texts", disable=doing is None) as bar:
             for batch in self._batches():
@@ -132,15 +132,14 @@ class Corpus:
         elif is_offline("HF_HUB_OFFLINE"):
             raise BenchError(f"{self._called}: no such file, and downloads are switched off")
         try:
-            found = datasets.load_dataset(str(path), **options)
-        except Exception as error:
-            # `datasets` raises many kinds of errors for what is not one; to the user they are one
+            splits = datasets.load_dataset(str(path), **options)
+        except Exception as error:  # `datasets` raises many types of errors for an unreadable dataset
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
             raise BenchError(f"{self._called}: cannot be read: {reason}") from error
-        split = self._split or ("train" if "train" in found else next(iter(found)))
-        if split not in found:
-            raise BenchError(f"{self._called}: no split {split}; it has {', '.join(found)}")
-        return found[split]
+        split = self._split or ("train" if "train" in splits else next(iter(splits)))
+        if split not in splits:
+            raise BenchError(f"{self._called}: no split {split}; it has {', '.join(splits)}")
+        return splits[split]
 
 
 def _locate(name: str, called: str) -> tuple[Path, str | None]:
@@ -150,7 +149,7 @@ def _locate(name: str, called: str) -> tuple[Path, str | None]:
         before, _, split = name.rpartition(":")
         path = Path(before).expanduser()
     if path.is_file() and split is not None:
-        raise BenchError(f"{called}: a file has no splits; name it alone: {path}")
+        raise BenchError(f"{called}: a file has no splits; give only the path: {path}")
     if path.is_file() and (suffix := plain_suffix(path)) not in _SUFFIXES:
         raise BenchError(
             f"{called}: files that end in {suffix or 'nothing'} are not read; allowed: {allowed_suffixes(*_SUFFIXES)}"
@@ -164,7 +163,7 @@ def _locate(name: str, called: str) -> tuple[Path, str | None]:
 
 
 def _text(value: Any, called: str) -> str | None:
-    """A cell of a dataset as text; lists and the like are none."""
+    """Return a dataset cell as text, None for a missing value; refuse lists and other containers."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, str | int | float):

@@ -1,4 +1,4 @@
-"""The ways in which Model2Vec has been computed, by release."""
+"""Dialects: the variants of the method in successive Model2Vec releases."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from m2v_bench.errors import BenchError
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a family of model2vec releases computes when nothing else is asked for.
+    """Defaults of a family of model2vec releases.
 
     Attributes:
-        surgery: how the base tokenizer is made into one of rows (`surgery.SURGERIES`).
-        sequence: `template` feeds a token as the tokenizer would; `swapped` puts the last special token first
-            and the first one last, as it scored better then. Words are always fed by the template.
+        surgery: conversion of the base tokenizer to the static model's (`vocabulary.SURGERIES`).
+        sequence: `template` feeds a token as the tokenizer would; `swapped` exchanges the first and the last special
+            token, which scored better in those releases. Words always follow the template.
         pooling: pooling of a token's sequence (`pooling.POOLINGS`).
         word_pooling: pooling of a word's sequence.
-        masks_padding: whether attention and mean leave out the padding token, also in its own sequence.
-        solver: PCA solver (`reduction.SOLVERS`).
+        masks_padding: whether attention and mean exclude the padding token, even in the padding token's sequence.
+        solver: PCA solver (`pca.SOLVERS`).
         weighting: token weighting (`weighting.WEIGHTINGS`).
         normalize: whether the model divides embeddings by their norm.
     """
@@ -33,7 +33,7 @@ class Dialect:
 
 SEQUENCES = ("template", "swapped")
 
-# Read at the release tags of model2vec.
+# Read from the code at model2vec's release tags.
 DIALECTS: dict[str, Dialect] = {
     "m2v-0.1": Dialect("extended", "swapped", "token", "token", False, "sklearn", "zipf_log", False),
     "m2v-0.3.8": Dialect("extended", "swapped", "mean", "token", False, "full", "zipf_log", False),
@@ -44,10 +44,10 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def get_dialect(name: str) -> Dialect:
-    """The dialect called `name`.
+    """Return the dialect called `name`.
 
     Raises:
-        BenchError: when there is none.
+        BenchError: for an unknown name.
     """
     if name not in DIALECTS:
         raise BenchError(f"dialect={name}: unknown dialect; allowed: {', '.join(DIALECTS)}")

@@ -1,4 +1,4 @@
-"""From a sentence transformer to a static model."""
+"""Distil a static model from a sentence transformer."""
 
 import inspect
 import sys
@@ -25,13 +25,13 @@ from m2v_bench.inference.static_model import StaticModel
 
 @dataclass(frozen=True)
 class Distillation:
-    """A distilled model and what it took.
+    """A distilled model, with timings and a report on its words.
 
     Attributes:
         model: the static model.
         seconds: wall time per stage.
         forward_cached: whether the forward pass was read from the cache.
-        words: what became of the vocabulary's words.
+        words: counts of added and dropped words.
     """
 
     model: StaticModel
@@ -52,21 +52,21 @@ def distill(
 ) -> StaticModel:
     """Distil a static model from a sentence transformer.
 
-    Settings are keywords: `distill("all-MiniLM-L6-v2", pca_dims=128, weighting="zipf_log")`. `DistillConfig` documents
-    them; a setting that is not given has the default there.
+    Settings are keywords: `distill("all-MiniLM-L6-v2", pca_dims=128, weighting="zipf_log")`. `DistillConfig` lists
+    them with their defaults.
 
     Args:
-        model: a name in the asset catalog (`all-MiniLM-L6-v2`), a model on the hub, a folder, or a loaded
+        model: a name in the asset catalog (`all-MiniLM-L6-v2`), a name on the hub, a folder, or a loaded
             `transformers` model, which needs `tokenizer`.
-        revision: the commit to take from the hub; the newest when None.
+        revision: commit on the hub; None takes the newest.
         tokenizer: the tokenizer of a loaded model.
-        config: all settings in one object, in place of keywords.
-        device: torch device of the forward pass; `auto` takes a GPU when there is one.
+        config: all settings in one object, instead of keywords.
+        device: torch device of the forward pass; `auto` takes a GPU if there is one.
         show_progress: show progress bars.
         **settings: fields of `DistillConfig`.
 
     Raises:
-        BenchError: naming the setting that is wrong and what is allowed.
+        BenchError: naming the wrong setting and what is allowed.
     """
     if config is not None and settings:
         raise BenchError(f"distill: give config=..., or {', '.join(settings)} as keywords, not both")
@@ -75,9 +75,10 @@ def distill(
 
 
 def _with_settings(function: Callable[..., StaticModel]) -> inspect.Signature:
-    """The signature with the settings spelled out, for `help` and completion."""
+    """Return the signature with every setting as a keyword, for `help` and completion."""
     signature = inspect.signature(function)
-    parameters = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    declared = signature.parameters.values()
+    parameters = [parameter for parameter in declared if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
     parameters += [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
         for field in fields(DistillConfig)
@@ -89,11 +90,11 @@ distill.__signature__ = _with_settings(distill)  # type: ignore[attr-defined]
 
 
 def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = True) -> Distillation:
-    """Compute the static model of a recipe; what was computed before comes from the cache.
+    """Compute the static model of a recipe, reusing cached results.
 
     Args:
-        recipe: what to compute.
-        device: torch device of the forward pass; `auto` takes a GPU when there is one.
+        recipe: the model to compute.
+        device: torch device of the forward pass; `auto` takes a GPU if there is one.
         show_progress: show progress bars.
 
     Raises:
@@ -139,7 +140,7 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
 
 
 def describe(recipe: Recipe, distillation: Distillation) -> str:
-    """Say in one line what was distilled and what it took."""
+    """Summarize a distillation in one line."""
     model = distillation.model
     tokens = f"{len(model.tokens):,} tokens"
     if model.mapping is not None:
@@ -153,10 +154,10 @@ def describe(recipe: Recipe, distillation: Distillation) -> str:
 
 def _token_weights(recipe: Recipe, vocabulary: Vocabulary, tokens: Tokens) -> np.ndarray:
     weights = WEIGHTINGS[recipe.weighting](tokens, recipe.config.sif_coefficient)
-    if len(odd := np.flatnonzero(~np.isfinite(weights))):
+    if len(bad := np.flatnonzero(~np.isfinite(weights))):
         raise BenchError(
-            f"weighting={recipe.weighting}: the weight of token {vocabulary.tokens[odd[0]]!r} is "
-            f"{weights[odd[0]]}, not finite (sif_coefficient={recipe.config.sif_coefficient:g})"
+            f"weighting={recipe.weighting}: the weight of token {vocabulary.tokens[bad[0]]!r} is "
+            f"{weights[bad[0]]}, not finite (sif_coefficient={recipe.config.sif_coefficient:g})"
         )
     return weights
 
@@ -165,7 +166,7 @@ _last_vocabulary: dict[str, Vocabulary] = {}
 
 
 def vocabulary_of(recipe: Recipe) -> Vocabulary:
-    """The recipe's vocabulary; the last one is kept, as the variants of a sweep mostly share theirs."""
+    """Build the recipe's vocabulary, or return the last one if it is the same, as in most sweeps."""
     revisions = [recipe.base.revision, recipe.words and [recipe.words.revision, recipe.words.subwords]]
     key = content_hash([*revisions, recipe.config.token_remove_pattern, recipe.preset.surgery, recipe.sequence])
     vocabulary = _last_vocabulary.get(key)
@@ -188,15 +189,15 @@ def _check_size(recipe: Recipe, vocabulary: Vocabulary) -> None:
     if recipe.words and not recipe.words.subwords and isinstance(dims, int) and dims > n_words:
         raise BenchError(
             f"pca_dims={dims}: only {n_words} words are left of {recipe.words.source} "
-            f"({vocabulary.report}); fewer words than dimensions cannot be decomposed. Set pca_dims=none"
+            f"({vocabulary.report}); PCA needs at least as many words as dimensions. Set pca_dims=none"
         )
     if clusters is not None and clusters > n_tokens:
-        raise BenchError(f"vocabulary_quantization={clusters}: there are only {n_tokens} tokens to share rows")
+        raise BenchError(f"vocabulary_quantization={clusters}: must not exceed the {n_tokens} tokens of the vocabulary")
     n_rows = clusters or n_tokens
     if isinstance(dims, int) and dims >= n_rows:
-        whose = f"vocabulary_quantization={clusters} leaves" if clusters else "the vocabulary has"
+        subject = f"vocabulary_quantization={clusters} leaves" if clusters else "the vocabulary has"
         raise BenchError(
-            f"pca_dims={dims}: {whose} {n_rows} rows, too few for so many components; "
+            f"pca_dims={dims}: {subject} {n_rows} rows, too few for {dims} components; "
             f"allowed: pca_dims from 1 to {n_rows - 1}, or none"
         )
 
@@ -209,7 +210,7 @@ def _shared_rows(
     shared_key = {"version": ROTATION_VERSION, "vectors": key, "clusters": n_clusters, "seed": recipe.config.seed}
 
     def compute(_: Path) -> dict[str, np.ndarray]:
-        if show_progress:  # k-means itself tells nothing
+        if show_progress:  # scikit-learn's k-means reports no progress
             notice = f"k-means of {len(vectors):,} tokens into {n_clusters:,} rows, which may take minutes"
             print(notice, file=sys.stderr, flush=True)
         centres, mapping = quantize_vocabulary(np.asarray(vectors), n_clusters, recipe.config.seed)

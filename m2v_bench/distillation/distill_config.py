@@ -1,4 +1,4 @@
-"""Settings of a distillation: each declared once, for `distill`, the configuration of runs, and the cache key."""
+"""Settings of a distillation, declared once for `distill`, the configuration of runs and cache keys."""
 
 import dataclasses
 import warnings
@@ -19,44 +19,41 @@ UNUSED_TOKENS = r"\[unused\d+\]"
 SIF_COEFFICIENT = 1e-4
 EMBEDDINGS = ("output", "input")
 
-# Keywords of `distill` that version 0.1 called otherwise.
+# Keywords of `distill` in version 0.1 -> current names.
 _RENAMED = {"remove": "token_remove_pattern", "column": "corpus_column"}
 
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Everything but the base model that decides the numbers of a static model.
+    """Everything except the base model that determines the numbers of a static model.
 
-    None means "as the dialect says" wherever the dialect says something.
+    For settings that a dialect defines, null takes the dialect's default.
 
     Attributes:
-        vocabulary: `model` (the base model's own subwords), `glove`, `glove_subword`, `file:PATH` (one word per line,
+        vocabulary: `model` (the base model's subwords), `glove`, `glove_subword`, `file:PATH` (one word per line,
             most frequent first), or a list of words.
-        subwords: whether the base model's own subwords stay beside the words; null keeps them except for `glove`.
+        subwords: keep the base model's subwords beside the words; null keeps them except for `glove`.
         vocabulary_size: number of words to take from the top of the list; null takes all.
         token_remove_pattern: drop tokens whose beginning matches this regular expression; null drops none.
-        dialect: releases of Model2Vec to compute as: `m2v-0.1`, `m2v-0.3.8`, `m2v-0.3.9`, `m2v-0.5` or `m2v-0.7`.
-            It supplies the default of every setting that is null.
-        sequence: order of the special tokens around a token: `template`, as the tokenizer puts them, or `swapped`;
-            null means as the dialect says.
+        dialect: method of a Model2Vec release: `m2v-0.1`, `m2v-0.3.8`, `m2v-0.3.9`, `m2v-0.5` or `m2v-0.7`.
+        sequence: order of the special tokens around a token: `template` (the tokenizer's) or `swapped`; null takes the
+            dialect's.
         embeddings: `output` of one forward pass per token, or rows of the base model's `input` embedding matrix.
-        pooling: how the hidden states of a token's sequence become one vector: `token`, `mean`, `first`, `last` or
-            `pooler`; null means as the dialect says.
-        precision: of products in the forward pass: `fp32`, or `bf16`, which pays on a GPU and on processors that
-            multiply it faster than fp32 (the others are warned of).
+        pooling: pooling of the hidden states of a token's sequence: `token`, `mean`, `first`, `last` or `pooler`; null
+            takes the dialect's.
+        precision: precision of matrix products in the forward pass: `fp32` or `bf16`. bf16 is faster on GPUs and some
+            processors; a warning says where it is slower.
         pca_dims: `none`, `auto` (rotate only), a number of dimensions, or a share of the variance such as 0.95.
-        pca_solver: `full` (exact), or `sklearn` (what scikit-learn picks for the shape); null means as the dialect
-            says.
-        weighting: factor of each token's row after PCA: `none`, `zipf_log`, `sif`, `sif_counts` or `idf`; null means as
-            the dialect says.
-        sif_coefficient: the a of `sif` and `sif_counts`, between 0 and 1.
-        corpus: where `sif_counts` and `idf` count: a .txt file with one document per line, a .csv, .tsv, .jsonl or
-            .parquet file, or a dataset (a folder, or a name on the hub; NAME:SPLIT).
-        corpus_column: the column of the corpus that holds the texts.
+        pca_solver: `full` (exact) or `sklearn` (scikit-learn's choice for the shape); null takes the dialect's.
+        weighting: factor of each token's row after PCA: `none`, `zipf_log`, `sif`, `sif_counts` or `idf`; null takes
+            the dialect's.
+        sif_coefficient: coefficient a of `sif` and `sif_counts`, between 0 and 1.
+        corpus: texts in which `sif_counts` and `idf` count tokens: a .txt file with one document per line, a .csv,
+            .tsv, .jsonl or .parquet file, or a dataset (a folder, or a name on the hub; NAME:SPLIT).
+        corpus_column: column of the corpus with the texts.
         quantize_to: number type of the rows: `float32`, `float16` or `int8`.
-        vocabulary_quantization: number of rows that k-means leaves, shared between the tokens; null keeps a row per
-            token.
-        seed: of k-means and of randomized PCA, and in a run of the draws that tasks make (42 is mteb's published
+        vocabulary_quantization: number of rows that tokens share, computed by k-means; null keeps a row per token.
+        seed: seed of k-means and randomized PCA, and of the draws that tasks make in a run (42 is mteb's published
             protocol).
     """
 
@@ -136,10 +133,10 @@ class DistillConfig:
 
 
 def distill_config(settings: Mapping[str, Any]) -> DistillConfig:
-    """The configuration that keywords of `distill` ask for.
+    """Build a `DistillConfig` from the keywords of `distill`.
 
     Raises:
-        BenchError: for a keyword that is no setting.
+        BenchError: for an unknown keyword.
     """
     current = {}
     for name, value in settings.items():

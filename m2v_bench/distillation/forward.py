@@ -1,4 +1,4 @@
-"""One forward pass over the vocabulary: token sequences -> one vector per token, written in shards."""
+"""Forward pass over the vocabulary: token sequences -> one vector per token, written in shards."""
 
 import ctypes
 import sys
@@ -22,17 +22,17 @@ Sequences = Sequence[tuple[int, ...]]
 
 PRECISIONS = ("fp32", "bf16")
 SHARD_ROWS = 16_384
-# The fastest on two cores with 1 to 2 MB of cache each and 384 dimensions. Longer sequences get fewer rows.
+# Measured to be fastest on two cores with 1 to 2 MB of cache each and 384 dimensions. Rows per batch = this / length.
 _POSITIONS_PER_BATCH = {"fp32": 1_152, "bf16": 3_072}
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How sequences go through the transformer.
+    """Settings of a forward pass.
 
     Attributes:
         pooling: a name in `POOLINGS`.
-        affixes: how many special tokens stand before and after a token's own pieces.
+        affixes: number of special tokens before and after a token's pieces.
         masked_id: an id to leave out of attention and mean, or None.
         precision: `fp32`, or `bf16` for products rounded to 8 bits of mantissa.
         device: torch device.
@@ -45,17 +45,17 @@ class Pass:
     device: str = "cpu"
 
     @property
-    def own(self) -> slice:
-        """The positions of a token's own pieces."""
+    def pieces(self) -> slice:
+        """The positions of a token's pieces, between the special tokens."""
         before, after = self.affixes
         return slice(before, -after or None)
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Refuse a precision that this machine would only emulate, and warn of one that it multiplies slower.
+    """Refuse a precision that this machine can only emulate, and warn of one that is slower here.
 
     Raises:
-        BenchError: for an unknown precision, or bf16 on a processor that has no instructions for it.
+        BenchError: for an unknown precision, or bf16 on a processor without bf16 instructions.
     """
     if precision not in PRECISIONS:
         raise BenchError(f"precision={precision}: unknown; allowed: {', '.join(PRECISIONS)}")
@@ -63,25 +63,26 @@ def check_precision(precision: str, device: str) -> None:
         return
     import torch
 
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch cannot tell
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older torch releases
     if not any(on for name, on in capabilities.items() if "bf16" in name):
         raise BenchError("precision=bf16: torch finds no bf16 instructions in this processor; use fp32")
     # without matrix tiles (AMX) some processors multiply bf16 slower than fp32
     gain = product_rate(torch.bfloat16, size=512) / product_rate(torch.float32, size=512)
     if gain < 1:
         warnings.warn(
-            f"precision=bf16: this processor multiplies bf16 at {gain:.2f} times its rate for fp32, which is faster",
+            f"precision=bf16: slower on this processor, which multiplies bf16 at {gain:.2f} times the rate of fp32; "
+            "precision=fp32 is faster",
             stacklevel=2,
         )
 
 
 def product_rate(dtype: Any, *, size: int, repeats: int = 8) -> float:
-    """The best rate of a square matrix product on this processor, in GFLOP/s.
+    """Measure the best rate of a square matrix product on this processor, in GFLOP/s.
 
     Args:
-        dtype: of torch.
+        dtype: a torch dtype.
         size: rows and columns of the matrices.
-        repeats: products timed; the fastest counts.
+        repeats: number of timed products; the fastest counts.
     """
     import torch
 
@@ -99,20 +100,20 @@ def forward_pass(
 ) -> np.ndarray:
     """Pass every sequence once through the transformer and pool its hidden states.
 
-    Sequences of equal length share a batch, so that nothing is padded. Rows go by length into shards of fixed
-    size; a shard is a file that appears whole, and one that is there is not computed again. As batches never
-    cross a shard, a pass that was interrupted gives the same bits as one that was not.
+    Sequences of equal length share a batch, so nothing is padded. Rows sorted by length form shards of fixed size; a
+    shard is written atomically, and an existing one is not computed again. Batches never cross a shard, so a resumed
+    pass gives the same bits as an uninterrupted one.
 
     Args:
-        model: a transformer in evaluation mode; with `bf16` its linear layers are rounded for good, and it is of use
-            for passes like this one alone.
+        model: a transformer in evaluation mode; `bf16` permanently rounds its linear layers, so use it for such passes
+            only.
         sequences: token ids of the base model, special tokens included; an empty one gives a row of zeros.
         how: pooling, precision and device.
-        shards: folder of the shards; the caller removes it when it has what it needs.
+        shards: folder of the shards; the caller removes it.
         show_progress: show a progress bar.
 
     Returns:
-        float32 array of shape (sequences, hidden). A sequence that is masked as a whole gives a row of zeros.
+        float32 array of shape (sequences, hidden). A fully masked sequence gives a row of zeros.
     """
     import torch
 
@@ -120,7 +121,7 @@ def forward_pass(
     model = model.to(how.device)
     if how.precision == "bf16":
         _round_linear_layers(model)
-    kind = torch.device(how.device).type  # another kind of device would give other bits
+    kind = torch.device(how.device).type  # part of the file name, as results differ in bits between kinds of device
     lengths = np.array([len(sequence) for sequence in sequences])
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -133,7 +134,7 @@ def forward_pass(
             if finished is not None:
                 vectors[rows] = finished
                 bar.update(len(rows))
-                bar.initial = bar.n  # time left is judged by what is computed now
+                bar.initial = bar.n  # estimate the remaining time from computed rows only
                 continue
             part = _shard(model, [sequences[row] for row in rows], how, bar)
             if len(parts) > 1:
@@ -141,12 +142,12 @@ def forward_pass(
             vectors[rows] = part
     if how.masked_id is not None:
         masked = [row for row, sequence in enumerate(sequences) if set(sequence) == {how.masked_id}]
-        vectors[masked] = 0  # attention to nothing is not a number
+        vectors[masked] = 0  # NaN, as there is nothing to attend to
     return vectors
 
 
 def _read_shard(file: Path, n_rows: int) -> np.ndarray | None:
-    """A finished shard; None when it is not there or damaged, as a power cut may leave it."""
+    """Read a finished shard; return None if it is missing or damaged, e.g. by a power cut."""
     try:
         shard = np.load(file)
     except (FileNotFoundError, ValueError, EOFError):
@@ -155,7 +156,7 @@ def _read_shard(file: Path, n_rows: int) -> np.ndarray | None:
 
 
 def input_vectors(model: Any, sequences: Sequences, how: Pass) -> np.ndarray:
-    """The rows of the transformer's input embedding matrix: the ablation without a forward pass.
+    """Return rows of the transformer's input embedding matrix: the ablation without a forward pass.
 
     Returns:
         float32 array of shape (sequences, hidden); a word is the mean of its pieces, an empty sequence zero.
@@ -163,16 +164,16 @@ def input_vectors(model: Any, sequences: Sequences, how: Pass) -> np.ndarray:
     matrix = model.get_input_embeddings().weight.detach().float().cpu().numpy()
     vectors = np.zeros((len(sequences), matrix.shape[1]), dtype=np.float32)
     for row, sequence in enumerate(sequences):
-        if ids := sequence[how.own]:
+        if ids := sequence[how.pieces]:
             vectors[row] = matrix[list(ids)].mean(axis=0)
     return vectors
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep what batches free, for the next batch.
+    """Let glibc keep the memory that a batch frees for the next batch.
 
-    glibc hands it back to the system, and every batch then takes hundreds of pages anew: a fifth of the pass.
-    Elsewhere nothing is done. The thresholds are for the whole process; 32 MB is the largest that glibc takes.
+    By default glibc returns it to the system, and faulting in hundreds of pages per batch costs a fifth of the pass.
+    The thresholds apply to the whole process; 32 MB is glibc's maximum. Does nothing without glibc.
     """
     if sys.platform != "linux":
         return
@@ -184,7 +185,7 @@ def _keep_freed_memory() -> None:
 
 
 def _shard(model: Any, sequences: Sequences, how: Pass, bar: Any) -> np.ndarray:
-    """Vectors of sequences that are sorted by length, float32 (sequences, hidden)."""
+    """Compute the vectors of sequences sorted by length, float32 (sequences, hidden)."""
     import torch
 
     vectors = np.empty((len(sequences), int(model.config.hidden_size)), dtype=np.float32)
@@ -198,23 +199,23 @@ def _shard(model: Any, sequences: Sequences, how: Pass, bar: Any) -> np.ndarray:
             else:
                 output = model(input_ids=ids, attention_mask=mask.long())
             pooler = getattr(output, "pooler_output", None)
-            states = States(hidden=output.last_hidden_state.float(), pooler=pooler, own=how.own, mask=mask)
+            states = States(hidden=output.last_hidden_state.float(), pooler=pooler, pieces=how.pieces, mask=mask)
             vectors[start:end] = POOLINGS[how.pooling](states).float().cpu().numpy()
             bar.update(end - start)
     return vectors
 
 
 def _round_linear_layers(model: Any) -> None:
-    """Round the weights of linear layers to bf16 once, where autocast would do it for every batch.
+    """Round the weights of linear layers to bf16 once; autocast would do it for every batch.
 
-    On a processor they are also laid out as its products want them, by the operators that compiled graphs of torch
-    use: a tenth of the pass. Where these are not to be had, the layers stay as they are, with rounded weights.
+    On a CPU, also pack them into the layout of oneDNN, with the operators of compiled torch graphs, which saves a tenth
+    of the pass. Without these operators the layers just keep their rounded weights.
     """
     import torch
 
     for layer in model.modules():
         if type(layer) is torch.nn.Linear:
-            for name, tensor in layer.named_parameters(recurse=False):  # new ones, as an embedding may share them
+            for name, tensor in layer.named_parameters(recurse=False):  # replaced, as an embedding may share them
                 setattr(layer, name, torch.nn.Parameter(tensor.detach().to(torch.bfloat16), requires_grad=False))
             if layer.weight.device.type == "cpu":
                 with suppress(AttributeError, NotImplementedError, RuntimeError):
@@ -231,7 +232,7 @@ def _packed(layer: Any) -> Callable[[Any], Any]:
     def forward(states: Any) -> Any:
         return pointwise(states.to(torch.bfloat16), weight, bias, "none", [], "")
 
-    forward(torch.zeros(1, layer.in_features))  # raises here where it would later
+    forward(torch.zeros(1, layer.in_features))  # raises now, not during the pass, if the operators do not work
     return forward
 
 
@@ -244,7 +245,7 @@ def _autocast(how: Pass) -> AbstractContextManager[Any]:
 
 
 def _batches(lengths: list[int], n_positions: int) -> Iterator[tuple[int, int]]:
-    """Start and end of runs of one length, of at most so many positions."""
+    """Yield start and end of batches of equal length with at most `n_positions` positions."""
     start = 0
     for length, run in groupby(lengths):
         stop = start + len(list(run))

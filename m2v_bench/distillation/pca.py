@@ -1,4 +1,4 @@
-"""Principal component analysis of the token vectors: decomposed once, cut to any size."""
+"""Principal component analysis of the token vectors: one decomposition, truncated to any size."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ PcaDims = int | float | str
 
 SOLVERS = ("full", "sklearn")
 
-_CHUNK = 8_192  # rows; keeps the float64 copy small however large the vocabulary is
+_CHUNK = 8_192  # rows per float64 copy, to bound memory for large vocabularies
 
 
 def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Centre `vectors` and rotate them onto all their principal components.
 
-    The covariance is accumulated in float64 and decomposed by `eigh`; each component's sign is fixed so that
-    its score of largest absolute value is positive, hence the result is repeatable and every PCA size is a cut of it.
+    The covariance is accumulated in float64 and decomposed by `eigh`. Each component's sign is fixed so that its score
+    of largest absolute value is positive, so the result is reproducible; a smaller PCA is a prefix of the columns.
 
     Args:
         vectors: float32 array of shape (tokens, dims).
 
     Returns:
-        `scores`, float32 (tokens, dims), columns by falling variance; `variance`, float64 (dims,).
+        `scores`, float32 (tokens, dims), columns by decreasing variance; `variance`, float64 (dims,).
     """
     n_tokens, n_dims = vectors.shape
     mean = vectors.mean(axis=0, dtype=np.float64)
@@ -39,9 +39,9 @@ def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def sklearn_scores(vectors: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """The first `n` component scores by the solver that scikit-learn picks for the shape (Model2Vec until 0.3.7).
+    """Compute the first `n` component scores with scikit-learn's solver for the shape (Model2Vec until 0.3.7).
 
-    It is exact for many tokens of few dimensions and randomized, hence seeded, for few tokens or many dimensions.
+    The solver is exact for many tokens of few dimensions, and randomized, hence seeded, otherwise.
 
     Returns:
         float32 array of shape (tokens, n), signs fixed as in `rotate`.
@@ -57,7 +57,7 @@ def _fix_signs(scores: np.ndarray) -> np.ndarray:
 
 
 def parse_dims(value: object) -> PcaDims:
-    """`pca_dims` as a user may write it, checked.
+    """Parse and check a value of `pca_dims`.
 
     Raises:
         BenchError: when the value is neither `none`, `auto`, a positive integer, nor a share in (0, 1).
@@ -80,7 +80,7 @@ def parse_dims(value: object) -> PcaDims:
 
 
 def n_components(dims: PcaDims, variance: np.ndarray) -> int:
-    """How many components `dims` keeps."""
+    """Return the number of components that `dims` keeps."""
     if dims == "auto":
         return len(variance)
     if isinstance(dims, float):

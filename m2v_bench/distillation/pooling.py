@@ -1,6 +1,6 @@
-"""From the hidden states of a token's sequence to one vector.
+"""Pool the hidden states of a token's sequence into one vector.
 
-A pooling is a function of what the transformer gives for sequences of equal length -> (batch, hidden).
+A pooling is a function (states of sequences of equal length) -> (batch, hidden).
 """
 
 from collections.abc import Callable
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class States:
-    """What the transformer gives for a batch.
+    """Output of the transformer for a batch.
 
     Attributes:
         hidden: last hidden states (batch, positions, hidden).
         pooler: pooler output (batch, hidden), or None.
-        own: the positions of the token's own pieces, between the special tokens of the template.
-        mask: 1 for the positions attended to, 0 for the others (batch, positions); None when all are.
+        pieces: the positions of the token's pieces, between the special tokens of the template.
+        mask: 1 for positions attended to, 0 for the others (batch, positions); None when all are attended to.
     """
 
     hidden: "Tensor"
     pooler: "Tensor | None"
-    own: slice
+    pieces: slice
     mask: "Tensor | None" = None
 
 
 def token(states: States) -> "Tensor":
-    """The mean over the token's own pieces, without special tokens (Model2Vec until 0.3.7)."""
-    own = states.hidden[:, states.own]
-    return own.mean(dim=1) if own.shape[1] else own.sum(dim=1)  # nothing but special tokens: zeros
+    """Return the mean over the token's pieces, without special tokens (Model2Vec until 0.3.7)."""
+    pieces = states.hidden[:, states.pieces]
+    return pieces.mean(dim=1) if pieces.shape[1] else pieces.sum(dim=1)  # special tokens only: zeros
 
 
 def mean(states: States) -> "Tensor":
-    """The mean over all positions attended to, special tokens included (Model2Vec since 0.3.8)."""
+    """Return the mean over all positions attended to, special tokens included (Model2Vec since 0.3.8)."""
     if states.mask is None:
         return states.hidden.mean(dim=1)
     weights = states.mask[:, :, None].to(states.hidden.dtype)
@@ -45,17 +45,17 @@ def mean(states: States) -> "Tensor":
 
 
 def first(states: States) -> "Tensor":
-    """The first position: [CLS] in BERT-like models."""
+    """Return the first position: [CLS] in BERT-like models."""
     return states.hidden[:, 0]
 
 
 def last(states: States) -> "Tensor":
-    """The last position: [SEP] or the end-of-sequence token."""
+    """Return the last position: [SEP] or the end-of-sequence token."""
     return states.hidden[:, -1]
 
 
 def pooler(states: States) -> "Tensor":
-    """The model's own pooler output, a learned projection of [CLS]."""
+    """Return the model's pooler output, a learned projection of [CLS]."""
     if states.pooler is None:
         raise BenchError("pooling=pooler: this base model has no pooler output; allowed: token, mean, first, last")
     return states.pooler

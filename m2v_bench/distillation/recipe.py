@@ -1,4 +1,4 @@
-"""The model that settings ask for: base model, words and corpus found, every setting resolved, and named."""
+"""Resolve settings into a recipe: base model, words, corpus, and the name and revision of the model."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +13,7 @@ from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.distillation.words import Words, load_words
 from m2v_bench.errors import BenchError
 
-# Raise a stage's number when its code gives other numbers for the same input.
+# Increment a stage's version when its code gives different numbers for the same input.
 FORWARD_VERSION = 3
 ROTATION_VERSION = 2
 _ASSEMBLY_VERSION = 2
@@ -22,14 +22,14 @@ WORDS_VERSION = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """A static model to be computed, identified by everything that decides its numbers.
+    """Specification of a static model: everything that determines its numbers.
 
     Attributes:
         base: the sentence transformer.
-        config: the settings, resolved.
-        words: words to add or to take alone; None for the base model's own subwords.
+        config: the resolved settings.
+        words: words to add, or to use alone; None for the base model's subwords.
         word_pooling: a name in `POOLINGS`, for words.
-        corpus: where frequencies are counted; None for weightings that use none.
+        corpus: texts in which frequencies are counted; None for weightings that use none.
     """
 
     base: BaseModel
@@ -59,30 +59,35 @@ class Recipe:
         return str(self.config.weighting)
 
     def with_settings(self, **settings: Any) -> "Recipe":
-        """The same base model, words and corpus with other values of some settings, which are not checked."""
+        """Return a copy with other settings, which are not checked; base model, words and corpus stay."""
         return replace(self, config=replace(self.config, **settings))
 
     @cached_property
     def vocabulary(self) -> str:
-        """The vocabulary's name: `model`, or that of its words, as in `glove` or `glove_subword`."""
+        """Name of the vocabulary: `model`, or that of the words, e.g. `glove` or `glove_subword`."""
         return "model" if self.words is None else self.words.source + "_subword" * self.words.subwords
 
     @cached_property
     def _unusual(self) -> dict[str, Any]:
-        """What differs from the dialect's and the product's defaults, by the name of its setting."""
+        """Settings that affect the numbers and differ from the defaults, by name."""
         preset, words, corpus = self.preset, self.words, self.corpus
-        fed = self.config.embeddings == "output"  # else no sequence goes through the transformer
-        solved = isinstance(self.config.pca_dims, int)  # a rotation, and what is cut from it, is exact
-        drawn = self.config.vocabulary_quantization is not None or (solved and self.config.pca_solver == "sklearn")
-        given: dict[str, tuple[Any, bool]] = {
+        has_forward = self.config.embeddings == "output"
+        has_solver = isinstance(self.config.pca_dims, int)  # `auto` and a share of variance use the exact rotation
+        is_seeded = self.config.vocabulary_quantization is not None or (
+            has_solver and self.config.pca_solver == "sklearn"
+        )
+        settings: dict[str, tuple[Any, bool]] = {
             "words": (words and len(words.words), words is not None),
             "words_revision": (words and words.revision, words is not None),
             "remove": (str(self.config.token_remove_pattern), self.config.token_remove_pattern != UNUSED_TOKENS),
             "embeddings": (self.config.embeddings, self.config.embeddings != "output"),
-            "sequence": (self.sequence, fed and self.sequence != preset.sequence),
-            "word_pooling": (self.word_pooling, fed and words is not None and self.word_pooling != preset.word_pooling),
-            "precision": (self.config.precision, fed and self.config.precision != "fp32"),
-            "solver": (self.config.pca_solver, solved and self.config.pca_solver != preset.solver),
+            "sequence": (self.sequence, has_forward and self.sequence != preset.sequence),
+            "word_pooling": (
+                self.word_pooling,
+                has_forward and words is not None and self.word_pooling != preset.word_pooling,
+            ),
+            "precision": (self.config.precision, has_forward and self.config.precision != "fp32"),
+            "solver": (self.config.pca_solver, has_solver and self.config.pca_solver != preset.solver),
             "sif_coefficient": (self.config.sif_coefficient, WEIGHTINGS[self.weighting].uses_coefficient),
             "corpus": (corpus and corpus.label, corpus is not None),
             "corpus_revision": (corpus and corpus.revision, corpus is not None),
@@ -90,13 +95,13 @@ class Recipe:
                 self.config.vocabulary_quantization,
                 self.config.vocabulary_quantization is not None,
             ),
-            "seed": (self.config.seed, drawn),
+            "seed": (self.config.seed, is_seeded),
         }
-        return {name: value for name, (value, differs) in given.items() if differs}
+        return {name: value for name, (value, is_unusual) in settings.items() if is_unusual}
 
     @cached_property
     def variant(self) -> dict[str, Any]:
-        """The recipe as plain values, as the result files keep it."""
+        """The recipe as plain values, for result files."""
         return {
             "base_model": self.base.name.rsplit("/", 1)[-1],
             "dialect": self.config.dialect,
@@ -110,7 +115,7 @@ class Recipe:
 
     @cached_property
     def revision(self) -> str:
-        """A hash over the base model's content and every setting that can move a number."""
+        """Hash of the base model's content and every setting that affects the numbers."""
         versions: list[int | str] = [FORWARD_VERSION, ROTATION_VERSION, _ASSEMBLY_VERSION]
         versions += [COUNTS_VERSION] * (self.corpus is not None)
         versions += [f"words {WORDS_VERSION}"] * (self.words is not None)
@@ -118,9 +123,8 @@ class Recipe:
 
     @property
     def label(self) -> str:
-        """What tables and plots call the model."""
+        """The model's label in tables and plots; common values are left out to keep it short."""
         preset, words, unusual = self.preset, self.words, self._unusual
-        # what most models share is left out, so that the label stays short
         parts = {
             "M2V": True,
             self.variant["base_model"]: True,
@@ -146,7 +150,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The model's name in result files, readable and unique together with the revision."""
+        """The model's name in result files; unique together with the revision."""
         parts = [self.vocabulary, f"pca{self.config.pca_dims}", self.weighting, self.config.quantize_to]
         return f"m2v_bench/{self.variant['base_model']}-{'-'.join(parts)}"
 
@@ -154,25 +158,25 @@ class Recipe:
 def make_recipe(
     model: Any, config: DistillConfig | None = None, *, tokenizer: Any = None, revision: str | None = None
 ) -> Recipe:
-    """Check every setting, fill in what the dialect says, and find the base model, the words and the corpus.
+    """Check every setting, fill in the dialect's defaults, and find the base model, the words and the corpus.
 
     Args:
         model: a catalog name, a name on the hub, a folder, or a loaded `transformers` model.
-        config: the settings; the defaults when None.
+        config: the settings; None for the defaults.
         tokenizer: the tokenizer of a loaded model.
-        revision: the commit to take from the hub; the newest when None.
+        revision: commit on the hub; None takes the newest.
 
     Raises:
-        BenchError: naming the setting that is wrong and what is allowed.
+        BenchError: naming the wrong setting and what is allowed.
     """
-    asked = config or DistillConfig()
-    config = asked.resolved()
+    requested = config or DistillConfig()
+    config = requested.resolved()
     dims = config.pca_dims
     words = load_words(config.vocabulary, subwords=config.subwords, size=config.vocabulary_size)
     if isinstance(dims, int) and words is not None and not words.subwords and dims > len(words.words):
         raise BenchError(
             f"pca_dims={dims}: vocabulary {words.source} has only {len(words.words)} words; "
-            "fewer words than dimensions cannot be decomposed. Set pca_dims=none or give more words"
+            "PCA needs at least as many words as dimensions. Set pca_dims=none or give more words"
         )
     base = find_base(model, tokenizer, revision=revision)
     hidden = base.hidden_size
@@ -181,12 +185,12 @@ def make_recipe(
             f"pca_dims={dims}: {base.name.rsplit('/', 1)[-1]} has {hidden} dimensions; allowed: 1 to {hidden}, "
             f"auto (all {hidden}, rotated), none, or a share of the variance such as 0.95"
         )
-    counted = WEIGHTINGS[str(config.weighting)].uses_corpus and config.corpus is not None
+    needs_corpus = WEIGHTINGS[str(config.weighting)].uses_corpus and config.corpus is not None
     return Recipe(
         base=base,
         config=config,
         words=words,
-        # a pooling that the user set is for subwords and words alike
-        word_pooling=str(config.pooling if asked.pooling or words is None else config.preset.word_pooling),
-        corpus=Corpus(str(config.corpus), config.corpus_column) if counted else None,
+        # a pooling set by the user applies to subwords and words alike
+        word_pooling=str(config.pooling if requested.pooling or words is None else config.preset.word_pooling),
+        corpus=Corpus(str(config.corpus), config.corpus_column) if needs_corpus else None,
     )

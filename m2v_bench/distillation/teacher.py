@@ -1,4 +1,4 @@
-"""The base model: a sentence transformer in a folder, or one that the caller has loaded."""
+"""Base model: a sentence transformer in a folder, or one that the caller has loaded."""
 
 import copy
 import hashlib
@@ -15,13 +15,13 @@ from m2v_bench.errors import BenchError
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model: who it is, and its parts, loaded when they are asked for.
+    """A base model, whose tokenizer, configuration and weights are loaded on demand.
 
     Attributes:
         name: the public name.
-        revision: a hash of what defines its numbers.
-        path: its folder; None for a model that was loaded already.
-        loaded: that model and its tokenizer, as `transformers` has them.
+        revision: hash of the files that determine its numbers.
+        path: its folder; None for a model loaded by the caller.
+        loaded: the `transformers` model and tokenizer of the caller, or None.
     """
 
     name: str
@@ -34,15 +34,15 @@ class BaseModel:
         """The folder of its files.
 
         Raises:
-            BenchError: for a model that was loaded already.
+            BenchError: for a model loaded by the caller.
         """
         if self.path is None:
-            raise BenchError(f"model: {self.name} was handed over loaded; name its folder instead")
+            raise BenchError(f"model: {self.name} is a loaded model without files; give its folder instead")
         return self.path
 
     @cached_property
     def weights_revision(self) -> str:
-        """A hash of what defines the transformer alone, without its tokenizer."""
+        """Hash of the transformer without its tokenizer."""
         if self.path is None:
             return self.revision
         return content_hash(
@@ -54,7 +54,7 @@ class BaseModel:
         """Its tokenizer.
 
         Raises:
-            BenchError: when there is none, or none that can be worked on.
+            BenchError: when there is none, or one of an unsupported kind.
         """
         if self.loaded is not None:
             return read_tokenizer(self.loaded[1], self.name)
@@ -62,10 +62,10 @@ class BaseModel:
 
     @cached_property
     def config(self) -> Any:
-        """Its configuration, as `transformers` has it.
+        """Its `transformers` configuration.
 
         Raises:
-            BenchError: when there is none that `transformers` knows.
+            BenchError: when `transformers` cannot read it.
         """
         if self.loaded is not None:
             return self.loaded[0].config
@@ -83,38 +83,41 @@ class BaseModel:
         """Dimensions of its hidden states.
 
         Raises:
-            BenchError: when its configuration does not say.
+            BenchError: when its configuration has no `hidden_size`.
         """
         size = getattr(self.config, "hidden_size", None)
         if size is None:
-            raise BenchError(f"base_model: the configuration of {self.name} has no hidden_size; it is no text encoder")
+            raise BenchError(
+                f"base_model: the configuration of {self.name} has no hidden_size, so it is not a text encoder; "
+                "choose another base_model"
+            )
         return int(size)
 
     def transformer(self, pooling: str = "mean") -> Any:
-        """The transformer, in evaluation mode and float32.
+        """Load the transformer, in evaluation mode and float32.
 
         Args:
-            pooling: what its states will be pooled by; `pooler` needs a pooler among the weights.
+            pooling: a name in `POOLINGS`; `pooler` needs a pooler among the weights.
 
         Raises:
-            BenchError: when there is none, its files are damaged, or weights are missing; `transformers` would go
-                on with random ones.
+            BenchError: when there is none, its files are damaged, or weights are missing, which `transformers` would
+                replace by random ones.
         """
-        # of a model that was handed over a copy, as the caller's stays as it is
+        # copied, so that the caller's model does not change
         model = _load(self.folder, pooling) if self.loaded is None else copy.deepcopy(self.loaded[0]).float().eval()
         if hasattr(model, "set_attn_implementation"):
-            # tokens and words are a few positions long, for which fused attention takes longer than plain products
+            # for sequences of a few positions, fused attention is slower than plain products
             model.set_attn_implementation("eager")
         return model
 
 
 def find_base(model: Any, tokenizer: Any = None, *, revision: str | None = None) -> BaseModel:
-    """The base model that a user names or hands over.
+    """Find the base model.
 
     Args:
-        model: a catalog name, a name on the hub, a folder, or a model of `transformers`.
-        tokenizer: the tokenizer of a model that is handed over.
-        revision: the commit to take from the hub.
+        model: a catalog name, a name on the hub, a folder, or a loaded `transformers` model.
+        tokenizer: the tokenizer of a loaded model.
+        revision: commit on the hub.
 
     Raises:
         BenchError: when there is no such model, or a loaded one comes without its tokenizer.
@@ -124,20 +127,20 @@ def find_base(model: Any, tokenizer: Any = None, *, revision: str | None = None)
         if not any(folder.path.glob("*.safetensors")):
             raise BenchError(
                 f"base_model.name={model}: {folder.path} has no .safetensors weights; load the model with transformers "
-                "and write them with its save_pretrained"
+                "and save it with save_pretrained"
             )
         return BaseModel(folder.name, folder.revision, folder.path)
     if tokenizer is None or not hasattr(model, "state_dict") or not hasattr(model, "config"):
         raise BenchError(
-            "model: a name, a folder, or a loaded transformers model together with tokenizer=... is needed, "
-            f"not {type(model).__name__}{'' if tokenizer is not None else ' without a tokenizer'}"
+            f"model: got {type(model).__name__}{'' if tokenizer is not None else ' without a tokenizer'}; "
+            "give a name, a folder, or a loaded transformers model with tokenizer=..."
         )
     import torch
 
     name = Path(getattr(model, "name_or_path", "") or "model").name
-    read = read_tokenizer(tokenizer, name)
-    digest = hashlib.sha256(read.tokenizer.to_str().encode())
-    digest.update(f"{read.unknown} {read.padding} {read.padded}".encode())
+    base = read_tokenizer(tokenizer, name)
+    digest = hashlib.sha256(base.tokenizer.to_str().encode())
+    digest.update(f"{base.unknown} {base.padding} {base.padded}".encode())
     digest.update(model.config.to_json_string().encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode())
@@ -159,7 +162,7 @@ def _load(path: Path, pooling: str) -> Any:
     without_pooler = [name for name in info["missing_keys"] if "pooler" not in name]
     if without_pooler:
         raise BenchError(
-            f"base_model: {path} lacks weights of its transformer: {', '.join(sorted(without_pooler)[:3])}"
+            f"base_model: {path} lacks weights of the transformer: {', '.join(sorted(without_pooler)[:3])}"
         )
     if info["missing_keys"] and pooling == "pooler":
         raise BenchError(f"pooling=pooler: {path} has no weights of a pooler; allowed: token, mean, first, last")

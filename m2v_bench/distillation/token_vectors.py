@@ -1,4 +1,4 @@
-"""The tokens' vectors before any reduction: a forward pass or the input embeddings, kept in the cache by part."""
+"""Compute token vectors from a forward pass or the input embeddings, cached per part of the vocabulary."""
 
 import functools
 import re
@@ -20,7 +20,7 @@ STAGE = "forward"
 
 @dataclass(frozen=True)
 class PartPass:
-    """A part of the vocabulary, how it goes through the base model, and the key of the result in the cache."""
+    """A part of the vocabulary, the settings of its forward pass, and the cache key of the result."""
 
     part: Part
     how: Pass
@@ -28,7 +28,7 @@ class PartPass:
 
     @property
     def is_empty(self) -> bool:
-        """Whether its rows are zeros, which nothing needs to be computed for."""
+        """Whether all its sequences are empty, so that its rows are zeros."""
         return not any(self.part.sequences)
 
     @property
@@ -38,12 +38,11 @@ class PartPass:
 
 
 def passes(recipe: Recipe, vocabulary: Vocabulary, device: str) -> list[PartPass]:
-    """What has to go through the base model for a recipe.
+    """Return the passes that a recipe needs, one per part of the vocabulary.
 
-    Subwords and words are parts of their own in the cache, so that a word list beside the subwords costs no second
-    pass over these.
+    Subwords and words are cached separately, so that adding a word list does not repeat the pass over the subwords.
     """
-    made = []
+    part_passes = []
     for part in vocabulary.parts:
         how = Pass(
             pooling=recipe.word_pooling if part.are_words else recipe.pooling,
@@ -59,14 +58,14 @@ def passes(recipe: Recipe, vocabulary: Vocabulary, device: str) -> list[PartPass
             "sequences": part.revision,
             **({"embeddings": "input"} if recipe.config.embeddings == "input" else settings),
         }
-        made.append(PartPass(part, how, key))
-    return made
+        part_passes.append(PartPass(part, how, key))
+    return part_passes
 
 
 def token_vectors(
     recipe: Recipe, vocabulary: Vocabulary, device: str, show_progress: bool
 ) -> tuple[np.ndarray, list[dict[str, Any]], bool]:
-    """The tokens' vectors, float32 (tokens, hidden), the keys of their parts, and whether all came from the cache."""
+    """Return the token vectors, float32 (tokens, hidden), the cache keys of the parts, and whether all were cached."""
     is_input = recipe.config.embeddings == "input"
 
     @functools.cache
@@ -75,34 +74,33 @@ def token_vectors(
             check_precision(recipe.config.precision, device)
         return recipe.base.transformer("mean" if is_input else recipe.pooling)
 
-    def compute(unfinished: Path, each: PartPass) -> dict[str, np.ndarray]:
-        _check_ids(load(), recipe, each.part)
+    def compute(unfinished: Path, part_pass: PartPass) -> dict[str, np.ndarray]:
+        part, how = part_pass.part, part_pass.how
+        _check_ids(load(), recipe, part)
         if is_input:
-            vectors = input_vectors(load(), each.part.sequences, each.how)
+            vectors = input_vectors(load(), part.sequences, how)
         else:
-            vectors = forward_pass(
-                load(), each.part.sequences, each.how, shards=unfinished, show_progress=show_progress
-            )
+            vectors = forward_pass(load(), part.sequences, how, shards=unfinished, show_progress=show_progress)
         if (row := row_beyond(vectors)) is not None:
-            token = vocabulary.tokens[row + vocabulary.n_subwords * each.part.are_words]
+            token = vocabulary.tokens[row + vocabulary.n_subwords * part.are_words]
             bf16 = " or overflow: try precision=fp32" if recipe.config.precision == "bf16" else ""
             raise BenchError(
                 f"base_model.name={recipe.base.name}: the vector of token {token!r} is not finite; the model's weights "
-                f"are damaged{bf16}. To go on without the token, drop it: "
+                f"are damaged{bf16}. To drop the token: "
                 f"{override('token_remove_pattern', _without(recipe.config.token_remove_pattern, token))}"
             )
         return {"vectors": vectors}
 
-    parts, found, hits = passes(recipe, vocabulary, device), [], []
-    for each in parts:
-        if each.is_empty:
-            found.append(np.zeros((len(each.part.sequences), recipe.base.hidden_size), np.float32))
+    part_passes, blocks, hits = passes(recipe, vocabulary, device), [], []
+    for part_pass in part_passes:
+        if part_pass.is_empty:
+            blocks.append(np.zeros((len(part_pass.part.sequences), recipe.base.hidden_size), np.float32))
             continue
-        arrays, hit = cached_arrays(STAGE, each.key, functools.partial(compute, each=each))
-        found.append(arrays["vectors"])
+        arrays, hit = cached_arrays(STAGE, part_pass.key, functools.partial(compute, part_pass=part_pass))
+        blocks.append(arrays["vectors"])
         hits.append(hit)
-    keys = [each.key for each in parts]
-    return found[0] if len(found) == 1 else np.concatenate(found), keys, all(hits)
+    keys = [part_pass.key for part_pass in part_passes]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), keys, all(hits)
 
 
 def _check_ids(model: Any, recipe: Recipe, part: Part) -> None:
@@ -124,12 +122,12 @@ def _check_ids(model: Any, recipe: Recipe, part: Part) -> None:
 
 
 def _without(remove: str | None, token: str) -> str:
-    """`token_remove_pattern` with one more token."""
+    """Extend `token_remove_pattern` by one token."""
     return "|".join([*([remove] if remove else []), f"{re.escape(token)}$"])
 
 
 def pick_device(device: str) -> str:
-    """`device`, or for `auto` a CUDA device when there is one, else the CPU."""
+    """Return `device`; for `auto` return `cuda` if available, else `cpu`."""
     if device != "auto":
         return device
     import torch

@@ -1,4 +1,4 @@
-"""The rows of a static model: its tokens, its tokenizer, and the sequence of each token for the base model."""
+"""Build the vocabulary of a static model: tokens, tokenizer, and the base model's input sequence for each token."""
 
 import json
 import re
@@ -29,11 +29,11 @@ class Vocabulary:
     Attributes:
         tokens: the tokens, row by row.
         tokenizer: splits a text into these tokens; its ids are row numbers.
-        sequences: per row the ids fed to the base model; empty for a row of zeros.
-        n_subwords: rows from here on are words.
-        affixes: how many special tokens the template puts before and after a token.
-        padding_id: the base model's id of its padding token, or None.
-        report: what became of the words.
+        sequences: the ids fed to the base model for each row; empty for a row of zeros.
+        n_subwords: number of leading rows that are subwords; the rest are words.
+        affixes: number of special tokens that the template puts before and after a token.
+        padding_id: the base model's id of the padding token, or None.
+        report: counts of added and dropped words.
     """
 
     tokens: tuple[str, ...]
@@ -46,9 +46,9 @@ class Vocabulary:
 
     @cached_property
     def parts(self) -> tuple["Part", ...]:
-        """The sequences of the subwords and of the words, as far as there are any."""
-        cuts = (self.sequences[: self.n_subwords], False), (self.sequences[self.n_subwords :], True)
-        return tuple(Part(sequences, are_words, content_hash(sequences)) for sequences, are_words in cuts if sequences)
+        """The sequences of the subwords and of the words, without an empty part."""
+        split = (self.sequences[: self.n_subwords], False), (self.sequences[self.n_subwords :], True)
+        return tuple(Part(sequences, are_words, content_hash(sequences)) for sequences, are_words in split if sequences)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Part:
     Attributes:
         sequences: the ids of each row.
         are_words: whether the rows are words.
-        revision: a hash of the sequences.
+        revision: hash of the sequences.
     """
 
     sequences: tuple[tuple[int, ...], ...]
@@ -67,7 +67,7 @@ class Part:
 
 
 def compile_remove(remove: str | None) -> re.Pattern[str] | None:
-    """The pattern of tokens to drop.
+    """Compile the pattern of tokens to drop.
 
     Raises:
         BenchError: when it is not a regular expression.
@@ -81,41 +81,41 @@ def compile_remove(remove: str | None) -> re.Pattern[str] | None:
 def build_vocabulary(
     base: BaseTokenizer, words: Words | None, *, remove: str | None, surgery: str, sequence: str
 ) -> Vocabulary:
-    """The rows of a static model distilled from a model with the tokenizer `base`.
+    """Build the vocabulary of a static model whose base model has the tokenizer `base`.
 
     Args:
         base: the base model's tokenizer.
-        words: words to add, or to take alone; None for the base model's own subwords.
-        remove: tokens whose beginning matches this regular expression are dropped; None drops none.
+        words: words to add, or to use alone; None for the base model's subwords.
+        remove: drop tokens whose beginning matches this regular expression; None drops none.
         surgery: a name in `SURGERIES`.
         sequence: a name in `dialects.SEQUENCES`.
 
     Raises:
-        BenchError: for a pattern that is none or removes everything, or words that leave nothing.
+        BenchError: for an invalid pattern, one that removes every token, or a list in which no word remains.
     """
-    made = SURGERIES[surgery](base, words, compile_remove(remove))
-    if words is not None and not made.report.added:
-        raise BenchError(f"vocabulary={words.source}: no word is left to add ({made.report})")
+    rows = SURGERIES[surgery](base, words, compile_remove(remove))
+    if words is not None and not rows.report.added:
+        raise BenchError(f"vocabulary={words.source}: no word is left to add ({rows.report})")
     prefix, suffix = base.template
-    if sequence == "swapped":  # as the releases did it: the outermost ids change places
+    if sequence == "swapped":  # as in the releases: only the outermost ids, swapped
         ends = base.tokenizer.encode("A").ids
         before, after = [ends[-1]], [ends[0]]
     else:
         before, after = prefix, suffix
-    splitter = made.splitter or base.tokenizer
-    subwords = _sequences(splitter, made.rows[: made.n_subwords], before, after)
-    new = _sequences(splitter, made.rows[made.n_subwords :], prefix, suffix)
+    splitter = rows.splitter or base.tokenizer
+    subwords = _sequences(splitter, rows.rows[: rows.n_subwords], before, after)
+    new = _sequences(splitter, rows.rows[rows.n_subwords :], prefix, suffix)
     known = dict(base.tokens)
     unknown_id = known.get(base.unknown or "")
-    made.report.unsplittable = sum(unknown_id in sequence for sequence in new) if unknown_id is not None else 0
+    rows.report.unsplittable = sum(unknown_id in sequence for sequence in new) if unknown_id is not None else 0
     return Vocabulary(
-        tokens=tuple(token for token, _ in made.rows),
-        tokenizer=Tokenizer.from_str(json.dumps(made.data)),
+        tokens=tuple(token for token, _ in rows.rows),
+        tokenizer=Tokenizer.from_str(json.dumps(rows.data)),
         sequences=(*subwords, *new),
-        n_subwords=made.n_subwords,
+        n_subwords=rows.n_subwords,
         affixes=(len(before), len(after)),
         padding_id=known.get(base.padding or ""),
-        report=made.report,
+        report=rows.report,
     )
 
 

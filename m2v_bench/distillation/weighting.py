@@ -1,7 +1,7 @@
-"""Token weights, by which a token's row is multiplied after PCA.
+"""Token weights: factors of the tokens' rows after PCA.
 
-A weighting is a pure function (tokens, coefficient) -> weights, float64 of shape (tokens,), made known by the
-decorator under its own name.
+A weighting is a pure function (tokens, coefficient) -> weights, float64 of shape (tokens,), registered by the decorator
+under the function's name.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a weighting may look at. Tokens are in frequency order, so a token's index is its rank (Zipf's law).
+    """Input of a weighting. Tokens are in frequency order, so a token's index is its rank (Zipf's law).
 
     Attributes:
-        n: how many there are.
-        counts: int64 (tokens,), occurrences in the corpus; empty without one.
-        documents: int64 (tokens,), documents of the corpus that hold the token; empty without one.
+        n: number of tokens.
+        counts: int64 (tokens,), occurrences in the corpus; empty without a corpus.
+        documents: int64 (tokens,), documents of the corpus that contain the token; empty without a corpus.
         n_documents: documents in the corpus.
     """
 
@@ -29,14 +29,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Weighting:
-    """A weighting and what it looks at: the coefficient, the corpus."""
+    """A weighting, and whether it uses the coefficient and the corpus."""
 
     function: Callable[[Tokens, float], np.ndarray]
     uses_coefficient: bool
     uses_corpus: bool
 
     def __call__(self, tokens: Tokens, coefficient: float) -> np.ndarray:
-        """The weights, float64 of shape (tokens,)."""
+        """Return the weights, float64 of shape (tokens,)."""
         return self.function(tokens, coefficient)
 
 
@@ -46,11 +46,11 @@ _Function = Callable[[Tokens, float], np.ndarray]
 
 
 def weighting(*, coefficient: bool = False, corpus: bool = False) -> Callable[[_Function], _Function]:
-    """Register a function as the weighting of its name.
+    """Register a function as a weighting under its name.
 
     Args:
-        coefficient: it looks at `sif_coefficient`.
-        corpus: it looks at counts, hence needs `corpus`.
+        coefficient: whether it uses `sif_coefficient`.
+        corpus: whether it uses counts, hence needs `corpus`.
     """
 
     def register(function: _Function) -> _Function:
@@ -62,21 +62,21 @@ def weighting(*, coefficient: bool = False, corpus: bool = False) -> Callable[[_
 
 @weighting()
 def none(tokens: Tokens, coefficient: float) -> np.ndarray:
-    """Weight one for every token."""
+    """Return 1 for every token."""
     return np.ones(tokens.n)
 
 
 @weighting()
 def zipf_log(tokens: Tokens, coefficient: float) -> np.ndarray:
-    """log(rank), ranks from 1: the weight of Model2Vec 0.1 (2024-09); the first token gets weight 0."""
+    """Return log(rank), ranks from 1: the weight of Model2Vec 0.1 (2024-09); the first token gets 0."""
     return np.log(np.arange(1, tokens.n + 1))
 
 
 @weighting(coefficient=True)
 def sif(tokens: Tokens, coefficient: float) -> np.ndarray:
-    """Smooth inverse frequency a / (a + p) (Arora et al., 2017), p by Zipf's law with ranks from 2.
+    """Return the smooth inverse frequency a / (a + p) (Arora et al., 2017), p by Zipf's law with ranks from 2.
 
-    Model2Vec uses it since 0.3.9, with a = 1e-4.
+    The weight of Model2Vec since 0.3.9, with a = 1e-4.
     """
     frequency = 1 / np.arange(2, tokens.n + 2)
     return coefficient / (coefficient + frequency / frequency.sum())
@@ -84,13 +84,14 @@ def sif(tokens: Tokens, coefficient: float) -> np.ndarray:
 
 @weighting(coefficient=True, corpus=True)
 def sif_counts(tokens: Tokens, coefficient: float) -> np.ndarray:
-    """Smooth inverse frequency a / (a + p) (Arora et al., 2017), p counted in a corpus; unseen tokens get 1."""
+    """Return the smooth inverse frequency a / (a + p) (Arora et al., 2017), p from corpus counts; 1 where unseen."""
     return coefficient / (coefficient + tokens.counts / max(int(tokens.counts.sum()), 1))
 
 
 @weighting(corpus=True)
 def idf(tokens: Tokens, coefficient: float) -> np.ndarray:
-    """log((1 + N) / (1 + n)) + 1 for a token in n of N documents: the smooth inverse document frequency of
-    scikit-learn's `TfidfTransformer` (after Sparck Jones, 1972).
+    """Return log((1 + N) / (1 + n)) + 1 for a token in n of N documents.
+
+    This is the smooth inverse document frequency of scikit-learn's `TfidfTransformer` (after Sparck Jones, 1972).
     """
     return np.log((1 + tokens.n_documents) / (1 + tokens.documents)) + 1

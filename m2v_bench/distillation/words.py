@@ -1,4 +1,4 @@
-"""Word vocabularies: where words come from, and what became of them."""
+"""Load word vocabularies, and report how many words were added or dropped."""
 
 import functools
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ _ALLOWED = "allowed: model, glove, glove_subword, file:PATH (one word per line, 
 
 @dataclass(frozen=True)
 class Words:
-    """Words to be rows of a static model, most frequent first, as their source gives them.
+    """Words for the rows of a static model, most frequent first, in their original spelling.
 
     Attributes:
-        source: what names and tables call the list.
+        source: name of the list in model names and tables.
         words: the words.
-        subwords: whether the base model's own subwords stay beside them; else whole words only.
+        subwords: whether to keep the base model's subwords beside the words.
     """
 
     source: str
@@ -33,23 +33,23 @@ class Words:
 
     @cached_property
     def revision(self) -> str:
-        """A hash of the words in their order."""
+        """Hash of the words in order."""
         return content_hash(self.words)
 
 
 @dataclass
 class WordReport:
-    """What became of a word list.
+    """Counts of added and dropped words.
 
     Attributes:
-        given: words in the list, after the cut to `vocabulary_size`.
-        empty: nothing was left of them after the base tokenizer's normalization.
-        duplicate: they came before, or are subwords of the base model.
-        removed: words and subwords that `token_remove_pattern` took out; words that the base tokenizer splits stay
-            beside subwords, as in the releases.
-        multiword: split by the base tokenizer, hence matched as they are in a text.
-        unsplittable: the base tokenizer lacks a piece of them, so that the unknown token is fed in its place.
-        added: rows made of words.
+        given: words in the list, after truncation to `vocabulary_size`.
+        empty: words that the base tokenizer normalizes to nothing.
+        duplicate: words that occurred before, or are subwords of the base model.
+        removed: words and subwords that match `token_remove_pattern`; words that the base tokenizer splits are not
+            matched beside subwords, as in the releases.
+        multiword: words that the base tokenizer splits, hence matched verbatim in texts.
+        unsplittable: words with a piece that the base tokenizer lacks, fed as the unknown token.
+        added: rows for words.
     """
 
     given: int = 0
@@ -61,7 +61,7 @@ class WordReport:
     added: int = 0
 
     def __str__(self) -> str:
-        """What is not zero, in words."""
+        """Return the counts that are not zero as a phrase."""
         kinds = {"of several parts": self.multiword, "with unknown pieces": self.unsplittable}
         left_out = {"empty": self.empty, "duplicate or subwords already": self.duplicate}
         parts = [f"{self.added:,} of {self.given:,} words added"] if self.given else []
@@ -76,23 +76,23 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def load_words(vocabulary: str | Iterable[str], *, subwords: bool | None, size: int | None) -> Words | None:
-    """The words that `vocabulary` names; None for `model`, the base model's own subwords.
+    """Load the words of a vocabulary; return None for `model`, the base model's subwords.
 
     Args:
-        vocabulary: `model`, `glove` (the 400,000 words of GloVe 6B), `glove_subword` (these beside the base
-            model's subwords), `file:PATH`, or the words themselves: whatever has an order, as `texts.as_list` reads it.
-        subwords: whether the base model's subwords stay; None leaves them out for `glove` alone.
-        size: how many words to take from the top of the list; None takes all.
+        vocabulary: `model`, `glove` (the 400,000 words of GloVe 6B), `glove_subword` (these and the base model's
+            subwords), `file:PATH`, or an ordered collection of words that `texts.as_list` accepts.
+        subwords: whether to keep the base model's subwords; None drops them for `glove` only.
+        size: number of words to take from the top of the list; None takes all.
 
     Raises:
-        BenchError: for a source that is not known or a file that cannot be read.
+        BenchError: for an unknown source or an unreadable file.
     """
     if size is not None:
         size = whole_number("vocabulary_size", size, least=1, instead="null for all words")
     if isinstance(vocabulary, str) and vocabulary == "model":
         if size is not None or subwords is False:
             setting = f"vocabulary_size={size}" if size is not None else "subwords=false"
-            raise BenchError(f"{setting}: only words can be cut or stand alone, not the base model's own vocabulary")
+            raise BenchError(f"{setting}: applies to word lists only; not allowed with vocabulary=model")
         return None
     if not isinstance(vocabulary, str):
         source, words = "words", _listed_words(vocabulary)
@@ -113,7 +113,7 @@ def _glove(folder: Path) -> tuple[str, ...]:
 
 
 def _listed_words(vocabulary: Iterable[str]) -> tuple[str, ...]:
-    """Words that were handed over, in their order, which decides their weights."""
+    """Check a collection of words; its order determines the weights."""
     if isinstance(vocabulary, PurePath):
         raise BenchError(f"vocabulary={vocabulary}: for a file of words give 'file:{vocabulary}'")
     try:
@@ -147,6 +147,7 @@ def _read(path: Path) -> tuple[str, ...]:
     lines = text.removesuffix("\n").split("\n")
     if tabbed := next((number for number, line in enumerate(lines, 1) if "\t" in line.strip()), None):
         raise BenchError(
-            f"{setting}: line {tabbed} has a tab, so the file has columns; keep that of the words: cut -f1 OLD > NEW"
+            f"{setting}: line {tabbed} has a tab, so the file has columns; keep the one with the words: "
+            "cut -f1 OLD > NEW"
         )
     return tuple(line.rstrip("\r") for line in lines)

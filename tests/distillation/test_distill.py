@@ -1,3 +1,5 @@
+"""Distillation: caching, dialects, and checks of settings."""
+
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
@@ -27,7 +29,7 @@ def ours(teacher_folder: Path) -> StaticModel:
 
 @pytest.fixture(scope="module")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real model of 400 tokens and 32 dimensions."""
+    """A model with 400 tokens and 32 dimensions."""
     folder = tmp_path_factory.mktemp("tiny") / "roberta"
     build_bpe(folder)
     return folder
@@ -43,12 +45,12 @@ def tiny(tiny_folder: Path) -> Distil:
     return run
 
 
-def test_distilling_twice_gives_the_same_bits_also_without_the_cache(
+def test_result_is_bit_identical_with_and_without_cache(
     ours: StaticModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     cached = distill("all-MiniLM-L6-v2", pca_dims=256, quantize_to="float32", show_progress=False)
     assert cached.table.tobytes() == ours.table.tobytes()
-    # the assets stay, the forward pass and the rotation are computed anew
+    # keep the assets, recompute the forward pass and the rotation
     (tmp_path / "assets").symlink_to(cache_dir() / "assets")
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path))
     fresh = distill("all-MiniLM-L6-v2", pca_dims=256, quantize_to="float32", show_progress=False)
@@ -63,20 +65,20 @@ def test_one_decomposition_serves_all_sizes(ours: StaticModel):
     assert (rotated.table[:, :256] == ours.table).all()
 
 
-def test_a_share_of_the_variance_keeps_as_few_components_as_hold_it(tiny: Distil):
+def test_share_of_variance_keeps_fewest_components(tiny: Distil):
     rotated = tiny(pca_dims="auto", weighting="none").table.astype(np.float64)
     shares = np.cumsum(rotated.var(axis=0)) / rotated.var(axis=0).sum()
     kept = tiny(pca_dims=0.9).dims
     assert shares[kept - 2] < 0.9 <= shares[kept - 1]
 
 
-def test_the_dialects_solver_of_scikit_learn_agrees_where_it_is_exact(tiny: Distil):
+def test_sklearn_solver_agrees_with_exact_solver(tiny: Distil):
     full, theirs = (tiny(pca_solver=solver).table for solver in ("full", "sklearn"))
     np.testing.assert_allclose(full, theirs, atol=1e-3 * np.abs(full).max())  # theirs is float32 throughout
     assert tiny(dialect="m2v-0.1").config["recipe"]["seed"] == 42
 
 
-def test_the_input_embeddings_are_an_ablation_without_forward_pass(tiny: Distil, tiny_folder: Path):
+def test_input_embeddings_need_no_forward_pass(tiny: Distil, tiny_folder: Path):
     from transformers import AutoModel
 
     model = tiny(embeddings="input", pca_dims=None, weighting="none")
@@ -87,7 +89,7 @@ def test_the_input_embeddings_are_an_ablation_without_forward_pass(tiny: Distil,
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_each_part_of_a_dialect_can_be_overridden(tiny: Distil, dialect: str):
+def test_dialect_defaults_can_be_overridden(tiny: Distil, dialect: str):
     preset = DIALECTS[dialect]
     other = {
         "sequence": "template" if preset.sequence == "swapped" else "swapped",
@@ -116,7 +118,7 @@ def test_counted_weights_multiply_the_rows(tiny: Distil, tmp_path: Path):
     assert tiny(weighting="idf", corpus=str(tmp_path / "corpus.txt")).config["weighting"] == "idf"
 
 
-def test_shared_rows_come_with_weights_and_mapping(tiny: Distil, tmp_path: Path):
+def test_shared_rows_have_weights_and_mapping(tiny: Distil, tmp_path: Path):
     model = tiny(vocabulary_quantization=40)
     assert model.weights is not None
     assert model.mapping is not None
@@ -148,7 +150,7 @@ def test_shared_rows_come_with_weights_and_mapping(tiny: Distil, tmp_path: Path)
         {"vocabulary": "glove", "vocabulary_size": 5000},
     ],
 )
-def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict[str, Any]):
+def test_settings_change_revision_and_label(change: dict[str, Any]):
     default, changed = make_recipe("all-MiniLM-L6-v2"), make_recipe("all-MiniLM-L6-v2", DistillConfig(**change))
     assert changed.revision != default.revision
     assert changed.label != default.label
@@ -165,7 +167,7 @@ def test_every_setting_that_moves_a_number_moves_revision_and_label(change: dict
         ({"vocabulary": ["zyzzyva"] * 300, "dialect": "m2v-0.1"}, {"sequence": "template"}),
     ],
 )
-def test_what_lies_outside_the_settings_moves_the_revision_too(
+def test_content_changes_revision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], change: dict[str, Any]
 ):
     monkeypatch.chdir(tmp_path)
@@ -175,7 +177,7 @@ def test_what_lies_outside_the_settings_moves_the_revision_too(
     assert before.revision != after.revision
 
 
-def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_path: Path):
+def test_base_models_with_equal_names_differ_in_revision(tmp_path: Path):
     folders = [tmp_path / "a" / "model", tmp_path / "b" / "model"]
     for folder, text in zip(
         folders, ('{"model_type": "bert"}', '{"model_type": "bert", "vocab_size": 3}'), strict=True
@@ -198,7 +200,7 @@ def test_another_base_model_of_the_same_folder_name_has_another_revision(tmp_pat
         ({"embeddings": "input"}, {"pooling": "last", "sequence": "swapped", "precision": "bf16"}),
     ],
 )
-def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[str, Any], change: dict[str, Any]):
+def test_unused_setting_keeps_revision(setting: dict[str, Any], change: dict[str, Any]):
     before, after = (make_recipe("all-MiniLM-L6-v2", DistillConfig(**setting, **more)) for more in ({}, change))
     assert before.revision == after.revision
 
@@ -225,12 +227,12 @@ def test_a_setting_that_is_not_used_does_not_change_the_revision(setting: dict[s
         ({"vocabulary": "glove", "vocabulary_size": 100}, r"pca_dims=256: vocabulary glove has only 100 words"),
     ],
 )
-def test_a_bad_setting_is_named_with_what_is_allowed(settings: dict[str, Any], message: str):
+def test_bad_setting_is_refused(settings: dict[str, Any], message: str):
     with pytest.raises(BenchError, match=message):
         make_recipe("all-MiniLM-L6-v2", DistillConfig(**settings))
 
 
-def test_a_revision_of_a_model_without_revisions_is_refused():
+def test_revision_of_a_catalog_model_is_refused():
     with pytest.raises(BenchError, match=r"base_model\.revision=abc: only a model from the hub has revisions"):
         make_recipe("all-MiniLM-L6-v2", revision="abc")
 
@@ -254,20 +256,16 @@ def test_former_keywords_still_work(tiny: Distil):
     ("settings", "message"),
     [
         ({"vocabulary": ["a", "A"] * 20, "subwords": False}, r"pca_dims=16: only 2 words are left of words"),
-        ({"vocabulary_quantization": 500}, r"vocabulary_quantization=500: there are only 397 tokens"),
+        ({"vocabulary_quantization": 500}, r"vocabulary_quantization=500: must not exceed the 397 tokens"),
         ({"vocabulary_quantization": 10}, r"pca_dims=16: vocabulary_quantization=10 leaves 10 rows"),
     ],
 )
-def test_what_only_the_vocabulary_tells_is_told_before_the_forward_pass(
-    tiny: Distil, settings: dict[str, Any], message: str
-):
+def test_sizes_are_checked_against_the_vocabulary(tiny: Distil, settings: dict[str, Any], message: str):
     with pytest.raises(BenchError, match=message):
         tiny(**settings)
 
 
-def test_words_beside_the_subwords_cost_no_second_pass_over_these(
-    tiny: Distil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_added_words_reuse_the_pass_over_subwords(tiny: Distil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path))
     alone = tiny(pca_dims=None, weighting="none")
     (first,) = (tmp_path / "forward").glob("*/vectors.npy")
@@ -277,7 +275,7 @@ def test_words_beside_the_subwords_cost_no_second_pass_over_these(
     np.testing.assert_array_equal(beside.table[: len(alone.table)], alone.table)
 
 
-def test_the_second_distillation_reads_the_forward_pass():
+def test_second_distillation_reads_the_cached_forward_pass():
     recipe = make_recipe("all-MiniLM-L6-v2", DistillConfig(weighting="none"))
     run_recipe(recipe, show_progress=False)
     assert run_recipe(recipe, show_progress=False).forward_cached

@@ -1,3 +1,5 @@
+"""Forward pass: poolings, precision, and resumption after a kill."""
+
 import resource
 import shutil
 import signal
@@ -45,9 +47,9 @@ def padded_masked_batch(folder: Path, masked_id: int | None = None) -> dict[str,
     with torch.inference_mode():
         output = reference(input_ids=ids, attention_mask=mask)
     hidden, lengths = output.last_hidden_state, torch.tensor([len(sequence) for sequence in SEQUENCES])
-    own = [hidden[row, 1 : length - 1] for row, length in enumerate(lengths)]
+    pieces = [hidden[row, 1 : length - 1] for row, length in enumerate(lengths)]
     vectors = {
-        "token": torch.stack([states.mean(dim=0) if len(states) else states.sum(dim=0) for states in own]),
+        "token": torch.stack([states.mean(dim=0) if len(states) else states.sum(dim=0) for states in pieces]),
         "mean": (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1)[:, None],
         "first": hidden[:, 0],
         "last": hidden[torch.arange(len(SEQUENCES)), lengths - 1],
@@ -57,19 +59,19 @@ def padded_masked_batch(folder: Path, masked_id: int | None = None) -> dict[str,
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_batches_of_equal_length_give_what_a_padded_masked_batch_gives(base: BaseModel, tmp_path: Path, pooling: str):
+def test_equal_length_batches_match_a_padded_batch(base: BaseModel, tmp_path: Path, pooling: str):
     ours = passed(base, SEQUENCES, tmp_path, pooling=pooling)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, padded_masked_batch(base.folder)[pooling], atol=2e-5)
 
 
-def test_the_padding_token_is_masked_in_its_own_sequence_too(base: BaseModel, tmp_path: Path):
+def test_padding_token_is_masked_in_its_sequence(base: BaseModel, tmp_path: Path):
     ours = passed(base, SEQUENCES, tmp_path, masked_id=0)
     np.testing.assert_allclose(ours, padded_masked_batch(base.folder, masked_id=0)["mean"], atol=2e-5)
     assert np.abs(ours - passed(base, SEQUENCES, tmp_path / "unmasked"))[4].max() > 0.01
 
 
-def test_an_empty_sequence_is_a_row_of_zeros(base: BaseModel, tmp_path: Path):
+def test_empty_sequence_is_a_row_of_zeros(base: BaseModel, tmp_path: Path):
     ours = passed(base, [(101, 1996, 102), (), (101, 2003, 102)], tmp_path)
     assert (ours[1] == 0).all()
     assert np.abs(ours[[0, 2]]).min(axis=1).all()
@@ -89,7 +91,7 @@ def test_bf16_is_near_fp32(base: BaseModel, tmp_path: Path):
     assert 0.999 < cosine.min() < 1
 
 
-def test_packed_products_are_those_of_autocast(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_packed_layers_match_autocast(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     long = (101, *range(2000, 2120), 102)
     packed = passed(base, [*SEQUENCES, long], tmp_path / "packed", precision="bf16")
     model = base.transformer()
@@ -109,27 +111,29 @@ def test_packed_products_are_those_of_autocast(base: BaseModel, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("rates", [(100.0, 200.0), (200.0, 100.0)])
-def test_a_precision_that_is_slower_here_is_warned_of(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]):
+def test_slow_precision_warns(monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     monkeypatch.setattr(forward, "product_rate", lambda dtype, size: rates[dtype == torch.float32])
     if rates[0] > rates[1]:
         check_precision("bf16", "cpu")
         return
-    with pytest.warns(UserWarning, match=r"multiplies bf16 at 0\.50 times its rate for fp32, which is faster"):
+    with pytest.warns(
+        UserWarning, match=r"slower .* multiplies bf16 at 0\.50 times the rate of fp32; precision=fp32 is faster"
+    ):
         check_precision("bf16", "cpu")
 
 
-def test_the_rate_of_a_product_is_measured():
+def test_product_rate_is_measured():
     assert forward.product_rate(torch.float32, size=64, repeats=2) > 0
 
 
-def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_unsupported_precision_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
     with pytest.raises(BenchError, match="precision=bf16: torch finds no bf16 instructions"):
         check_precision("bf16", "cpu")
 
 
-def test_what_is_finished_is_not_computed_again(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_finished_shards_are_not_recomputed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(forward, "SHARD_ROWS", 2)
     whole = passed(base, SEQUENCES, tmp_path)
     files = sorted((tmp_path / "shards").glob("*.npy"))
@@ -141,7 +145,7 @@ def test_what_is_finished_is_not_computed_again(base: BaseModel, tmp_path: Path,
     assert [old == new for old, new in zip(times, after, strict=True)] == [True, False, True]
 
 
-# 600 words of the real model in shards of 64, in a process of its own that can be killed
+# 600 words of a full-size model in shards of 64, in a subprocess that can be killed
 _PROCESS = """
     import os, signal, sys
     from m2v_bench import distill
@@ -163,7 +167,7 @@ Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def _command(out: Path, n_shards: int = 0, how: str = "SIGKILL") -> list[str]:
-    """The process that writes the model to `out`, and stops by the signal after so many shards; 0 for never."""
+    """Return the command that writes the model to `out`, and signals itself after `n_shards` shards; 0 for never."""
     return [sys.executable, "-c", textwrap.dedent(_PROCESS), str(out), str(n_shards), how]
 
 
@@ -182,7 +186,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     return start
 
 
-def test_a_pass_that_is_killed_goes_on_and_gives_the_same_file(start: Start, tmp_path: Path):
+def test_killed_pass_resumes_with_the_same_result(start: Start, tmp_path: Path):
     assert start(tmp_path / "killed", killed_after=3).returncode == -signal.SIGKILL
     assert len(list((tmp_path / "cache" / "forward").glob("*.unfinished/*.npy"))) == 3
     assert not (tmp_path / "killed").exists()
@@ -197,7 +201,7 @@ def test_a_pass_that_is_killed_goes_on_and_gives_the_same_file(start: Start, tmp
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_who_waits_takes_over_from_a_process_that_dies(start: Start, tmp_path: Path):
+def test_waiting_process_takes_over_from_a_killed_one(start: Start, tmp_path: Path):
     forward_cache = tmp_path / "cache" / "forward"
     owner = subprocess.Popen(_command(tmp_path / "owner", 3, "SIGSTOP"))  # halts, and holds its lock
     try:
@@ -221,7 +225,7 @@ def _wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def test_a_damaged_shard_is_computed_again(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_damaged_shard_is_recomputed(base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(forward, "SHARD_ROWS", 2)
     whole = passed(base, SEQUENCES, tmp_path)
     for file, length in zip(sorted((tmp_path / "shards").glob("*.npy")), (0, 100, 1_000), strict=True):
@@ -230,7 +234,7 @@ def test_a_damaged_shard_is_computed_again(base: BaseModel, tmp_path: Path, monk
     assert passed(base, SEQUENCES, tmp_path).tobytes() == whole.tobytes()
 
 
-def test_a_disk_that_fills_up_keeps_the_finished_shards(start: Start, tmp_path: Path):
+def test_full_disk_keeps_finished_shards(start: Start, tmp_path: Path):
     def no_file_above_150_kb() -> None:  # a shard is 98 kB, the whole 920 kB
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
@@ -243,7 +247,7 @@ def test_a_disk_that_fills_up_keeps_the_finished_shards(start: Start, tmp_path: 
     assert start(tmp_path / "out").stdout == "0\n"  # nothing is left to compute
 
 
-def test_a_model_without_a_pooler_output_is_told():
+def test_missing_pooler_output_is_refused():
     states = States(torch.zeros(1, 2, 3), None, slice(1, -1))
     with pytest.raises(BenchError, match=r"pooling=pooler: this base model has no pooler output"):
         POOLINGS["pooler"](states)

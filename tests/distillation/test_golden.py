@@ -1,4 +1,4 @@
-"""Every dialect beside the release of model2vec that defined it, in numbers that the release gave (`make golden`)."""
+"""Compare each dialect with recorded output of the model2vec release that defined it (`make golden`)."""
 
 import hashlib
 import json
@@ -40,14 +40,14 @@ REAL_TOLERANCE = 2e-5
 ALL = set(range(len(ODD_TEXTS)))
 WITH_UNKNOWN = ALL - {6, 8}  # odd texts with something that the tiny Unigram model does not know
 UNKNOWN_TO_MINILM = {2, 3, 4, 7, 9}
-# 0.10 fills an added word up to 128 tokens where the base model's tokenizer file says so; see its own test
+# 0.10 pads an added word to 128 tokens where the base model's tokenizer file says so; tested separately
 PADDED = "minilm-glove-padded"
 PADDED_WORDS = {(PADDED, "mr.")}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A case as the program gave it and as we make it."""
+    """A case as computed by model2vec and by us."""
 
     dialect: str
     name: str
@@ -60,7 +60,7 @@ class Pair:
 
     @property
     def signs(self) -> np.ndarray:
-        """What our components are to be multiplied by; without a PCA there is nothing to choose."""
+        """Signs by which to multiply our components; all 1 without PCA."""
         if self.golden["pca_dims"] is None:
             return np.ones(self.ours.dims)
         return component_signs(self.named_rows(), np.array(list(self.golden["rows"].values())))
@@ -89,7 +89,7 @@ def pair(request: pytest.FixtureRequest, scratch: Path) -> Pair:
     return Pair(dialect, name, GOLDEN[dialect]["cases"][name], our_model(dialect, case_of(dialect, name), scratch))
 
 
-def test_the_golden_files_are_about_the_present_cases():
+def test_golden_files_match_the_cases():
     for release in RELEASES:
         golden = GOLDEN[release.dialect]
         assert version(release.dialect) == release.version
@@ -121,9 +121,9 @@ def test_rows(pair: Pair):
     np.testing.assert_allclose(norms[:last], golden["norms"][:last], rtol=NORM_TOLERANCE, atol=1e-7)
 
 
-def test_signs_are_those_of_the_release_that_fixes_them(pair: Pair):
+def test_signs_match_the_release_that_fixes_them(pair: Pair):
     if pair.dialect == "m2v-0.7":
-        # a layer normalization leaves one direction without variance: what stands there is rounding
+        # layer normalization leaves one direction without variance, where values are rounding errors
         spread = pair.ours.table.std(axis=0, dtype=np.float64)
         assert (pair.signs[spread > 1e-6 * spread.max()] == 1).all()
 
@@ -161,13 +161,13 @@ def test_real_texts(pair: Pair, real_texts: list[str]):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=REAL_TOLERANCE)
 
 
-def test_we_embed_as_the_program_does_where_it_chooses_the_tokens_that_we_do(pair: Pair, real_texts: list[str]):
+def test_embeddings_match_where_tokens_match(pair: Pair, real_texts: list[str]):
     texts = [*(spelled(text) for text in ODD_TEXTS), *real_texts]
     chosen = zip(pair.rule.tokenize(pair.ours, texts), pair.ours.tokenize(texts), strict=True)
     same = [theirs == ours for theirs, ours in chosen]
     different = known_differences(pair)
     assert {number for number in ALL if not same[number]} == different
-    if different <= {4, 9}:  # what no sentence holds: an unknown token spelled out, hundreds of unknown tokens
+    if different <= {4, 9}:  # these occur in no sentence: a literal unknown token, hundreds of unknown tokens
         assert all(same[len(ODD_TEXTS) :])
     agreed = [text for text, agrees in zip(texts, same, strict=True) if agrees]
     distances = cosine_distances(pair.rule.encode(pair.ours, agreed), pair.ours.encode(agreed))
@@ -175,10 +175,10 @@ def test_we_embed_as_the_program_does_where_it_chooses_the_tokens_that_we_do(pai
 
 
 def known_differences(pair: Pair) -> set[int]:
-    """The odd texts of which the program chooses other tokens than we do (see `ProgramRule`)."""
+    """Return the odd texts for which model2vec chooses other tokens than we do (see `ProgramRule`)."""
     base, added = pair.golden["base"], bool(pair.golden["words"])
     if pair.rule.padding and pair.rule.padding[0]:
-        # filled up to 128 tokens; of text 9 whole words know nothing among the first 128
+        # padded to 128 tokens; whole words find nothing known in the first 128 tokens of text 9
         return ALL - {9} if pair.name == "minilm-glove-only" else ALL
     if base == "unigram" and pair.dialect == "m2v-0.7":
         # `e` is dropped, `<unk>` is not
@@ -186,13 +186,13 @@ def known_differences(pair: Pair) -> set[int]:
     if base == "unigram":
         return WITH_UNKNOWN - {9} if added else WITH_UNKNOWN
     if base == "bpe":
-        return {4} if pair.dialect != "m2v-0.7" else set()  # only an unknown token that is spelled out is one
+        return {4} if pair.dialect != "m2v-0.7" else set()  # only a literal unknown token counts as one
     if pair.dialect == "m2v-0.5":
         return UNKNOWN_TO_MINILM
     return {9} if pair.dialect != "m2v-0.7" else set()
 
 
-def test_a_word_is_averaged_with_its_padding_by_the_program_and_not_by_us(tmp_path: Path):
+def test_padding_of_a_word_is_not_averaged(tmp_path: Path):
     golden = GOLDEN["m2v-0.7"]["cases"][PADDED]
     base = find_base("all-MiniLM-L6-v2")
     ids = base.tokenizer.tokenizer.encode("mr.").ids
@@ -206,7 +206,7 @@ def test_a_word_is_averaged_with_its_padding_by_the_program_and_not_by_us(tmp_pa
 
 
 @pytest.mark.parametrize(("dialect", "name"), REFUSED)
-def test_what_the_program_refuses_is_refused(dialect: str, name: str, scratch: Path):
+def test_cases_that_model2vec_refuses_are_refused(dialect: str, name: str, scratch: Path):
     assert "does not use a WordPiece tokenizer" in GOLDEN[dialect]["cases"][name]["error"]
     with pytest.raises(BenchError, match="adds words to WordPiece tokenizers only"):
         our_model(dialect, case_of(dialect, name), scratch)

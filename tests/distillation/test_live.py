@@ -1,6 +1,6 @@
-"""Every dialect beside the release of model2vec that defined it, run here and now: whole tables, every text.
+"""Compare each dialect with a live run of the model2vec release that defined it: whole tables, every text.
 
-Needs the environments that `make golden` makes, hence is skipped where nobody made them.
+Skipped without the environments that `make golden` creates.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ CASES = [
         release,
         case,
         id=f"{release.dialect}-{case.name}",
-        marks=pytest.mark.skipif(not environment(release.version).exists(), reason="make golden makes them"),
+        marks=pytest.mark.skipif(not environment(release.version).exists(), reason="make golden creates them"),
     )
     for release in RELEASES
     for case in release.cases
@@ -43,7 +43,7 @@ def test_table_and_embeddings(release: Release, case: Case, scratch: Path, real_
     theirs: dict[str, Any] = run_worker(release, (case,), real_texts, scratch)[case.name]
     info = theirs["info"]
     if "error" in info:
-        pytest.skip(f"the program refuses: {info['error']}")
+        pytest.skip(f"model2vec refuses: {info['error']}")
     ours = our_model(release.dialect, case, scratch)
     assert list(ours.tokens) == info["tokens"]
     assert ours.table.shape == theirs["table"].shape
@@ -53,15 +53,17 @@ def test_table_and_embeddings(release: Release, case: Case, scratch: Path, real_
         np.testing.assert_array_equal(ours.mapping, theirs["mapping"])
         np.testing.assert_allclose(ours.weights, theirs["weights"], rtol=1e-6)
     signs = np.ones(ours.dims) if case.pca_dims is None else component_signs(ours.table, theirs["table"])
-    fed_otherwise = case.words is not None and case.base == MINILM and release.dialect == "m2v-0.7"  # see test_golden
-    n = 29_524 if fed_otherwise else None  # subwords
+    is_fed_differently = (
+        case.words is not None and case.base == MINILM and release.dialect == "m2v-0.7"
+    )  # see test_golden
+    n = 29_524 if is_fed_differently else None  # subwords
     differences = np.linalg.norm((ours.table * signs - theirs["table"])[:n], axis=1)
     norms = np.linalg.norm(theirs["table"][:n], axis=1)
     limit = row_tolerance(release.dialect, case)
     assert np.linalg.norm(differences) <= limit * np.linalg.norm(norms)
     assert (differences <= 10 * limit * norms + 1e-7).all()
 
-    if fed_otherwise:
+    if is_fed_differently:
         return
     rule = ProgramRule.of({**info, **tokenizer_lengths(info["tokenizer"])})
     texts = [*(spelled(text) for text in ODD_TEXTS), *real_texts]

@@ -1,4 +1,4 @@
-"""Tokenizers as users have them: distilled as model2vec 0.10 distils them, or refused by one message."""
+"""Unusual tokenizers are distilled as by model2vec 0.10, or refused with one message."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ TEXTS = [
 
 @dataclass(frozen=True)
 class Odd:
-    """A tokenizer, and how many rows its model has more than tokens."""
+    """A tokenizer, and the number of rows that its model has beyond the tokens."""
 
     declared: dict[str, str] = field(default_factory=lambda: dict(SPECIAL))
     unknown: str = "[UNK]"
@@ -98,7 +98,7 @@ ODD: dict[str, tuple[Odd, list[str] | None]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_it_is_distilled_as_model2vec_distils_it(name: str):
+def test_result_matches_model2vec(name: str):
     odd, words = ODD[name]
     model, tokenizer = odd.load()
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
@@ -120,7 +120,7 @@ def tiny(odd: Odd, words: Any = None, **settings: Any) -> StaticModel:
 
 @pytest.mark.parametrize("embeddings", ["output", "input"])
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_token_without_a_row_is_named_in_every_dialect(dialect: str, embeddings: str):
+def test_token_without_a_row_is_refused(dialect: str, embeddings: str):
     with pytest.raises(
         BenchError, match=r"token 'kitten' the id 64, .* rows 0 to 61\. .*resize_token_embeddings\(65\)"
     ):
@@ -136,7 +136,7 @@ def test_a_token_without_a_row_is_named_in_every_dialect(dialect: str, embedding
     assert len(distill(model, tokenizer=tokenizer, pca_dims=None, dialect=dialect, show_progress=False).tokens) > 50
 
 
-def test_an_unknown_token_that_is_no_token_is_refused():
+def test_unknown_token_outside_the_vocabulary_is_refused():
     with pytest.raises(BenchError, match=r"has no token '\[NOPE\]' for unknown words"):
         tiny(Odd(unknown="[NOPE]", declared=without("unk_token")))
 
@@ -150,20 +150,20 @@ def broken(row: int, value: float) -> tuple[BertModel, PreTrainedTokenizerFast]:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("settings", [{}, {"embeddings": "input"}, {"embeddings": "input", "pca_dims": 4}])
-def test_a_vector_that_is_not_finite_is_refused_with_its_token(value: float, settings: dict[str, Any]):
+def test_token_with_a_non_finite_vector_is_refused(value: float, settings: dict[str, Any]):
     model, tokenizer = broken(TOKENS.index("cat"), value)
     settings = {"pca_dims": None, "show_progress": False, **settings}
-    with pytest.raises(BenchError, match=r"the vector of token 'cat' is not finite.*token_remove_pattern=") as told:
+    with pytest.raises(BenchError, match=r"the vector of token 'cat' is not finite.*token_remove_pattern=") as error:
         distill(model, tokenizer=tokenizer, **settings)
-    remove = json.loads(str(told.value).rpartition("token_remove_pattern=")[2].rstrip("'").replace("\\", "\\\\"))
-    made = distill(model, tokenizer=tokenizer, token_remove_pattern=remove, **settings)  # as the message says
-    assert np.isfinite(made.table).all()
-    assert "cat" not in made.tokens
-    assert "c" in made.tokens
+    remove = json.loads(str(error.value).rpartition("token_remove_pattern=")[2].rstrip("'").replace("\\", "\\\\"))
+    static = distill(model, tokenizer=tokenizer, token_remove_pattern=remove, **settings)  # as the message says
+    assert np.isfinite(static.table).all()
+    assert "cat" not in static.tokens
+    assert "c" in static.tokens
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_table_that_its_number_type_does_not_hold_is_refused(dialect: str):
+def test_overflowing_number_type_is_refused(dialect: str):
     model, tokenizer = Odd().load()
     with torch.no_grad():
         model.encoder.layer[-1].output.LayerNorm.weight.mul_(1e6)
@@ -174,7 +174,7 @@ def test_a_table_that_its_number_type_does_not_hold_is_refused(dialect: str):
         assert np.isfinite(distill(model, tokenizer=tokenizer, quantize_to=dtype, **settings).table).all()
 
 
-def test_a_weight_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_non_finite_weight_is_refused(monkeypatch: pytest.MonkeyPatch):
     def log_of_index(tokens: Tokens, _: float) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.log(np.arange(tokens.n))
@@ -198,13 +198,13 @@ UNORDERED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", UNORDERED)
-def test_a_vocabulary_without_an_order_or_with_gaps_is_refused(name: str):
+def test_unordered_or_incomplete_vocabulary_is_refused(name: str):
     words, message = UNORDERED[name]
     with pytest.raises(BenchError, match=message):
         tiny(Odd(), words)
 
 
-def test_a_vocabulary_is_read_in_its_order_from_any_list():
+def test_vocabulary_keeps_its_order_for_any_sequence():
     import pandas as pd
 
     words = ["puppy", "kitten", "zebra"]
@@ -212,9 +212,9 @@ def test_a_vocabulary_is_read_in_its_order_from_any_list():
     assert expected.tokens[-3:] == tuple(words)
     series = pd.Series(words, index=[2, 0, 1])
     for given in (tuple(words), iter(words), np.array(words), series, dict.fromkeys(words).keys(), map(np.str_, words)):
-        made = tiny(Odd(), given)
-        assert made.tokens == expected.tokens
-        assert (made.table == expected.table).all()
+        model = tiny(Odd(), given)
+        assert model.tokens == expected.tokens
+        assert (model.table == expected.table).all()
     assert tiny(Odd(), series.sort_index()).tokens[-3:] == ("kitten", "zebra", "puppy")
 
 
@@ -228,11 +228,11 @@ def test_a_vocabulary_is_read_in_its_order_from_any_list():
         ({"words": ["kitten", "puppy"], "vocabulary_size": np.int16(1)}, {"words": ["kitten"]}),
     ],
 )
-def test_numbers_of_numpy_are_numbers(given: dict[str, Any], plain: dict[str, Any]):
-    made, expected = (tiny(Odd(), **settings) for settings in (given, plain))
-    assert (made.table == expected.table).all()
-    assert made.config["revision"] == expected.config["revision"] or "words" in given
-    json.dumps(made.config)
+def test_numpy_numbers_are_accepted(given: dict[str, Any], plain: dict[str, Any]):
+    model, expected = (tiny(Odd(), **settings) for settings in (given, plain))
+    assert (model.table == expected.table).all()
+    assert model.config["revision"] == expected.config["revision"] or "words" in given
+    json.dumps(model.config)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +248,6 @@ def test_numbers_of_numpy_are_numbers(given: dict[str, Any], plain: dict[str, An
         ({"words": ["kitten"], "vocabulary_size": "10"}, "vocabulary_size='10': not a whole number"),
     ],
 )
-def test_what_is_no_number_of_its_kind_is_refused(settings: dict[str, Any], message: str):
+def test_invalid_numbers_are_refused(settings: dict[str, Any], message: str):
     with pytest.raises(BenchError, match=message):
         tiny(Odd(), **settings)

@@ -1,3 +1,5 @@
+"""PCA: agreement with scikit-learn, signs, and sizes."""
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -12,7 +14,7 @@ def vectors() -> np.ndarray:
     return (rng.normal(size=(500, 24)) * np.geomspace(8, 0.1, 24) + 3).astype(np.float32)
 
 
-def test_scores_are_those_of_scikit_learn_up_to_sign(vectors: np.ndarray):
+def test_scores_match_scikit_learn_up_to_sign(vectors: np.ndarray):
     rotated = rotate(vectors)
     reference = PCA(24, svd_solver="full").fit(vectors)
     expected = reference.transform(vectors)
@@ -21,12 +23,12 @@ def test_scores_are_those_of_scikit_learn_up_to_sign(vectors: np.ndarray):
     np.testing.assert_allclose(rotated["variance"], reference.explained_variance_, rtol=1e-5)
 
 
-def test_the_score_of_largest_size_is_positive_in_every_component(vectors: np.ndarray):
+def test_largest_score_of_every_component_is_positive(vectors: np.ndarray):
     scores = rotate(-vectors)["scores"]
     assert (scores[np.abs(scores).argmax(axis=0), np.arange(24)] > 0).all()
 
 
-def test_rotation_is_repeatable_bit_for_bit(vectors: np.ndarray):
+def test_rotation_is_bit_reproducible(vectors: np.ndarray):
     assert rotate(vectors)["scores"].tobytes() == rotate(vectors)["scores"].tobytes()
 
 
@@ -39,7 +41,7 @@ def test_number_of_components(vectors: np.ndarray):
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("value", "parsed"),
     [
         ("none", "none"),
         (None, "none"),
@@ -50,13 +52,13 @@ def test_number_of_components(vectors: np.ndarray):
         ("0.9", 0.9),
     ],
 )
-def test_sizes_that_are_possible(written: object, meant: object):
-    assert parse_dims(written) == meant
+def test_valid_sizes(value: object, parsed: object):
+    assert parse_dims(value) == parsed
 
 
 @pytest.mark.parametrize(
-    "written", [0, -3, 1.5, "many", "", True, [64], "-0.5", 1.0, 32.0, float("nan"), float("inf"), "nan"]
+    "value", [0, -3, 1.5, "many", "", True, [64], "-0.5", 1.0, 32.0, float("nan"), float("inf"), "nan"]
 )
-def test_sizes_that_are_not(written: object):
+def test_invalid_sizes_are_refused(value: object):
     with pytest.raises(BenchError, match=r"pca_dims=.*allowed: none, auto"):
-        parse_dims(written)
+        parse_dims(value)

@@ -1,3 +1,5 @@
+"""Quantization of rows and of the vocabulary."""
+
 import numpy as np
 import pytest
 
@@ -15,13 +17,13 @@ def test_rows_keep_their_direction(dtype: str):
     assert cosine.min() > {"float32": 1 - 1e-6, "float16": 1 - 1e-6, "int8": 0.999}[dtype]
 
 
-def test_int8_uses_its_whole_range_evenly():
+def test_int8_uses_the_whole_range():
     smaller = quantize(np.array([[1.0, -2.0], [0.5, 0.0]], np.float32), "int8")
     assert smaller.tolist() == [[64, -127], [32, 0]]
     assert quantize(np.zeros((2, 2), np.float32), "int8").tolist() == [[0, 0], [0, 0]]
 
 
-def test_shared_rows_are_centres_of_their_tokens_and_repeatable():
+def test_shared_rows_are_reproducible_centres():
     centres, mapping = quantize_vocabulary(ROWS, 10, seed=42)
     assert (centres.shape, mapping.shape) == ((10, 8), (200,))
     for row in range(10):

@@ -1,3 +1,5 @@
+"""Base models from folders, memory and the hub."""
+
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ def in_folder(folder: Path) -> BaseModel:
     return BaseModel("model", "revision", folder)
 
 
-def test_a_folder_without_a_transformer_is_told(tmp_path: Path):
+def test_folder_without_transformer_is_refused(tmp_path: Path):
     with pytest.raises(BenchError, match="no transformer can be loaded"):
         in_folder(tmp_path).transformer()
 
@@ -37,19 +39,19 @@ def copy_without(teacher_folder: Path, tmp_path: Path):
     return make
 
 
-def test_pooler_weights_that_are_not_there_are_not_made_up(copy_without):
+def test_missing_pooler_weights_are_not_randomized(copy_without):
     base = copy_without("pooler")
     assert base.transformer("mean")
     with pytest.raises(BenchError, match="has no weights of a pooler; allowed: token, mean, first, last"):
         base.transformer("pooler")
 
 
-def test_missing_weights_are_told(copy_without):
-    with pytest.raises(BenchError, match=r"lacks weights of its transformer: encoder\.layer\.3"):
+def test_missing_weights_are_refused(copy_without):
+    with pytest.raises(BenchError, match=r"lacks weights of the transformer: encoder\.layer\.3"):
         copy_without("encoder.layer.3.output.dense").transformer()
 
 
-def test_damaged_weights_are_told(teacher_folder: Path, tmp_path: Path):
+def test_damaged_weights_are_refused(teacher_folder: Path, tmp_path: Path):
     shutil.copytree(teacher_folder, tmp_path / "copy")
     with (tmp_path / "copy" / "model.safetensors").open("r+b") as file:
         file.truncate(10_000_000)
@@ -57,12 +59,12 @@ def test_damaged_weights_are_told(teacher_folder: Path, tmp_path: Path):
         in_folder(tmp_path / "copy").transformer()
 
 
-def test_the_hidden_size_is_found_under_any_name(tmp_path: Path):
+def test_hidden_size_under_another_name(tmp_path: Path):
     (tmp_path / "config.json").write_text('{"model_type": "distilbert", "dim": 48, "n_heads": 4}')
     assert in_folder(tmp_path).hidden_size == 48
 
 
-def test_a_loaded_model_is_distilled_as_its_folder_is(tmp_path: Path):
+def test_loaded_model_matches_its_folder(tmp_path: Path):
     build_bpe(tmp_path / "tiny")
     model, tokenizer = AutoModel.from_pretrained(tmp_path / "tiny"), AutoTokenizer.from_pretrained(tmp_path / "tiny")
     loaded = distill(model, tokenizer=tokenizer, pca_dims=16, quantize_to="float32", show_progress=False)
@@ -71,7 +73,7 @@ def test_a_loaded_model_is_distilled_as_its_folder_is(tmp_path: Path):
     assert loaded.tokens == named.tokens
 
 
-def test_a_loaded_model_is_known_by_its_weights(tmp_path: Path):
+def test_revision_of_a_loaded_model_depends_on_weights(tmp_path: Path):
     build_bpe(tmp_path / "tiny")
     model, tokenizer = AutoModel.from_pretrained(tmp_path / "tiny"), AutoTokenizer.from_pretrained(tmp_path / "tiny")
     before = find_base(model, tokenizer).revision
@@ -80,13 +82,15 @@ def test_a_loaded_model_is_known_by_its_weights(tmp_path: Path):
     assert find_base(model, tokenizer).revision != before
 
 
-def test_a_loaded_model_without_its_tokenizer_is_told(tmp_path: Path):
+def test_loaded_model_without_tokenizer_is_refused(tmp_path: Path):
     build_bpe(tmp_path / "tiny")
-    with pytest.raises(BenchError, match=r"a loaded transformers model together with tokenizer=\.\.\. is needed"):
+    with pytest.raises(
+        BenchError, match=r"without a tokenizer; give .* a loaded transformers model with tokenizer=\.\.\."
+    ):
         distill(AutoModel.from_pretrained(tmp_path / "tiny"))
 
 
-def test_a_model_of_the_hub_is_distilled_by_its_name(tmp_path: Path):
+def test_hub_model_is_distilled_by_name(tmp_path: Path):
     build_bpe(tmp_path / "tiny")
     code = (
         "import sys; from m2v_bench import distill\n"

@@ -1,4 +1,4 @@
-"""What the goldens do not show: counts, order, and the choices where no release has an answer."""
+"""Vocabulary properties beyond the golden files: counts, order, and choices that no release defines."""
 
 import re
 from pathlib import Path
@@ -44,7 +44,7 @@ def beside(*words: str) -> Words:
     return Words("test", words, subwords=True)
 
 
-def test_unused_and_special_tokens_go_the_rest_stays_in_order(base: BaseTokenizer):
+def test_unused_and_special_tokens_are_dropped(base: BaseTokenizer):
     vocabulary = build(base)
     assert len(vocabulary.tokens) == 29_525
     assert vocabulary.report.removed == 994
@@ -56,7 +56,7 @@ def test_unused_and_special_tokens_go_the_rest_stays_in_order(base: BaseTokenize
     assert vocabulary.tokenizer.get_vocab() == {token: row for row, token in enumerate(vocabulary.tokens)}
 
 
-def test_texts_split_as_before(any_base: BaseTokenizer, real_texts: list[str]):
+def test_texts_are_tokenized_as_by_the_base_model(any_base: BaseTokenizer, real_texts: list[str]):
     if len(any_base.data["pre_tokenizer"].get("pretokenizers", [])) > 1:
         pytest.skip("every part of a text gets a space, as in the releases")
     ours = build(any_base).tokenizer
@@ -69,7 +69,7 @@ def test_texts_split_as_before(any_base: BaseTokenizer, real_texts: list[str]):
         assert ours.encode(text, add_special_tokens=False).tokens == expected
 
 
-def test_whole_words_know_nothing_but_words(any_base: BaseTokenizer):
+def test_words_without_subwords(any_base: BaseTokenizer):
     vocabulary = build(any_base, whole("river", "new york", "rivers", "river"))
     tokenizer = vocabulary.tokenizer
     unknown = tokenizer.token_to_id(any_base.unknown)
@@ -110,16 +110,16 @@ def test_words_without_known_pieces_are_counted(base: BaseTokenizer):
     assert (report.added, report.unsplittable) == (2, 1)
 
 
-def test_an_added_word_is_one_token_of_a_text(any_base: BaseTokenizer):
+def test_added_word_is_one_token(any_base: BaseTokenizer):
     vocabulary = build(any_base, beside("internationalization", "ice cream"))
     texts = ["the internationalization of", "an ice cream van"]
     for text, token in zip(texts, ("internationalization", "ice cream"), strict=True):
         tokens = vocabulary.tokenizer.encode(text, add_special_tokens=False).tokens
-        assert any(token in found for found in tokens), tokens
+        assert any(token in piece for piece in tokens), tokens
     assert len(vocabulary.sequences) == len(vocabulary.tokens) == vocabulary.tokenizer.get_vocab_size()
 
 
-def test_a_sequence_that_is_swapped_begins_with_the_last_special_token(base: BaseTokenizer):
+def test_swapped_sequence_begins_with_the_last_special_token(base: BaseTokenizer):
     vocabulary = build(base, beside("zyzzyva"), surgery="extended", sequence="swapped")
     assert vocabulary.sequences[0] == (102, 0, 101)
     assert (vocabulary.sequences[-1][0], vocabulary.sequences[-1][-1]) == (101, 102)  # words are not swapped
@@ -134,14 +134,12 @@ def test_a_sequence_that_is_swapped_begins_with_the_last_special_token(base: Bas
         (whole("a", "b"), {"remove": "[ab]"}, r"no word is left to add \(0 of 2 words added"),
     ],
 )
-def test_what_leaves_nothing_is_refused(
-    base: BaseTokenizer, words: Words | None, settings: dict[str, str], message: str
-):
+def test_empty_vocabulary_is_refused(base: BaseTokenizer, words: Words | None, settings: dict[str, str], message: str):
     with pytest.raises(BenchError, match=message):
         build(base, words, **settings)
 
 
-def test_words_for_a_tokenizer_that_the_releases_do_not_extend_are_refused(any_base: BaseTokenizer):
+def test_words_for_an_unsupported_tokenizer_are_refused(any_base: BaseTokenizer):
     if any_base.kind == "WordPiece":
         pytest.skip("these releases extend WordPiece")
     with pytest.raises(BenchError, match=r"adds words to WordPiece tokenizers only .* choose dialect=m2v-0\.7"):

@@ -1,3 +1,5 @@
+"""Weightings, and token counts in a corpus."""
+
 import re
 import textwrap
 from pathlib import Path
@@ -14,7 +16,7 @@ from tests.conftest import tiny_static_model
 COUNTED = Tokens(3, counts=np.array([6, 3, 0]), documents=np.array([4, 2, 0]), n_documents=4)
 
 
-def test_zipf_log_is_the_logarithm_of_the_rank_and_zero_for_the_first():
+def test_zipf_log_is_the_logarithm_of_the_rank():
     np.testing.assert_allclose(WEIGHTINGS["zipf_log"](Tokens(4), 0.5), [0, np.log(2), np.log(3), np.log(4)])
 
 
@@ -33,7 +35,7 @@ def test_sif_counts_on_three_tokens_by_hand():
     np.testing.assert_allclose(WEIGHTINGS["sif_counts"](COUNTED, 0.1), [0.1 / (0.1 + 2 / 3), 0.1 / (0.1 + 1 / 3), 1])
 
 
-def test_idf_is_that_of_scikit_learn():
+def test_idf_matches_scikit_learn():
     from sklearn.feature_extraction.text import TfidfTransformer
 
     documents = np.array([[3, 1, 0], [1, 0, 0], [1, 2, 0], [1, 0, 0]])
@@ -86,7 +88,7 @@ def texts_of(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["t[1]", "n?", "a*", "{t}", "a,b", "a#b", "a%20b", "a b", "a:b", "größe"])
-def test_a_path_is_no_pattern(tmp_path: Path, name: str):
+def test_path_is_not_a_pattern(tmp_path: Path, name: str):
     (tmp_path / "t1.txt").write_text("another\n")
     (tmp_path / "t1").mkdir()
     (tmp_path / "t1" / "train.txt").write_text("another\n")
@@ -100,14 +102,14 @@ def test_a_path_is_no_pattern(tmp_path: Path, name: str):
     assert texts_of(str(tmp_path / name)) == ["changed"]
 
 
-def test_every_text_of_a_table_counts_as_written(tmp_path: Path):
+def test_table_cells_are_read_verbatim(tmp_path: Path):
     (tmp_path / "t.tsv").write_text('text\tn\nNA\t1\n"second\t2\n007\t3\nnull"\t4\n')
     (tmp_path / "t.csv").write_text("text,n\nNA,1\n,2\nnull,3\n")
     assert texts_of(str(tmp_path / "t.tsv")) == ["NA", '"second', "007", 'null"']
     assert texts_of(str(tmp_path / "t.csv")) == ["NA", "null"]
 
 
-def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
+def test_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
     folder = hub_dir / "mteb" / "stsbenchmark-sts"
     tokens = Corpus(f"{folder}:test", column="sentence1").count(tokenizer, 6, show_progress=False)
     assert tokens.n_documents == 1_379
@@ -127,7 +129,7 @@ def test_a_dataset_repository_is_a_corpus(tokenizer: Tokenizer, hub_dir: Path):
     ],
 )
 @pytest.mark.usefixtures("in_tmp_path")
-def test_what_is_no_corpus_is_told(tokenizer: Tokenizer, name: str, column: str, message: str):
+def test_bad_corpus_is_refused(tokenizer: Tokenizer, name: str, column: str, message: str):
     for file, content in {"corpus.pdf": "x", "empty.txt": "", "corpus.csv": "text\na", "broken.parquet": "x"}.items():
         Path(file).write_text(content)
     Path("pointer.parquet").write_bytes(b"version https://git-" + b"lfs.example/spec/v1\noid sha256:0\nsize 1\n")
@@ -136,12 +138,12 @@ def test_what_is_no_corpus_is_told(tokenizer: Tokenizer, name: str, column: str,
         Corpus(name, column).count(tokenizer, 6, show_progress=False)
 
 
-def test_a_split_that_a_folder_lacks_is_refused(hub_dir: Path):
+def test_missing_split_is_refused(hub_dir: Path):
     with pytest.raises(BenchError, match=r"no split dev; it has .*test"):
         list(Corpus(f"{hub_dir / 'mteb' / 'sts12-sts'}:dev", column="sentence1").batches())
 
 
-def test_a_git_lfs_pointer_is_no_corpus(tmp_path: Path):
+def test_git_lfs_pointer_is_refused(tmp_path: Path):
     for name in ("t.parquet", "t.txt", "folder/data.parquet"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"version https://git-lfs.example/spec/v1\noid sha256:{'0' * 64}\nsize 9\n")
@@ -150,7 +152,7 @@ def test_a_git_lfs_pointer_is_no_corpus(tmp_path: Path):
             list(Corpus(str(tmp_path / name)).batches())
 
 
-def test_the_weighting_of_the_guide_works():
+def test_weighting_in_the_guide_works():
     guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
     assert code

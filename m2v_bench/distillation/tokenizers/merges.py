@@ -1,4 +1,4 @@
-"""Merges of byte-pair encoding: how a token that is added becomes reachable."""
+"""Extend the merges of a byte-pair encoding, so that added tokens come out whole."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -7,7 +7,7 @@ Pair = tuple[str, str]
 
 
 class Merges:
-    """An ordered list of merges that can be extended so that new tokens come out whole (as model2vec 0.7 does)."""
+    """An ordered list of merges, extensible for new tokens as in model2vec 0.7."""
 
     def __init__(self, pairs: Iterable[Sequence[str]]) -> None:
         self._rank: dict[Pair, int] = {}
@@ -17,14 +17,14 @@ class Merges:
 
     @property
     def pairs(self) -> list[list[str]]:
-        """The merges, most important first."""
+        """The merges, highest priority first."""
         return [list(pair) for pair in self._rank]
 
     def extend(self, tokens: Sequence[str], new: Iterable[str]) -> list[str]:
         """Add merges for every token of `new`.
 
         Returns:
-            `tokens`, then each new token followed by the parts that its merges need and no token was yet.
+            `tokens`, then each new token followed by the parts that its merges need and that were not tokens yet.
         """
         known = dict.fromkeys(tokens)
         missing = {part for part in self._parts if part not in known}
@@ -41,7 +41,7 @@ class Merges:
         self._parts.update(dict.fromkeys(pair))
 
     def _complete(self, token: str) -> set[str]:
-        """Merge neighbours pairwise until the token is whole; the parts that take part."""
+        """Add merges of neighbours until the token is whole; return the merged parts."""
         parts: set[str] = set()
         form = self._split(token)
         while len(form) > 1:
@@ -52,7 +52,7 @@ class Merges:
         return parts
 
     def _split(self, token: str) -> list[str]:
-        """The pieces that the merges make of `token`."""
+        """Split `token` into pieces by the current merges."""
         form = list(token)
         while len(form) > 1:
             best = min(pairwise(form), key=lambda pair: self._rank.get(pair, len(self._rank)))

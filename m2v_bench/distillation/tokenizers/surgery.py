@@ -1,6 +1,6 @@
-"""Surgery on a tokenizer's JSON: drop tokens, add words, number the rest anew, keep everything else as it is.
+"""Edit a tokenizer's JSON: drop tokens, add words and renumber, leaving everything else unchanged.
 
-A surgery makes the tokenizer of a static model from that of its base model, and says what each row stands for.
+A surgery derives a static model's tokenizer from that of its base model, and the base model's input for each row.
 """
 
 import json
@@ -17,19 +17,19 @@ from m2v_bench.distillation.words import WordReport, Words
 from m2v_bench.errors import BenchError
 
 Row = tuple[str, int | str | None]
-"""A row's token, and what is fed to the base model for it: an id, a text, or nothing (a row of zeros)."""
+"""A row's token, and the base model's input for it: an id, a text, or None (a row of zeros)."""
 
 
 @dataclass
 class Rows:
-    """What a surgery gives.
+    """Result of a surgery.
 
     Attributes:
         rows: every row, in the order of the table.
-        n_subwords: rows from here on are words.
-        data: the JSON of the tokenizer that splits texts into these rows.
-        report: what became of the words.
-        splitter: splits a text that is fed to the base model; None for the base model's own tokenizer.
+        n_subwords: number of leading rows that are subwords; the rest are words.
+        data: JSON of the static model's tokenizer.
+        report: counts of added and dropped words.
+        splitter: tokenizer of the texts fed to the base model; None for the base model's tokenizer.
     """
 
     rows: list[Row]
@@ -40,13 +40,13 @@ class Rows:
 
 
 def extended(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | None) -> Rows:
-    """Model2Vec 0.1 - 0.4.1: every special token stays, words are appended to the vocabulary of WordPiece.
+    """Keep every special token and append words to a WordPiece vocabulary, as in Model2Vec 0.1 - 0.4.1.
 
-    A word is what the base tokenizer makes of it by encoding and decoding; what is left of a word without known
-    pieces is empty. Whole words alone stand after the special tokens, whose rows are zeros.
+    A word is encoded and decoded by the base tokenizer first; without known pieces it becomes empty. Without subwords,
+    the words follow the special tokens, whose rows are zeros.
 
     Raises:
-        BenchError: for words and a tokenizer that is not WordPiece, as these releases have no answer.
+        BenchError: for words with a tokenizer that is not WordPiece, which these releases do not support.
     """
     report = WordReport()
     special = special_tokens(base)
@@ -80,12 +80,12 @@ def extended(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] |
 
 
 def pruned(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | None) -> Rows:
-    """Model2Vec since 0.7: of the special tokens only the unknown and the padding token stay.
+    """Drop special tokens except unknown and padding, and add words, as in Model2Vec since 0.7.
 
-    A word that the base tokenizer does not split is a token of its own; one that it splits is matched as it is
-    in the normalized text. Like the releases, a word beside subwords is fed to the base model in the form that
-    its token has, which for byte-level BPE begins with the sign of a space. Words are fed without the base tokenizer's
-    added tokens but those of its template, so a word that is one of them is split like any other.
+    A word that the base tokenizer does not split becomes a token; one that it splits is matched verbatim in the
+    normalized text. As in the releases, a word beside subwords is fed to the base model in its token's form, which for
+    byte-level BPE begins with the space marker. Words are tokenized without the base tokenizer's added tokens, except
+    those of the template, so a word equal to an added token is split like any other.
     """
     report = WordReport()
     if words is not None and not words.subwords:
@@ -111,14 +111,14 @@ def pruned(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | N
         tokens += new
     tokens += multiword
     data = _with_prefix_space(_with_rows(base, tokens, merges.pairs if merges else None))
-    _match_as_they_are(data, multiword, tokens)
+    _match_verbatim(data, multiword, tokens)
     report.added = len(new) + len(multiword)
-    fed: list[Row] = [(token, known.get(token, token)) for token in tokens]
-    return Rows(fed, n_subwords, data, report, _without_added_tokens(base))
+    all_rows: list[Row] = [(token, known.get(token, token)) for token in tokens]
+    return Rows(all_rows, n_subwords, data, report, _without_added_tokens(base))
 
 
 def _whole_words(base: BaseTokenizer, words: Words, remove: re.Pattern[str] | None, report: WordReport) -> Rows:
-    """Words alone: a word-level tokenizer behind the base model's normalization and splitting."""
+    """Build a word-level tokenizer with the base model's normalizer and pre-tokenizer, without subwords."""
     pieces, multiword = _split(base, words, remove, report)
     unknown = base.unknown or "[UNK]"
     special = dict.fromkeys(token for token in (base.padding, unknown) if token is not None)
@@ -130,15 +130,15 @@ def _whole_words(base: BaseTokenizer, words: Words, remove: re.Pattern[str] | No
     data["model"] = {"type": "WordLevel", "vocab": {t: i for i, t in enumerate(tokens)}, "unk_token": unknown}
     data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in special]
     _renumber(data, tokens)
-    _match_as_they_are(data, multiword, tokens)
+    _match_verbatim(data, multiword, tokens)
     report.added = len(rows) - len(special)
     return Rows(rows, len(special), data, report, _without_added_tokens(base))
 
 
 def _without_added_tokens(base: BaseTokenizer) -> Tokenizer | None:
-    """The base tokenizer without its added tokens, apart from unknown, padding and template; None where it has none.
+    """Remove added tokens other than unknown, padding and template; return None if there are none to remove.
 
-    The tokens keep their ids, which are the base model's: each one's name becomes a text that no input leads to.
+    The removed tokens are renamed to texts that no input contains, so that all tokens keep the base model's ids.
     """
     template = {id_ for ids in base.template for id_ in ids}
     dropped = {
@@ -166,31 +166,34 @@ def _without_added_tokens(base: BaseTokenizer) -> Tokenizer | None:
 
 
 def special_tokens(base: BaseTokenizer) -> set[str]:
-    """The tokens that the base tokenizer adds to its model's: special ones and others matched as they are."""
+    """Return the base tokenizer's added tokens: special ones and others matched verbatim."""
     return {token["content"] for token in base.data["added_tokens"]}
 
 
 def subwords(
     base: BaseTokenizer, kept: set[str], dropped: set[str], remove: re.Pattern[str] | None, report: WordReport
 ) -> list[tuple[str, int]]:
-    """The base model's tokens but `dropped` ones and those that `remove` matches and `kept` does not hold."""
+    """Return the base model's tokens and ids, except `dropped` ones and matches of `remove` that are not in `kept`."""
     candidates = [(token, id_) for token, id_ in base.tokens if token not in dropped]
-    left = [(token, id_) for token, id_ in candidates if token in kept or not (remove and remove.match(token))]
-    report.removed = len(candidates) - len(left)
-    if all(token in kept for token, _ in left):
+    remaining = [(token, id_) for token, id_ in candidates if token in kept or not (remove and remove.match(token))]
+    report.removed = len(candidates) - len(remaining)
+    if all(token in kept for token, _ in remaining):
         raise BenchError(
             f"token_remove_pattern={remove.pattern if remove else None!r} removes every token; "
             "choose a narrower pattern"
         )
-    return left
+    return remaining
 
 
 def _split(
     base: BaseTokenizer, words: Words, remove: re.Pattern[str] | None, report: WordReport
 ) -> tuple[dict[str, str], dict[str, None]]:
-    """Words that the tokenizer leaves whole, as {piece: normalized word}, and those that it splits."""
+    """Sort words into those that stay whole, {piece: normalized word}, and those that the pre-tokenizer splits."""
     tokenizer = Tokenizer.from_str(json.dumps(_with_prefix_space(base.fresh_data())))
-    normalizer, splitter = tokenizer.normalizer, tokenizer.pre_tokenizer  # made anew at every access
+    normalizer, splitter = (
+        tokenizer.normalizer,
+        tokenizer.pre_tokenizer,
+    )  # these properties build a new object per access
     report.given = len(words.words)
     pieces: dict[str, str] = {}
     multiword: dict[str, None] = {}
@@ -202,7 +205,7 @@ def _split(
         elif len(split) > 1 and not words.subwords and remove and remove.match(normal.strip()):
             report.removed += 1
         elif len(split) > 1:
-            text = normal.strip()  # the tokenizer strips around such a token
+            text = normal.strip()  # its added token has lstrip and rstrip
             report.duplicate += text in multiword
             multiword[text] = None
         elif split[0] in pieces:
@@ -216,7 +219,7 @@ def _split(
 
 
 def _with_rows(base: BaseTokenizer, tokens: list[str], merges: list[list[str]] | None = None) -> dict[str, Any]:
-    """The base tokenizer's JSON with `tokens` as its vocabulary, in their order."""
+    """Return the base tokenizer's JSON with `tokens` as the vocabulary, in this order."""
     data: dict[str, Any] = base.fresh_data()
     model = data["model"]
     rows = {token: row for row, token in enumerate(tokens)}
@@ -247,9 +250,9 @@ def _renumber(data: dict[str, Any], tokens: list[str]) -> None:
 
 
 def _with_prefix_space(data: dict[str, Any]) -> dict[str, Any]:
-    """The first word of a text is split as the others are: byte-level tokenizers put a space before it.
+    """Make byte-level tokenizers put a space before a text, so that its first word is split like the others.
 
-    Where another step splits before the bytes, as in Qwen's tokenizers, every part gets one; so do the releases.
+    Where an earlier step splits first, as in Qwen's tokenizers, every part gets a space, as in the releases.
     """
     splitter = data["pre_tokenizer"] or {}
     for part in splitter.get("pretokenizers", [splitter]):
@@ -259,7 +262,7 @@ def _with_prefix_space(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _match_as_they_are(data: dict[str, Any], texts: Iterable[str], tokens: list[str]) -> None:
+def _match_verbatim(data: dict[str, Any], texts: Iterable[str], tokens: list[str]) -> None:
     rows = {token: row for row, token in enumerate(tokens)}
     flags = {"single_word": False, "lstrip": True, "rstrip": True, "normalized": True, "special": False}
     data["added_tokens"] += [{"id": rows[text], "content": text, **flags} for text in texts]

@@ -1,4 +1,4 @@
-"""The base model's tokenizer: its kind, its special tokens, and the template in which it puts a text."""
+"""Base model's tokenizer: kind, special tokens, and the template around a text."""
 
 import json
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class BaseTokenizer:
     """The tokenizer of a base model.
 
     Attributes:
-        tokenizer: never pads; cuts at the model's longest input.
+        tokenizer: the tokenizer, without padding, truncating at the model's maximum length.
         unknown: the unknown token, or None.
         padding: the padding token, or None.
-        padded: whether its file pads every text to a fixed length, as it was last used in training.
+        padded: whether its file pads every text to a fixed length, a leftover of training.
     """
 
     tokenizer: Tokenizer
@@ -31,11 +31,11 @@ class BaseTokenizer:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The tokenizer as its JSON file holds it, to be read; `fresh_data` is there to be changed."""
+        """The tokenizer's JSON, read-only; use `fresh_data` for edits."""
         return self.fresh_data()
 
     def fresh_data(self) -> dict[str, Any]:
-        """A copy of `data` of the caller's own."""
+        """Return a new copy of the tokenizer's JSON."""
         return json.loads(self.tokenizer.to_str())
 
     @property
@@ -45,7 +45,7 @@ class BaseTokenizer:
 
     @cached_property
     def tokens(self) -> list[tuple[str, int]]:
-        """Every token and its id, special ones included, by rising id."""
+        """Every token and its id, special ones included, sorted by id."""
         return sorted(self.tokenizer.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
 
     @cached_property
@@ -59,24 +59,24 @@ class BaseTokenizer:
 
 
 def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
-    """What the surgery needs of a `transformers` tokenizer.
+    """Convert a `transformers` tokenizer to a `BaseTokenizer`.
 
     Args:
         source: a tokenizer of `transformers`.
-        where: what error messages call it.
+        where: name of the tokenizer in error messages.
 
     Raises:
-        BenchError: for a slow tokenizer, one of special tokens alone, or one of a kind that is not known.
+        BenchError: for a slow tokenizer, one with special tokens only, or one of an unsupported kind.
     """
     backend = getattr(source, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise BenchError(f"base_model: {where} has no tokenizer that the `tokenizers` package can run")
     tokenizer = Tokenizer.from_str(backend.to_str())
-    tokenizer.no_padding()  # padding is no part of a token's sequence
+    tokenizer.no_padding()
     tokenizer.no_truncation()
-    if source.model_max_length < 1_000_000:  # what transformers says for "no limit" is far above
+    if source.model_max_length < 1_000_000:  # transformers uses a far larger number for "no limit"
         tokenizer.enable_truncation(source.model_max_length)
-    # without tokenizer files transformers makes one of special tokens alone
+    # without tokenizer files, transformers builds one with special tokens only
     if set(tokenizer.get_vocab()) <= set(source.all_special_tokens):
         raise BenchError(f"base_model: {where} has no tokenizer; copy the model's tokenizer.json beside its weights")
     known, declared = tokenizer.get_vocab(), _declared_unknown(tokenizer)
@@ -89,8 +89,8 @@ def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
     )
     if base.kind not in KINDS:
         raise BenchError(
-            f"base_model: the tokenizer of {where} is of the kind {base.kind}; "
-            f"only {', '.join(KINDS)} can be distilled. Choose another base_model."
+            f"base_model: the tokenizer of {where} is of the kind {base.kind}; allowed: {', '.join(KINDS)}. "
+            "Choose another base_model."
         )
     if base.kind == "WordPiece" and base.unknown is None:
         raise BenchError(
@@ -101,7 +101,7 @@ def read_tokenizer(source: Any, where: str) -> BaseTokenizer:
 
 
 def _declared_unknown(tokenizer: Tokenizer) -> str | None:
-    """The unknown token that tokenizer.json declares."""
+    """Return the unknown token that tokenizer.json declares, or None."""
     model = json.loads(tokenizer.to_str())["model"]
     if model.get("unk_id") is not None:
         return str(model["vocab"][model["unk_id"]][0])
@@ -110,17 +110,16 @@ def _declared_unknown(tokenizer: Tokenizer) -> str | None:
 
 
 def load_tokenizer(path: Path) -> BaseTokenizer:
-    """The tokenizer of the model in `path`.
+    """Load the tokenizer of the model in `path`.
 
     Raises:
-        BenchError: as `read_tokenizer`, or when there is none.
+        BenchError: when there is none, or one that `read_tokenizer` refuses.
     """
     from transformers import AutoTokenizer
 
     try:
         source = AutoTokenizer.from_pretrained(path, use_fast=True)
-    except Exception as error:
-        # transformers and tokenizers raise many kinds of errors, also plain ones; to the user they are one
+    except Exception as error:  # transformers and tokenizers raise many types, even a plain Exception
         raise BenchError(
             f"base_model: {path} has no tokenizer that the `tokenizers` package can run: {error}"
         ) from error

@@ -1,7 +1,7 @@
-"""The tokenizers of Model2Vec 0.5 - 0.6: whatever the base model has becomes a Unigram tokenizer.
+"""Convert any base tokenizer to a Unigram tokenizer, as in Model2Vec 0.5 - 0.6.
 
-Prefixes of subwords are dropped and words get the sign of a space, so that words of several parts can be tokens;
-punctuation is set apart by the normalizer.
+Subwords lose their prefix and words get the space marker, so that words of several parts can be tokens; the normalizer
+puts spaces around punctuation.
 """
 
 import json
@@ -24,7 +24,7 @@ _SPLITTERS = ("WhitespaceSplit", "BertPreTokenizer", "CharDelimiterSplit", "Punc
 
 @dataclass(frozen=True)
 class _Marks:
-    """How the base tokenizer marks the beginning of a word (`Ġ`) or a part inside one (`##`); empty for neither."""
+    """Markers of the base tokenizer for the beginning of a word (`Ġ`) and a part inside one (`##`); may be empty."""
 
     word: str
     subword: str
@@ -48,14 +48,14 @@ class _Marks:
 
 
 def unigram(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | None) -> Rows:
-    """Model2Vec 0.5 - 0.6; whole words alone, which these releases do not have, are made as since 0.7."""
+    """Build the rows as in Model2Vec 0.5 - 0.6; words without subwords, which these lack, as since 0.7."""
     if words is not None and not words.subwords:
         return pruned(base, words, remove)
     report = WordReport()
     kept = {token for token in (base.unknown, base.padding) if token is not None}
     marks = _Marks.of(base.tokenizer)
     normalizer = _spaced_punctuation(base)
-    splitter = base.tokenizer.pre_tokenizer  # made anew at every access
+    splitter = base.tokenizer.pre_tokenizer  # this property builds a new object per access
     rows: list[Row] = []
     forms: set[str] = set()
     for token, base_id in subwords(base, kept, special_tokens(base) - kept, remove, report):
@@ -65,9 +65,9 @@ def unigram(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | 
     n_subwords = len(rows)
     if words is not None:
         new = _words(splitter, words, normalizer, forms, report)
-        left = [(form, text) for form, text in new if not (remove and remove.match(str(text)))]
-        report.removed += len(new) - len(left)
-        rows += left
+        kept_words = [(form, text) for form, text in new if not (remove and remove.match(str(text)))]
+        report.removed += len(new) - len(kept_words)
+        rows += kept_words
         report.added = len(rows) - n_subwords
     names = {base.unknown: "[UNK]", base.padding: "[PAD]"}
     rows = [(names.get(token, token), origin) for token, origin in rows]
@@ -75,7 +75,7 @@ def unigram(base: BaseTokenizer, words: Words | None, remove: re.Pattern[str] | 
 
 
 def _is_unreachable(token: str, marks: _Marks, splitter: pre_tokenizers.PreTokenizer | None) -> bool:
-    """Whether the base tokenizer splits what the token stands for, so that no text leads to it."""
+    """Return whether the base tokenizer splits the token's text, so that no text yields the token."""
     if splitter is None or marks.word == "Ġ":
         return False
     inside = marks.is_subword(token)
@@ -114,7 +114,7 @@ def _words(
 
 
 def _joined(text: str, splitter: pre_tokenizers.PreTokenizer | None) -> str:
-    """The parts that the base tokenizer splits a word into, set apart where the text has a space."""
+    """Join the parts of a pre-tokenized word, with a space where the text has one."""
     if splitter is None:
         return text
     spaced = f" {text}"
@@ -126,10 +126,10 @@ def _joined(text: str, splitter: pre_tokenizers.PreTokenizer | None) -> str:
 
 
 def _spaced_punctuation(base: BaseTokenizer) -> normalizers.Normalizer:
-    """The base normalizer, then spaces around punctuation, or after it only.
+    """Extend the base normalizer by spaces around punctuation, or only after it.
 
-    The releases tell the two by encoding "a, ,": after it only, where a first word has a sign of its own, and also
-    where the tokenizer's file pads every text, as the padding is counted.
+    The releases choose by encoding "a, ,": only after it if the first comma's token differs from the second's, and also
+    if the tokenizer's file pads every text, because they count the padding.
     """
     parts = base.tokenizer.encode("a, ,", add_special_tokens=False).tokens
     around = len(parts) == 3 and parts[1] == parts[2] == "," and not base.padded
@@ -164,19 +164,19 @@ def _tokenizer(
 
 
 def _scores(base: BaseTokenizer, tokens: list[str]) -> list[float]:
-    """Log-probabilities: those of a Unigram base, the mean for new tokens; else longer tokens are likelier."""
+    """Return log-probabilities: from a Unigram base, with the mean for new tokens; else proportional to length."""
     if base.kind == "Unigram":
         known = dict(base.data["model"]["vocab"])
         mean = sum(known.values()) / len(known)
         return [known.get(token, mean) for token in tokens]
-    # an empty token, what is left of "##", is as unlikely as the shortest
+    # the empty token that remains of "##" counts as the shortest
     sizes = [max(1, len(token) + token.count(_SPACE) + token.count("Ġ")) for token in tokens]
     total = sum(sizes)
     return [math.log(size / total) for size in sizes]
 
 
 def _unsplitting(splitter: dict[str, Any] | None) -> dict[str, Any]:
-    """The base model's splitting with every step changed or dropped that would split a word of several parts."""
+    """Change or drop the steps of the base pre-tokenizer that would split a word of several parts."""
     if splitter is None:
         return _METASPACE
     if splitter["type"] != "Sequence":

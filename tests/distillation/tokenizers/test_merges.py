@@ -1,3 +1,5 @@
+"""Merges of byte-pair encoding."""
+
 from tokenizers import Tokenizer, models
 
 from m2v_bench.distillation.tokenizers.merges import Merges
@@ -9,7 +11,7 @@ def whole(tokens: list[str], merges: Merges, text: str) -> list[str]:
     return Tokenizer(model).encode(text).tokens
 
 
-def test_a_new_token_comes_out_whole_and_its_parts_are_tokens():
+def test_new_token_comes_out_whole():
     merges = Merges([["a", "b"]])
     tokens = merges.extend(["a", "b", "c", "d", "ab"], ["abcd"])
     # ab is a piece already; with c, then with d
@@ -27,7 +29,7 @@ def test_neighbours_are_joined_pairwise():
     assert whole(tokens, merges, "abcde") == ["abcde"]
 
 
-def test_a_repeated_part_is_merged_everywhere():
+def test_repeated_part_is_merged_everywhere():
     merges = Merges([["a", "b"]])
     merges.extend(["a", "b", "ab"], ["ababab"])
     assert whole(["a", "b", "ab", "ababab", "abab"], merges, "ababab") == ["ababab"]

@@ -1,3 +1,5 @@
+"""Base model's tokenizer: kind, special tokens, template."""
+
 import shutil
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def test_kind_special_tokens_and_template(base: BaseTokenizer):
     assert len(base.tokens) == 30_522
 
 
-def test_a_file_that_pads_every_text_does_not_reach_the_template(teacher_folder: Path, tmp_path: Path):
+def test_padding_in_the_file_does_not_change_the_template(teacher_folder: Path, tmp_path: Path):
     padded = Tokenizer.from_file(str(teacher_folder / "tokenizer.json"))
     padded.enable_padding(length=128)
     shutil.copytree(teacher_folder, tmp_path / "model")
@@ -31,18 +33,18 @@ def test_a_file_that_pads_every_text_does_not_reach_the_template(teacher_folder:
     assert len(base.tokenizer.encode("quantum").ids) == 3
 
 
-def test_another_kind_of_tokenizer_is_named():
+def test_unsupported_kind_is_refused():
     words = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
-    with pytest.raises(BenchError, match="of the kind WordLevel; only WordPiece, BPE, Unigram can be distilled"):
+    with pytest.raises(BenchError, match=r"of the kind WordLevel; allowed: WordPiece, BPE, Unigram\. Choose"):
         read_tokenizer(PreTrainedTokenizerFast(tokenizer_object=words), "model")
 
 
-def test_a_model_without_tokenizer_is_told(teacher_folder: Path, tmp_path: Path):
+def test_model_without_tokenizer_is_refused(teacher_folder: Path, tmp_path: Path):
     shutil.copy(teacher_folder / "config.json", tmp_path)
     with pytest.raises(BenchError, match="has no tokenizer"):
         load_tokenizer(tmp_path)
 
 
-def test_something_else_than_a_fast_tokenizer_is_told():
+def test_slow_tokenizer_is_refused():
     with pytest.raises(BenchError, match="has no tokenizer that the `tokenizers` package can run"):
         read_tokenizer(object(), "model")
