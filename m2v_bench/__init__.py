@@ -1,4 +1,4 @@
-"""Distil, measure and compare static embedding models made from sentence transformers."""
+"""Distil static embedding models from sentence transformers, evaluate and compare them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 __all__ = ["StaticModel", "__version__", "distill"]
 
-# Importing the package must stay instant: torch, mteb and mlflow are loaded by the first call that needs them.
-_HOMES = {
+# Imported lazily, so that importing the package is instant: torch, mteb and mlflow load on first use.
+_MODULES = {
     "StaticModel": "m2v_bench.inference.static_model",
     "distill": "m2v_bench.distillation.distill",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'm2v_bench' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m m2v_bench`: hands over to Hydra, and says in plain words what went wrong."""
+"""Run `python -m m2v_bench` through Hydra, with plain error messages."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ from omegaconf import DictConfig
 
 from m2v_bench.system.version import __version__
 
-# The error of a run is kept here and told at the end: raised, Hydra would print it again in its own words.
+# Errors of runs, printed at the end; Hydra would print a raised one again in its format.
 _job_errors: list[str] = []
 
-# The exit code of a sweep is the number of its failed jobs; codes above this one have other meanings to shells.
-_MOST = 100
+# The exit code of a sweep is the number of its failed jobs, limited as shells reserve higher codes.
+_MAX_EXIT_CODE = 100
 
 
 def _job(config: DictConfig) -> None:
@@ -39,9 +39,9 @@ def _job(config: DictConfig) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for.
+    """Run the command line.
 
-    Exits with 1 and one message when it cannot be done, and with the number of failed jobs after a sweep.
+    Exits with 1 and one message on an error, and with the number of failed jobs after a sweep.
     """
     import hydra
 
@@ -54,8 +54,8 @@ def main() -> None:
 
     steady()
     register()
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are to reach us, not Hydra's printer
-    debug = any(word.lower() == "debug=true" for word in sys.argv)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise errors to us instead of printing them
+    debug = any(argument.lower() == "debug=true" for argument in sys.argv)
     if "--version" in sys.argv[1:]:
         print(f"m2v_bench {__version__}")
         return
@@ -74,7 +74,7 @@ def main() -> None:
         print(f"{len(failures)} job(s) of the sweep failed:", file=sys.stderr)
     if errors:
         print("\n".join(errors), file=sys.stderr)
-        raise SystemExit(min(len(errors), _MOST))
+        raise SystemExit(min(len(errors), _MAX_EXIT_CODE))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept, and how they are written: once, whole or not at all."""
+"""Content-addressed cache for derived artifacts, with atomic writes."""
 
 import functools
 import hashlib
@@ -22,18 +22,18 @@ from m2v_bench.errors import BenchError
 
 
 def cache_dir() -> Path:
-    """The cache folder: `M2V_BENCH_CACHE`, or the platform's user cache."""
+    """Return the cache folder: `M2V_BENCH_CACHE`, or the platform's user cache."""
     return Path(os.environ.get("M2V_BENCH_CACHE") or user_cache_dir("m2v_bench")).expanduser()
 
 
 def content_hash(value: Any) -> str:
-    """Sixteen hex digits of the SHA-256 of `value` written as canonical JSON."""
+    """Return sixteen hex digits of the SHA-256 of `value` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hex digits; read once per process while size and time stay the same."""
+    """Return the SHA-256 of a file as 64 hex digits; read once per process while size and time stay the same."""
     stat = path.stat()
     return _file_sha256(path, stat.st_size, stat.st_mtime_ns)
 
@@ -45,11 +45,11 @@ def _file_sha256(path: Path, size: int, modified: int) -> str:
 
 
 def refuse_lfs_pointer(path: Path, setting: str = "") -> None:
-    """Refuse a file in whose place a clone without Git LFS left a pointer of three lines; call it before reading.
+    """Refuse a Git LFS pointer, which a clone without Git LFS leaves in place of a file; call before reading.
 
     Args:
         path: an existing file.
-        setting: what names the file, for the error: `base_model.name=FOLDER`.
+        setting: the setting that names the file, for the error: `base_model.name=FOLDER`.
 
     Raises:
         BenchError: with the command that fetches the file.
@@ -64,11 +64,11 @@ def refuse_lfs_pointer(path: Path, setting: str = "") -> None:
 
 
 def folder_hash(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> str:
-    """Sixteen hex digits that change with any name or byte below `folder` (hidden files left out).
+    """Return sixteen hex digits that change with any name or byte below `folder`, except in hidden files.
 
     Args:
         folder: the folder to read.
-        suffixes: count only files that end so; all files when None.
+        suffixes: read only files with these suffixes; None reads all.
     """
     files = _visible_files(folder, suffixes)
     return content_hash({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
@@ -80,13 +80,13 @@ def _visible_files(folder: Path, suffixes: tuple[str, ...] | None) -> list[Path]
 
 
 def folder_bytes(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> int:
-    """Bytes of the files below `folder`, chosen as in `folder_hash`."""
+    """Return the total size of the files below `folder`, selected as in `folder_hash`."""
     return sum(path.stat().st_size for path in _visible_files(folder, suffixes))
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target` that becomes `target` when the block ends well, else vanishes."""
+    """Yield an empty temporary folder that is renamed to `target` on success and removed on failure."""
     with _cache_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -102,7 +102,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of `target`, so that of several processes one does the work and the others wait for it."""
+    """Hold the lock of `target`, so that one process does the work while others wait."""
     lock = FileLock(f"{target}.lock")
     with _cache_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,13 +127,13 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 def cached_arrays(
     stage: str, key: Mapping[str, Any], compute: Callable[[Path], dict[str, np.ndarray]]
 ) -> tuple[dict[str, np.ndarray], bool]:
-    """The arrays of a stage: read back when the same `key` was computed before, else computed and kept.
+    """Return the arrays of a stage from the cache, computing and storing them if needed.
 
     Args:
         stage: name of the stage, a folder in the cache.
         key: everything that changes the arrays, and nothing else (never a batch size or a device).
-        compute: makes the arrays, by name; is given a folder for what it has finished, which stays when it is
-            interrupted and goes when it ends well.
+        compute: folder -> arrays by name. The folder is for intermediate results: kept after an interruption, removed
+            on success.
 
     Returns:
         The arrays (memory-mapped, read-only) and whether they came from the cache.
@@ -143,7 +143,7 @@ def cached_arrays(
     hit = folder.is_dir()
     if not hit:
         with locked(folder):
-            hit = folder.is_dir()  # another process may have computed it while this one waited
+            hit = folder.is_dir()  # another process may have computed it meanwhile
             if not hit:
                 started = time.perf_counter()
                 arrays = compute(unfinished)
@@ -158,12 +158,12 @@ def cached_arrays(
 
 
 def is_cached(stage: str, key: Mapping[str, Any]) -> bool:
-    """Whether `cached_arrays` would read this key's arrays back."""
+    """Return whether the cache has the arrays of this key."""
     return _folder(stage, key).is_dir()
 
 
 def costs(stage: str) -> Iterator[tuple[dict[str, Any], int, float]]:
-    """The key, the number of rows and the seconds of everything in the cache that a stage has computed."""
+    """Yield the key, the number of rows and the seconds of every cached result of a stage."""
     for folder in sorted((cache_dir() / stage).glob("*/")):
         try:
             key, cost = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("key.json", "cost.json"))
@@ -178,10 +178,10 @@ def _folder(stage: str, key: Mapping[str, Any]) -> Path:
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    """Write `array` as a .npy file that appears whole or not at all.
+    """Write `array` as a .npy file, atomically.
 
     Raises:
-        BenchError: when the disk is full or cannot be written.
+        BenchError: when the disk is full or not writable.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -195,9 +195,9 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], *, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file that everybody may read, which safetensors' own writer does not allow.
+    """Write a safetensors file readable by everyone; safetensors' writer restricts it to the owner.
 
-    A file that was there is replaced, not written over: a model that is mapped from it stays as it is.
+    An existing file is replaced, not overwritten, so that a model mapped from it stays intact.
     """
     from safetensors.numpy import save
 
@@ -211,7 +211,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], *, metadata: di
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON so that a reader sees the old file or the new one, never half of it."""
+    """Write `value` as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,3 +1,5 @@
+"""Errors about user input, and helpers for their messages."""
+
 import difflib
 import operator
 import re
@@ -5,19 +7,18 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-_HYDRA_WORDS = ("null", "true", "false", "nan", "inf")
+_HYDRA_LITERALS = ("null", "true", "false", "nan", "inf")
 
 
 class BenchError(Exception):
-    """A mistake in the input or the surroundings, told in one message that names the setting and the fix.
+    """A mistake in the input or the environment, whose message names the setting and the fix.
 
-    `__main__` and the console script print its text alone and exit with 1; every other exception is a
-    defect of this program.
+    `__main__` and the console script print only the message and exit with 1; any other exception is a bug.
     """
 
 
 def check_seed(seed: int) -> int:
-    """Check a seed of numpy's generators, which may be a number of numpy's own.
+    """Check a seed for numpy's generators, which may be a numpy integer.
 
     Raises:
         BenchError: naming the seed and what is allowed.
@@ -32,19 +33,19 @@ def check_seed(seed: int) -> int:
 
 
 def plain_number(value: Any) -> Any:
-    """A number of numpy or pandas as Python's own; anything else as it is."""
+    """Convert a numpy or pandas number to a Python number; return anything else unchanged."""
     item = getattr(value, "item", None)
     return item() if callable(item) and getattr(value, "shape", None) == () else value
 
 
 def whole_number(setting: str, value: Any, *, least: int, instead: str = "") -> int:
-    """Check a whole number, also one of numpy or pandas.
+    """Check a whole number, including numpy and pandas integers.
 
     Args:
-        setting: the name that the message gives.
-        value: what the user set.
-        least: the smallest value allowed.
-        instead: what else is allowed, for the message.
+        setting: name of the setting in the message.
+        value: the user's value.
+        least: the smallest allowed value.
+        instead: an allowed alternative, for the message.
 
     Raises:
         BenchError: for anything that is not a whole number, and for one below `least`.
@@ -60,22 +61,22 @@ def whole_number(setting: str, value: Any, *, least: int, instead: str = "") -> 
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean X?` when a known name is near, else nothing."""
+    """Return ` Did you mean X?` if a known name is similar, else an empty string."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def override(name: str, value: str) -> str:
-    """`name=value` as one types it in a shell, quoted for Hydra's grammar and for the shell where they need it."""
+    """Return `name=value` quoted for Hydra and the shell where needed."""
     return shlex.quote(f"{name}={hydra_value(value)}")
 
 
 def hydra_value(value: str) -> str:
-    """A text as a value in Hydra's grammar, quoted where it needs quotes.
+    """Return a text as a value in Hydra's grammar, quoted if needed.
 
-    Hydra reads a backslash as itself unless quotes or the end follow; `${` would begin an interpolation.
+    Hydra reads a backslash literally unless a quote or the end follows; `${` would start an interpolation.
     """
-    if not re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_/.-]*", value) or value.lower() in _HYDRA_WORDS:
+    if not re.fullmatch(r"[A-Za-z_/][A-Za-z0-9_/.-]*", value) or value.lower() in _HYDRA_LITERALS:
         inner = re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + (match[2] and f"\\{match[2]}"), value)
         return f'"{inner.replace("${", chr(92) + "${")}"'
     return value

@@ -1,3 +1,5 @@
+"""Cache of arrays, atomic folders, and hashes."""
+
 import multiprocessing
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from m2v_bench.errors import BenchError
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -31,10 +33,10 @@ def test_arrays_are_computed_once_per_key():
     assert len(calls) == 3
 
 
-def test_a_computation_that_fails_leaves_nothing_behind(own_cache: Path):
+def test_failed_computation_leaves_nothing(fresh_cache: Path):
     with pytest.raises(ZeroDivisionError):
         cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.array(1 // 0)})
-    assert not [path for path in own_cache.rglob("*") if path.suffix != ".lock" and path.is_file()]
+    assert not [path for path in fresh_cache.rglob("*") if path.suffix != ".lock" and path.is_file()]
     _, hit = cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.ones(1)})
     assert not hit
 
@@ -52,7 +54,7 @@ def _worker(log: str) -> None:
     cached_arrays("stage", {"a": 1}, lambda unfinished: _write_line_and_wait(log))
 
 
-def test_processes_that_need_the_same_arrays_compute_them_once(tmp_path: Path):
+def test_concurrent_processes_compute_once(tmp_path: Path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_worker, args=(str(tmp_path / "log"),)) for _ in range(3)]
     for worker in workers:
@@ -62,7 +64,7 @@ def test_processes_that_need_the_same_arrays_compute_them_once(tmp_path: Path):
     assert (tmp_path / "log").read_text() == "computed\n"
 
 
-def test_new_folder_appears_whole_or_not_at_all(tmp_path: Path):
+def test_new_folder_is_atomic(tmp_path: Path):
     with pytest.raises(RuntimeError), new_folder(tmp_path / "f") as folder:
         (folder / "half").write_text("x")
         raise RuntimeError
@@ -73,7 +75,7 @@ def test_new_folder_appears_whole_or_not_at_all(tmp_path: Path):
     assert (tmp_path / "f" / "whole").read_text() == "x"
 
 
-def test_folder_hash_follows_names_and_bytes_and_skips_what_is_hidden(tmp_path: Path):
+def test_folder_hash_covers_names_and_bytes_of_visible_files(tmp_path: Path):
     (tmp_path / "a.json").write_text("1")
     before = folder_hash(tmp_path)
     (tmp_path / ".hidden").mkdir()
@@ -86,19 +88,19 @@ def test_folder_hash_follows_names_and_bytes_and_skips_what_is_hidden(tmp_path: 
     assert folder_hash(tmp_path, suffixes=(".json",)) != before
 
 
-def test_content_hash_does_not_depend_on_the_order_of_keys():
+def test_content_hash_ignores_key_order():
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": [2], "a": 1})
     assert content_hash({"a": 1}) != content_hash({"a": "1"})
 
 
-def test_a_cache_that_cannot_be_written_names_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unwritable_cache_names_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(BenchError, match="Set M2V_BENCH_CACHE to a folder that can be written"):
         cached_arrays("stage", {}, lambda unfinished: {"x": np.ones(1)})
 
 
-def test_what_was_finished_before_an_interruption_is_found_again_and_goes_in_the_end(own_cache: Path):
+def test_intermediate_results_survive_an_interruption(fresh_cache: Path):
     def stop_after_a_part(unfinished: Path) -> dict[str, np.ndarray]:
         save_array(unfinished / "part.npy", np.arange(3))
         raise KeyboardInterrupt
@@ -107,11 +109,11 @@ def test_what_was_finished_before_an_interruption_is_found_again_and_goes_in_the
         cached_arrays("stage", {"a": 1}, stop_after_a_part)
     arrays, _ = cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.load(unfinished / "part.npy")})
     assert arrays["x"].tolist() == [0, 1, 2]
-    assert not list(own_cache.rglob("part.npy"))
+    assert not list(fresh_cache.rglob("part.npy"))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "train data.parquet", "tokenizer.json"])
-def test_a_git_lfs_pointer_is_refused_with_the_command_that_fetches_the_file(name: str, tmp_path: Path):
+def test_git_lfs_pointer_is_refused(name: str, tmp_path: Path):
     path = tmp_path / name
     path.write_text(f"version https://git-lfs.example/spec/v1\noid sha256:{'0' * 64}\nsize 90868376\n")
     with pytest.raises(BenchError, match=rf"data=x: .*{name} is a Git LFS pointer.*`git -C {tmp_path} lfs pull`"):

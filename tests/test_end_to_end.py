@@ -1,4 +1,4 @@
-"""The commands a user types, as processes of their own, on the real model and the real data."""
+"""Users' commands, run in subprocesses on the default model and data."""
 
 import json
 import os
@@ -25,13 +25,13 @@ WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which a user works."""
+    """A user's working folder."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
 def first_run(home: Path) -> subprocess.CompletedProcess[str]:
-    """`python -m m2v_bench` with no argument, in a new interpreter."""
+    """Run `python -m m2v_bench` without arguments, in a new interpreter."""
     return processes.run_new("m2v_bench", cwd=home)
 
 
@@ -54,7 +54,7 @@ def score_files(home: Path) -> dict[str, float]:
     return {str(path): path.stat().st_mtime for path in files if path.name != "model_meta.json"}
 
 
-def test_the_default_command_ends_well_and_shows_one_table(first_run: subprocess.CompletedProcess[str]):
+def test_default_command_shows_one_table(first_run: subprocess.CompletedProcess[str]):
     assert first_run.returncode == 0, first_run.stderr
     for expected in (
         "distilled M2V all-MiniLM-L6-v2 256d sif: 29,525 tokens x 256, float16",
@@ -71,7 +71,7 @@ def test_the_default_command_ends_well_and_shows_one_table(first_run: subprocess
     assert "Warning" not in first_run.stderr
 
 
-def test_the_order_of_the_models_is_that_of_the_paper(first_run: subprocess.CompletedProcess[str], home: Path):
+def test_model_order_matches_the_paper(first_run: subprocess.CompletedProcess[str], home: Path):
     record = json.loads((latest(home) / "record.json").read_text())
     average = {
         label: np.mean([row["main_score"] for row in record["scores"] if row["label"] == label])
@@ -84,23 +84,23 @@ def test_the_order_of_the_models_is_that_of_the_paper(first_run: subprocess.Comp
 
 
 def test_mteb_reads_every_score(first_run: subprocess.CompletedProcess[str], home: Path):
-    found = mteb.ResultCache(home / "results").load_results(load_experiments="match_name")
-    tasks = {result.model_name: {task.task_name for task in result.task_results} for result in found.model_results}
+    loaded = mteb.ResultCache(home / "results").load_results(load_experiments="match_name")
+    tasks = {result.model_name: {task.task_name for task in result.task_results} for result in loaded.model_results}
     assert len(tasks) == 4
     assert all(len(names) == 9 for names in tasks.values())
     assert "sentence-transformers/all-MiniLM-L6-v2" in tasks
-    student = next(result for result in found.model_results if result.model_name.startswith("m2v_bench/"))
+    student = next(result for result in loaded.model_results if result.model_name.startswith("m2v_bench/"))
     assert "pca_dims_256" in student.experiment_name
     assert "weighting_sif" in student.experiment_name
 
 
-def test_the_figure_and_the_table_are_kept(first_run: subprocess.CompletedProcess[str], home: Path):
+def test_figure_and_table_are_written(first_run: subprocess.CompletedProcess[str], home: Path):
     picture = matplotlib.image.imread(home / "results" / "figures" / "starter-speed.png")
     assert picture.shape[1] > 800
     assert "**" in (home / "results" / "tables" / "starter.md").read_text()
 
 
-def test_the_run_is_logged_with_everything(first_run: subprocess.CompletedProcess[str], home: Path):
+def test_run_is_logged(first_run: subprocess.CompletedProcess[str], home: Path):
     (run,) = runs(home)
     assert run.info.status == "FINISHED"
     assert run.data.params["pca_dims"] == "256"
@@ -114,7 +114,7 @@ def test_the_run_is_logged_with_everything(first_run: subprocess.CompletedProces
     assert {"config.yaml", "record.json", "tables/table.md", "figures/speed_vs_score.png"} <= artifacts
 
 
-def test_the_logged_model_loads_and_encodes(first_run: subprocess.CompletedProcess[str], home: Path):
+def test_logged_model_loads_and_encodes(first_run: subprocess.CompletedProcess[str], home: Path):
     (run,) = runs(home)
     (output,) = run.outputs.model_outputs
     texts = ["Static models are fast.", ""]
@@ -123,7 +123,7 @@ def test_the_logged_model_loads_and_encodes(first_run: subprocess.CompletedProce
     np.testing.assert_array_equal(embeddings, saved.encode(texts))
 
 
-def test_a_second_run_scores_nothing_again(first_run: subprocess.CompletedProcess[str], home: Path):
+def test_second_run_reuses_all_scores(first_run: subprocess.CompletedProcess[str], home: Path):
     before, table = score_files(home), (home / "results" / "tables" / "starter.md").read_text()
     again = processes.run_new("m2v_bench", cwd=home)
     assert again.returncode == 0, again.stderr
@@ -132,12 +132,12 @@ def test_a_second_run_scores_nothing_again(first_run: subprocess.CompletedProces
     assert (home / "results" / "tables" / "starter.md").read_text() == table
 
 
-def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subprocess.CompletedProcess[str], home: Path):
+def test_sweep_reuses_results_and_logs_nested_runs(first_run: subprocess.CompletedProcess[str], home: Path):
     before = score_files(home)
     sweep = run_bench("+sweep=pca_dims", "pca_dims=32,256", cwd=home)
     assert sweep.returncode == 0, sweep.stderr
     new = set(score_files(home)) - set(before)
-    assert len(new) == 9  # one new variant; the other one and the baselines were known
+    assert len(new) == 9  # one new variant; the other and the baselines are cached
     assert all("pca32" in path for path in new)
     assert sweep.stdout.count("forward pass read from the cache") == 2
     assert "sweep pca_dims" in sweep.stdout
@@ -149,7 +149,7 @@ def test_a_sweep_shares_what_is_common_and_is_one_nested_run(first_run: subproce
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
 
 
-def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, tmp_path: Path):
+def test_model_without_tokenizer_is_refused(bench: Cli, teacher_folder: Path, tmp_path: Path):
     (tmp_path / "model").mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(teacher_folder / name, tmp_path / "model" / name)
@@ -159,10 +159,10 @@ def test_a_model_without_a_tokenizer_is_told(bench: Cli, teacher_folder: Path, t
     assert "Traceback" not in run.stderr
 
 
-def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: Path):
+def test_failed_task_keeps_the_others_and_a_record(bench: Cli, tmp_path: Path):
     (tmp_path / "hub" / "mteb" / "sts12-sts").mkdir(parents=True)
-    words = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baseline=[]", "pca_dims=16"]
-    run = bench(*words)
+    overrides = ["suite=custom", "suite.tasks=[STS12,SimLex999WordSim]", "hub_dir=hub", "baseline=[]", "pca_dims=16"]
+    run = bench(*overrides)
     assert run.returncode == 1
     assert "1 of 2 scores failed" in run.stderr
     assert "STS12, M2V all-MiniLM-L6-v2 16d sif: its data could not be loaded" in run.stderr
@@ -171,7 +171,7 @@ def test_a_task_that_fails_leaves_the_others_and_a_record(bench: Cli, tmp_path: 
     assert list((tmp_path / "results" / "results").rglob("SimLex999WordSim.json"))
     (logged,) = runs(tmp_path)
     assert logged.info.status == "FAILED"
-    shown = bench(*words, "debug=true", "tracking=none")
+    shown = bench(*overrides, "debug=true", "tracking=none")
     assert "Traceback" in shown.stderr
 
 
@@ -186,11 +186,11 @@ def test_stock_tasks_from_a_folder(bench: Cli, hub_dir: Path, tmp_path: Path):
     assert 0.6 < json.loads(file.read_text())["scores"]["test"][0]["main_score"] < 0.8
 
 
-def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Path):
+def test_word_file_weighted_by_corpus_counts(bench: Cli, tmp_path: Path):
     (tmp_path / "words.txt").write_text("the\nzyzzyva\nice cream\nice cream\n\nquokka\n")
     (tmp_path / "texts.txt").write_text("the quokka\nthe ice cream of the quokka\n")
-    words = ["vocabulary=file:words.txt", "weighting=idf", "corpus=texts.txt", "dialect=m2v-0.5"]
-    run = bench(*WORDSIM, *words, "baseline=[]", "tracking=none")
+    overrides = ["vocabulary=file:words.txt", "weighting=idf", "corpus=texts.txt", "dialect=m2v-0.5"]
+    run = bench(*WORDSIM, *overrides, "baseline=[]", "tracking=none")
     assert run.returncode == 0, run.stderr
     assert "distilled M2V all-MiniLM-L6-v2 m2v-0.5 words_subword 6 256d idf on texts.txt: 29,52" in run.stdout
     assert "3 of 6 words added; of these 1 of several parts; left out 1 empty, 2 duplicate" in run.stdout
@@ -199,23 +199,23 @@ def test_words_of_a_file_weighted_by_counts_of_another(bench: Cli, tmp_path: Pat
     assert "| weighting | idf |" in (latest(tmp_path) / "model" / "README.md").read_text()
 
 
-def test_a_sweep_over_baselines_and_one_of_ones_own(bench: Cli, tmp_path: Path):
+def test_sweep_over_baselines_and_custom_baselines(bench: Cli, tmp_path: Path):
     run = bench("-m", *WORDSIM, "baseline=[],[random]", "pca_dims=16", "tracking=none")
     assert run.returncode == 0, run.stderr
     assert len(list((tmp_path / "results" / "sweeps").glob("*/*/record.json"))) == 2
     assert "│ random " in run.stdout
     saved = next((tmp_path / "results" / "sweeps").glob("*/*/model"))
     (tmp_path / "words.txt").write_text("old 1 2\nnew 2 1\nhard 0 1\n")
-    own = ["baseline=[random]", f"+baselines.saved={{kind: static, name: {saved}}}"]
-    own.append("+baselines.words={kind: vectors, name: words.txt, label: three words}")
-    run = bench(*WORDSIM, *own, "tracking=none")
+    baselines = ["baseline=[random]", f"+baselines.saved={{kind: static, name: {saved}}}"]
+    baselines.append("+baselines.words={kind: vectors, name: words.txt, label: three words}")
+    run = bench(*WORDSIM, *baselines, "tracking=none")
     assert run.returncode == 0, run.stderr
     shown = re.findall(r"^│ ([^│]+?) +│", run.stdout, flags=re.MULTILINE)
     assert shown == ["M2V all-MiniLM-L6-v2 256d sif", "random", "saved", "three words"]
     assert list((tmp_path / "results" / "results").glob("m2v_bench__random-256d/*/SimLex999WordSim.json"))
 
 
-def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tmp_path: Path):
+def test_unreachable_tracking_server_costs_no_result(bench: Cli, tmp_path: Path):
     run = bench(
         *WORDSIM,
         "baseline=[]",
@@ -226,7 +226,7 @@ def test_a_tracking_server_that_cannot_be_reached_costs_no_result(bench: Cli, tm
     assert (tmp_path / "results" / "figures" / "custom-speed.png").is_file()
 
 
-def test_offline_with_a_cold_cache_lists_what_is_missing(bench: Cli, tmp_path: Path):
+def test_offline_with_a_cold_cache_lists_missing_assets(bench: Cli, tmp_path: Path):
     run = bench(M2V_BENCH_CACHE=str(tmp_path / "cold"), M2V_BENCH_OFFLINE="1")
     assert run.returncode == 1
     names = "all-MiniLM-L6-v2 glove-6b-50d wordllama-256 newsgroups-reuters autofj word-similarity"
@@ -249,13 +249,13 @@ def test_help_shows_groups_and_settings(bench: Cli):
 
 
 @pytest.mark.parametrize("modules", ["m2v_bench", "m2v_bench.__main__, m2v_bench.runs.sweep"])
-def test_importing_the_package_and_asking_for_help_loads_nothing_heavy(modules: str):
+def test_import_and_help_load_no_heavy_modules(modules: str):
     heavy = ("torch", "mteb", "mlflow", "transformers", "scipy", "pandas", "matplotlib")
     code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_distill_and_the_model_come_from_the_package_by_name():
+def test_public_names_are_importable():
     code = """
 import m2v_bench.distillation.distill
 from m2v_bench import StaticModel, distill
@@ -269,7 +269,7 @@ except ImportError:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "ok\n"
 
 
-def test_the_wheel_alone_works_from_any_folder(tmp_path: Path):
+def test_installed_wheel_works_from_any_folder(tmp_path: Path):
     source = tmp_path / "source"
     shutil.copytree(
         REPOSITORY,
@@ -292,7 +292,7 @@ def test_the_wheel_alone_works_from_any_folder(tmp_path: Path):
         [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == str(installed / "m2v_bench" / "conf")
-    words = [*WORDSIM, "baseline=[]", "tracking=none"]
-    ran = run_bench(*words, cwd=elsewhere, PYTHONPATH=str(installed))
+    overrides = [*WORDSIM, "baseline=[]", "tracking=none"]
+    ran = run_bench(*overrides, cwd=elsewhere, PYTHONPATH=str(installed))
     assert ran.returncode == 0, ran.stderr
     assert "M2V all-MiniLM-L6-v2 256d sif on custom" in ran.stdout

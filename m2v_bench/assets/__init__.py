@@ -1,1 +1,1 @@
-"""Files that runs read: downloaded assets, users' tables, dataset folders."""
+"""Input files of a run: downloaded assets, users' tables, dataset folders."""

@@ -1,4 +1,4 @@
-"""Open compressed files as what they hold; the content tells the compression, not the name."""
+"""Open compressed files, recognized by content rather than name."""
 
 import bz2
 import gzip
@@ -15,18 +15,18 @@ _REFUSED = {b"\x28\xb5\x2f\xfd": "zstd -d", b"7z\xbc\xaf\x27\x1c": "7z x", b"\x0
 
 
 def plain_suffix(path: Path) -> str:
-    """The last suffix in lower case, that of a compression left out: `.csv` of `A.CSV.gz`."""
+    """Return the last suffix in lower case, ignoring one of a compression: `.csv` for `A.CSV.gz`."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix in (*COMPRESSED, ".zst", ".7z", ".lz4") else suffix
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether `open_unpacked` reads anything else than the file's own bytes, or refuses it."""
+    """Return whether the file is compressed, in a way that `open_unpacked` reads or refuses."""
     return bool(_compression(path))
 
 
 def open_unpacked(path: Path, refuse: Callable[[str], NoReturn]) -> BinaryIO:
-    """Open a file for reading its bytes, those that were compressed where it is a gzip, bzip2, xz or zip file.
+    """Open a file for reading, decompressed if it is a gzip, bzip2, xz or zip file.
 
     Args:
         path: the file.
@@ -34,16 +34,16 @@ def open_unpacked(path: Path, refuse: Callable[[str], NoReturn]) -> BinaryIO:
             of several files.
 
     Raises:
-        OSError, EOFError, ValueError: when it cannot be opened; while it is read, also for damaged content.
+        OSError, EOFError, ValueError: when it cannot be opened; on reading, also for damaged content.
     """
     compression = _compression(path)
     if compression in ("gz", "bz2", "xz"):
-        opened = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[compression](path, "rb")  # type: ignore[operator]
-        return cast(BinaryIO, io.BufferedReader(_Checked(opened)))
+        stream = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[compression](path, "rb")  # type: ignore[operator]
+        return cast(BinaryIO, io.BufferedReader(_Checked(stream)))
     if compression == "zip":
         return cast(BinaryIO, io.BufferedReader(_Checked(_only_member(path, refuse))))
     if compression:
-        refuse(f"is compressed in a way that is not read; unpack it first: {compression} {shlex.quote(str(path))}")
+        refuse(f"has an unsupported compression; unpack it first: {compression} {shlex.quote(str(path))}")
     return path.open("rb")
 
 
@@ -62,7 +62,9 @@ def _only_member(path: Path, refuse: Callable[[str], NoReturn]) -> BinaryIO:
     try:
         archive = zipfile.ZipFile(path)
         members = [
-            each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX")
+            member
+            for member in archive.infolist()
+            if not member.is_dir() and not member.filename.startswith("__MACOSX")
         ]
         if len(members) != 1:
             refuse(f"is an archive of {len(members)} files; unpack it and name one: unzip {shlex.quote(str(path))}")
@@ -72,7 +74,7 @@ def _only_member(path: Path, refuse: Callable[[str], NoReturn]) -> BinaryIO:
 
 
 class _Checked(io.RawIOBase):
-    """A stream of unpacked bytes whose errors are all OSError."""
+    """A decompressed stream that raises only OSError."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -84,11 +86,11 @@ class _Checked(io.RawIOBase):
         import zlib
 
         try:
-            found = self._stream.read(len(buffer))
+            data = self._stream.read(len(buffer))
         except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError) as error:
             raise OSError(f"damaged compressed data ({error}); copy it again") from error
-        buffer[: len(found)] = found
-        return len(found)
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
         self._stream.close()

@@ -1,4 +1,4 @@
-"""Dataset folders in a form that `datasets` reads exactly: under a plain path, cached by content."""
+"""Give `datasets` literal paths and a cache keyed by content for local dataset folders."""
 
 import re
 import shutil
@@ -7,19 +7,19 @@ from pathlib import Path
 from m2v_bench.cache import cache_dir, content_hash, folder_hash, locked, new_folder, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
 
-_PATTERN = re.compile(r"[][*?{}#%]|::|://")  # what `datasets` and fsspec read as a pattern or as parts of an address
+_PATTERN = re.compile(r"[][*?{}#%]|::|://")  # `datasets` and fsspec read these as patterns or parts of an address
 _POINTER_BYTES = 1024  # a Git LFS pointer is never larger
 
 
 def readable_folder(folder: Path, called: str) -> tuple[Path, Path]:
-    """Return the folder under a path that `datasets` takes literally, and a cache folder for its Arrow files.
+    """Return a path to the folder that `datasets` takes literally, and a cache folder for its Arrow files.
 
-    Both belong to the folder's content: the cache of `datasets` is keyed by the path alone, and would give rows of an
-    earlier content. A path with characters of patterns is replaced by a folder of links to the same files.
+    Both depend on the folder's content: the cache of `datasets` is keyed by path only and would return stale rows.
+    A path with pattern characters is replaced by a folder of links to the same files.
 
     Args:
         folder: a local dataset repository.
-        called: what names it, for errors.
+        called: name of the folder in error messages.
 
     Raises:
         BenchError: for a Git LFS pointer, and when neither the folder nor the cache has a plain path.
@@ -33,7 +33,7 @@ def readable_folder(folder: Path, called: str) -> tuple[Path, Path]:
         return folder, cache / content
     if _PATTERN.search(str(cache.resolve())):
         raise BenchError(
-            f"{called}: `datasets` reads {folder} as a pattern, and so it does the cache folder {cache_dir()}; set "
+            f"{called}: `datasets` reads {folder} and the cache folder {cache_dir()} as patterns; set "
             "M2V_BENCH_CACHE to a folder without any of [ ] * ? { } # % in its path"
         )
     links = cache / "links" / content_hash([str(folder), content])
@@ -46,7 +46,7 @@ def readable_folder(folder: Path, called: str) -> tuple[Path, Path]:
 
 
 def _link(folder: Path, new: Path) -> None:
-    """Link every visible file of `folder` from `new`; copy where links are not allowed."""
+    """Link every visible file of `folder` into `new`; copy where links are not allowed."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):

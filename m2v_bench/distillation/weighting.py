@@ -84,7 +84,7 @@ def sif(tokens: Tokens, coefficient: float) -> np.ndarray:
 
 @weighting(coefficient=True, corpus=True)
 def sif_counts(tokens: Tokens, coefficient: float) -> np.ndarray:
-    """Return smooth inverse frequency a / (a + p) (Arora et al., 2017), p counted in a corpus; unseen tokens get 1."""
+    """Return the smooth inverse frequency a / (a + p) (Arora et al., 2017), p from corpus counts; 1 where unseen."""
     return coefficient / (coefficient + tokens.counts / max(int(tokens.counts.sum()), 1))
 
 

@@ -1,4 +1,4 @@
-"""The models that a distilled one is compared with, by the kind of their config file."""
+"""Load baselines: the models that a distilled model is compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +18,7 @@ from m2v_bench.models.word_vectors import vectors
 __all__ = ["MAKERS", "Encoder", "Model", "baseline_assets", "distinct", "load_baselines"]
 
 
-# By kind, how a model is made of its settings; `teacher` is made of the run's base model.
+# Kind -> function (key, settings) -> model; `teacher` takes the run's base model instead.
 MAKERS: dict[str, Callable[[str, BaselineConfig], Model]] = {
     "sentence_transformer": sentence_transformer,
     "static": static,
@@ -31,28 +31,28 @@ MAKERS: dict[str, Callable[[str, BaselineConfig], Model]] = {
 
 
 def baseline_assets(baselines: Mapping[str, BaselineConfig]) -> list[str]:
-    """The assets that the baselines need, for `assets.fetch`."""
+    """Return the names of the catalog assets that the baselines need."""
     return [config.name for config in baselines.values() if config.name in catalog()]
 
 
 def load_baselines(baselines: Mapping[str, BaselineConfig], base: BaseModel) -> list[Model]:
-    """The baselines in their order; `teacher` is the base model of the run.
+    """Load the baselines in order; `teacher` is the run's base model.
 
     Raises:
-        BenchError: when a model, a file or a package that one needs is not there.
+        BenchError: when a required model, file or package is missing.
     """
     check_baselines(baselines)
-    made = []
-    for key, config in baselines.items():
-        made.append(teacher(base) if config.kind == "teacher" else MAKERS[config.kind](key, config))
-    return made
+    return [
+        teacher(base) if config.kind == "teacher" else MAKERS[config.kind](key, config)
+        for key, config in baselines.items()
+    ]
 
 
 def distinct(models: Sequence[Model]) -> list[Model]:
-    """The models without those that come twice.
+    """Drop duplicate models.
 
     Raises:
-        BenchError: when two models have one label, by which tables and plots know them.
+        BenchError: when two models share a label, which tables and plots need to be unique.
     """
     kept: dict[tuple[str, str, str], Model] = {}
     for model in models:
@@ -60,5 +60,5 @@ def distinct(models: Sequence[Model]) -> list[Model]:
     labels = [model.label for model in kept.values()]
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         names = " and ".join(model.name for model in kept.values() if model.label == twice)
-        raise BenchError(f"{names} are both called {twice}; call one otherwise with baselines.NAME.label=LABEL")
+        raise BenchError(f"{names} are both called {twice}; rename one with baselines.NAME.label=LABEL")
     return list(kept.values())

@@ -1,4 +1,4 @@
-"""BM25 (Robertson and Zaragoza, 2009) as mteb runs it: documents ranked by the words that they share with a query."""
+"""BM25 (Robertson and Zaragoza, 2009) as mteb runs it: rank documents by the words they share with a query."""
 
 import io
 from contextlib import redirect_stderr
@@ -12,7 +12,7 @@ TASK_TYPES = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "Instr
 
 
 def bm25(key: str, config: BaselineConfig) -> Model:
-    """mteb's BM25: Lucene's variant, k1 = 1.5, b = 0.75, English stop words and Snowball's stemmer."""
+    """Return mteb's BM25: Lucene's variant, k1 = 1.5, b = 0.75, English stop words and Snowball's stemmer."""
     for module in ("bm25s", "Stemmer"):
         require(
             module, extra="bm25", setting=f"baselines.{key}.kind=bm25", instead=f"leave {key} out of baseline=[...]"
@@ -22,7 +22,7 @@ def bm25(key: str, config: BaselineConfig) -> Model:
     meta = mteb.get_model_meta("mteb/baseline-bm25s")
     return Model(
         name=str(meta.name),
-        revision=f"{meta.revision}-all-candidates",  # mteb's own leaves candidates out
+        revision=f"{meta.revision}-all-candidates",  # mteb's implementation leaves candidates out
         label=config.label or key,
         kind="lexical",
         dims=0,
@@ -43,7 +43,7 @@ def _searcher() -> Any:
         retriever: Any
 
         def index(self, corpus: Any, **kwargs: Any) -> None:
-            with redirect_stderr(io.StringIO()):  # a bar for every step, which no setting switches off
+            with redirect_stderr(io.StringIO()):  # progress bars that no setting disables
                 super().index(corpus, **kwargs)
 
         def search(self, queries: Any, *, top_ranked: Any = None, **kwargs: Any) -> Any:
@@ -53,7 +53,7 @@ def _searcher() -> Any:
                 return self._rerank(queries, top_ranked)
 
         def _rerank(self, queries: Any, candidates: Any) -> dict[str, dict[str, float]]:
-            """A score for every candidate; mteb's own looks for them among the best of the whole corpus alone."""
+            """Score every candidate; mteb's implementation keeps only those among the best of the whole corpus."""
             rows = {name: row for row, name in self.corpus_idx_to_id.items()}
             tokens = self._tokenizer.transform(list(_combine_queries_with_instruction_text(queries)["text"]))
             words = {number: word for word, number in tokens.vocab.items()}

@@ -1,4 +1,4 @@
-"""BPEmb (Heinzerling and Strube, 2018): vectors of byte-pair subwords, averaged."""
+"""BPEmb (Heinzerling and Strube, 2018): averaged vectors of byte-pair subwords."""
 
 import re
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ from m2v_bench.system.packages import require
 
 
 class BpembEncoder:
-    """The mean of a text's subword vectors, as the package `bpemb` finds them; a text without one is zero."""
+    """Mean of a text's subword vectors, split as in the package `bpemb`; zero for a text without subwords."""
 
     def __init__(self, pieces: Any, vectors: np.ndarray) -> None:
         self.pieces = pieces
         self.vectors = vectors
 
     def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
-        """See `Encoder.encode`; `batch_size` and `prompt` mean nothing to subword vectors."""
+        """See `Encoder.encode`; `batch_size` and `prompt` are ignored."""
         # the vectors were trained on lower-cased text with every digit a 0
         plain = [re.sub(r"\d", "0", text.lower()) for text in texts]
         return mean_rows(self.vectors, self.pieces.EncodeAsIds(plain))
 
 
 def bpemb(key: str, config: BaselineConfig) -> Model:
-    """BPEmb from a folder that holds its SentencePiece model and its vectors in word2vec's format."""
+    """Load BPEmb from a folder with its SentencePiece model and its vectors in word2vec's format."""
     sentencepiece = require(
         "sentencepiece",
         extra="bpemb",
@@ -61,14 +61,14 @@ def bpemb(key: str, config: BaselineConfig) -> Model:
     )
 
 
-def _files(folder: Path, named: str) -> tuple[Path, Path]:
-    """The SentencePiece model and the vectors in `folder`, which must hold one of each."""
-    found = sorted(folder.glob("*.model")), sorted([*folder.glob("*.w2v.bin"), *folder.glob("*.w2v.txt")])
-    if [len(files) for files in found] == [1, 1]:
-        return found[0][0], found[1][0]
-    held = ", ".join(file.name for files in found for file in files) or "neither"
+def _files(folder: Path, setting: str) -> tuple[Path, Path]:
+    """Return the SentencePiece model and the vectors in `folder`, which must contain one of each."""
+    models, vectors = sorted(folder.glob("*.model")), sorted([*folder.glob("*.w2v.bin"), *folder.glob("*.w2v.txt")])
+    if len(models) == len(vectors) == 1:
+        return models[0], vectors[0]
+    names = ", ".join(file.name for file in [*models, *vectors]) or "neither"
     raise BenchError(
-        f"{named}: must be a folder with one *.model and one *.w2v.bin of BPEmb (found: {held}), for example "
+        f"{setting}: must be a folder with one *.model and one *.w2v.bin of BPEmb (found: {names}), for example "
         "en.wiki.bpe.vs50000.model and en.wiki.bpe.vs50000.d300.w2v.bin.\n"
         'The package bpemb downloads these two with BPEmb(lang="en", vs=50000, dim=300).'
     )

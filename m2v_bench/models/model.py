@@ -1,4 +1,4 @@
-"""What the bench asks of a model: a card that identifies it, and a way to embed texts."""
+"""Model under test: metadata that identifies it, and the encoder protocol."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,31 +14,31 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
         """Embed `texts`: float32 array of shape (texts, dims).
 
-        `prompt` is put before each text by models that were trained with prompts; others ignore it.
+        Models trained with prompts put `prompt` before each text; others ignore it.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model under test: who it is, without loading it.
+    """Metadata of a model under test, and a function that loads it.
 
     Attributes:
-        name: the name in result files, `organisation/model`.
-        revision: a hash of what defines the model's numbers; with `name` it identifies every score.
-        label: what tables and plots call the model.
-        kind: a static table of rows, a transformer, or lexical: it ranks documents by their words and embeds nothing.
+        name: name in result files, `organisation/model`.
+        revision: hash of everything that determines the model's numbers; with `name` it identifies every score.
+        label: name in tables and plots.
+        kind: `static` (a table of rows), `transformer`, or `lexical` (ranks documents by words, without embeddings).
         dims: dimensions of an embedding.
-        n_parameters: numbers in the model.
-        bytes_on_disk: size of the files that it is loaded from.
-        load: loads it onto a torch device; called only when something must be computed. What it gives embeds texts;
-            that of a lexical model has mteb's `index` and `search` instead.
-        folder: of the files that it is loaded from; None where there is none.
-        similarity: how two embeddings are compared.
-        prompts: prompts by task name, task type or prompt type, as sentence-transformers keeps them.
-        variant: the settings that make it one of several variants; empty for a baseline.
-        task_types: the mteb task types that it can do; None for all.
-        refusal: why it can do no others.
+        n_parameters: number of parameters.
+        bytes_on_disk: total size of the files.
+        load: torch device -> loaded model; called only when needed. Returns an `Encoder`, or for a lexical model an
+            object with mteb's `index` and `search`.
+        folder: folder of the files; None if there is none.
+        similarity: similarity function for two embeddings.
+        prompts: prompts by task name, task type or prompt type, as in sentence-transformers.
+        variant: settings that distinguish it from other variants; empty for a baseline.
+        task_types: supported mteb task types; None for all.
+        refusal: why other task types are not supported.
     """
 
     name: str
@@ -57,5 +57,5 @@ class Model:
     refusal: str = ""
 
     def cannot(self, task_type: str) -> str | None:
-        """Why it cannot do tasks of an mteb task type; None when it can."""
+        """Return why tasks of an mteb task type are not supported; None if they are."""
         return None if self.task_types is None or task_type in self.task_types else self.refusal

@@ -1,3 +1,5 @@
+"""Load sentence-transformers models as models under test."""
+
 import json
 import math
 from collections.abc import Sequence
@@ -29,20 +31,20 @@ class SentenceTransformerEncoder:
 
 
 def teacher(base: BaseModel) -> Model:
-    """The base model itself, as the transformer that its students are measured against."""
+    """Return the run's base model as a model under test."""
     return _model(base, base.name.rsplit("/", 1)[-1])
 
 
 def sentence_transformer(key: str, config: BaselineConfig) -> Model:
-    """Any model of sentence-transformers: a folder, a name of the asset catalog, or one on the hub."""
-    found = resolve_model(str(config.name), config.revision, setting=f"baselines.{key}")
-    revision = found.revision
-    if not any(found.path.rglob("*.safetensors")):  # older models of word vectors
-        revision = folder_hash(found.path, suffixes=(*MODEL_FILES, ".bin"))
+    """Load a sentence-transformers model from a folder, the asset catalog or the hub."""
+    folder = resolve_model(str(config.name), config.revision, setting=f"baselines.{key}")
+    revision = folder.revision
+    if not any(folder.path.rglob("*.safetensors")):  # older word vector models
+        revision = folder_hash(folder.path, suffixes=(*MODEL_FILES, ".bin"))
     try:
-        return _model(BaseModel(found.name, revision, found.path), config.label or key)
+        return _model(BaseModel(folder.name, revision, folder.path), config.label or key)
     except BenchError as error:
-        raise BenchError(f"baselines.{key}.name={config.name}: no sentence transformer: {error}") from error
+        raise BenchError(f"baselines.{key}.name={config.name}: not a sentence transformer: {error}") from error
 
 
 def _model(base: BaseModel, label: str) -> Model:
@@ -58,7 +60,7 @@ def _model(base: BaseModel, label: str) -> Model:
 
     settings = _json(folder / "config_sentence_transformers.json")
     prompts = settings.get("prompts") or {}
-    # a dense layer after the transformer has the last word on the dimensions
+    # a dense layer after the transformer determines the dimensions
     dense = [_json(path).get("out_features") for path in sorted(folder.glob("*_Dense/config.json"))]
     shapes, static = _shapes(folder), is_static(folder)
     hidden = shapes[0][-1] if static else base.hidden_size
@@ -83,23 +85,23 @@ def _json(path: Path) -> Any:
 
 
 def is_static(folder: Path) -> bool:
-    """Whether the first module looks up rows for words or tokens, and no transformer runs."""
+    """Return whether the first module looks up rows for words or tokens instead of running a transformer."""
     modules = _json(folder / "modules.json")
     first = str(modules[0].get("type", "")) if modules else ""
     return first.rpartition(".")[2] in ("WordEmbeddings", "StaticEmbedding")
 
 
 def _shapes(folder: Path) -> list[tuple[int, ...]]:
-    """The shapes of a model's floating-point tensors, read without the tensors."""
+    """Read the shapes of a model's floating-point tensors, without the tensors."""
     files = sorted(folder.rglob("*.safetensors"))
     if files:
         return [shape for path in files for shape in _safetensors_shapes(path)]
     import torch
 
     states = [torch.load(path, weights_only=True, mmap=True) for path in sorted(folder.rglob("pytorch_model.bin"))]
-    shapes = [tuple(each.shape) for state in states for each in state.values() if each.is_floating_point()]
+    shapes = [tuple(tensor.shape) for state in states for tensor in state.values() if tensor.is_floating_point()]
     if not shapes:
-        raise BenchError(f"{folder} holds no weights, neither .safetensors nor pytorch_model.bin")
+        raise BenchError(f"{folder} has no weights; expected .safetensors or pytorch_model.bin")
     return shapes
 
 

@@ -1,4 +1,4 @@
-"""Static models as `Model`s under test: our own, and WordLlama, which is one in all but name."""
+"""Load static models as models under test: distilled, published, and WordLlama."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,14 +23,14 @@ class StaticEncoder:
         self.model = model
 
     def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
-        """See `Encoder.encode`; `batch_size` means nothing to a static model."""
+        """See `Encoder.encode`; `batch_size` is ignored."""
         return self.model.encode([prompt + text for text in texts] if prompt else texts)
 
 
 def distilled(
     model: StaticModel, folder: Path, *, name: str, revision: str, label: str, variant: Mapping[str, Any]
 ) -> Model:
-    """A static model of ours that was saved to `folder`."""
+    """Return a distilled model that was saved to `folder`."""
     return Model(
         name=name,
         revision=revision,
@@ -46,9 +46,9 @@ def distilled(
 
 
 def static(key: str, config: BaselineConfig) -> Model:
-    """A static model from a folder or the hub: potion, M2V, or one that was distilled and saved here.
+    """Load a static model from a folder or the hub: potion, M2V, or a distilled model.
 
-    One from the hub has its name and commit, so that its scores stand beside the published ones.
+    A model from the hub keeps its name and commit, so that its scores match up with published ones.
     """
     name, setting = str(config.name), f"baselines.{key}"
     local = Path(name).expanduser()
@@ -67,7 +67,7 @@ def static(key: str, config: BaselineConfig) -> Model:
         ) from error
     return Model(
         name=f"local/{folder.resolve().name}" if local.is_dir() else name,
-        # the hub's client keeps a commit's files in a folder that is called after it
+        # the hub's client names the folder after the commit
         revision=_revision(folder_hash(folder, suffixes=MODEL_FILES) if local.is_dir() else folder.name, model),
         label=config.label or key,
         kind="static",
@@ -82,21 +82,21 @@ def static(key: str, config: BaselineConfig) -> Model:
 
 
 def _revision(files_id: str, model: StaticModel) -> str:
-    """The commit or hash of the files, and a hash of how they are read where 0.1 read them in another way."""
+    """Return the commit or hash of the files, with a hash of reading options that differ from version 0.1's."""
     if (model.max_length, model.rules) == (DEFAULT_MAX_LENGTH, "model2vec"):
         return files_id
     return f"{files_id}-{content_hash([model.max_length, model.rules])[:8]}"
 
 
 def wordllama(key: str, config: BaselineConfig) -> Model:
-    """WordLlama (Miller, 2024): token rows taken from a language model and trained on, averaged.
+    """Load WordLlama (Miller, 2024): averaged token rows from a language model, trained further.
 
-    Its encoder is the plain mean without normalization or a longest input, hence a `StaticModel`; the
-    embeddings are those of the `wordllama` package.
+    Its encoder is the plain mean without normalization or maximum length, hence a `StaticModel`; the embeddings equal
+    those of the `wordllama` package.
     """
     name, known = str(config.name), [asset.name for asset in catalog().values() if "wordllama" in asset.package]
     if name not in known:
-        raise BenchError(f"baselines.{key}.name={name}: no WordLlama of the catalog; allowed: {', '.join(known)}")
+        raise BenchError(f"baselines.{key}.name={name}: no WordLlama in the catalog; allowed: {', '.join(known)}")
     folder = fetch([name])[name]
     model = read_wordllama(folder)
     return Model(

@@ -1,9 +1,9 @@
-"""Files of word vectors, read once and kept in the cache as words.txt and vectors.npy.
+"""Convert files of word vectors to words.txt and vectors.npy in the cache.
 
-Three formats, told apart by their first two lines: GloVe's text ("word number number ..."), word2vec's text (the
-same under a line "WORDS DIMS", also fastText's .vec), word2vec's binary (that line, then per word its UTF-8 bytes, a
-space and DIMS little-endian float32). A file may be compressed by gzip, bzip2, xz or zip, and begin with a byte order
-mark of UTF-8.
+Three formats, recognized by their first two lines: GloVe's text ("word number number ..."), word2vec's text (the same
+after a line "WORDS DIMS", also fastText's .vec), word2vec's binary (that line, then per word its UTF-8 bytes, a space
+and DIMS little-endian float32). A file may be compressed by gzip, bzip2, xz or zip, and begin with a UTF-8 byte order
+mark.
 """
 
 import codecs
@@ -27,26 +27,26 @@ from m2v_bench.assets.compression import is_compressed, open_unpacked
 from m2v_bench.cache import cache_dir, content_hash, file_sha256, locked, new_folder, refuse_lfs_pointer
 from m2v_bench.errors import BenchError
 
-_VERSION = 2  # raise it when the same file gives other words or rows
-_LOOK_AHEAD = 1000  # lines that tell how many numbers a line has
-_FASTTEXT = (793712314).to_bytes(4, "little")  # the first bytes of fastText's own .bin
+_VERSION = 2  # increment when the same file gives different words or rows
+_LOOK_AHEAD = 1000  # lines from which the number of dimensions is inferred
+_FASTTEXT = (793712314).to_bytes(4, "little")  # magic number of fastText's .bin
 
-# position in the file, what an error calls the place, the word, its vector
+# position in the file, place for error messages, word, vector
 _Entry = tuple[int, str, bytes, np.ndarray]
 _Refuse = Callable[[str], NoReturn]
 
 
 def converted(path: Path, *, setting: str) -> Path:
-    """The folder of words.txt (one a line, the file's order) and vectors.npy (float32, words x dims).
+    """Return the folder of words.txt (one per line, in the file's order) and vectors.npy (float32, words x dims).
 
-    It is keyed by the file's content. Of a word that comes twice the first vector is kept.
+    The folder is keyed by the file's content. For a duplicate word the first vector is kept.
 
     Args:
         path: the file of word vectors.
-        setting: what names the file, for errors.
+        setting: name of the setting in error messages.
 
     Raises:
-        BenchError: when there is no such file, or a line or vector of it is not what it should be.
+        BenchError: when there is no such file, or a line or vector in the file is invalid.
     """
 
     def refuse(why: str) -> NoReturn:
@@ -60,20 +60,20 @@ def converted(path: Path, *, setting: str) -> Path:
     folder = cache_dir() / "vectors" / content_hash([_VERSION, digest])
     if not folder.is_dir():
         with locked(folder):
-            if not folder.is_dir():  # another process may have read it while this one waited
+            if not folder.is_dir():  # another process may have converted it meanwhile
                 with new_folder(folder) as new:
                     _convert(path, new, refuse)
     return folder
 
 
 def read_words(folder: Path) -> list[str]:
-    """The words of words.txt; not by `splitlines`, as some hold other line ends of Unicode."""
+    """Read words.txt; not by `splitlines`, as some words contain other Unicode line ends."""
     return (folder / "words.txt").read_bytes().decode("utf-8").split("\n")[:-1]
 
 
 @contextmanager
 def _open(path: Path, folder: Path, refuse: _Refuse) -> Iterator[BinaryIO]:
-    """Open the file or, where it is compressed, a copy of its content in `folder`, as a binary file is mapped."""
+    """Open the file, or a decompressed copy in `folder`, as binary files are memory-mapped."""
     copy = folder / "unpacked"
     if is_compressed(path):
         with open_unpacked(path, refuse) as packed, copy.open("wb") as file:
@@ -119,12 +119,12 @@ def _convert(path: Path, folder: Path, refuse: _Refuse) -> None:
         vectors.seek(0)
         _write_header(vectors, len(seen), dims)
     (folder / "report.json").write_text(json.dumps({"words": len(seen), "dims": dims, "duplicates": duplicates}))
-    left_out = f"; of {duplicates:,} words that come twice the first is kept" if duplicates else ""
-    print(f"read {path.name}: {len(seen):,} words x {dims}{left_out}", file=sys.stderr)
+    dropped = f"; dropped {duplicates:,} duplicate words, keeping the first of each" if duplicates else ""
+    print(f"read {path.name}: {len(seen):,} words x {dims}{dropped}", file=sys.stderr)
 
 
 def _write_header(file: BinaryIO, n: int, dims: int) -> None:
-    """The header of a .npy file; numpy leaves room in it for `n` to grow."""
+    """Write the header of a .npy file, which numpy pads so that `n` can grow."""
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, dims)})
 
 
@@ -139,11 +139,11 @@ def _checked(word: bytes, place: str, refuse: _Refuse) -> bytes:
 
 
 def _entries(path: Path, file: BinaryIO, refuse: _Refuse) -> tuple[int, Iterator[_Entry]]:
-    """The file's dimensions and its entries."""
+    """Return the dimensions and an iterator over the entries of the file."""
     start = file.read(4)
     if start == _FASTTEXT:
         refuse(
-            "is a fastText model, whose vectors of subwords are not read; name its .vec file, or write one:\n"
+            "is a fastText model, whose subword vectors are not supported; name its .vec file, or write one:\n"
             "from gensim.models.fasttext import load_facebook_vectors\n"
             f"load_facebook_vectors({str(path)!r}).save_word2vec_format({str(path.with_suffix('.vec'))!r})"
         )
@@ -166,7 +166,7 @@ def _entries(path: Path, file: BinaryIO, refuse: _Refuse) -> tuple[int, Iterator
 
 
 def _text_dims(file: BinaryIO, refuse: _Refuse) -> int:
-    """Numbers per line, by a majority of the first lines: some of GloVe's words hold spaces, so no line alone tells."""
+    """Return the numbers per line, by majority of the first lines, as GloVe's words may contain spaces."""
     widths = Counter(line.rstrip(b" \r\n").count(b" ") for line in islice(file, _LOOK_AHEAD) if line.strip())
     dims = widths.most_common(1)[0][0] if widths else 0
     if dims == 0:
@@ -190,9 +190,9 @@ def _text(file: BinaryIO, dims: int, first: int, count: int | None, refuse: _Ref
 def _split(line: bytes, dims: int, number: int, refuse: _Refuse) -> tuple[bytes, np.ndarray]:
     word, *numbers = line.rsplit(b" ", dims)
     extra = word.rpartition(b" ")[2] if b" " in word else b""
-    if len(numbers) != dims or _is_number(extra):  # a word may hold spaces, but what ends in a number is too wide
-        found = len(line.split(b" ")) - 1
-        refuse(f"line {number} has {found} numbers, the others have {dims}")
+    if len(numbers) != dims or _is_number(extra):  # a word may contain spaces; one that ends in a number is suspect
+        n_numbers = len(line.split(b" ")) - 1
+        refuse(f"line {number} has {n_numbers} numbers, the others have {dims}")
     if not word or word != word.strip(b" "):
         refuse(f"line {number} has no word, or more than one space, before its first number")
     try:
@@ -219,7 +219,7 @@ def _binary(file: BinaryIO, dims: int, count: int, refuse: _Refuse) -> Iterator[
             end = space + 1 + width
             if space < 0 or end > len(data):
                 refuse(f"ends within word {number:,} of {count:,}; copy it again")
-            # word2vec itself ends each vector with a line end, gensim does not
+            # word2vec ends each vector with a line end, gensim does not
             word = data[position:space].lstrip(b"\n")
             yield end, f"word {number:,}", word, np.frombuffer(data[space + 1 : end], dtype="<f4")
             position = end

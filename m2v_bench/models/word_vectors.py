@@ -1,4 +1,4 @@
-"""Word vectors (GloVe, word2vec) averaged."""
+"""Averaged word vectors (GloVe, word2vec)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ from m2v_bench.errors import BenchError
 from m2v_bench.models.model import Model
 from m2v_bench.models.vector_files import converted, read_words
 
-_TEXTS_AT_A_TIME = 1024
+_BATCH = 1024  # texts
 
 
 class WordVectorEncoder:
-    """Word vectors averaged as sentence-transformers averages them.
+    """Mean of word vectors, as in sentence-transformers.
 
-    The protocol is that of the published `average_word_embeddings_glove` models: split at white space, try
-    the token, then without punctuation, then in lower case; leave out stop words and unknown words; mean. A text
-    without a known word is the zero vector.
+    The protocol of the published `average_word_embeddings_glove` models: split at white space; look up the token, then
+    without punctuation, then in lower case; drop stop words and unknown words; average. A text without known words
+    gets the zero vector.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,21 +30,21 @@ class WordVectorEncoder:
         self.tokenizer = WhitespaceTokenizer(read_words(folder))
 
     def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
-        """See `Encoder.encode`; `batch_size` and `prompt` mean nothing to word vectors."""
+        """See `Encoder.encode`; `batch_size` and `prompt` are ignored."""
         embeddings = np.zeros((len(texts), self.vectors.shape[1]), dtype=np.float32)
-        for start in range(0, len(texts), _TEXTS_AT_A_TIME):
-            ids = [self.tokenizer.tokenize(text) for text in texts[start : start + _TEXTS_AT_A_TIME]]
+        for start in range(0, len(texts), _BATCH):
+            ids = [self.tokenizer.tokenize(text) for text in texts[start : start + _BATCH]]
             embeddings[start : start + len(ids)] = mean_rows(self.vectors, ids)
         return embeddings
 
 
 def mean_rows(table: np.ndarray, ids: Sequence[Sequence[int]]) -> np.ndarray:
-    """Per list of row numbers the mean of these rows of `table`: float32 (lists, dims), zero for an empty list."""
-    # a sparse product reads the rows that it needs, so that a memory-mapped table stays on disk
+    """Average the rows of `table` for each list of row numbers: float32 (lists, dims), zero for an empty list."""
+    # a sparse product reads only the needed rows, so that a memory-mapped table stays on disk
     from scipy.sparse import csr_array
 
-    lengths = np.array([len(each) for each in ids])
-    rows = np.fromiter((row for each in ids for row in each), dtype=np.int64, count=lengths.sum())
+    lengths = np.array([len(text) for text in ids])
+    rows = np.fromiter((row for text in ids for row in text), dtype=np.int64, count=lengths.sum())
     ends = np.concatenate([[0], np.cumsum(lengths)])
     counts = csr_array((np.ones(len(rows), np.float32), rows, ends), shape=(len(ids), len(table)))
     means: np.ndarray = (counts @ table) / np.maximum(lengths, 1)[:, None].astype(np.float32)
@@ -52,7 +52,7 @@ def mean_rows(table: np.ndarray, ids: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def vectors(key: str, config: BaselineConfig) -> Model:
-    """Word vectors from the asset catalog, or from a file in GloVe's or word2vec's format."""
+    """Load word vectors from the asset catalog, or from a file in GloVe's or word2vec's format."""
     name = str(config.name)
     asset, path = catalog().get(name), Path(name).expanduser()
     setting = f"baselines.{key}.name"

@@ -1,1 +1,1 @@
-"""Operating system, processes and the installed environment."""
+"""Operating system, process and installed environment."""

@@ -1,4 +1,4 @@
-"""What a number was made with."""
+"""Versions, hardware and command line behind a result."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("mteb", "torch", "transformers", "sentence-transformers", "tokenizer
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that can move a score."""
+    """Return versions of Python, this package and the packages that can affect a score."""
     from m2v_bench.system.version import __version__
 
     return {
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def version_of(package: str) -> str:
-    """The installed version of a package, or `absent`."""
+    """Return the installed version of a package, or `absent`."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -33,7 +33,7 @@ def version_of(package: str) -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """The processor, its number of logical cores and the operating system."""
+    """Return the processor, its number of logical cores and the operating system."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -47,17 +47,17 @@ def hardware() -> dict[str, Any]:
 
 
 def accelerator() -> str | None:
-    """The name of the CUDA device that torch would use, or None."""
+    """Return the name of the CUDA device that torch would use, or None."""
     import torch
 
-    with suppress(RuntimeError):  # another program may have it for itself
+    with suppress(RuntimeError):  # another process may hold it exclusively
         return torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return None
 
 
 def environment() -> dict[str, Any]:
-    """The machine and every installed distribution, for whoever wants to make it again."""
-    installed = {found.metadata["Name"]: found.version for found in distributions()}
+    """Describe the machine and every installed distribution, for reproduction."""
+    installed = {distribution.metadata["Name"]: distribution.version for distribution in distributions()}
     return {
         "platform": platform.platform(),
         "machine": platform.machine(),
@@ -70,13 +70,13 @@ def environment() -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command that started this process, as it can be typed again."""
-    verb = Path(sys.argv[0]).name in ("m2v-bench", "cli.py")
-    return shlex.join([*(["m2v-bench"] if verb else ["python", "-m", "m2v_bench"]), *sys.argv[1:]])
+    """Return the command that started this process, quoted for a shell."""
+    is_cli = Path(sys.argv[0]).name in ("m2v-bench", "cli.py")
+    return shlex.join([*(["m2v-bench"] if is_cli else ["python", "-m", "m2v_bench"]), *sys.argv[1:]])
 
 
 def git_commit() -> str:
-    """The commit of the checkout that this code runs from, with `+` when files were changed; else `none`."""
+    """Return the commit of the checkout that runs this code, with `+` for modified files; `none` outside one."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return "none"
@@ -87,5 +87,6 @@ def git_commit() -> str:
         return "none"
 
 
-def _git(root: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, text=True).stdout.strip()
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

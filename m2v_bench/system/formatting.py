@@ -1,17 +1,17 @@
-"""Numbers and addresses as people read them."""
+"""Format durations, sizes and addresses for people."""
 
 import re
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
+    """Format as seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def human_bytes(size: int) -> str:
-    """Megabytes or gigabytes, of a thousand each."""
+    """Format as decimal megabytes or gigabytes."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 

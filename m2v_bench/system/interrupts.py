@@ -1,4 +1,4 @@
-"""Ctrl-C, in both commands."""
+"""Handle Ctrl-C."""
 
 import _thread
 import signal
@@ -11,10 +11,10 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Say on a Ctrl-C how to go on, and exit with 130.
+    """On Ctrl-C, print how to resume and exit with 130.
 
-    Python drops an interrupt that comes where nothing can be raised, as in the callback of a weak reference; it is then
-    given again a moment later.
+    Python drops an interrupt that arrives where nothing can be raised, e.g. in the callback of a weak reference; it is
+    then repeated after 0.1 s.
     """
     before = sys.unraisablehook
 
@@ -38,9 +38,9 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Hold a Ctrl-C back until the block has ended; a second one comes through at once.
+    """Defer a Ctrl-C to the end of the block; a second one is delivered at once.
 
-    For code of others that would swallow an interrupt, or leave something half done that nobody can finish.
+    For foreign code that swallows interrupts, or that leaves an unrecoverable state when interrupted.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):

@@ -1,4 +1,4 @@
-"""How much memory a piece of work took."""
+"""Measure peak and available memory."""
 
 import os
 import sys
@@ -6,22 +6,22 @@ from pathlib import Path
 
 
 class Peak:
-    """The largest resident set size since it was made. Two must not be in use at once.
+    """Largest resident set size since construction. Do not use two at a time.
 
     Attributes:
-        of: `task`, or `process` where the system only tells the largest since the process began.
+        of: `task`, or `process` where the system only reports the peak since the process began.
     """
 
     def __init__(self) -> None:
         self.of = "task" if _reset() else "process"
 
     def rss_bytes(self) -> int | None:
-        """Bytes so far; None where the system does not say."""
+        """Return the peak so far in bytes; None where the system does not report it."""
         return _peak_since_reset() if self.of == "task" else peak_of_process()
 
 
 def _reset() -> bool:
-    """Let Linux count the peak from now on."""
+    """Reset Linux's peak counter; return whether this worked."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -38,19 +38,19 @@ def _peak_since_reset() -> int | None:
 
 
 def peak_of_process() -> int | None:
-    """The largest resident set size of this process so far, in bytes; None where the system does not say."""
+    """Return this process's largest resident set size so far, in bytes; None where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
         return None
-    # on Linux getrusage would count the process that started this one
-    own = _peak_since_reset()
+    # on Linux getrusage includes the peak of the parent process, inherited by fork
+    peak = _peak_since_reset()
     unit = 1 if sys.platform == "darwin" else 1024
-    return own if own is not None else unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if peak is not None else unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that a new process could take; None where the system does not say."""
+    """Return the memory available to a new process, in bytes; None where the system does not report it."""
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():

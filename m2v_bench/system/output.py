@@ -1,4 +1,4 @@
-"""Standard output that never costs a result: no encoding, closed pipe or full disk behind it ends a run."""
+"""Standard output that survives encoding errors, closed pipes and full disks, so that they never end a run."""
 
 import codecs
 import os
@@ -7,18 +7,18 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 _NAME = "m2v_bench.plain"
-# what tables and messages have beyond ASCII; the rest becomes "?"
+# non-ASCII characters of tables and messages; others become "?"
 _PLAIN = {"†": "+", "–": "-", "×": "x", "±": "+/-", "→": "->", "…": "...", "≥": ">=", "≤": "<=", "·": ".", "−": "-"}
 
 
 def steady() -> None:
-    """Make standard output and error steady, in this process, for good."""
+    """Replace standard output and error by streams that do not raise."""
     codecs.register_error(_NAME, _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or isinstance(stream, _Steady):
             continue
-        with suppress(AttributeError, ValueError):  # a stream of somebody else's, as of a notebook
+        with suppress(AttributeError, ValueError):  # a foreign stream, e.g. in a notebook
             stream.reconfigure(errors=_NAME)
         setattr(sys, name, _Steady(stream))
 
@@ -33,7 +33,7 @@ class _Steady:
     """Text stream that drops output after its first write error.
 
     Attributes:
-        lost: whether output was dropped that somebody may still expect.
+        lost: whether output was dropped while its reader was still there.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -57,10 +57,10 @@ class _Steady:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        if not isinstance(error, BrokenPipeError) and self is sys.stdout:  # else its reader wants no more
+        if not isinstance(error, BrokenPipeError) and self is sys.stdout:  # a broken pipe means nobody reads on
             self.lost = True
             print(f"standard output cannot be written ({error.strerror}); the rest is lost", file=sys.stderr)
-        # what the stream still holds would be tried again at the end of the process
+        # without this, the stream's buffer would be flushed again, and fail, at exit
         with suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())

@@ -1,11 +1,11 @@
-"""Packages that only some settings need."""
+"""Import optional packages."""
 
 import importlib
 from types import ModuleType
 
 from m2v_bench.errors import BenchError
 
-# what pip is to install, by extra; the same as in pyproject.toml
+# extra -> packages to install; must match pyproject.toml
 EXTRAS = {
     "bm25": ("bm25s", "PyStemmer"),
     "bpemb": ("sentencepiece",),
@@ -17,13 +17,13 @@ EXTRAS = {
 
 
 def require(module: str, *, extra: str, setting: str, instead: str) -> ModuleType:
-    """An optional package, imported.
+    """Import an optional package.
 
     Args:
-        module: its name.
-        extra: which of `EXTRAS` it belongs to.
-        setting: what asks for it, as `launcher=ray`.
-        instead: what to do without it.
+        module: name of the module.
+        extra: its key in `EXTRAS`.
+        setting: the setting that needs it, e.g. `launcher=ray`.
+        instead: the alternative without it, for the message.
 
     Raises:
         BenchError: with the pip command, when it is not installed.
@@ -39,5 +39,5 @@ def require(module: str, *, extra: str, setting: str, instead: str) -> ModuleTyp
 
 
 def as_baseline(key: str, kind: str) -> dict[str, str]:
-    """What `require` says of the package of a baseline."""
+    """Return the arguments `setting` and `instead` of `require` for a baseline."""
     return {"setting": f"baselines.{key}.kind={kind}", "instead": f"leave {key} out of baseline=[...]"}

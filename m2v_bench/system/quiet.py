@@ -1,3 +1,5 @@
+"""Silence third-party notices."""
+
 import logging
 import warnings
 from collections.abc import Iterator
@@ -6,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the notices of mteb, sentence-transformers and datasets out of our output; errors still come."""
+    """Silence progress bars, warnings and notices of mteb, sentence-transformers and datasets, but not errors."""
     import datasets
 
     were_disabled = datasets.are_progress_bars_disabled()

@@ -1,10 +1,12 @@
+"""Limit and count threads."""
+
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """The environment in which the tokenizers package uses so many threads.
+    """Return environment variables that make the tokenizers package use this many threads.
 
     It reads `RAYON_NUM_THREADS` once, when it first uses several threads in a process.
     """
@@ -13,7 +15,7 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 @contextmanager
 def limit_threads(threads: int) -> Iterator[None]:
-    """Let torch, BLAS, OpenMP, the tokenizers package and our own loops use so many threads."""
+    """Let torch, BLAS, OpenMP, the tokenizers package and our loops use this many threads."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -34,19 +36,19 @@ def limit_threads(threads: int) -> Iterator[None]:
 
 
 def one_thread() -> AbstractContextManager[None]:
-    """Let everything use one thread."""
+    """Limit everything to one thread."""
     return limit_threads(1)
 
 
 def n_threads() -> int:
-    """How many threads encoding may use, by the rules of the tokenizers package.
+    """Return the number of threads for encoding, by the rules of the tokenizers package.
 
-    One where `TOKENIZERS_PARALLELISM` forbids more, `RAYON_NUM_THREADS` where that is set, else one per processor that
+    One if `TOKENIZERS_PARALLELISM` disables parallelism, else `RAYON_NUM_THREADS` if set, else one per processor that
     this process may run on.
     """
     if os.environ.get("TOKENIZERS_PARALLELISM", "true").lower() in ("", "false", "f", "off", "no", "n", "0"):
         return 1
-    asked = os.environ.get("RAYON_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked):
-        return int(asked)
+    requested = os.environ.get("RAYON_NUM_THREADS", "")
+    if requested.isdecimal() and int(requested):
+        return int(requested)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What models are scored on: suites of mteb tasks."""
+"""Suites of mteb tasks to score models on."""
 
 from m2v_bench.tasks.suite import SuiteTask, load_suite
 

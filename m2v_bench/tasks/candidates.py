@@ -1,4 +1,4 @@
-"""Reranking scores the order of given candidates; without them it would be retrieval from the whole corpus."""
+"""Check that reranking tasks have candidates; without them mteb would score retrieval from the whole corpus."""
 
 from mteb.abstasks import AbsTask, AbsTaskRetrieval
 
@@ -8,18 +8,18 @@ RERANKING = ("Reranking", "InstructionReranking")
 
 
 def has_candidates(task: AbsTask) -> bool:
-    """Whether a task reranks candidates: mteb counted some in its data, or, uncounted, it is of such a type."""
-    counted = task.metadata.descriptive_stats
-    if counted is None:
+    """Return whether a task reranks candidates, by mteb's statistics of its data, else by its type."""
+    statistics = task.metadata.descriptive_stats
+    if statistics is None:
         return task.metadata.type in RERANKING
-    return any(split.get("top_ranked_statistics") for split in counted.values())
+    return any(split.get("top_ranked_statistics") for split in statistics.values())
 
 
 def check_candidates(task: AbsTask) -> None:
-    """Refuse a loaded task whose candidates are not there, which mteb would score on its whole corpus.
+    """Refuse a loaded reranking task without candidates, which mteb would score on its whole corpus.
 
-    `datasets` leaves them out in silence when it reads its own cache without a network: all of them. Single queries
-    without candidates are the data's, and left to mteb, which warns and ranks nothing for them.
+    `datasets` silently drops all candidates when it reads its cache offline. Single queries without candidates are part
+    of the data and left to mteb, which warns and ranks nothing for them.
 
     Raises:
         BenchError: naming the subset and split in which no query has candidates.
@@ -32,6 +32,6 @@ def check_candidates(task: AbsTask) -> None:
             if not any((data["top_ranked"] or {}).values()):
                 raise BenchError(
                     f"{task.metadata.name} reranks given candidates, and those of ({subset}, {split}) were not loaded "
-                    f"(`top_ranked` is empty for all {len(data['queries']):,} queries). It is not scored on the whole "
-                    "corpus instead; load it from a complete repository (m2v-bench bundle, hub_dir=FOLDER)"
+                    f"(`top_ranked` is empty for all {len(data['queries']):,} queries). Load the task from a complete "
+                    "repository (m2v-bench bundle, hub_dir=FOLDER)"
                 )

@@ -1,4 +1,4 @@
-"""A user's own data as mteb tasks: local CSV, TSV, JSON or parquet files, their columns named in the suite."""
+"""Custom tasks on users' data: CSV, TSV, JSON or parquet files, with columns named in the suite."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,21 +23,21 @@ from m2v_bench.cache import cached_arrays, content_hash, file_sha256
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.tasks.own_task import OwnTask, own_metadata
 
-TRAIN_SHARE = 0.5  # of a classification set that comes as one file
+TRAIN_SHARE = 0.5  # share of a classification set in one file that is used for training
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _KEYS = ("name", "type", "data", "columns", "language")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a task type asks of the user's files.
+    """Requirements of a task type on the user's files.
 
     Attributes:
         base: the mteb class.
-        main_score: the key of its main score.
-        parts: sets of file names, any one of which will do.
-        columns: the columns of each part, with the name they have when the user does not say.
-        build: makes mteb's dataset of the parts' tables.
+        main_score: key of the main score.
+        parts: alternative sets of parts, each part a file.
+        columns: part -> default names of its columns.
+        build: converts the tables of the parts to mteb's dataset.
         optional: columns that may be absent or empty.
     """
 
@@ -62,13 +62,13 @@ class _Custom(OwnTask):
         return list(self.files.values())
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Read the files and bring their columns into the form that mteb asks for."""
+        """Read the files and convert them to mteb's dataset."""
         if not self.data_loaded:
             self.dataset = self.kind.build(self, {part: self._table(part) for part in self.files})
             self.data_loaded = True
 
     def check(self) -> None:
-        """Refuse files that cannot be scored: by their headers, then by every row, once per content.
+        """Refuse files that cannot be scored, by their headers, then by every row, once per content.
 
         Raises:
             BenchError: naming the file and the column or row.
@@ -92,7 +92,7 @@ class _Custom(OwnTask):
         self._file(part).refuse(why)
 
     def numbers(self, part: str, table: Any, column: str, allowed: str, holds: Callable[[float], bool]) -> list[float]:
-        """A column as numbers, all of which `holds` says are `allowed`."""
+        """Convert a column to numbers; refuse those that fail `holds`, which `allowed` describes."""
         numbers = []
         for row, text in enumerate(table[column], start=1):
             number = float(text) if _NUMBER.fullmatch(text.strip()) else float("nan")
@@ -102,7 +102,7 @@ class _Custom(OwnTask):
         return numbers
 
     def check_differ(self, part: str, table: Any, column: str) -> None:
-        """Refuse a column that has the same value in every row, by which nothing can be scored."""
+        """Refuse a column with the same value in every row, which cannot be scored."""
         if table[column].nunique() < 2:
             self.refuse(part, f"has the same {self._name(column)} in every row: {table[column].iloc[0]}")
 
@@ -116,7 +116,7 @@ class _Custom(OwnTask):
         return TableFile(self.files[part], f"suite.tasks: {self.metadata.name}: {self.files[part]}")
 
     def _table(self, part: str) -> Any:
-        """The part's rows as texts; an optional column without a cell is left out."""
+        """Read the part's rows as texts, without optional columns that are empty."""
         import pandas as pd
 
         columns, required = self.kind.columns[part], self._required(part)
@@ -138,16 +138,16 @@ def _dataset(table: Any) -> Dataset:
 
 
 def _labels(tables: Mapping[str, Any]) -> dict[str, Dataset]:
-    """Texts and labels, labels numbered in the order of their names over all files, as mteb asks for."""
+    """Number the labels in the order of their names over all files, as mteb requires."""
     names = sorted({label for table in tables.values() for label in table["label"]})
     numbers = {name: number for number, name in enumerate(names)}
     return {part: _dataset(table.assign(label=table["label"].map(numbers))) for part, table in tables.items()}
 
 
 def _classification(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
-    trained = "all" if "all" in tables else "train"
-    task.check_differ(trained, tables[trained], "label")
-    if trained == "train":
+    source = "all" if "all" in tables else "train"
+    task.check_differ(source, tables[source], "label")
+    if source == "train":
         known = set(tables["train"]["label"])
         for row, label in enumerate(tables["test"]["label"], start=1):
             if label not in known:
@@ -189,23 +189,23 @@ def _clustering(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
 def _retrieval(task: _Custom, tables: Mapping[str, Any]) -> Any:
     corpus, queries, relevant = (tables[part] for part in ("corpus", "queries", "relevant"))
     for part, table in (("corpus", corpus), ("queries", queries)):
-        if (twice := table["id"].duplicated()).any():
-            row = int(twice.to_numpy().argmax())
+        if (is_repeated := table["id"].duplicated()).any():
+            row = int(is_repeated.to_numpy().argmax())
             task.refuse(part, f"has the id {table['id'].iloc[row]} twice, again in row {row + 1}")
     grades = [1.0] * len(relevant)
     if "score" in relevant:
         grades = task.numbers("relevant", relevant, "score", "a whole number, 0 or more", _is_grade)
-    asked, known = set(queries["id"]), set(corpus["id"])
+    query_ids, document_ids = set(queries["id"]), set(corpus["id"])
     judged: dict[str, dict[str, int]] = {}
     for row, (query, document, grade) in enumerate(
         zip(relevant["query"], relevant["document"], grades, strict=True), start=1
     ):
-        if query not in asked:
+        if query not in query_ids:
             task.refuse("relevant", f"has a query that is not in queries in row {row}: {query}")
-        if document not in known:
+        if document not in document_ids:
             task.refuse("relevant", f"has a document that is not in corpus in row {row}: {document}")
         if judged.setdefault(query, {}).setdefault(document, int(grade)) != int(grade):
-            task.refuse("relevant", f"judges document {document} for query {query} again in row {row}, otherwise")
+            task.refuse("relevant", f"judges document {document} for query {query} differently in row {row}")
     if not any(grades):
         task.refuse("relevant", "has no score above 0, so no document is relevant")
     data = {
@@ -245,12 +245,12 @@ KINDS: dict[str, _Kind] = {
 
 
 def custom_task(entry: Mapping[str, Any]) -> AbsTask:
-    """The task of a suite entry {name, type, data, columns}.
+    """Create the task of a suite entry {name, type, data, columns}.
 
     Args:
-        entry: `name`: the task's name in result files; `type`: one of `KINDS`; `data`: a file, or files by part (train
-            and test of a classification; corpus, queries and relevant of a retrieval); `columns`: the user's name of
-            each column that is called otherwise; `language`: as in eng-Latn.
+        entry: `name`: name in result files; `type`: one of `KINDS`; `data`: a file, or files by part (train and test of
+            a classification; corpus, queries and relevant of a retrieval); `columns`: default name of a column -> name
+            in the files; `language`: e.g. eng-Latn.
 
     Raises:
         BenchError: naming the entry, what is wrong and what is allowed.
@@ -265,17 +265,17 @@ def custom_task(entry: Mapping[str, Any]) -> AbsTask:
             f"{did_you_mean(str(entry.get('type')), KINDS)}"
         )
     if not re.fullmatch(r"[\w.-]+", str(name)) or str(name).startswith("."):
-        raise BenchError(f"suite.tasks: name={name}: letters, digits, - and _ alone, as a file is called after it")
+        raise BenchError(f"suite.tasks: name={name}: is used as a file name; allowed: letters, digits, - and _")
     files = _files(str(name), entry["data"], kind)
     columns = entry.get("columns") or {}
     if not isinstance(columns, Mapping) or None in columns.values():
         raise BenchError(f"suite.tasks: {name}: columns={columns}: must be as in {{text: body, label: queue}}")
-    columns = {str(column): str(called) for column, called in columns.items()}
+    columns = {str(column): str(name_in_file) for column, name_in_file in columns.items()}
     if len(set(columns.values())) < len(columns):
         raise BenchError(f"suite.tasks: {name}: columns: one column of the file is named for two")
     allowed = list(dict.fromkeys(column for part in files for column in kind.columns[part]))
-    if strange := [column for column in columns if column not in allowed]:
-        raise BenchError(f"suite.tasks: {name}: columns: unknown {', '.join(strange)}; allowed: {', '.join(allowed)}")
+    if unknown := [column for column in columns if column not in allowed]:
+        raise BenchError(f"suite.tasks: {name}: columns: unknown {', '.join(unknown)}; allowed: {', '.join(allowed)}")
     language = str(entry.get("language") or "eng-Latn")
     if not re.fullmatch("[a-z]{3}-[A-Z][a-z]{3}", language):
         raise BenchError(f"suite.tasks: {name}: language={language}: must be as in eng-Latn (ISO 639-3, ISO 15924)")
@@ -307,13 +307,13 @@ def _files(name: str, data: Any, kind: _Kind) -> dict[str, Path]:
     files = {part: Path(str(path)).expanduser() for part, path in data.items()}
     if absent := [str(path) for path in files.values() if not path.is_file()]:
         raise BenchError(f"suite.tasks: {name}: no such file: {', '.join(absent)} (paths start from {Path.cwd()})")
-    if strange := [str(path) for path in files.values() if plain_suffix(path) not in SUFFIXES]:
-        raise BenchError(f"suite.tasks: {name}: {', '.join(strange)} must be one of {allowed_suffixes(*SUFFIXES)}")
+    if unknown := [str(path) for path in files.values() if plain_suffix(path) not in SUFFIXES]:
+        raise BenchError(f"suite.tasks: {name}: {', '.join(unknown)} must be one of {allowed_suffixes(*SUFFIXES)}")
     return files
 
 
 def _options(kind: _Kind) -> dict[str, Any]:
-    """What mteb leaves to the class: a small set is clustered whole, not by a draw of it."""
+    """Return class attributes for mteb: cluster a small set whole instead of sampling it."""
     if kind.base is AbsTaskClustering:
         return {"max_fraction_of_documents_to_embed": None, "max_document_to_embed": None}
     return {}

@@ -1,4 +1,4 @@
-"""Stock mteb tasks from dataset repositories that lie in a local folder, laid out as `<org>/<name>/`."""
+"""Load stock mteb tasks from dataset repositories in a local folder, laid out as `<org>/<name>/`."""
 
 import copy
 import functools
@@ -19,10 +19,10 @@ from m2v_bench.tasks.subsets import check_loaded
 
 
 def localize(task: AbsTask, hub_dir: Path) -> list[str]:
-    """Point `task` at its repository below `hub_dir`; return what is not there, or not what mteb pins.
+    """Point `task` at its repository below `hub_dir`; return repositories that are missing or not at mteb's revision.
 
-    Where `hub_dir` has a manifest, revision, names and sizes of the files are compared with it; their content when
-    the data is loaded. Without one the folder is taken as it is.
+    With a manifest in `hub_dir`, the revision, names and sizes of the files are compared now, their content on loading.
+    Without one nothing is compared.
     """
     if isinstance(task, AbsTaskAggregate):
         parts = [copy.copy(part) for part in task.metadata.tasks]
@@ -33,14 +33,14 @@ def localize(task: AbsTask, hub_dir: Path) -> list[str]:
     folder, wrong = find_repository(hub_dir.absolute(), repository, revision)
     if folder is None:
         return [f"{repository}{wrong}"]
-    # the metadata object belongs to the class: changing it in place would change the task for everyone
+    # copied, as the metadata object is shared by all instances of the class
     dataset = {**task.metadata.dataset, "path": str(folder)}
     task.metadata = task.metadata.model_copy(update={"dataset": dataset})
     return []
 
 
 def find_repository(hub_dir: Path, repository: str, revision: str) -> tuple[Path | None, str]:
-    """The repository's folder, or None and what is wrong with it."""
+    """Return the repository's folder, or None and the reason."""
     manifest = Manifest.read(hub_dir)
     if manifest is None:
         folder = hub_dir / repository
@@ -57,14 +57,14 @@ def find_repository(hub_dir: Path, repository: str, revision: str) -> tuple[Path
 
 
 def revisions_in(hub_dir: Path, repository: str) -> list[str]:
-    """The revisions that the manifest of `hub_dir` has of a repository."""
+    """Return the revisions of a repository in the manifest of `hub_dir`."""
     manifest = Manifest.read(hub_dir.absolute())
     return [] if manifest is None else manifest.revisions(repository)
 
 
 @functools.cache
 def newest_commit(repository: str) -> tuple[str | None, str]:
-    """The newest commit of a dataset repository on the hub, or None and why it is not known."""
+    """Return the newest commit of a dataset repository on the hub, or None and the reason."""
     from huggingface_hub import HfApi
 
     if is_offline("HF_HUB_OFFLINE"):
@@ -75,7 +75,7 @@ def newest_commit(repository: str) -> tuple[str | None, str]:
         return HfApi().dataset_info(repository, timeout=10).sha, ""
     except HfHubHTTPError as error:
         return None, type(error).__name__
-    except Exception as error:  # the hub client raises many kinds of network errors; one of them is enough
+    except Exception as error:  # the hub client raises many types of network errors; do not try again after one
         _unreachable.append(type(error).__name__)
         return None, _unreachable[0]
 
@@ -84,11 +84,11 @@ _unreachable: list[str] = []
 
 
 def load_data(task: AbsTask) -> None:
-    """Load the task's data, checked against the manifest that lies with it, and against what the task needs.
+    """Load the task's data, and check it against the bundle's manifest and the task's needs.
 
     Raises:
-        BenchError: for a file that is not what the manifest says, for a subset or split that is not there, and for a
-            reranking task without candidates.
+        BenchError: for a file that differs from the manifest, a missing subset or split, and a reranking task without
+            candidates.
     """
     check_contents(task)
     with literal_path(task):
@@ -98,10 +98,10 @@ def load_data(task: AbsTask) -> None:
 
 
 def check_contents(task: AbsTask) -> bool:
-    """Compare every byte of the task's folder with the manifest of the bundle that it lies in.
+    """Compare every byte of the task's folder with the manifest of its bundle.
 
     Returns:
-        Whether there is a manifest that lists the folder.
+        Whether a manifest lists the folder.
 
     Raises:
         BenchError: naming the repository and the file.
@@ -119,10 +119,9 @@ def check_contents(task: AbsTask) -> bool:
 
 @contextmanager
 def literal_path(task: AbsTask) -> Iterator[None]:
-    """Let `datasets` read the task's local folder exactly, and keep what it prepares under the folder's content.
+    """Make `datasets` take the path of the task's folder literally, with a cache keyed by content.
 
-    It would take the path for a pattern, and its own cache is keyed by the path, under which rows of an earlier
-    content would come back.
+    By default `datasets` treats the path as a pattern, and its cache, keyed by path, returns stale rows.
     """
     import datasets
 

@@ -1,4 +1,4 @@
-"""What a bundle of dataset repositories holds: `manifest.json` beside their folders."""
+"""Manifest of a bundle of dataset repositories: `manifest.json` beside their folders."""
 
 import json
 from collections.abc import Iterator
@@ -30,11 +30,11 @@ class Entry:
     """One dataset repository at one revision.
 
     Attributes:
-        folder: where it lies below the bundle: `<org>/<name>`, or `<org>/<name>@<revision>` for a second revision.
-        repository: its name on the hub, `<org>/<name>`.
-        revision: the commit, as mteb pins it.
-        files: its files by their path in the repository.
-        tasks: the tasks that need it.
+        folder: path inside the bundle: `<org>/<name>`, or `<org>/<name>@<revision>` for a second revision.
+        repository: name on the hub, `<org>/<name>`.
+        revision: the commit that mteb pins.
+        files: path in the repository -> file.
+        tasks: names of the tasks that need it.
     """
 
     folder: str
@@ -45,13 +45,13 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """Size of all files."""
+        """Total size of all files."""
         return sum(file.bytes for file in self.files.values())
 
     def damage(self, root: Path, *, contents: bool) -> str | None:
-        """What is wrong with the files below `root`, or None: missing, additional, of another size.
+        """Return the first problem with the files below `root` (missing, extra, wrong size), or None.
 
-        With `contents`, every byte is read as well, once per process while size and time of a file stay the same.
+        With `contents`, also compare hashes, once per process while size and time of a file stay the same.
         """
         folder = root / self.folder
         for name, file in self.files.items():
@@ -64,9 +64,9 @@ class Entry:
                 return f"{path} is damaged: its sha256 is not that in {NAME}"
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            # datasets reads every data file that it finds
+            # datasets reads every data file in the folder
             if path.is_file() and name not in self.files and not any(part[0] == "." for part in name.split("/")):
-                return f"{path} is not of the repository (not in {NAME})"
+                return f"{path} is not part of the repository (not in {NAME})"
         return None
 
 
@@ -78,7 +78,7 @@ class Manifest:
 
     @classmethod
     def read(cls, root: Path) -> "Manifest | None":
-        """The manifest of the bundle in `root`; None where there is none.
+        """Read the manifest of the bundle in `root`; return None if there is none.
 
         Raises:
             BenchError: when it cannot be read.
@@ -91,12 +91,12 @@ class Manifest:
             return cls({folder: _entry(folder, fields) for folder, fields in content["repositories"].items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BenchError(
-                f"{path} is no manifest of `m2v-bench bundle`, or damaged ({type(error).__name__}: {error}). "
-                "Write the bundle again, or remove the file to have the folders taken as they are."
+                f"{path} is not a manifest of `m2v-bench bundle`, or damaged ({type(error).__name__}: {error}). "
+                "Write the bundle again, or remove the file to use the folders unchecked."
             ) from error
 
     def write(self, root: Path) -> None:
-        """Write the manifest of the bundle in `root`; a reader sees the old one or the new one."""
+        """Write the manifest of the bundle in `root` atomically."""
         repositories = {
             folder: {
                 "repository": entry.repository,
@@ -110,18 +110,18 @@ class Manifest:
         write_json(root / NAME, {"format": _FORMAT, "made_with": made_with, "repositories": repositories})
 
     def find(self, repository: str, revision: str) -> Entry | None:
-        """The repository at this revision."""
+        """Return the entry of a repository at this revision, or None."""
         for entry in self.entries.values():
             if (entry.repository, entry.revision) == (repository, revision):
                 return entry
         return None
 
     def revisions(self, repository: str) -> list[str]:
-        """The revisions that are there of a repository."""
+        """Return the bundled revisions of a repository."""
         return [entry.revision for entry in self.entries.values() if entry.repository == repository]
 
     def free_folder(self, repository: str, revision: str) -> str:
-        """Where a repository goes: under its name, or beside it where that holds another revision."""
+        """Return the folder for a new repository: its name, with the revision if the name is taken."""
         return f"{repository}@{revision}" if repository in self.entries else repository
 
 
@@ -131,7 +131,7 @@ def _entry(folder: str, fields: dict[str, Any]) -> Entry:
 
 
 def parts(task: AbsTask) -> Iterator[AbsTask]:
-    """The tasks that hold the data: those of an aggregate, else the task itself."""
+    """Yield the parts of an aggregate task, or the task itself."""
     if isinstance(task, AbsTaskAggregate):
         for part in task.metadata.tasks:
             yield from parts(part)

@@ -1,4 +1,4 @@
-"""What the tasks of this package share: metadata, data that lies in files, and a way to embed texts."""
+"""Base classes of tasks that mteb lacks: metadata, data from files, and embedding of texts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +17,15 @@ from m2v_bench.tasks.manifest import parts
 
 
 def own_metadata(name: str, type_: Any, main_score: str, about: str, *, path: str, **fields: Any) -> TaskMetadata:
-    """Metadata of a task of this package, all fields that mteb asks for.
+    """Return `TaskMetadata` with all fields that mteb requires.
 
     Args:
-        name: the task's name in result files.
-        type_: its mteb type.
-        main_score: the key of its main score.
-        about: what is asked and how it is scored.
-        path: where the data comes from.
-        **fields: any other field of `TaskMetadata`; `revision` is the dataset's.
+        name: name in result files.
+        type_: mteb task type.
+        main_score: key of the main score.
+        about: description of the task and its score.
+        path: source of the data.
+        **fields: other fields of `TaskMetadata`; `revision` is the dataset's.
     """
     return TaskMetadata(
         name=name,
@@ -49,36 +49,36 @@ def own_metadata(name: str, type_: Any, main_score: str, about: str, *, path: st
 
 
 class OwnTask(AbsTask):
-    """A task that mteb does not have.
+    """A task that mteb lacks.
 
     Attributes:
-        group: the column it counts under, where that is not its mteb type.
-        version: raised when the task reads or scores its data in another way, so that no old score is reused.
+        group: its column in tables, if not its mteb type.
+        version: increment when the task reads or scores its data differently, so that no old score is reused.
     """
 
     group: ClassVar[str | None] = None
     version: ClassVar[int] = 1
 
     def locate(self, data_dir: Path | None, hub_dir: Path | None) -> str | None:
-        """Find the data; say why it cannot be had, or None."""
+        """Locate the data; return why it is not available, or None."""
         return None
 
     def hub_repositories(self) -> list[tuple[str, str]]:
-        """The dataset repositories that the task loads from the hub, as (name, revision)."""
+        """Return the dataset repositories that the task loads from the hub, as (name, revision)."""
         return []
 
     def local_files(self) -> list[Path]:
-        """The files on this machine that the task reads, where it reads single files."""
+        """Return the local files that the task reads, if it reads single files."""
         return []
 
     def pin(self, revision: str, **fields: str) -> None:
-        """Make `revision` (a hash of the data) and the task's version the revision that scores are filed under."""
+        """Set the dataset revision, which keys the scores, to a hash of `revision` and the task's version."""
         dataset = {**self.metadata.dataset, "revision": content_hash([self.version, revision]), **fields}
-        # the metadata object belongs to the class: changing it in place would change the task for everyone
+        # copied, as the metadata object is shared by all instances of the class
         self.metadata = self.metadata.model_copy(update={"dataset": dataset})
 
     def embed(self, model: Any, texts: Sequence[str], encode_kwargs: Mapping[str, Any]) -> np.ndarray:
-        """The model's embeddings of `texts`: float array of shape (texts, dims)."""
+        """Embed `texts` with the model: float array of shape (texts, dims)."""
         from torch.utils.data import DataLoader
 
         batches: Any = DataLoader(Dataset.from_dict({"text": list(texts)}), batch_size=encode_kwargs["batch_size"])
@@ -88,12 +88,11 @@ class OwnTask(AbsTask):
         return np.asarray(vectors)
 
     def _get_content_columns(self) -> dict[str, Any]:
-        """The columns that hold text, as the class of mteb says or, where it does not, by what they hold."""
-        found = super()._get_content_columns()
-        if found or not isinstance(self.dataset, dict) or "test" not in self.dataset:
-            return found
-        columns = self._rows("test").features
-        return {name: "text" for name, feature in columns.items() if "string" in str(feature)}
+        """Return the text columns that mteb's class declares, else the columns of strings."""
+        columns = super()._get_content_columns()
+        if columns or not isinstance(self.dataset, dict) or "test" not in self.dataset:
+            return columns
+        return {name: "text" for name, feature in self._rows("test").features.items() if "string" in str(feature)}
 
     def _rows(self, part: str) -> Dataset:
         assert self.dataset is not None
@@ -106,14 +105,14 @@ class OwnTask(AbsTask):
 
 
 class FromFiles(OwnTask):
-    """A task whose data lies in files below `data_dir`, or in a dataset repository that holds the same.
+    """A task with data in files below `data_dir`, or in a dataset repository with the same data.
 
     Attributes:
-        files: the file of each part of the data, below `data_dir`.
-        repository: the dataset repository that holds it too, or None.
-        configs: the configuration and split of each part in the repository.
-        columns: the columns that each part must have.
-        nullable: those of them in which a cell may be missing.
+        files: part of the data -> file below `data_dir`.
+        repository: the dataset repository, or None.
+        configs: part -> configuration and split in the repository.
+        columns: part -> required columns.
+        nullable: columns in which cells may be missing.
     """
 
     files: ClassVar[Mapping[str, str]]
@@ -126,7 +125,7 @@ class FromFiles(OwnTask):
     _commit: str | None = None
 
     def locate(self, data_dir: Path | None, hub_dir: Path | None) -> str | None:
-        """Find the data and pin the task to its content; say why it cannot be had, or None.
+        """Locate the data and pin the task to its content; return why it is not available, or None.
 
         Raises:
             BenchError: for a file that is a Git LFS pointer or lacks a column.
@@ -143,21 +142,21 @@ class FromFiles(OwnTask):
             self.pin(content_hash({name: file_sha256(data_dir / name) for name in self.files.values()}))
             return None
         if self.repository is None:
-            return f"it has no dataset repository; set data_dir=FOLDER that holds {', '.join(self.files.values())}"
+            return f"it has no dataset repository; set data_dir to a folder with {', '.join(self.files.values())}"
         return self._locate_repository(self.repository, hub_dir)
 
     def _locate_repository(self, repository: str, hub_dir: Path | None) -> str | None:
         if hub_dir is not None:
-            held = revisions_in(hub_dir, repository)
-            self._folder, wrong = find_repository(hub_dir.absolute(), repository, held[0] if held else "main")
+            revision = next(iter(revisions_in(hub_dir, repository)), "main")
+            self._folder, reason = find_repository(hub_dir.absolute(), repository, revision)
             if self._folder is None:
-                return f"not in {hub_dir}: {repository}{wrong}, and data_dir is not set"
+                return f"not in {hub_dir}: {repository}{reason}, and data_dir is not set"
             self.pin(folder_hash(self._folder), path=str(self._folder))
             return None
-        # nobody pins a revision of these repositories, so the newest commit is looked up and scores are filed under it
-        self._commit, why = newest_commit(repository)
+        # no revision of these repositories is pinned anywhere, so the newest commit is looked up and keys the scores
+        self._commit, reason = newest_commit(repository)
         if self._commit is None:
-            return f"{repository} cannot be had from the hub ({why}); set data_dir or hub_dir"
+            return f"{repository} is not available from the hub ({reason}); set data_dir or hub_dir"
         self.pin(self._commit)
         return None
 
@@ -170,7 +169,7 @@ class FromFiles(OwnTask):
         return [self._folder / name for name in self.files.values()] if self._in_files and self._folder else []
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Read the parts of the data from where `locate` found them."""
+        """Read the parts of the data that `locate` found."""
         if not self.data_loaded:
             self.dataset = self.arrange({part: self._part(part) for part in self.files})
             self.data_loaded = True
@@ -193,7 +192,7 @@ class FromFiles(OwnTask):
         return rows
 
     def read(self, path: Path) -> Dataset:
-        """The rows of a file of the data."""
+        """Read the rows of a data file."""
         import pandas as pd
 
         try:
@@ -203,12 +202,12 @@ class FromFiles(OwnTask):
             raise BenchError(f"{path} cannot be read as parquet: {error}") from error
 
     def arrange(self, parts: dict[str, Dataset]) -> DatasetDict:
-        """The parts as the task's `dataset`."""
+        """Combine the parts into the task's `dataset`."""
         return DatasetDict(parts)
 
 
 def repositories(task: AbsTask) -> list[tuple[str, str]]:
-    """The dataset repositories that a task loads from the hub, as (name, revision); none for data of another kind."""
+    """Return the dataset repositories that a task loads from the hub, as (name, revision)."""
     if isinstance(task, OwnTask):
         return task.hub_repositories()
     pinned = [(str(part.metadata.dataset["path"]), str(part.metadata.dataset["revision"])) for part in parts(task)]

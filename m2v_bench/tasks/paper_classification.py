@@ -1,8 +1,8 @@
 """SST-2, IMDB, TREC and AG News as the Model2Vec authors classify them (README of October 2024), and on the test split.
 
 A text is classified by logistic regression (at most 1,000 iterations) on standardized embeddings. The authors hold out
-10 % of the training split, drawn with seed 42, and report the micro F1, which is the accuracy. Both protocols count
-under a column of their own.
+10 % of the training split, drawn with seed 42, and report the micro F1, which equals the accuracy. Each protocol has a
+separate column in tables.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ class _FullClassification(FromFiles):
     label: ClassVar[str]
 
     def arrange(self, parts: dict[str, Dataset]) -> DatasetDict:
-        """Keep texts and labels; cut the held-out part off where the protocol does."""
+        """Keep texts and labels; split off the held-out part where the protocol does."""
         kept = {
             part: rows.select_columns([self.text, self.label]).rename_columns({self.text: "text", self.label: "label"})
             for part, rows in parts.items()
@@ -50,8 +50,8 @@ class _FullClassification(FromFiles):
         train = self._rows("train")
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         classifier.fit(self.embed(model, train["text"], encode_kwargs), np.asarray(train["label"]))
-        told = classifier.predict(self.embed(model, data_split["text"], encode_kwargs))
-        hits = told == np.asarray(data_split["label"])
+        predicted = classifier.predict(self.embed(model, data_split["text"], encode_kwargs))
+        hits = predicted == np.asarray(data_split["label"])
         if prediction_folder:
             samples = {"": Samples("mean", hits.astype(np.float32), None, "text")}
             self._save_task_predictions(
@@ -74,7 +74,7 @@ def _task(
     fields = {
         "group": "Classification (10 % held out)" if held_out else "Classification (test split)",
         "files": {part: f"classification/{folder}/{part}.parquet" for part in parts},
-        # a repository that is a program, or that hides the labels of its test split, is of no use
+        # None for a repository that is a script, or that hides the labels of its test split
         "repository": repository if config and (held_out or repository != _HIDES_TEST_LABELS) else None,
         "configs": {part: (config, part) for part in parts},
         "columns": dict.fromkeys(parts, (text, label)),
@@ -128,5 +128,5 @@ _DATA: tuple[dict[str, Any], ...] = (
     },
 )
 CLASSIFICATION_TASKS: dict[str, type[_FullClassification]] = {
-    cls.metadata.name: cls for held_out in (True, False) for cls in (_task(**each, held_out=held_out) for each in _DATA)
+    cls.metadata.name: cls for held_out in (True, False) for cls in (_task(**data, held_out=held_out) for data in _DATA)
 }

@@ -1,7 +1,7 @@
 """The nine phrase tasks of PEARL (Chen, Varoquaux, Suchanek, EACL 2024), the paper's PEARL column.
 
-They are scored as the PEARL paper's code scores them. Where that code draws without a seed or searches
-approximately, the draw is seeded and the search exact; a docstring says so.
+They are scored as in the PEARL paper's code. Where that code draws without a seed or searches approximately, ours
+seeds the draw or searches exactly; docstrings say so.
 """
 
 import csv
@@ -18,7 +18,7 @@ from m2v_bench.tasks.probing import probe
 from m2v_bench.tasks.samples import Samples
 
 _REPOSITORY = "Lihuchen/pearl_benchmark"
-_ROWS_AT_ONCE = 4096  # of the knowledge base, compared with all queries in one product
+_BLOCK = 4096  # rows of the knowledge base that are compared with all queries in one product
 
 
 class _Pearl(OwnTask):
@@ -35,7 +35,7 @@ class _Pearl(OwnTask):
         return {self.metadata.main_score: score}
 
     def _score(self, model: Any, encode_kwargs: Any) -> tuple[float, dict[str, Samples]]:
-        # the main score, and the samples it comes from, by part; none where there are no samples
+        # return the main score and its samples by part; empty for a score without samples
         raise NotImplementedError
 
 
@@ -48,14 +48,14 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _nearest(queries: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Per unit query the row of `base` with the largest cosine; the base is looked at block by block."""
+    """Return for each unit query the row of `base` with the largest cosine, computed block by block."""
     best = np.full(len(queries), -np.inf, np.float32)
     nearest = np.zeros(len(queries), int)
-    for start in range(0, len(base), _ROWS_AT_ONCE):
-        cosines = queries @ _unit(base[start : start + _ROWS_AT_ONCE]).T
-        found = cosines.argmax(axis=1)
-        value = cosines[np.arange(len(queries)), found]
-        nearest = np.where(value > best, start + found, nearest)
+    for start in range(0, len(base), _BLOCK):
+        cosines = queries @ _unit(base[start : start + _BLOCK]).T
+        row = cosines.argmax(axis=1)
+        value = cosines[np.arange(len(queries)), row]
+        nearest = np.where(value > best, start + row, nearest)
         best = np.maximum(best, value)
     return nearest
 
@@ -65,7 +65,7 @@ def _hits(hits: np.ndarray, unit: str) -> tuple[float, dict[str, Samples]]:
 
 
 class Bird(_PearlFile):
-    """Pearson correlation of cosine and judged relatedness of two phrases."""
+    """Pearson correlation of the cosine and the judged relatedness of two phrases."""
 
     files: ClassVar = {"test": "pearl/bird.parquet"}
     configs: ClassVar = {"test": ("bird", "test")}
@@ -87,7 +87,7 @@ class Bird(_PearlFile):
 
 
 class Turney(_PearlFile):
-    """Accuracy of choosing the one of five candidates that means the same, by dot product as in the paper's code."""
+    """Accuracy of choosing the synonym among five candidates by dot product, as in the paper's code."""
 
     files: ClassVar = {"test": "pearl/turney.parquet"}
     configs: ClassVar = {"test": ("turney", "test")}
@@ -111,7 +111,7 @@ class Turney(_PearlFile):
 
 
 class _Ppdb(_PearlFile):
-    """Accuracy of a small network that tells paraphrases from others, trained on the two embeddings side by side."""
+    """Accuracy of a small network that detects paraphrases, trained on the two concatenated embeddings."""
 
     columns: ClassVar = {"test": ("phrase_1", "phrase_2", "label")}
 
@@ -142,7 +142,7 @@ def _ppdb(name: str, about: str) -> type[_Ppdb]:
 
 
 class _EntityLinking(_PearlFile):
-    """Accuracy of the nearest name of the knowledge base by cosine; exact, where the paper's code approximates."""
+    """Accuracy of the nearest name in the knowledge base by cosine; exact, while the paper's code approximates."""
 
     columns: ClassVar = {"test": ("query", "label"), "kb": ("entity_name",)}
     nullable: ClassVar = ("entity_name",)
@@ -215,11 +215,11 @@ class FuzzyJoin(_Pearl):
     )
 
     def locate(self, data_dir: Path | None, hub_dir: Path | None) -> None:
-        """Pin the task to the package that carries the tables."""
+        """Pin the task to the package with the tables."""
         self.pin(catalog()[self.asset].sha256)
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Read the tables, downloading their package first where it is absent."""
+        """Read the tables, downloading their package if needed."""
         if self.data_loaded:
             return
         folder = fetch([self.asset])[self.asset]

@@ -1,7 +1,7 @@
-"""What a model did on every sample of a task: the ground on which two models are compared.
+"""Model output on every sample of a task, for statistical comparison of models.
 
-One file per model and task, `results/samples/<model>/<revision>/[experiments/<variant>/]<task>.npz`, written beside the
-score and read by the statistics.
+One file per model and task, `results/samples/<model>/<revision>/[experiments/<variant>/]<task>.npz`, written with the
+score.
 """
 
 import os
@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-SAME_SCORE = 1e-4  # how far a score may be from what its samples give, as metrics are rounded and float32
+SAME_SCORE = 1e-4  # tolerance between a score and that of its samples, which are float32 and rounded
 METRICS = ("mean", "spearman", "pearson", "average_precision")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The outputs on the samples of one split and subset of a task.
+    """Output on the samples of one split and subset of a task.
 
     Attributes:
-        metric: how the score comes from them, one of `METRICS`.
-        values: float32 array of shape (samples,): the score of each sample for `mean`, else what was predicted.
-        gold: float32 array of shape (samples,): what should have been predicted; None for `mean`.
-        unit: what one sample is: `text`, `pair`, `query`, `draw`.
+        metric: the score's function of the samples, one of `METRICS`.
+        values: float32 array of shape (samples,): scores of the samples for `mean`, else predictions.
+        gold: float32 array of shape (samples,): gold values; None for `mean`.
+        unit: the kind of sample: `text`, `pair`, `query`, `draw`.
     """
 
     metric: str
@@ -33,7 +33,7 @@ class Samples:
     unit: str
 
     def score(self, rows: np.ndarray | None = None) -> float:
-        """The main score (0 to 1) over all samples, or over those numbered in `rows` (a number may come twice)."""
+        """Return the main score (0 to 1) over all samples, or over those in `rows`, which may repeat."""
         values = self.values if rows is None else self.values[rows]
         if self.metric == "mean":
             return float(values.mean(dtype=np.float64))
@@ -62,7 +62,7 @@ _SCORES = {"spearman": _spearman, "pearson": _pearson, "average_precision": _ave
 
 
 def write_samples(path: Path, parts: Mapping[str, Samples]) -> None:
-    """Write the samples of a task, by `split/subset`; the file appears whole or not at all."""
+    """Write the samples of a task, by `split/subset`, atomically."""
     arrays: dict[str, Any] = {}
     for name, part in parts.items():
         arrays[f"{name}|{part.metric}|{part.unit}|values"] = part.values.astype(np.float32)
@@ -75,7 +75,7 @@ def write_samples(path: Path, parts: Mapping[str, Samples]) -> None:
 
 
 def read_samples(path: Path) -> dict[str, Samples]:
-    """The samples of a task, by `split/subset`; the task's main score is the mean of their scores.
+    """Read the samples of a task, by `split/subset`; the task's main score is the mean of their scores.
 
     Raises:
         OSError, ValueError: when the file is absent or damaged.
@@ -83,8 +83,8 @@ def read_samples(path: Path) -> dict[str, Samples]:
     parts = {}
     with np.load(path) as arrays:
         for key in arrays.files:
-            name, metric, unit, what = key.split("|")
-            if what == "values":
+            name, metric, unit, kind = key.split("|")
+            if kind == "values":
                 gold = f"{name}|{metric}|{unit}|gold"
                 parts[name] = Samples(metric, arrays[key], arrays[gold] if gold in arrays.files else None, unit)
     return parts

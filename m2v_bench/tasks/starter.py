@@ -1,7 +1,7 @@
-"""The suite `starter`: real data that the package registries carry, as mteb task classes.
+"""Tasks of the suite `starter`, on public data from package registries.
 
-Sizes are chosen so that a six-layer transformer takes about three minutes on two CPU cores; they and the seed
-of every draw are fixed here and stated in each task's metadata.
+Sizes are chosen so that a six-layer transformer takes about three minutes on two CPU cores; sizes and seeds are fixed
+here and stated in the tasks' metadata.
 """
 
 import csv
@@ -19,16 +19,16 @@ from m2v_bench.cache import content_hash
 from m2v_bench.tasks.own_task import OwnTask, own_metadata
 
 SAMPLE_SEED = 42
-_VERSION = 1  # raise it when a task reads its data in another way
+_VERSION = 1  # increment when a task reads its data differently
 
 
 class _FromAsset(OwnTask):
-    """A task whose data comes from an asset; `_read` turns the asset's files into a dataset."""
+    """A task with data from an asset; `_read` converts the asset's files to a dataset."""
 
     asset: ClassVar[str]
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Read the asset, downloading it first where it is absent."""
+        """Read the asset, downloading it if needed."""
         if not self.data_loaded:
             self.dataset = self._read(fetch([self.asset])[self.asset])
             self.data_loaded = True
@@ -47,7 +47,7 @@ def _metadata(asset: str, *, sizes: Mapping[str, int | list[str]], about: str, *
         fields.pop("main_score"),
         f"{about}{sample} From the package {pin.source}.",
         path=f"registry/{pin.package}",
-        # the revision changes with the data and with what is drawn from it, so that no old score is reused
+        # the revision changes with the data and the draws, so that no old score is reused
         revision=content_hash([_VERSION, pin.sha256, SAMPLE_SEED, sizes]),
         category=fields.pop("category", "t2c"),
         **fields,
@@ -55,12 +55,12 @@ def _metadata(asset: str, *, sizes: Mapping[str, int | list[str]], about: str, *
 
 
 def read_tab(path: Path) -> tuple[list[str], list[str]]:
-    """Labels and texts of a tab-separated file with three header lines."""
+    """Read labels and texts from a tab-separated file with three header lines."""
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[3:] if line.strip()]
     return [row[0] for row in rows], [row[1].strip() for row in rows]
 
 
-# Of the training split a part is kept, as mteb walks it row by row for every experiment.
+# The training split is subsampled, as mteb iterates over all its rows in every experiment.
 _TRAINING = {"training texts": 2000, "training texts per label": 8, "experiments": 5}
 
 
@@ -119,7 +119,7 @@ class Newsgroups20Clustering(_FromAsset, AbsTaskClustering):
     max_fraction_of_documents_to_embed = None
     max_document_to_embed = None
     max_documents_per_cluster = 512
-    n_clusters = 100  # k-means starts at random: with 10 draws rounding alone moved the score by 0.007
+    n_clusters = 100  # k-means starts at random: with 10 draws, rounding alone changed the score by 0.007
     metadata = _metadata(
         asset,
         name="Newsgroups20Clustering",

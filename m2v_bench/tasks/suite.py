@@ -1,4 +1,4 @@
-"""From the setting `suite` to mteb tasks, each ready to be loaded or known to be missing."""
+"""Convert the setting `suite` to mteb tasks, with the location of their data or the reason why it is missing."""
 
 import copy
 import functools
@@ -32,10 +32,10 @@ class SuiteTask:
     """One task of a suite.
 
     Attributes:
-        task: the mteb task, its data not yet loaded.
-        name: its name in result files.
-        type: the column it counts under: its mteb type, or the group of a task of our own.
-        missing: why its data cannot be had here, or None.
+        task: the mteb task, without loaded data.
+        name: name in result files.
+        type: column in tables: the mteb type, or the group of an `OwnTask`.
+        missing: why its data is not available, or None.
     """
 
     task: AbsTask
@@ -45,15 +45,15 @@ class SuiteTask:
 
     @property
     def asset(self) -> str | None:
-        """The asset that carries its data, or None for a task from the hub."""
+        """The asset with its data, or None for a task from the hub."""
         return getattr(self.task, "asset", None)
 
     @property
     def dataset(self) -> dict[str, Any]:
-        """Which data a score is of: repository, revision, splits and subsets."""
+        """The data behind a score: repository, revision, splits and subsets."""
         metadata = self.task.metadata
         path = str(metadata.dataset.get("path"))
-        if Path(path).is_absolute():  # of a folder in its place; the class knows the repository
+        if Path(path).is_absolute():  # a local folder; the class has the name of the repository
             path = str(type(self.task).metadata.dataset.get("path"))
         return {
             "path": path,
@@ -63,9 +63,9 @@ class SuiteTask:
         }
 
     def load(self) -> AbsTask:
-        """A copy of the task with its data loaded.
+        """Return a copy of the task with its data loaded.
 
-        The copy goes when it is no longer used: mteb's own `unload_data` would undo `localize`.
+        Drop the copy to free memory: mteb's `unload_data` would undo `localize`.
         """
         return _loaded(self.task)
 
@@ -92,22 +92,22 @@ def load_suite(
     exclude: Sequence[str] = (),
     data_dir: str | None = None,
 ) -> list[SuiteTask]:
-    """The tasks of a suite.
+    """Build the tasks of a suite and locate their data.
 
     Args:
-        benchmark: an mteb benchmark by its name, whose tasks, subsets and splits are taken as they are.
-        tasks: beside the benchmark's, task names, mappings {name, subsets, splits}, or the user's own data as
-            mappings {name, type, data, columns} (see `tasks.custom`).
-        languages: with `tasks`, the languages kept of multilingual tasks.
-        splits: with `tasks`, the splits kept of tasks that have them.
+        benchmark: name of an mteb benchmark, with its tasks, subsets and splits.
+        tasks: additional tasks: names, mappings {name, subsets, splits}, or custom data as mappings
+            {name, type, data, columns} (see `tasks.custom`).
+        languages: languages to keep of multilingual tasks in `tasks`.
+        splits: splits to keep of tasks in `tasks` that have them.
         hub_dir: folder of dataset repositories; None loads from the hub.
         seed: seed of the draws that tasks make while scoring (42 gives mteb's published protocol).
-        types: keep the tasks that count under these columns; all when empty.
+        types: task types (columns) to keep; empty keeps all.
         exclude: names of tasks to leave out.
         data_dir: folder of the WordSim, PEARL and classification sets; None loads those that have a repository.
 
     Raises:
-        BenchError: for an unknown benchmark, task, type or exclusion, an empty suite, or a folder that is none.
+        BenchError: for an unknown benchmark, task, type or exclusion, an empty suite, or a missing folder.
     """
     folder = _folder("hub_dir", hub_dir, "dataset repositories as <org>/<name>/, for example mteb/stsbenchmark-sts/")
     data = _folder("data_dir", data_dir, "wordsim/, pearl/ or classification/")
@@ -132,17 +132,17 @@ def load_suite(
     return suite
 
 
-def _folder(setting: str, value: str | None, holds: str) -> Path | None:
+def _folder(setting: str, value: str | None, content: str) -> Path | None:
     if value is None:
         return None
     folder = Path(value).expanduser()
     if not folder.is_dir():
-        raise BenchError(f"{setting}={value}: no such folder. It must hold {holds}.")
+        raise BenchError(f"{setting}={value}: no such folder. It must contain {content}.")
     return folder
 
 
 def _locate(task: AbsTask, hub_dir: Path | None, data_dir: Path | None) -> str | None:
-    """Point `task` at its data; why it cannot be had, or None."""
+    """Point `task` at its data; return why it is not available, or None."""
     if isinstance(task, OwnTask):
         return task.locate(data_dir, hub_dir)
     missing = localize(task, hub_dir) if hub_dir else []
@@ -150,7 +150,7 @@ def _locate(task: AbsTask, hub_dir: Path | None, data_dir: Path | None) -> str |
 
 
 def _lacking(task: AbsTask) -> str:
-    """Name the first repository of `task` that lacks subsets or splits, and these; an empty string for none."""
+    """Describe the first repository of `task` that lacks subsets or splits; return an empty string if none does."""
     for part in parts(task):
         if not isinstance(part, OwnTask) and (lack := lacking(part)):
             return f"{type(part).metadata.dataset['path']} {lack}"
@@ -171,7 +171,7 @@ def _filter(suite: list[SuiteTask], types: Sequence[str], exclude: Sequence[str]
 
 def _benchmark_tasks(name: str) -> list[AbsTask]:
     try:
-        # copies: mteb hands out the same objects every time, and ours are changed
+        # copied, as we modify the tasks and mteb returns the same objects every time
         return [copy.copy(task) for task in mteb.get_benchmark(name).tasks]
     except KeyError:
         names = [benchmark.name for benchmark in mteb.get_benchmarks()]
@@ -183,33 +183,33 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     name = fields.get("name")
     if name is not None and "data" in fields:
         if name in OWN_TASKS or name in _stock_names():
-            raise BenchError(f"suite.tasks: {name} is a standard task; call your own data otherwise")
+            raise BenchError(f"suite.tasks: {name} is a standard task; choose another name for your data")
         return custom_task(fields)
     fields.pop("name", None)
-    subsets, own_splits = fields.pop("subsets", None), fields.pop("splits", None)
+    subsets, task_splits = fields.pop("subsets", None), fields.pop("splits", None)
     if name is None or fields:
         raise BenchError(
-            f"suite.tasks: {entry!r} is not a task; give a name, {{name: ..., subsets: [...], splits: [...]}}, or own "
+            f"suite.tasks: {entry!r} is not a task; give a name, {{name: ..., subsets: [...], splits: [...]}}, or your "
             "data as {name: ..., type: ..., data: ..., columns: {...}}"
         )
     if name in OWN_TASKS:
-        if subsets or own_splits:
+        if subsets or task_splits:
             raise BenchError(f"suite.tasks: {name} has one subset and one split, leave subsets and splits out")
         return OWN_TASKS[name]()
     try:
         kept = None if subsets else list(languages) or None
-        task = mteb.get_task(name, languages=kept, hf_subsets=subsets, eval_splits=own_splits)
+        task = mteb.get_task(name, languages=kept, hf_subsets=subsets, eval_splits=task_splits)
     except KeyError:
         names = [*OWN_TASKS, *_stock_names()]
         raise BenchError(f"suite.tasks: mteb has no task {name!r}.{did_you_mean(name, names)}") from None
     except ValueError as error:
         raise BenchError(f"suite.tasks: {name}: {error}") from error
-    if own_splits and (absent := set(own_splits) - set(task.metadata.eval_splits)):
+    if task_splits and (absent := set(task_splits) - set(task.metadata.eval_splits)):
         raise BenchError(
             f"suite.tasks: {name} has no split {', '.join(sorted(absent))}; "
             f"allowed: {', '.join(task.metadata.eval_splits)}"
         )
-    if own_splits is None and set(splits) & set(task.eval_splits):
+    if task_splits is None and set(splits) & set(task.eval_splits):
         task.filter_eval_splits([split for split in task.eval_splits if split in splits])
     return task
 

@@ -1,7 +1,7 @@
 """The seven word similarity sets of the paper's WordSim column, as mteb STS tasks.
 
-Files and columns are those of the authors' evaluation repository. A pair with a word that a model does not know has
-cosine 0 and counts.
+Files and columns are those of the authors' evaluation repository. A pair with a word unknown to the model has cosine 0
+and is not skipped.
 """
 
 from math import isfinite

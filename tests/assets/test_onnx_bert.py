@@ -1,3 +1,5 @@
+"""BERT encoders converted from ONNX."""
+
 import json
 from pathlib import Path
 
@@ -20,7 +22,7 @@ PUBLIC_NAMES = {L3: "sentence-transformers/paraphrase-MiniLM-L3-v2", BGE: "m2v_b
 
 @pytest.fixture(scope="module", params=[L3, BGE])
 def base(request: pytest.FixtureRequest) -> tuple[str, BaseModel]:
-    """A base model that a registry carries as an ONNX file, by catalog name."""
+    """A base model in the catalog that is stored as an ONNX file."""
     return request.param, find_base(request.param)
 
 
@@ -28,7 +30,7 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sum(one * other, axis=-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(other, axis=-1)
 
 
-def test_all_weights_are_there_and_none_is_of_no_use(base: tuple[str, BaseModel]):
+def test_weights_are_complete_and_all_used(base: tuple[str, BaseModel]):
     from transformers import AutoModel
 
     name, folder = base
@@ -44,7 +46,7 @@ def test_all_weights_are_there_and_none_is_of_no_use(base: tuple[str, BaseModel]
     assert not list(folder.folder.glob("*.onnx"))
 
 
-def test_embeddings_are_those_of_the_onnx_graph(base: tuple[str, BaseModel]):
+def test_embeddings_match_the_onnx_graph(base: tuple[str, BaseModel]):
     name, folder = base
     assert folder.name == PUBLIC_NAMES[name]
     model = teacher(folder)
@@ -55,7 +57,7 @@ def test_embeddings_are_those_of_the_onnx_graph(base: tuple[str, BaseModel]):
     if name == L3:
         np.testing.assert_allclose(ours, golden, atol=1e-4)
     else:
-        # the graph rounds the activations too, at every product; the weights alone are ours
+        # the graph also rounds the activations at every product; our model has rounded weights only
         assert cosines(ours, golden).min() > 0.99
         np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
     alike, unlike = cosines(ours[0], ours[1]), cosines(ours[0], ours[2])
@@ -64,18 +66,18 @@ def test_embeddings_are_those_of_the_onnx_graph(base: tuple[str, BaseModel]):
     assert cosines(ours[2], ours[3]) > unlike
 
 
-def test_it_is_distilled_like_any_other(base: tuple[str, BaseModel], teacher_folder: Path):
+def test_converted_model_can_be_distilled(base: tuple[str, BaseModel], teacher_folder: Path):
     name, folder = base
     assert folder.tokenizer.tokens == load_tokenizer(teacher_folder).tokens
     model = distill(name, pca_dims=256, show_progress=False)
-    assert model.table.shape == (29_525, 256)  # as many tokens as of all-MiniLM-L6-v2
+    assert model.table.shape == (29_525, 256)  # the tokens of all-MiniLM-L6-v2
     assert model.config["base_model_name"] == PUBLIC_NAMES[name]
     cat, kitten, market = model.encode(["a cat", "a kitten", "the stock market"])
     assert cat @ kitten > cat @ market
 
 
 def tiny_graph() -> GraphProto:
-    """One layer as exporters write it, its linear weights quantised per output."""
+    """Write one layer as exporters do, with linear weights quantized per output."""
     random = np.random.default_rng(0)
     names = {"embeddings.LayerNorm": (4,)}
     names |= {f"embeddings.{part}_embeddings": (6, 4) for part in ("word", "position", "token_type")}
@@ -101,16 +103,16 @@ def save(graph: GraphProto, folder: Path) -> Path:
     return folder / "tiny.onnx"
 
 
-def test_integers_become_the_numbers_they_stand_for(tmp_path: Path):
+def test_integers_are_dequantized(tmp_path: Path):
     weights = bert_weights(save(tiny_graph(), tmp_path))
     value = weights["encoder.layer.0.attention.self.key.weight"]
     assert value.dtype == np.float32
-    # row = output, column = input, as torch has it
+    # row = output, column = input, as in torch
     np.testing.assert_array_equal(value[1], [(q - 1) * 0.5 for q in (1, 5, 9, 13)])
     np.testing.assert_array_equal(value[3], [(q - 255) * 0.125 for q in (3, 7, 11, 15)])
 
 
-def test_a_converted_folder_is_complete_but_for_the_tokenizer(tmp_path: Path):
+def test_converted_folder_is_complete_except_for_the_tokenizer(tmp_path: Path):
     convert(save(tiny_graph(), tmp_path), tmp_path, heads=2, pooling="cls", max_seq_length=5, normalize=True)
     model = BaseModel("m", "r", tmp_path).transformer()  # raises when a weight is missing
     assert (model.config.vocab_size, model.config.max_position_embeddings, model.config.num_attention_heads) == (
@@ -126,7 +128,7 @@ def test_a_converted_folder_is_complete_but_for_the_tokenizer(tmp_path: Path):
     ]
     assert json.loads((tmp_path / "sentence_bert_config.json").read_text())["max_seq_length"] == 5
     assert json.loads((tmp_path / "1_Pooling" / "config.json").read_text())["pooling_mode_cls_token"] is True
-    # safetensors' own writer would let nobody else read it
+    # safetensors' writer would make the file readable by its owner only
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "modules.json").stat().st_mode
 
 
@@ -139,7 +141,7 @@ def test_a_converted_folder_is_complete_but_for_the_tokenizer(tmp_path: Path):
         ("bert.encoder.layer.0.output.LayerNorm.bias", "encoder.layer.0.output.LayerNorm.bias"),
     ],
 )
-def test_a_graph_that_lacks_a_weight_is_told(dropped: str, lacks: str, tmp_path: Path):
+def test_missing_weight_is_refused(dropped: str, lacks: str, tmp_path: Path):
     graph = tiny_graph()
     kept = [tensor for tensor in graph.initializer if tensor.name != dropped]
     del graph.initializer[:]
@@ -148,6 +150,6 @@ def test_a_graph_that_lacks_a_weight_is_told(dropped: str, lacks: str, tmp_path:
         bert_weights(save(graph, tmp_path))
 
 
-def test_a_graph_of_something_else_is_told(tmp_path: Path):
+def test_other_graph_is_refused(tmp_path: Path):
     with pytest.raises(BenchError, match="lacks 21 of 21 weights"):
         bert_weights(save(helper.make_graph([], "empty", [], []), tmp_path))

@@ -1,4 +1,4 @@
-"""Tables in files: every row and cell comes back as its text, or an error names the row."""
+"""Tables in files: every cell is read as its text, or an error names the row."""
 
 import bz2
 import codecs
@@ -35,7 +35,7 @@ def read_bytes(folder: Path, name: str, content: bytes) -> Rows:
 
 
 def write(path: Path, rows: Rows, **options: Any) -> None:
-    """Write the columns a and b as pandas writes them."""
+    """Write the columns a and b with pandas."""
     table = pd.DataFrame(rows, columns=["a", "b"], dtype=object)
     if path.suffix in (".csv", ".tsv"):
         table.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",", **options)
@@ -56,7 +56,7 @@ few = settings(derandomize=True, deadline=None, max_examples=60)
 
 @few
 @given(rows=tables, suffix=st.sampled_from([".json", ".jsonl", ".parquet"]))
-def test_typed_files_give_back_every_text(rows: Rows, suffix: str):
+def test_typed_files_keep_every_text(rows: Rows, suffix: str):
     with TemporaryDirectory() as folder:
         write(Path(folder) / f"t{suffix}", rows)
         assert read(Path(folder) / f"t{suffix}") == rows
@@ -64,7 +64,7 @@ def test_typed_files_give_back_every_text(rows: Rows, suffix: str):
 
 @few
 @given(rows=tables, quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]))
-def test_csv_gives_back_every_text_and_an_empty_cell_as_missing(rows: Rows, quoting: int):
+def test_csv_keeps_every_text_and_reads_empty_cells_as_missing(rows: Rows, quoting: int):
     with TemporaryDirectory() as folder:
         write(Path(folder) / "t.csv", rows, quoting=quoting)
         assert read(Path(folder) / "t.csv") == [tuple(cell or None for cell in row) for row in rows]
@@ -72,25 +72,25 @@ def test_csv_gives_back_every_text_and_an_empty_cell_as_missing(rows: Rows, quot
 
 @few
 @given(rows=tables, quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
-def test_quoted_tsv_gives_back_every_text_or_is_refused(rows: Rows, quoting: int):
+def test_quoted_tsv_keeps_every_text_or_is_refused(rows: Rows, quoting: int):
     with TemporaryDirectory() as folder:
         write(Path(folder) / "t.tsv", rows, quoting=quoting)
         try:
-            found = read(Path(folder) / "t.tsv")
+            result = read(Path(folder) / "t.tsv")
         except BenchError:
             return
-        assert found == [tuple(cell or None for cell in row) for row in rows]
+        assert result == [tuple(cell or None for cell in row) for row in rows]
 
 
 @few
 @given(rows=st.lists(st.tuples(*[st.text('ab "', max_size=5)] * 2), min_size=1, max_size=5))
-def test_tsv_of_lines_keeps_its_rows(rows: Rows):
+def test_unquoted_tsv_keeps_its_rows(rows: Rows):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "t.tsv"
         path.write_text("a\tb\n" + "".join(f"{first}\t{second}\n" for first, second in rows), encoding="utf-8")
-        found = read(path)
-        assert len(found) == len(rows)
-        assert [[(cell or "").replace('"', "") for cell in row] for row in found] == [
+        result = read(path)
+        assert len(result) == len(rows)
+        assert [[(cell or "").replace('"', "") for cell in row] for row in result] == [
             [(cell or "").replace('"', "") for cell in row] for row in rows
         ]
 
@@ -101,13 +101,13 @@ ODD = ["007", "1e3", "5.0", "NA", "null", "None", "nan", "N/A", "true", "-", "90
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_texts_stay_as_they_are(tmp_path: Path, suffix: str):
+def test_texts_are_kept_verbatim(tmp_path: Path, suffix: str):
     rows: Rows = [(text, "x") for text in ODD]
     write(tmp_path / f"t{suffix}", rows)
     assert read(tmp_path / f"t{suffix}") == rows
 
 
-def test_numbers_become_the_texts_that_they_were(tmp_path: Path):
+def test_numbers_become_texts(tmp_path: Path):
     pd.DataFrame({"a": [5, 2**53 + 1], "b": [5.0, 0.5]}).to_parquet(tmp_path / "t.parquet")
     (tmp_path / "t.jsonl").write_text('{"a": 5, "b": 5.0}\n{"a": 9007199254740993, "b": 0.5}\n')
     (tmp_path / "t.json").write_text('[{"a": 5, "b": 5.0}, {"a": 9007199254740993, "b": 0.5}]')
@@ -128,12 +128,12 @@ def test_missing_cells_are_none(tmp_path: Path):
 TEXTS = [("first", "x"), ('"Hello, he said', "y"), ("third", "z"), ('he said "bye', "u"), ('"Bye" she said', "v")]
 
 
-def test_quotation_marks_of_a_tsv_file_are_text(tmp_path: Path):
+def test_quotation_marks_in_tsv_are_text(tmp_path: Path):
     lines = "a\tb\n" + "".join(f"{first}\t{second}\n" for first, second in TEXTS)
     assert read_bytes(tmp_path, "t.tsv", lines.encode()) == TEXTS
 
 
-def test_a_quoted_tsv_file_is_read_as_quoted(tmp_path: Path):
+def test_quoted_tsv_is_read_as_quoted(tmp_path: Path):
     content = b'a\tb\n"tab\there"\t"two\nlines"\nplain\t"a ""mark"""\n'
     assert read_bytes(tmp_path, "t.tsv", content) == [("tab\there", "two\nlines"), ("plain", 'a "mark"')]
 
@@ -166,9 +166,9 @@ def test_encodings_line_ends_and_delimiters(tmp_path: Path, content: bytes):
 
 
 def _zip(content: bytes, folder: Path) -> bytes:
-    with zipfile.ZipFile(folder / "made.zip", "w") as archive:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("t.csv", content)
-    return (folder / "made.zip").read_bytes()
+    return (folder / "a.zip").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def _zip(content: bytes, folder: Path) -> bytes:
 def test_compressed_tables_are_read(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes] | None):
     content = compress(LINES.encode()) if compress else _zip(LINES.encode(), tmp_path)
     assert read_bytes(tmp_path, f"t.csv{suffix}", content) == WANTED
-    assert read_bytes(tmp_path, "t.csv", content) == WANTED  # the content tells, not the name
+    assert read_bytes(tmp_path, "t.csv", content) == WANTED  # recognized by content, not by name
     with pytest.raises(BenchError, match=r"^data=t\.csv cannot be read: |cannot be unpacked"):
         read_bytes(tmp_path, "t.csv", content[: len(content) // 2])
 
 
-def test_a_compressed_parquet_file_is_read(tmp_path: Path):
+def test_compressed_parquet_is_read(tmp_path: Path):
     write(tmp_path / "t.parquet", WANTED)
     assert read_bytes(tmp_path, "u.parquet.gz", gzip.compress((tmp_path / "t.parquet").read_bytes())) == WANTED
 
@@ -228,14 +228,14 @@ def test_refused_files(tmp_path: Path, name: str, content: bytes, message: str):
         read_bytes(tmp_path, name, content)
 
 
-def test_a_header_of_nothing_has_no_rows(tmp_path: Path):
+def test_empty_header_has_no_rows(tmp_path: Path):
     for name, content in (("t.json", b"[]"), ("t.jsonl", b"\n"), ("t.csv", codecs.BOM_UTF8), ("t.tsv", b"\r\n")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BenchError, match=r"^data has no rows$"):
             TableFile(tmp_path / name, "data").check_columns(["a"])
 
 
-def test_an_archive_of_two_files_and_columns_that_are_no_texts_are_refused(tmp_path: Path):
+def test_archives_and_non_text_columns_are_refused(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
         archive.writestr("one.csv", "a,b\n")
         archive.writestr("two.csv", "a,b\n")
@@ -252,7 +252,7 @@ def test_an_archive_of_two_files_and_columns_that_are_no_texts_are_refused(tmp_p
 # columns
 
 
-def test_an_optional_column_does_not_hide_the_delimiter(tmp_path: Path):
+def test_optional_column_does_not_hide_the_delimiter(tmp_path: Path):
     (tmp_path / "t.csv").write_text("a;b\n1,5;x\n")
     assert read(tmp_path / "t.csv", ("a", "b", "c")) == [("1,5", "x", None)]
 
@@ -272,7 +272,7 @@ def test_columns_are_checked_by_the_header(tmp_path: Path):
 @pytest.mark.parametrize(
     "name", ["t[1]", "a*b", "a?b", "{a}", "a,b", "a#b", "a%20b", "a b", "a:b", "größe", "a=b", "'"]
 )
-def test_any_path_is_read_literally(tmp_path: Path, name: str):
+def test_paths_are_read_literally(tmp_path: Path, name: str):
     (tmp_path / name).mkdir()
     for suffix in SUFFIXES:
         write(tmp_path / name / f"{name}{suffix}", WANTED)

@@ -1,4 +1,4 @@
-"""What the releases of model2vec are asked to distil and to embed."""
+"""Distillations and texts for comparison with model2vec releases."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +9,13 @@ from tokenizers import Tokenizer
 from tests.golden.tiny_models import build_bpe, build_qwen, build_unigram
 
 MINILM = "all-MiniLM-L6-v2"
-# Its tokenizer file fills every text up to 128 tokens, which most model files do not, and which some releases obey:
-# this is the same model without that setting.
+# MINILM without its tokenizer's padding to 128 tokens, an unusual setting that some releases obey.
 UNPADDED = "minilm-unpadded"
 N_GLOVE = 2000
 N_REAL = 1000
 
 Text = str | list[tuple[str, int]]
-"""A text, or the pieces that a long one repeats and how often."""
+"""A text, or its (piece, repetitions)."""
 
 ODD_TEXTS: list[Text] = [
     "Static embeddings are the mean of their token rows.",
@@ -28,7 +27,7 @@ ODD_TEXTS: list[Text] = [
     "",
     "🜁 🜂🜃",
     [("word ", 20_000)],
-    # cut to 512 tokens, nothing is left but unknown ones; whoever drops them first keeps the words
+    # truncation to 512 tokens leaves only unknown ones; dropping those first keeps the words
     [("🙂 ", 600), ("quantum word ", 400)],
 ]
 
@@ -39,7 +38,7 @@ co-operation state-of-the-art x-ray rock'n'roll U.S. and/or user@example ... -- 
 _MORE_WORDS = "qqq zzzz teacherteacher watermarket riverbank ing ##ing ▁the Ġthe"
 _PHRASES = ("", " ", "new york", "New York", "machine learning", "machine  learning", " padded", "padded ", "tab\tbed")
 
-# subwords again, words twice, nothing, upper case, several words in one, punctuation, accents, other scripts
+# existing subwords, duplicates, empty words, upper case, multiword entries, punctuation, accents, other scripts
 ADDED_WORDS: list[str] = [*_WORDS.split(), *_PHRASES, *_MORE_WORDS.split()]
 
 
@@ -48,12 +47,12 @@ class Case:
     """One distillation.
 
     Attributes:
-        name: what the golden file and the tests call it.
+        name: name in the golden file and in tests.
         base: `MINILM`, `UNPADDED`, or the tiny model `bpe`, `unigram` or `qwen`.
         words: `glove` (the 2,000 most frequent words), `added` (`ADDED_WORDS`) or None.
-        subwords: whether the base model's own tokens are kept.
-        pca_dims: as the program takes it.
-        options: further settings, as the program calls them.
+        subwords: whether the base model's tokens are kept.
+        pca_dims: model2vec's `pca_dims`.
+        options: other settings of model2vec.
     """
 
     name: str
@@ -66,7 +65,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Release:
-    """A release of model2vec, standing for a dialect."""
+    """A release of model2vec that represents a dialect."""
 
     dialect: str
     version: str
@@ -128,7 +127,7 @@ RELEASES: tuple[Release, ...] = (
 
 
 def base_folder(base: str, scratch: Path) -> Path:
-    """The folder of a case's base model; a tiny one is built below `scratch` at its first use."""
+    """Return the folder of a case's base model; tiny ones are built in `scratch` on first use."""
     if base == MINILM:
         from m2v_bench.assets.fetch import fetch
 
@@ -140,25 +139,25 @@ def base_folder(base: str, scratch: Path) -> Path:
 
 
 def build_unpadded(folder: Path) -> None:
-    """`MINILM` with a tokenizer that neither fills texts up nor cuts them."""
-    filed = base_folder(MINILM, folder.parent)
+    """Build `MINILM` with a tokenizer that neither pads nor truncates."""
+    original = base_folder(MINILM, folder.parent)
     folder.mkdir(parents=True)
-    for file in filed.glob("*.*"):
+    for file in original.glob("*.*"):
         if file.name != "tokenizer.json":
             (folder / file.name).symlink_to(file)
-    tokenizer = Tokenizer.from_file(str(filed / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(original / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def spelled(text: Text) -> str:
-    """The text itself."""
+    """Return the text in full."""
     return text if isinstance(text, str) else "".join(piece * times for piece, times in text)
 
 
 def words(source: str | None) -> list[str] | None:
-    """The vocabulary that a case passes."""
+    """Return the vocabulary of a case."""
     if source is None:
         return None
     if source == "added":
@@ -170,7 +169,7 @@ def words(source: str | None) -> list[str] | None:
 
 
 def real_texts() -> list[str]:
-    """1,000 sentences of Wikipedia."""
+    """Return 1,000 sentences from Wikipedia."""
     import pandas as pd
 
     from tests.conftest import TEST_DATA

@@ -1,4 +1,4 @@
-"""Our implementation beside what a release of model2vec gave."""
+"""Compare our models with the output of a model2vec release."""
 
 import json
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from tests.golden.cases import MINILM, UNPADDED, Case, base_folder, words
 
 
 def row_tolerance(dialect: str, case: Case) -> float:
-    """How far a row may be off, as a share of its norm.
+    """Return the tolerated error of a row, relative to its norm.
 
-    Up to 0.6 the programs decompose in float32, where neighbouring components of MiniLM turn into each other: run
-    with another number of threads, 0.3.8 differs from itself by 1e-3 in a few places. Without PCA nothing turns.
+    Up to 0.6, model2vec decomposes in float32, where neighbouring components of MiniLM mix: with a different number of
+    threads, 0.3.8 differs from itself by 1e-3 in a few places. This does not concern cases without PCA.
     """
-    turns = dialect != "m2v-0.7" and case.base in (MINILM, UNPADDED) and case.pca_dims is not None
-    return 2e-4 if turns else 1e-4
+    is_unstable = dialect != "m2v-0.7" and case.base in (MINILM, UNPADDED) and case.pca_dims is not None
+    return 2e-4 if is_unstable else 1e-4
 
 
 def our_model(dialect: str, case: Case, scratch: Path) -> StaticModel:
-    """What we make of a case; a tiny base model is built below `scratch`."""
+    """Distil a case with our code; tiny base models are built in `scratch`."""
     settings: dict[str, Any] = {**case.options}
     if "sif_coefficient" in settings and settings["sif_coefficient"] is None:
         settings = {**settings, "weighting": "none"}
@@ -41,32 +41,32 @@ def our_model(dialect: str, case: Case, scratch: Path) -> StaticModel:
 
 
 def rows_of(model: StaticModel, ids: Sequence[int]) -> np.ndarray:
-    """The rows of tokens, before their weights."""
+    """Return the rows of tokens, without their weights."""
     return model.table[list(ids) if model.mapping is None else model.mapping[list(ids)]]
 
 
 def component_signs(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """By what each of our components is to be multiplied: a principal component's sign is arbitrary."""
+    """Return the factors 1 or -1 of our components, as a principal component's sign is arbitrary."""
     return np.where((ours.astype(np.float64) * theirs).sum(axis=0) < 0, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class ProgramRule:
-    """How a release turns a text into tokens where that differs from what we do.
+    """Tokenization of a release where it differs from ours.
 
-    Up to 0.6 unknown tokens are dropped before the cut to 512 tokens, and only when the tokenizer's model has an
-    `unk_token`: Unigram's has none, so they are kept. Where the base model's tokenizer file says that every text is
-    cut or filled up to a fixed length (all-MiniLM-L6-v2: 128), 0.6 obeys, and so do the older ones for whole words:
-    padding tokens are averaged in.
-    0.10 cuts first and fills nothing up, as we do, but its Unigram tokenizers keep the base model's `unk_id` although
-    tokens below it were dropped: unknown characters get the id of another token, which is dropped in their stead.
+    Up to 0.6, unknown tokens are dropped before truncation to 512 tokens, and only if the tokenizer's model has an
+    `unk_token`; Unigram has none, so they are kept. Where the base model's tokenizer file truncates or pads every text
+    to a fixed length (all-MiniLM-L6-v2: 128), 0.6 obeys, and so do older releases for whole words: padding tokens are
+    averaged in.
+    0.10 truncates first and does not pad, like us, but its Unigram tokenizers keep the base model's `unk_id` although
+    tokens below it were dropped: unknown characters get the id of another token, which is dropped instead.
 
     Attributes:
-        unknown_id: the id that the program drops; None drops none.
-        median_token_length: characters beyond 512 times this many are cut.
-        truncation: the length to which the tokenizer itself cuts, before anything is dropped.
-        padding: the length to which the tokenizer fills up, and the id with which it does.
-        normalize: whether embeddings have length one.
+        unknown_id: the id that the release drops; None drops none.
+        median_token_length: texts are truncated to 512 times this many characters.
+        truncation: the length to which the tokenizer truncates, before anything is dropped.
+        padding: the length to which the tokenizer pads, and the padding id.
+        normalize: whether embeddings have unit length.
     """
 
     unknown_id: int | None
@@ -77,26 +77,26 @@ class ProgramRule:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "ProgramRule":
-        """The rule behind a case's golden values."""
+        """Return the rule of a case's golden values."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def tokenize(self, model: StaticModel, texts: Sequence[str]) -> list[list[int]]:
-        """Our tokens of `texts`, chosen by the program's rule."""
+        """Tokenize `texts` to our ids by the release's rule."""
         data = json.loads(model.tokenizer.to_str())
         if data["model"]["type"] == "Unigram" and self.unknown_id is not None:
             data["model"]["unk_id"] = self.unknown_id
         tokenizer = Tokenizer.from_str(json.dumps(data))
         cut = [text[: DEFAULT_MAX_LENGTH * self.median_token_length] for text in texts]
         length, filler = self.padding or (0, 0)
-        found = []
+        token_ids = []
         for encoding in tokenizer.encode_batch_fast(cut, add_special_tokens=False):
             ids = encoding.ids[: self.truncation]
             ids += [filler] * (length - len(ids))
-            found.append([i for i in ids if i != self.unknown_id][:DEFAULT_MAX_LENGTH])
-        return found
+            token_ids.append([i for i in ids if i != self.unknown_id][:DEFAULT_MAX_LENGTH])
+        return token_ids
 
     def encode(self, model: StaticModel, texts: Sequence[str]) -> np.ndarray:
-        """The mean of our rows over the program's choice of tokens."""
+        """Average our rows over the release's tokens."""
         embeddings = np.zeros((len(texts), model.dims))
         for number, ids in enumerate(self.tokenize(model, texts)):
             if ids:
@@ -108,7 +108,7 @@ class ProgramRule:
 
 
 def cosine_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 - cosine, row by row; 0 for two zero vectors."""
+    """Return 1 - cosine for each row; 0 for two zero vectors."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosines = (a * b).sum(axis=1) / np.where(norms == 0, 1, norms)

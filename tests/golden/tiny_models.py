@@ -1,6 +1,6 @@
-"""Tiny models with byte-level BPE and Unigram tokenizers: every kind of tokenizer at the cost of seconds.
+"""Build tiny models with byte-level BPE and Unigram tokenizers, to test every kind of tokenizer in seconds.
 
-All are repeatable: the tokenizers are made from a generated English text, the weights drawn from a fixed seed.
+All are reproducible: the tokenizers are trained on generated English text, the weights drawn with a fixed seed.
 """
 
 import json
@@ -28,7 +28,7 @@ _PLACES = "in New York,near the café,by the sea,at the station,under the mounta
 
 
 def build_bpe(folder: Path) -> Path:
-    """A RoBERTa-like model with a byte-level BPE tokenizer, in `folder`."""
+    """Write a RoBERTa-like model with a byte-level BPE tokenizer to `folder`."""
     from transformers import RobertaConfig, RobertaModel
 
     tokenizer = Tokenizer(models.BPE())
@@ -48,7 +48,7 @@ def build_bpe(folder: Path) -> Path:
 
 
 def build_qwen(folder: Path) -> Path:
-    """A Qwen-like decoder in `folder`: a split before its byte-level BPE, no unknown token, special ones beside it."""
+    """Write a Qwen-like decoder to `folder`: a split before byte-level BPE, no unknown token, extra special tokens."""
     from transformers import Qwen2Config, Qwen2Model
 
     tokenizer = Tokenizer(models.BPE())
@@ -85,7 +85,7 @@ def build_qwen(folder: Path) -> Path:
 
 
 def build_unigram(folder: Path) -> Path:
-    """An XLM-R-like model with a Unigram tokenizer, in `folder`."""
+    """Write an XLM-R-like model with a Unigram tokenizer to `folder`."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     tokenizer = Tokenizer(models.Unigram([*((token, 0.0) for token in SPECIAL), *_pieces(), (MASK, 0.0)], unk_id=3))
@@ -101,8 +101,8 @@ def build_unigram(folder: Path) -> Path:
 
 
 def _pieces() -> list[tuple[str, float]]:
-    # The pieces that cover most of the text, scored by how often they occur. The trainer of `tokenizers` gives
-    # other pieces on every run, as it goes through a hash table.
+    # The pieces that cover most of the text, scored by frequency. The trainer of `tokenizers` is not reproducible, as
+    # it iterates over a hash table.
     counts: Counter[str] = Counter()
     for word, count in Counter(f"▁{word}" for line in _text() for word in line.split()).items():
         for start, stop in combinations(range(len(word) + 1), 2):
@@ -173,7 +173,7 @@ def _write(folder: Path, model: Any, data: dict[str, Any], special_tokens: dict[
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
     settings = {
-        # the plain class: every version of transformers then takes tokenizer.json as it is
+        # with the plain class every version of transformers uses tokenizer.json unchanged
         "tokenizer_class": "PreTrainedTokenizerFast",
         **special_tokens,
         "model_max_length": 128,

@@ -1,4 +1,4 @@
-"""BM25 among models that embed: what it ranks, and what it is not asked to do."""
+"""BM25 beside embedding models: scores, reranking, and unsupported tasks."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def score(models: list[Model], results: Path, *tasks: str, hub_dir: Path | None 
     return evaluate(encoders, models, suite(*tasks, hub_dir=hub_dir), session)
 
 
-def test_scifact_is_scored_as_mteb_scores_its_own(bm25: Model, hub_dir: Path, tmp_path: Path):
+def test_scifact_score_matches_mteb(bm25: Model, hub_dir: Path, tmp_path: Path):
     (ours,) = score([bm25], tmp_path / "ours", "SciFact", hub_dir=hub_dir)
     (entry,) = suite("SciFact", hub_dir=hub_dir)
     theirs = mteb.evaluate(mteb.get_model("mteb/baseline-bm25s"), entry.load(), cache=None, show_progress_bar=False)
@@ -54,7 +54,7 @@ def test_scifact_is_scored_as_mteb_scores_its_own(bm25: Model, hub_dir: Path, tm
     assert (again.state, again.main_score) == ("read", ours.main_score)
 
 
-def test_every_candidate_of_a_reranking_gets_a_score(bm25: Model):
+def test_every_reranking_candidate_gets_a_score(bm25: Model):
     from datasets import Dataset
 
     task = mteb.get_task("AskUbuntuDupQuestions").metadata
@@ -65,25 +65,25 @@ def test_every_candidate_of_a_reranking_gets_a_score(bm25: Model):
     model.index(Dataset.from_list(corpus), **known)
     queries = Dataset.from_list([{"id": "q", "text": "cats"}, {"id": "unknown", "text": "zzz"}])
     candidates = {"q": ["far", "d3"], "unknown": ["d1", "far"]}
-    found = model.search(queries, top_k=2, top_ranked=candidates, **known)
-    assert found["q"].keys() == {"far", "d3"}
-    assert found["q"]["d3"] > found["q"]["far"] == 0
-    assert found["unknown"] == {"d1": 0, "far": 0}
+    scores = model.search(queries, top_k=2, top_ranked=candidates, **known)
+    assert scores["q"].keys() == {"far", "d3"}
+    assert scores["q"]["d3"] > scores["q"]["far"] == 0
+    assert scores["unknown"] == {"d1": 0, "far": 0}
     free = model.search(queries.select([0]), top_k=2, **known)
     assert len(free["q"]) == 2
 
 
-def test_what_it_cannot_do_is_missing_with_the_reason_and_counts(bm25: Model, tmp_path: Path):
+def test_unsupported_tasks_are_missing_with_the_reason(bm25: Model, tmp_path: Path):
     words = as_model(tiny_static_model(["old", "new", "smart", "intelligent"]), "words")
     scores = score([words, bm25], tmp_path, "SimLex999WordSim")
-    assert [(each.label, each.state, each.reason) for each in scores] == [
+    assert [(score.label, score.state, score.reason) for score in scores] == [
         ("words", "scored", None),
         ("BM25", "missing", "BM25 ranks documents and does nothing else"),
     ]
     assert not list(tmp_path.glob("results/mteb__baseline-bm25s/**/SimLex999WordSim.json"))
 
 
-def test_it_has_no_speed(bm25: Model, tmp_path: Path):
+def test_bm25_has_no_speed(bm25: Model, tmp_path: Path):
     models = [as_model(tiny_static_model(), "m"), bm25]
     encoders = {model.label: for_mteb(model, seed=42) for model in models}
     records = measure(
@@ -92,7 +92,7 @@ def test_it_has_no_speed(bm25: Model, tmp_path: Path):
     assert [record.label for record in records] == ["m"]
 
 
-def test_a_run_shows_it_with_what_it_cannot_do(bench, tmp_path: Path):
+def test_run_shows_unsupported_tasks(bench, tmp_path: Path):
     words = ["suite=custom", "suite.tasks=[SimLex999WordSim,SciFact]", "baseline=[bm25]", "tracking=none"]
     if not (TEST_DATA / "hub").is_dir():
         pytest.skip(f"no real data at {TEST_DATA}/hub (set M2V_BENCH_TEST_DATA)")
@@ -104,4 +104,4 @@ def test_a_run_shows_it_with_what_it_cannot_do(bench, tmp_path: Path):
     assert len(json.loads(record.read_text())["scores"]) == 4
     assert (tmp_path / "results" / "figures" / "custom-speed.png").is_file()
     bars = [line for line in run.stderr.replace("\r", "\n").splitlines() if "|" in line]
-    assert not [bar for bar in bars if not bar.startswith("forward pass")]  # its package's own are off
+    assert not [bar for bar in bars if not bar.startswith("forward pass")]  # bm25s's bars are off

@@ -1,3 +1,5 @@
+"""Baselines: defaults, every kind, and checks of settings."""
+
 import json
 import subprocess
 import sys
@@ -39,7 +41,7 @@ def baselines(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> dict
     return dict(zip(configs, load_baselines(configs, base), strict=True))
 
 
-def test_the_default_ones_names_sizes_and_assets(baselines: dict[str, Model], tmp_path: Path):
+def test_default_baselines(baselines: dict[str, Model], tmp_path: Path):
     assert [(key, model.label, model.name, model.kind, model.dims) for key, model in baselines.items()] == [
         ("teacher", "all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", "transformer", 384),
         ("glove-6b-50d", "GloVe 6B 50d", "stanford/glove.6B.50d", "static", 50),
@@ -50,13 +52,13 @@ def test_the_default_ones_names_sizes_and_assets(baselines: dict[str, Model], tm
     assert baseline_assets(composed(tmp_path).baselines) == ["glove-6b-50d", "wordllama-256"]
 
 
-def test_wordllama_embeds_as_its_own_package_does(baselines: dict[str, Model]):
+def test_wordllama_matches_its_package(baselines: dict[str, Model]):
     golden = json.loads((GOLDEN / "wordllama.json").read_text(encoding="utf-8"))
     ours = baselines["wordllama-256"].load("cpu").encode(golden["sentences"], batch_size=32)
     np.testing.assert_allclose(ours, golden["embeddings"], atol=1e-6)
 
 
-def test_the_teacher_embeds_as_sentence_transformers_does(baselines: dict[str, Model], teacher_folder: Path):
+def test_teacher_matches_sentence_transformers(baselines: dict[str, Model], teacher_folder: Path):
     from sentence_transformers import SentenceTransformer
 
     texts = ["A cat.", "Two dogs run."]
@@ -64,7 +66,7 @@ def test_the_teacher_embeds_as_sentence_transformers_does(baselines: dict[str, M
     np.testing.assert_allclose(ours, SentenceTransformer(str(teacher_folder)).encode(texts), atol=1e-6)
 
 
-def test_a_choice_of_files_is_what_is_compared_with_in_that_order(tmp_path: Path):
+def test_baselines_follow_the_chosen_order(tmp_path: Path):
     assert list(composed(tmp_path, "baseline=[random,teacher]").baselines) == ["random", "teacher"]
     assert composed(tmp_path, "baseline=[]").baselines == {}
     one = composed(tmp_path, "baseline=[]", "+baselines.mine={kind: static, name: /some/folder}").baselines
@@ -72,7 +74,7 @@ def test_a_choice_of_files_is_what_is_compared_with_in_that_order(tmp_path: Path
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().glob("baseline/*.yaml")), ids=lambda path: path.stem)
-def test_every_file_adds_one_baseline_of_its_own_name_and_says_its_source(path: Path, tmp_path: Path):
+def test_every_file_adds_the_baseline_of_its_name(path: Path, tmp_path: Path):
     (key, config), *rest = composed(tmp_path, f"baseline=[{path.stem}]").baselines.items()
     assert not rest
     assert key == path.stem.replace(".", "_")
@@ -80,7 +82,7 @@ def test_every_file_adds_one_baseline_of_its_own_name_and_says_its_source(path: 
     assert path.read_text().splitlines()[1].startswith("# ")
 
 
-def test_files_of_static_models_pin_the_revisions_whose_scores_are_published():
+def test_static_models_pin_published_revisions():
     import pandas as pd
 
     from tests.conftest import TEST_DATA
@@ -98,7 +100,7 @@ def test_files_of_static_models_pin_the_revisions_whose_scores_are_published():
     assert set(pinned.items()) <= published
 
 
-def test_a_sentence_transformer_of_the_catalog_by_any_of_its_names(base: BaseModel):
+def test_sentence_transformer_by_catalog_name_and_folder(base: BaseModel):
     (small,) = load_baselines({"small": BaselineConfig(kind="sentence_transformer", name=L3)}, base)
     folder = fetch([L3])[L3]
     (local,) = load_baselines({"x": BaselineConfig(kind="sentence_transformer", name=str(folder), label="L3")}, base)
@@ -110,7 +112,7 @@ def test_a_sentence_transformer_of_the_catalog_by_any_of_its_names(base: BaseMod
     )
 
 
-def test_a_sentence_transformer_brings_its_prompts_and_its_similarity(tmp_path: Path, base: BaseModel):
+def test_sentence_transformer_prompts_and_similarity(tmp_path: Path, base: BaseModel):
     import shutil
 
     shutil.copytree(base.folder, tmp_path / "prompted")
@@ -121,7 +123,7 @@ def test_a_sentence_transformer_brings_its_prompts_and_its_similarity(tmp_path: 
     assert (dict(model.prompts), model.similarity) == ({"query": "q: "}, "dot")
 
 
-def test_a_distilled_model_that_was_saved_is_a_baseline(tmp_path: Path, base: BaseModel):
+def test_saved_distilled_model_is_a_baseline(tmp_path: Path, base: BaseModel):
     static = tiny_static_model()
     static.save_pretrained(tmp_path / "mine")
     config = BaselineConfig(kind="static", name=str(tmp_path / "mine"))
@@ -134,7 +136,7 @@ def test_a_distilled_model_that_was_saved_is_a_baseline(tmp_path: Path, base: Ba
     assert load_baselines({"saved": config}, base)[0].revision != model.revision
 
 
-_OF_THE_HUB = """
+_LOAD_FROM_HUB = """
 import sys
 from m2v_bench.models import load_baselines
 from m2v_bench.config.schema import BaselineConfig
@@ -144,7 +146,7 @@ print(model.name, model.revision, model.label, model.load("cpu").encode(["good c
 """
 
 
-def test_a_published_model_has_its_hub_name_and_commit(tmp_path: Path):
+def test_published_model_has_hub_name_and_commit(tmp_path: Path):
     tiny_static_model().save_pretrained(tmp_path / "model")
     with hub_server() as (address, repositories):
         files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
@@ -152,15 +154,15 @@ def test_a_published_model_has_its_hub_name_and_commit(tmp_path: Path):
             path.relative_to(tmp_path / "model").as_posix(): path.read_bytes() for path in files
         }
         environment = hub_environment(address, tmp_path / "home")
-        command = [sys.executable, "-c", _OF_THE_HUB, COMMIT]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == f"people/potion {COMMIT} potion (1, 8)", done.stderr
+        command = [sys.executable, "-c", _LOAD_FROM_HUB, COMMIT]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == f"people/potion {COMMIT} potion (1, 8)", run.stderr
 
 
-def test_a_model_that_comes_twice_is_kept_once_and_two_of_one_label_are_refused():
+def test_duplicates_are_dropped_and_equal_labels_refused():
     one, other = as_model(tiny_static_model(), "a"), as_model(tiny_static_model(), "a", revision="2")
     assert distinct([one, one]) == [one]
-    with pytest.raises(BenchError, match="test/a and test/a are both called a; call one otherwise"):
+    with pytest.raises(BenchError, match="test/a and test/a are both called a; rename one with"):
         distinct([one, other])
 
 
@@ -174,7 +176,7 @@ def test_a_model_that_comes_twice_is_kept_once_and_two_of_one_label_are_refused(
         (BaselineConfig(kind="random", dims=0), r"baselines\.x\.dims=0: must lie between 1 and 65536"),
     ],
 )
-def test_settings_that_a_kind_does_not_have_are_refused(config: BaselineConfig, message: str):
+def test_settings_of_another_kind_are_refused(config: BaselineConfig, message: str):
     with pytest.raises(BenchError, match=message):
         check_baselines({"x": config})
 
@@ -192,10 +194,10 @@ def test_settings_that_a_kind_does_not_have_are_refused(config: BaselineConfig, 
         ),
         (BaselineConfig(kind="vectors", name="FOLDER"), r"not a file of word vectors; allowed: .* glove-6b-50d"),
         (BaselineConfig(kind="vectors", name="wordllama-256"), "not a file of word vectors"),
-        (BaselineConfig(kind="wordllama", name="glove-6b-50d"), "no WordLlama of the catalog; allowed: wordllama-256"),
+        (BaselineConfig(kind="wordllama", name="glove-6b-50d"), "no WordLlama in the catalog; allowed: wordllama-256"),
     ],
 )
-def test_what_is_no_model_of_its_kind_is_told(config: BaselineConfig, message: str, base: BaseModel, tmp_path: Path):
+def test_bad_models_are_refused(config: BaselineConfig, message: str, base: BaseModel, tmp_path: Path):
     config.name = str(config.name).replace("FOLDER", str(tmp_path))
     with pytest.raises(BenchError, match=message):
         load_baselines({"x": config}, base)
@@ -203,7 +205,7 @@ def test_what_is_no_model_of_its_kind_is_told(config: BaselineConfig, message: s
 
 _HIDDEN = """
 import sys
-sys.modules[sys.argv[1]] = None  # what Python itself does for a module that cannot be imported
+sys.modules[sys.argv[1]] = None  # makes Python raise ImportError
 from m2v_bench.models import load_baselines
 from m2v_bench.config.schema import BaselineConfig
 from m2v_bench.errors import BenchError
@@ -222,7 +224,7 @@ except BenchError as error:
         ("sentencepiece", "bpemb", "folder", "pip install sentencepiece"),
     ],
 )
-def test_a_missing_package_is_told_with_the_command_that_installs_it(module: str, kind: str, name: str, command: str):
+def test_missing_package_names_the_install_command(module: str, kind: str, name: str, command: str):
     run = subprocess.run(
         [sys.executable, "-c", _HIDDEN, module, kind, name], capture_output=True, text=True, check=True
     )
@@ -230,7 +232,7 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(module: str
     assert f"\n  {command}\n" in run.stdout
 
 
-def test_the_commands_install_what_the_extras_name():
+def test_install_commands_match_the_extras():
     import re
     import tomllib
 
@@ -239,10 +241,10 @@ def test_the_commands_install_what_the_extras_name():
     project = tomllib.loads((conf_dir().parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for extra, packages in EXTRAS.items():
         named = project["optional-dependencies"][extra]
-        assert [re.split("[><=]", each)[0] for each in named] == list(packages)
+        assert [re.split("[><=]", requirement)[0] for requirement in named] == list(packages)
 
 
-def test_a_random_vector_depends_on_its_text_alone(tmp_path: Path):
+def test_random_vector_depends_only_on_the_text(tmp_path: Path):
     (model,) = load_baselines({"random": BaselineConfig(kind="random", dims=64)}, None)
     assert (model.name, model.dims, model.n_parameters) == ("m2v_bench/random-64d", 64, 0)
     encoder = model.load("cpu")

@@ -1,4 +1,4 @@
-"""Files of word vectors in three formats, and texts as means of them."""
+"""Files of word vectors in three formats, and the encoders that average them."""
 
 import bz2
 import codecs
@@ -30,7 +30,7 @@ ROWS = np.random.default_rng(0).normal(size=(len(WORDS), 5)).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Conversions of these tests stay in a folder of their own."""
+    """Use a separate cache for conversions."""
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -53,13 +53,13 @@ def binary(words: list[str] = SINGLE, rows: np.ndarray = ROWS[:5], end: bytes = 
     [
         (text(), WORDS),
         (text(end="\r\n"), WORDS),
-        (b"6 5\n" + text(end=" \n"), WORDS),  # word2vec itself ends a line with a space
+        (b"6 5\n" + text(end=" \n"), WORDS),  # word2vec ends a line with a space
         (binary(), SINGLE),
         (binary(end=b""), SINGLE),  # as gensim writes it
     ],
     ids=["glove", "line ends of Windows", "word2vec text", "word2vec binary", "gensim binary"],
 )
-def test_each_format_gives_its_words_and_rows(content: bytes, words: list[str], tmp_path: Path):
+def test_every_format_is_read(content: bytes, words: list[str], tmp_path: Path):
     (tmp_path / "vectors").write_bytes(content)
     folder = converted(tmp_path / "vectors", setting="name")
     assert read_words(folder) == words
@@ -80,7 +80,7 @@ PACKERS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "z
 
 @pytest.mark.parametrize("content", [text(), b"6 5\n" + text(), binary()], ids=["glove", "word2vec text", "binary"])
 @pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
-def test_a_compressed_file_gives_what_it_holds(pack: Callable[[bytes], bytes], content: bytes, tmp_path: Path):
+def test_compressed_file_is_read(pack: Callable[[bytes], bytes], content: bytes, tmp_path: Path):
     (tmp_path / "plain").write_bytes(content)
     (tmp_path / "packed").write_bytes(pack(content))
     plain, packed = (converted(tmp_path / name, setting="name") for name in ("plain", "packed"))
@@ -90,27 +90,27 @@ def test_a_compressed_file_gives_what_it_holds(pack: Callable[[bytes], bytes], c
 
 
 @pytest.mark.parametrize("content", [text(), b"6 5\n" + text(), binary()], ids=["glove", "word2vec text", "binary"])
-def test_a_byte_order_mark_is_not_part_of_the_first_word(content: bytes, tmp_path: Path):
+def test_byte_order_mark_is_skipped(content: bytes, tmp_path: Path):
     (tmp_path / "v").write_bytes(codecs.BOM_UTF8 + content)
     assert read_words(converted(tmp_path / "v", setting="name"))[:2] == ["the", "cat"]
 
 
 @pytest.mark.parametrize("name", ["v[1].txt", "v?.txt", "a*/v.txt", "a,b.txt", "a:b.txt", "größe #1 100%.txt"])
-def test_a_path_names_one_file(name: str, tmp_path: Path):
+def test_path_is_not_a_pattern(name: str, tmp_path: Path):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text())
     assert read_words(converted(path, setting="name")) == WORDS
 
 
-def test_the_first_of_a_word_that_comes_twice_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_first_of_duplicate_words_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "v.txt").write_bytes(text(["a", "b", "a", "a"], ROWS[:4]))
     folder = converted(tmp_path / "v.txt", setting="name")
     np.testing.assert_array_equal(np.load(folder / "vectors.npy"), ROWS[:2])
-    assert "read v.txt: 2 words x 5; of 2 words that come twice the first is kept" in capsys.readouterr().err
+    assert "read v.txt: 2 words x 5; dropped 2 duplicate words, keeping the first of each" in capsys.readouterr().err
 
 
-def test_a_file_is_read_once_and_anew_when_its_content_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_conversion_is_cached_by_content(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "v.txt"
     path.write_bytes(text())
     first = converted(path, setting="name")
@@ -141,30 +141,33 @@ def test_a_file_is_read_once_and_anew_when_its_content_changes(tmp_path: Path, c
         (text(WORDS[:3], ROWS[:3]) + b" 1 2 3 4 5\n", "line 4 has no word, or more than one space"),
         (text(WORDS[:3], ROWS[:3]) + b"dog 1 2 1e39 4 5\n", "line 4 holds a number that is not finite"),
         (codecs.BOM_UTF16_LE + "the 1 2\n".encode("utf-16-le"), "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 "),
-        ((793712314).to_bytes(4, "little") + b"\x0c\0\0\0" * 9, "is a fastText model, whose vectors of subwords are"),
+        (
+            (793712314).to_bytes(4, "little") + b"\x0c\0\0\0" * 9,
+            "is a fastText model, whose subword vectors are not supported",
+        ),
         (b"version https://git-lfs.example/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer, not the file"),
         (gzip.compress(text())[:-30], "damaged compressed data"),
         (zipped(text())[:-30], "cannot be unpacked: File is not a zip file"),
         (b"\x28\xb5\x2f\xfd0000", "unpack it first: zstd -d "),
     ],
 )
-def test_a_file_that_is_damaged_is_told_with_the_place(content: bytes, message: str, tmp_path: Path):
+def test_damaged_file_is_refused_with_the_place(content: bytes, message: str, tmp_path: Path):
     path = tmp_path / "v.txt"
     path.write_bytes(content)
     with pytest.raises(BenchError) as error:
         converted(path, setting="baselines.x.name")
     assert str(error.value).startswith(f"baselines.x.name={path}: ")
     assert message in str(error.value)
-    assert not list((tmp_path / "cache").glob("vectors/[!.]*/"))  # nothing half-read is kept
+    assert not list((tmp_path / "cache").glob("vectors/[!.]*/"))  # no partial conversion is kept
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path):
+def test_unreadable_file_is_refused(tmp_path: Path):
     with pytest.raises(BenchError, match=r"name=.*none\.txt: cannot be read \(No such file"):
         converted(tmp_path / "none.txt", setting="name")
 
 
 @pytest.mark.parametrize("form", ["text", "binary", "no header"])
-def test_gensim_reads_the_same(form: str, tmp_path: Path):
+def test_rows_match_gensim(form: str, tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         models = pytest.importorskip("gensim.models", reason="gensim is not installed")
@@ -183,10 +186,10 @@ def baseline(name: object) -> Model:
     return model
 
 
-def test_a_file_is_a_baseline_that_averages_its_words(tmp_path: Path):
-    (tmp_path / "own.vec").write_bytes(text())
-    model = baseline(tmp_path / "own.vec")
-    assert (model.name, model.label, model.dims, model.n_parameters) == ("local/own", "mine", 5, 30)
+def test_file_is_a_baseline(tmp_path: Path):
+    (tmp_path / "v.vec").write_bytes(text())
+    model = baseline(tmp_path / "v.vec")
+    assert (model.name, model.label, model.dims, model.n_parameters) == ("local/v", "mine", 5, 30)
     got = model.load("cpu").encode(["The Cat, in Paris 22", "", "the"], batch_size=2)
     np.testing.assert_allclose(got[0], ROWS[[1, 2, 4]].mean(axis=0), atol=1e-6)  # `the` is a stop word
     assert (got[1:] == 0).all()
@@ -208,7 +211,7 @@ def test_glove_averages_known_words_without_stop_words_and_punctuation(glove_ass
     assert (got[1] == 0).all()
 
 
-def test_glove_is_averaged_as_sentence_transformers_does_it(glove_asset: Path, real_texts: list[str]):
+def test_glove_matches_sentence_transformers(glove_asset: Path, real_texts: list[str]):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, WordEmbeddings
     from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
@@ -221,7 +224,7 @@ def test_glove_is_averaged_as_sentence_transformers_does_it(glove_asset: Path, r
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-_OF_THE_HUB = """
+_LOAD_FROM_HUB = """
 from m2v_bench.models import load_baselines
 from m2v_bench.config.schema import BaselineConfig
 (model,) = load_baselines({"old": BaselineConfig(kind="sentence_transformer", name="people/old")}, None)
@@ -230,18 +233,18 @@ print(model.name, model.revision, (model.load("cpu").encode(["cat"], batch_size=
 
 
 def of_the_hub(folder: Path, home: Path) -> list[str]:
-    """Name, revision and non-zero numbers of the model in `folder` when it comes from a hub."""
+    """Load the model in `folder` from a hub; return its name, revision and number of non-zero values."""
     with hub_server() as (address, repositories):
         files = [path for path in folder.rglob("*") if path.is_file()]
         repositories["people/old"] = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
         environment = hub_environment(address, home)
-        command = [sys.executable, "-c", _OF_THE_HUB]
+        command = [sys.executable, "-c", _LOAD_FROM_HUB]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().split("|")
 
 
-def test_a_sentence_transformer_of_word_vectors_older_than_safetensors(tmp_path: Path):
+def test_sentence_transformer_with_pickled_word_vectors(tmp_path: Path):
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, WordEmbeddings
@@ -250,7 +253,7 @@ def test_a_sentence_transformer_of_word_vectors_older_than_safetensors(tmp_path:
     table = np.vstack([np.zeros((1, 5), np.float32), ROWS])
     words = WordEmbeddings(WhitespaceTokenizer(["PADDING_TOKEN", *WORDS]), table)
     SentenceTransformer(modules=[words, Pooling(5)], device="cpu").save(str(tmp_path / "old"))
-    # the layout of the published models: the first module in a folder of its own, its weights pickled
+    # the layout of the published models: the first module in a subfolder, with pickled weights
     folder = tmp_path / "old" / "0_WordEmbeddings"
     folder.mkdir()
     for name in ("wordembedding_config.json", "whitespacetokenizer_config.json"):
@@ -272,7 +275,7 @@ def test_a_sentence_transformer_of_word_vectors_older_than_safetensors(tmp_path:
 
 @pytest.fixture(scope="module")
 def bpemb_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], np.ndarray]:
-    """A SentencePiece model trained here on a few lines, and vectors for its subwords in word2vec's binary format."""
+    """Train a SentencePiece model on a few lines and write subword vectors in word2vec's binary format."""
     sentencepiece = pytest.importorskip("sentencepiece", reason="the extra bpemb is not installed")
     folder = tmp_path_factory.mktemp("bpemb")
     lines = folder / "lines.txt"
@@ -294,7 +297,7 @@ def bpemb(folder: Path) -> Model:
     return model
 
 
-def test_bpemb_is_the_mean_of_subwords_of_lowered_text_with_digits_as_zeros(
+def test_bpemb_averages_subwords_of_normalized_text(
     bpemb_folder: tuple[Path, list[str], np.ndarray],
 ):
     folder, words, rows = bpemb_folder
@@ -303,13 +306,13 @@ def test_bpemb_is_the_mean_of_subwords_of_lowered_text_with_digits_as_zeros(
     encoder = model.load("cpu")
     got = encoder.encode(["the cats", "THE Cats", "ran 17", "ran 00", ""], batch_size=2)
     subwords = encoder.pieces.encode("the cats", out_type=str)
-    np.testing.assert_allclose(got[0], rows[[words.index(each) for each in subwords]].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(got[0], rows[[words.index(subword) for subword in subwords]].mean(axis=0), atol=1e-6)
     np.testing.assert_array_equal(got[0], got[1])
     np.testing.assert_array_equal(got[2], got[3])
     assert (got[4] == 0).all()
 
 
-def test_bpemb_embeds_as_its_own_package_does(bpemb_folder: tuple[Path, list[str], np.ndarray]):
+def test_bpemb_matches_its_package(bpemb_folder: tuple[Path, list[str], np.ndarray]):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         package = pytest.importorskip("bpemb", reason="the package bpemb is not installed")
@@ -319,10 +322,10 @@ def test_bpemb_embeds_as_its_own_package_does(bpemb_folder: tuple[Path, list[str
     theirs = package.BPEmb(**files, dim=6, vs_fallback=False)
     texts = ["The cats ran to 42 dogs.", "MATS", "unknown ☃ letters"]
     ours = bpemb(folder).load("cpu").encode(texts, batch_size=2)
-    np.testing.assert_allclose(ours, [theirs.embed(each).mean(axis=0) for each in texts], atol=1e-6)
+    np.testing.assert_allclose(ours, [theirs.embed(text).mean(axis=0) for text in texts], atol=1e-6)
 
 
-def test_a_folder_that_is_not_bpembs_is_told(bpemb_folder: tuple[Path, list[str], np.ndarray], tmp_path: Path):
+def test_folder_without_bpemb_is_refused(bpemb_folder: tuple[Path, list[str], np.ndarray], tmp_path: Path):
     folder, words, rows = bpemb_folder
     with pytest.raises(BenchError, match=r"must be a folder with one \*\.model and one \*\.w2v\.bin.*found: neither"):
         bpemb(tmp_path)

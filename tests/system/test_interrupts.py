@@ -1,4 +1,4 @@
-"""A Ctrl-C that has to wait."""
+"""Deferred Ctrl-C."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_an_interrupt_waits_for_the_end_of_the_block():
+def test_interrupt_is_deferred_to_the_end_of_the_block():
     done = []
     with pytest.raises(KeyboardInterrupt), deferred():
         interrupt()
@@ -22,14 +22,14 @@ def test_an_interrupt_waits_for_the_end_of_the_block():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_error_of_the_block_does_not_swallow_it():
+def test_error_in_the_block_does_not_swallow_the_interrupt():
     with pytest.raises(KeyboardInterrupt) as raised, deferred():
         interrupt()
         raise ValueError("of the store")
     assert isinstance(raised.value.__context__, ValueError)
 
 
-def test_a_second_interrupt_comes_through():
+def test_second_interrupt_is_delivered_at_once():
     done = []
     with pytest.raises(KeyboardInterrupt), deferred():
         interrupt()
@@ -38,16 +38,16 @@ def test_a_second_interrupt_comes_through():
     assert not done
 
 
-def test_without_an_interrupt_and_in_other_threads_nothing_changes():
+def test_other_threads_are_unaffected():
     with deferred():
         pass
-    found = []
+    handlers = []
 
     def other() -> None:
         with deferred():
-            found.append(signal.getsignal(signal.SIGINT))
+            handlers.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=other)
     thread.start()
     thread.join()
-    assert found == [signal.default_int_handler]
+    assert handlers == [signal.default_int_handler]

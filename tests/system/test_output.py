@@ -1,4 +1,4 @@
-"""Output that cannot be written costs no result."""
+"""A sweep survives output that cannot be written."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def sweep(home: Path, *, stdout: Any = subprocess.PIPE, **environment: str) -> s
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a sweep that was scored while its output could not be written."""
+    """A folder with a sweep that ran with an ASCII-only output."""
     home = tmp_path_factory.mktemp("output")
     run = sweep(home, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert run.returncode == 0, run.stderr
@@ -37,29 +37,29 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tables(home: Path) -> dict[str, str]:
-    """The sweep's tables, by name."""
+    """Return the sweep's tables, by name."""
     files = sorted((home / "results" / "tables").iterdir())
     assert [file.name for file in files] == ["sweep.csv", "sweep.md"]
     return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
 def take_tables(home: Path) -> dict[str, str]:
-    """The sweep's tables, which are deleted."""
+    """Return the sweep's tables and delete them."""
     taken = tables(home)
     for name in taken:
         (home / "results" / "tables" / name).unlink()
     return taken
 
 
-def test_an_encoding_without_the_marks_of_a_table(home: Path):
+def test_encoding_without_box_characters(home: Path):
     expected = take_tables(home)
     run = sweep(home, PYTHONIOENCODING="latin-1:strict", PYTHONUTF8="0")
     assert run.returncode == 0, run.stderr
     assert tables(home) == expected
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_full_disk_behind_the_output(home: Path):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_full_disk(home: Path):
     expected = take_tables(home)
     with Path("/dev/full").open("w") as full:
         run = sweep(home, stdout=full)
@@ -67,7 +67,7 @@ def test_a_full_disk_behind_the_output(home: Path):
     assert tables(home) == expected
 
 
-def test_a_reader_that_has_left(home: Path):
+def test_closed_pipe(home: Path):
     expected = take_tables(home)
     reading, writing = os.pipe()
     os.close(reading)
@@ -80,8 +80,8 @@ def test_a_reader_that_has_left(home: Path):
     assert tables(home) == expected
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_product_that_is_lost_is_not_a_success(home: Path):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_lost_output_fails(home: Path):
     command = [sys.executable, "-m", "m2v_bench.cli", "published", "--format", "csv"]
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(command, cwd=home, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -89,7 +89,7 @@ def test_a_product_that_is_lost_is_not_a_success(home: Path):
     assert "standard output cannot be written (No space left on device); the rest is lost" in run.stderr
 
 
-def test_marks_have_plain_forms():
+def test_non_ascii_characters_have_plain_forms():
     code = "from m2v_bench.system.output import steady; steady(); print('† 1–2 × ü \\udcff →')"
     variables = {**os.environ, "PYTHONIOENCODING": "ascii"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)

@@ -1,4 +1,4 @@
-"""`m2v-bench bundle` as a process of its own, against a hub on loopback; then the bundle, without a network."""
+"""`m2v-bench bundle` in a subprocess against a local hub, and offline use of the bundle."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def pin(task: str) -> tuple[str, str]:
 
 @pytest.fixture
 def hub(hub_dir: Path) -> Iterator[Hub]:
-    """A hub with three of the pinned repositories; of banking77 also the revision of the task's second version."""
+    """Serve three of the pinned repositories; banking77 also at the revision of the task's second version."""
     with hub_server() as (address, repositories):
         for task in ("STS12", "STSBenchmark", "Banking77Classification", "Banking77Classification.v2"):
             name, revision = pin(task)
@@ -52,17 +52,17 @@ def suite(folder: Path, *tasks: Any) -> list[SuiteTask]:
 
 
 def manifest(out: Path) -> Manifest:
-    found = Manifest.read(out)
-    assert found is not None
-    return found
+    manifest = Manifest.read(out)
+    assert manifest is not None
+    return manifest
 
 
-def test_a_bundle_is_written_once_and_scored_without_a_network(hub: Hub, tmp_path: Path):
+def test_bundle_is_written_once_and_scored_offline(hub: Hub, tmp_path: Path):
     out, (_, repositories) = tmp_path / "bundle", hub
     first = bundle(hub, ["STS12", "STSBenchmark", "MENWordSim"], out)
     assert first.returncode == 0, first.stderr
     assert "[2/2] mteb/stsbenchmark-sts@b0fddb56ed78: 4 files, 0.5 MB" in first.stdout
-    assert "not bundled, as package registries carry them: word-similarity" in first.stdout
+    assert "not bundled, as package registries have them: word-similarity" in first.stdout
     entry = manifest(out).entries["mteb/stsbenchmark-sts"]
     assert (entry.repository, entry.revision, entry.tasks) == (*pin("STSBenchmark"), ("STSBenchmark",))
     assert json.loads((out / "manifest.json").read_text())["made_with"]["mteb"]
@@ -81,20 +81,20 @@ def test_a_bundle_is_written_once_and_scored_without_a_network(hub: Hub, tmp_pat
     assert "(2/2)" in run.stdout
 
 
-def test_a_task_without_a_repository_is_named(hub: Hub, tmp_path: Path):
+def test_task_without_a_repository_is_named(hub: Hub, tmp_path: Path):
     run = bundle(hub, ["STS12", "WordSim-MEN"], tmp_path / "bundle")
     assert run.returncode == 0, run.stderr
-    assert "not bundled: WordSim-MEN (it has no dataset repository; set data_dir=FOLDER that holds " in run.stdout
+    assert "not bundled: WordSim-MEN (it has no dataset repository; set data_dir to a folder with " in run.stdout
     assert "wordsim/men.txt" in run.stdout
     assert run.stdout.endswith("It does not hold the data of 1 tasks: WordSim-MEN (see above).\n")
 
 
-def test_a_killed_bundle_goes_on_where_it_was(hub: Hub, tmp_path: Path):
+def test_killed_bundle_resumes(hub: Hub, tmp_path: Path):
     out, (address, repositories) = tmp_path / "bundle", hub
     repositories.stalled.add("{}@{}/default/train.parquet".format(*pin("STSBenchmark")))
     environment = hub_environment(address, tmp_path / "home")
     process = subprocess.Popen(command(["STS12", "STSBenchmark"], out), env=environment, stdout=subprocess.DEVNULL)
-    # killed when the first repository is finished and all but one file of the second are here
+    # kill it after the first repository and all but one file of the second
     noted = out / ".partial" / "mteb"
     for _ in range(600):
         arrived = {path.name for path in noted.rglob("*.metadata")}
@@ -118,7 +118,7 @@ def test_a_killed_bundle_goes_on_where_it_was(hub: Hub, tmp_path: Path):
     assert len(suite(out, "STSBenchmark")[0].load().dataset["test"]) == 1379
 
 
-def test_a_repository_that_fails_costs_only_itself(hub: Hub, tmp_path: Path):
+def test_failed_repository_does_not_stop_the_others(hub: Hub, tmp_path: Path):
     out = tmp_path / "bundle"
     run = bundle(hub, ["STS13", "STS12"], out)
     assert run.returncode == 1
@@ -128,17 +128,17 @@ def test_a_repository_that_fails_costs_only_itself(hub: Hub, tmp_path: Path):
     assert list(manifest(out).entries) == ["mteb/sts12-sts"]
 
 
-def test_a_file_that_comes_damaged_is_refused(hub: Hub, tmp_path: Path):
+def test_file_that_arrives_damaged_is_refused(hub: Hub, tmp_path: Path):
     _, repositories = hub
     name, revision = pin("STS12")
     repositories.lying = {f"{name}@{revision}/default/test.parquet"}
     run = bundle(hub, ["STS12"], tmp_path / "bundle")
     assert run.returncode == 1
-    assert "default/test.parquet came damaged" in run.stderr
+    assert "default/test.parquet arrived damaged" in run.stderr
     assert not (tmp_path / "bundle" / "mteb").exists()
 
 
-def test_a_second_revision_lies_beside_the_first(hub: Hub, tmp_path: Path):
+def test_second_revision_is_beside_the_first(hub: Hub, tmp_path: Path):
     out = tmp_path / "bundle"
     both = ["Banking77Classification", "Banking77Classification.v2"]
     (first, second) = (pin(task)[1] for task in both)
@@ -155,7 +155,7 @@ def test_a_second_revision_lies_beside_the_first(hub: Hub, tmp_path: Path):
 
 @pytest.fixture
 def folder(hub_dir: Path, tmp_path: Path) -> Path:
-    """A bundle of STS12, its manifest written from what is there."""
+    """Create a bundle of STS12 with a manifest of its files."""
     from m2v_bench.cache import file_sha256
     from m2v_bench.tasks.manifest import Entry, File
 
@@ -171,7 +171,7 @@ def folder(hub_dir: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_the_manifest_does_not_say_is_named(folder: Path):
+def test_differences_from_the_manifest_are_named(folder: Path):
     assert suite(folder, "STS12")[0].missing is None
     file = folder / "mteb" / "sts12-sts" / "default" / "test.parquet"
     content = file.read_bytes()
@@ -186,19 +186,19 @@ def test_what_the_manifest_does_not_say_is_named(folder: Path):
     assert "test.parquet is missing" in str(suite(folder, "STS12")[0].missing)
     file.write_bytes(content)
     file.with_name("train.parquet").write_bytes(content)
-    assert "train.parquet is not of the repository" in str(suite(folder, "STS12")[0].missing)
+    assert "train.parquet is not part of the repository" in str(suite(folder, "STS12")[0].missing)
 
 
-def test_a_folder_beside_the_manifest_is_not_trusted(folder: Path, hub_dir: Path):
+def test_folder_outside_the_manifest_is_not_used(folder: Path, hub_dir: Path):
     shutil.copytree(hub_dir / "mteb" / "sts15-sts", folder / "mteb" / "sts15-sts")
     assert suite(folder, "STS15")[0].missing == (
         f"not in {folder}: mteb/sts15-sts (manifest.json does not list the folder)"
     )
 
 
-def test_a_manifest_that_cannot_be_read_is_told(folder: Path):
+def test_unreadable_manifest_is_refused(folder: Path):
     (folder / "manifest.json").write_text("{")
-    with pytest.raises(BenchError, match=r"manifest\.json is no manifest of `m2v-bench bundle`, or damaged"):
+    with pytest.raises(BenchError, match=r"manifest\.json is not a manifest of `m2v-bench bundle`, or damaged"):
         suite(folder, "STS12")
 
 
@@ -214,7 +214,7 @@ def test_a_manifest_that_cannot_be_read_is_told(folder: Path):
         (["suite=custom", "suite.tasks=[STS12]", "out=x"], "the model hub cannot be reached: "),
     ],
 )
-def test_bad_input_and_a_hub_that_cannot_be_reached_get_one_message(words: list[str], message: str, tmp_path: Path):
+def test_bad_input_and_unreachable_hub_give_one_message(words: list[str], message: str, tmp_path: Path):
     run = subprocess.run(
         [sys.executable, "-m", "m2v_bench.cli", "bundle", *words],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Reranking scores given candidates: with them it is one task, without them another."""
+"""Reranking scores the given candidates, and is refused without them."""
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ def localized(hub: Path) -> SuiteTask:
 
 
 def encoder() -> "mteb.EncoderProtocol":
-    """Letters of a text, counted: enough to put candidates into an order."""
+    """Embed a text by its letter counts, enough to rank candidates."""
     from m2v_bench.evaluation.mteb_encoder import MtebEncoder
     from tests.conftest import as_model, tiny_static_model
 
@@ -59,7 +59,7 @@ def encoder() -> "mteb.EncoderProtocol":
 
 
 def rankings(task: AbsTaskRetrieval, folder: Path) -> tuple[float, dict[str, dict[str, float]]]:
-    """The main score, and the documents that were ranked for each query."""
+    """Return the main score, and the ranked documents of each query."""
     results = mteb.evaluate(
         encoder(), task, cache=None, co2_tracker=False, prediction_folder=folder, show_progress_bar=False
     )
@@ -78,7 +78,7 @@ def test_only_the_candidates_are_ranked(hub: Path, tmp_path: Path):
     assert {query: set(documents) for query, documents in ranked.items()} == {
         query: set(documents) for query, documents in candidates.items()
     }
-    # the same data without them is another task, with another score
+    # without candidates the same data has a different score
     bare = localized(hub).load()
     bare.dataset["default"]["test"]["top_ranked"] = None
     whole_score, whole = rankings(bare, tmp_path / "without")
@@ -86,13 +86,13 @@ def test_only_the_candidates_are_ranked(hub: Path, tmp_path: Path):
     assert score > 2 * whole_score
 
 
-def test_without_candidates_it_is_refused(hub: Path):
+def test_missing_candidates_are_refused(hub: Path):
     task = localized(hub).load()
     check_candidates(task)
     data = task.dataset["default"]["test"]
     candidates = data["top_ranked"]
     first = next(iter(candidates))
-    data["top_ranked"] = {**candidates, first: []}  # of one query the data may hold none
+    data["top_ranked"] = {**candidates, first: []}  # one query may lack candidates
     check_candidates(task)
     for nothing in (None, {}, {query: [] for query in candidates}):
         data["top_ranked"] = nothing
@@ -100,12 +100,14 @@ def test_without_candidates_it_is_refused(hub: Path):
             check_candidates(task)
 
 
-def test_which_tasks_have_candidates_is_what_mteb_counted():
+def test_tasks_with_candidates_follow_mteb_statistics():
     assert has_candidates(mteb.get_task("AskUbuntuDupQuestions"))
     assert has_candidates(mteb.get_task("MindSmallReranking"))
-    assert has_candidates(WikiQAReranking())  # not counted by mteb
+    assert has_candidates(WikiQAReranking())  # no statistics in mteb
     assert not has_candidates(mteb.get_task("SciFact"))
-    assert not has_candidates(mteb.get_task("CodeRAGProgrammingSolutions"))  # of the type, scored on its whole corpus
+    assert not has_candidates(
+        mteb.get_task("CodeRAGProgrammingSolutions")
+    )  # a reranking type, but scored on its whole corpus
 
 
 LOAD = """
@@ -131,18 +133,18 @@ def load(folder: str, environment: dict[str, str]) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def test_offline_a_folder_keeps_its_candidates_and_a_cache_without_them_is_refused(hub: Path, tmp_path: Path):
+def test_offline_cache_without_candidates_is_refused(hub: Path, tmp_path: Path):
     lengths = sorted(map(len, localized(hub).load().dataset["default"]["test"]["top_ranked"].values()))
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     with hub_server() as (address, repositories):
         environment = hub_environment(address, tmp_path / "home")
         assert json.loads(load(str(hub), {**environment, **offline})) == lengths
-        # the trap: from the hub all is there; from what datasets kept of it, the candidates are left out in silence
+        # online everything loads; offline, datasets silently drops the candidates from its cache
         repositories.add_dataset(hub / NAME, NAME, REVISION)
         assert json.loads(load("", environment)) == lengths
         assert load("", {**environment, **offline}).startswith("BenchError: StandInWikiQAReranking reranks given")
 
 
-def test_the_scores_of_two_loads_are_the_same(hub: Path, tmp_path: Path):
+def test_scores_of_two_loads_are_equal(hub: Path, tmp_path: Path):
     scores = [rankings(localized(hub).load(), tmp_path / str(number))[0] for number in range(2)]
     np.testing.assert_array_equal(scores[0], scores[1])

@@ -1,4 +1,4 @@
-"""A user's own files as tasks of a suite."""
+"""Custom tasks on users' files."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def write(path: Path, **columns: list[Any]) -> str:
 
 @pytest.fixture
 def entries(tmp_path: Path) -> dict[str, dict[str, Any]]:
-    """One entry per task type, each from another kind of file, with answers that the tiny model can find."""
+    """One entry per task type, each from a different file format, with answers that the tiny model can find."""
     animals = [f"{adjective} {noun}" for adjective in WORDS[:2] for noun in WORDS[2:4]] * 10
     things = [f"{adjective} {noun}" for adjective in WORDS[:2] for noun in WORDS[4:6]] * 10
     texts, labels = [*animals, *things], ["animal"] * len(animals) + ["thing"] * len(things)
@@ -96,7 +96,7 @@ def test_every_type_is_scored_beside_a_standard_task(entries: dict[str, dict[str
     assert len(list((tmp_path / "results" / "samples").rglob("My*.npz"))) == len(entries)
 
 
-def test_a_file_that_changes_is_scored_anew(entries: dict[str, dict[str, Any]]):
+def test_changed_file_is_scored_again(entries: dict[str, dict[str, Any]]):
     def revision() -> str:
         return load(entries["STS"])[0].task.metadata.dataset["revision"]
 
@@ -107,7 +107,7 @@ def test_a_file_that_changes_is_scored_anew(entries: dict[str, dict[str, Any]]):
     assert revision() != before
 
 
-def test_train_and_test_files_are_taken_as_they_are(tmp_path: Path):
+def test_train_and_test_files_are_not_split(tmp_path: Path):
     files = {
         part: write(tmp_path / f"{part}.csv", text=["good dog", "red car"] * n, label=[1, 2] * n)
         for part, n in (("train", 8), ("test", 3))
@@ -126,8 +126,8 @@ def test_train_and_test_files_are_taken_as_they_are(tmp_path: Path):
         ("STS", {"columns": {}}, r"pairs\.tsv has no column sentence1, sentence2; it has a, b, score"),
         ("STS", {"colums": {}}, "unknown colums; allowed: name, type, data, columns"),
         ("Retrieval", {"data": "corpus.csv"}, "data must name the files corpus, queries, relevant"),
-        ("STS", {"name": "SimLex999WordSim"}, "SimLex999WordSim is a standard task; call your own data otherwise"),
-        ("STS", {"name": "../x"}, r"name=\.\./x: letters, digits"),
+        ("STS", {"name": "SimLex999WordSim"}, "SimLex999WordSim is a standard task; choose another name for your data"),
+        ("STS", {"name": "../x"}, r"name=\.\./x: is used as a file name; allowed: letters, digits"),
         ("STS", {"columns": {"sentence1": "a", "sentence2": "a"}}, "one column of the file is named for two"),
         ("STS", {"columns": "a"}, "columns=a: must be as in"),
         ("STS", {"columns": {"sentence1": None}}, "columns=.*: must be as in"),
@@ -136,7 +136,7 @@ def test_train_and_test_files_are_taken_as_they_are(tmp_path: Path):
         ("Classification", {"data": {"train": "a"}}, r"data has train; it must be \{train, test\} or \{all\}"),
     ],
 )
-def test_a_bad_entry_is_told(entries: dict[str, dict[str, Any]], type_: str, change: dict[str, Any], message: str):
+def test_bad_entry_is_refused(entries: dict[str, dict[str, Any]], type_: str, change: dict[str, Any], message: str):
     with pytest.raises(BenchError, match=message):
         load({**entries[type_], **change})[0].load()
 
@@ -154,7 +154,7 @@ def test_a_bad_entry_is_told(entries: dict[str, dict[str, Any]], type_: str, cha
         ({"sentence1": [], "sentence2": [], "score": []}, "has no rows"),
     ],
 )
-def test_bad_rows_are_refused_before_anything_is_scored(tmp_path: Path, columns: dict[str, list[Any]], message: str):
+def test_bad_rows_are_refused(tmp_path: Path, columns: dict[str, list[Any]], message: str):
     path = write(
         tmp_path / "pairs.csv", **{"sentence1": ["a", "b"], "sentence2": ["b", "c"], "score": [1, 2], **columns}
     )
@@ -180,14 +180,14 @@ def test_labels_that_cannot_be_scored_are_refused(tmp_path: Path, type_: str, la
         load({"name": "Mine", "type": type_, "data": path})
 
 
-def test_a_label_of_another_type_is_refused(tmp_path: Path):
+def test_label_of_another_type_is_refused(tmp_path: Path):
     path = tmp_path / "mixed.jsonl"
     path.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n')
     with pytest.raises(BenchError, match="has a text in column label of row 2 and a number in row 1"):
         load({"name": "Mine", "type": "Clustering", "data": str(path)})
 
 
-def test_the_hint_names_the_missing_column(tmp_path: Path):
+def test_hint_names_the_missing_column(tmp_path: Path):
     path = write(tmp_path / "pairs.csv", sentence1=["a"], second=["b"], gold=[1])
     entry = {"name": "Mine", "type": "STS", "data": path, "columns": {"score": "god"}}
     wanted = r"has no column sentence2, god; it has sentence1, second, gold\..*columns: \{sentence2: NAME\}"
@@ -208,7 +208,7 @@ def test_rows_are_read_once_per_content(entries: dict[str, dict[str, Any]], monk
     load(entries["STS"])
 
 
-def test_quotation_marks_of_a_tsv_file_are_text(tmp_path: Path):
+def test_quotation_marks_in_tsv_are_text(tmp_path: Path):
     rows = [("first", "a", 1), ('"Hello, he said', "b", 2), ("third", "c", 3), ('he said "bye', "d", 4)]
     path = tmp_path / "sts.tsv"
     path.write_text("sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{score}\n" for a, b, score in rows))
@@ -216,13 +216,13 @@ def test_quotation_marks_of_a_tsv_file_are_text(tmp_path: Path):
     assert [tuple(row.values()) for row in data] == rows
 
 
-def test_a_label_with_one_text_cannot_be_halved(tmp_path: Path):
+def test_label_with_one_text_cannot_be_split(tmp_path: Path):
     path = write(tmp_path / "few.csv", text=["a", "b", "c"], label=[1, 1, 2])
     with pytest.raises(BenchError, match="cannot be cut into two halves"):
         load({"name": "Mine", "type": "Classification", "data": path})[0].load()
 
 
-def test_ids_that_lead_nowhere_are_told(entries: dict[str, dict[str, Any]], tmp_path: Path):
+def test_unknown_ids_are_refused(entries: dict[str, dict[str, Any]], tmp_path: Path):
     entry = entries["Retrieval"]
     entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1], document=["d9"])
     with pytest.raises(BenchError, match=r"more\.csv has a document that is not in corpus in row 1: d9"):
@@ -231,14 +231,14 @@ def test_ids_that_lead_nowhere_are_told(entries: dict[str, dict[str, Any]], tmp_
     with pytest.raises(BenchError, match="has a query that is not in queries in row 2: 7"):
         load(entry)
     entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1, 1], document=["d1", "d1"], score=[1, 2])
-    with pytest.raises(BenchError, match="judges document d1 for query 1 again in row 2, otherwise"):
+    with pytest.raises(BenchError, match="judges document d1 for query 1 differently in row 2"):
         load(entry)
     entry["data"]["relevant"] = write(tmp_path / "more.csv", query=[1, 2], document=["d1", "d1"], score=[0, 0])
     with pytest.raises(BenchError, match="has no score above 0"):
         load(entry)
 
 
-def test_texts_and_labels_are_read_as_they_stand(tmp_path: Path):
+def test_texts_and_labels_are_read_verbatim(tmp_path: Path):
     texts, labels = ["007", "1e3", "null", "NA"] * 2, ["01", "1", "01", "1"] * 2
     for suffix in (".csv", ".jsonl", ".parquet"):
         path = write(tmp_path / f"odd{suffix}", text=texts, label=labels)
@@ -263,7 +263,7 @@ def test_ids_grades_and_titles_of_a_retrieval(entries: dict[str, dict[str, Any]]
         load(entry)[0].load()
 
 
-def test_a_label_without_training_texts_is_told(tmp_path: Path):
+def test_label_without_training_texts_is_refused(tmp_path: Path):
     files = {
         "train": write(tmp_path / "train.csv", text=["a", "b"], label=["x", "y"]),
         "test": write(tmp_path / "test.csv", text=["a"], label=["z"]),

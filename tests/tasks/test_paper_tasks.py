@@ -1,4 +1,4 @@
-"""The paper's own task sets: WordSim, PEARL and classification, on real data."""
+"""The paper's task sets WordSim, PEARL and classification, on the original data."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="module")
 def scores(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """GloVe's scores on everything there is data for, but the large SST-2."""
+    """GloVe's scores on all available sets except the large SST-2."""
     model = glove()
     entries = [entry for entry in suite(data_dir) if not entry.missing and not entry.name.startswith("SST2")]
     session = Session(Store(tmp_path_factory.mktemp("results")), seed=42, batch_size=32, debug=True)
@@ -68,7 +68,7 @@ def suite(data_dir: Path | None, hub_dir: Path | None = None) -> list[SuiteTask]
     )
 
 
-def test_the_sets_have_the_sizes_that_their_papers_state(data_dir: Path):
+def test_sizes_match_the_papers(data_dir: Path):
     loaded = {entry.name: entry.load().dataset for entry in suite(data_dir) if not entry.missing}
     sizes = {name: {split: len(rows) for split, rows in data.items()} for name, data in loaded.items()}
     known = {
@@ -97,19 +97,19 @@ def test_the_sets_have_the_sizes_that_their_papers_state(data_dir: Path):
     }
 
 
-def test_what_is_not_there_is_named(data_dir: Path, tmp_path: Path):
+def test_missing_data_is_named(data_dir: Path, tmp_path: Path):
     (tmp_path / "pearl").mkdir()
     shutil.copyfile(data_dir / "pearl" / "bird.parquet", tmp_path / "pearl" / "bird.parquet")
     missing = {entry.name: entry.missing for entry in suite(tmp_path) if entry.missing}
     assert missing["PEARL-yago"] == f"not in data_dir={tmp_path}: pearl/yago.parquet, pearl/yago_kb.parquet"
     assert {*WORDSIM_TASKS, *PEARL_TASKS, *CLASSIFICATION_TASKS} - set(missing) == {"PEARL-bird", "PEARL-autofj"}
     nowhere = {entry.name: entry.missing or "" for entry in suite(None, hub_dir=tmp_path)}
-    assert "set data_dir=FOLDER that holds wordsim/men.txt" in nowhere["WordSim-MEN"]
+    assert "set data_dir to a folder with wordsim/men.txt" in nowhere["WordSim-MEN"]
     assert "Lihuchen/pearl_benchmark" in nowhere["PEARL-bird"]
-    assert not nowhere["PEARL-autofj"]  # a package registry carries it
+    assert not nowhere["PEARL-autofj"]  # in a package registry
 
 
-def test_a_dataset_repository_serves_in_place_of_the_folder(data_dir: Path, tmp_path: Path):
+def test_dataset_repository_replaces_the_folder(data_dir: Path, tmp_path: Path):
     repository = tmp_path / "Lihuchen" / "pearl_benchmark"
     (repository / "bird").mkdir(parents=True)
     (repository / "bird" / "test.parquet").write_bytes((data_dir / "pearl" / "bird.parquet").read_bytes())
@@ -121,7 +121,7 @@ def test_a_dataset_repository_serves_in_place_of_the_folder(data_dir: Path, tmp_
     assert here.load().dataset["test"]["term1"][:] == there.load().dataset["test"]["term1"][:]
 
 
-def test_changed_data_has_another_revision(data_dir: Path, tmp_path: Path):
+def test_changed_data_changes_the_revision(data_dir: Path, tmp_path: Path):
     (tmp_path / "pearl").mkdir()
     pd.read_parquet(data_dir / "pearl" / "bird.parquet").head(100).to_parquet(tmp_path / "pearl" / "bird.parquet")
     revisions = [
@@ -162,7 +162,7 @@ def test_fuzzy_join_averages_the_tables(scores: dict[str, float], glove_unit: An
     assert scores["PEARL-autofj"] == pytest.approx(np.mean(accuracies), abs=1e-3)  # ties
 
 
-def test_the_probing_network_learns_and_repeats_itself():
+def test_probing_network_learns_and_is_reproducible():
     rng = np.random.default_rng(0)
     labels = rng.random(2000) < 0.5
     vectors = rng.normal(size=(2000, 16)).astype(np.float32)
@@ -175,16 +175,14 @@ def test_the_probing_network_learns_and_repeats_itself():
     assert chance.mean() < 0.62
 
 
-def test_paraphrases_are_told_better_than_by_chance(data_dir: Path, scores: dict[str, float]):
+def test_paraphrase_accuracy_is_above_chance(data_dir: Path, scores: dict[str, float]):
     labels = pd.read_parquet(data_dir / "pearl" / "ppdb_filtered.parquet")["label"]
     assert (labels == "pos").mean() == 0.5
     assert scores["PEARL-ppdb_filtered"] > 0.505
 
 
 @pytest.mark.parametrize("name", ["TRECHeldOut", "TRECTest"])
-def test_trec_is_classified_by_the_stated_protocol(
-    data_dir: Path, scores: dict[str, float], name: str, glove_unit: Any
-):
+def test_trec_protocol(data_dir: Path, scores: dict[str, float], name: str, glove_unit: Any):
     encoder = glove().load("cpu")
     train = Dataset.from_pandas(pd.read_parquet(data_dir / "classification" / "trec" / "train.parquet"))
     test = Dataset.from_pandas(pd.read_parquet(data_dir / "classification" / "trec" / "test.parquet"))
@@ -196,10 +194,10 @@ def test_trec_is_classified_by_the_stated_protocol(
     right = (
         classifier.predict(scaler.transform(encoder.encode(test["text"][:], batch_size=256))) == test["coarse_label"]
     )
-    assert scores[name] == pytest.approx(right.mean(), abs=0.004)  # a text or two at the border
+    assert scores[name] == pytest.approx(right.mean(), abs=0.004)  # one or two texts near the decision boundary
 
 
-def test_entities_are_linked_and_clustered_as_stated(tmp_path: Path):
+def test_entity_linking_and_clustering(tmp_path: Path):
     folder = tmp_path / "pearl"
     folder.mkdir()
     words = ["paris", "london", "berlin", "cat", "dog", "horse", "red", "blue", "green"]
@@ -216,7 +214,7 @@ def test_entities_are_linked_and_clustered_as_stated(tmp_path: Path):
     assert clustered.main_score == 1
 
 
-def test_their_texts_are_drawn_for_the_speed(data_dir: Path):
+def test_texts_are_sampled_for_speed(data_dir: Path):
     entries = {entry.name: entry for entry in suite(data_dir)}
     for name in ("WordSim-MEN", "PEARL-bird", "PEARL-autofj", "TRECTest"):
         assert len(SpeedTexts(42).of([entries[name]])) == TEXTS_PER_TASK, name
@@ -258,7 +256,7 @@ def test_bad_files_are_refused_with_the_row(tmp_path: Path, file: str, content: 
                 entry.load()
 
 
-def test_a_byte_order_mark_and_odd_line_separators_are_no_part_of_a_word(tmp_path: Path):
+def test_byte_order_mark_is_stripped_and_unicode_line_ends_are_kept(tmp_path: Path):
     (tmp_path / "wordsim").mkdir()
     (tmp_path / "wordsim" / "men.txt").write_bytes("\ufeffsun\tmoon\t1\r\na\u2028b\tc\x85\t2\r\n".encode())
     (entry,) = [entry for entry in suite(tmp_path) if entry.name == "WordSim-MEN"]

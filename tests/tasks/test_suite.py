@@ -1,3 +1,5 @@
+"""Suites: benchmarks, task lists, local repositories, and checks."""
+
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ def test_benchmarks_have_their_tasks(benchmark: str, n: int):
     assert len(suite(benchmark=benchmark)) == n
 
 
-def test_starter_tasks_hold_the_data_that_they_state():
+def test_starter_tasks_have_the_stated_data():
     loaded = {entry.name: entry.load() for entry in suite(*STARTER_TASKS)}
     sizes = {
         name: {split: len(rows) for split, rows in task.dataset.items()}
@@ -54,12 +56,12 @@ def test_starter_tasks_hold_the_data_that_they_state():
         assert issubclass(type(task), mteb.AbsTask)
 
 
-def test_the_same_rows_are_drawn_every_time():
+def test_draws_are_reproducible():
     first, second = (suite("Newsgroups20Clustering")[0].load().dataset["test"]["sentences"][:] for _ in range(2))
     assert first == second
 
 
-def test_word_similarity_counts_under_its_own_name():
+def test_word_similarity_has_its_column():
     assert [entry.type for entry in suite("MENWordSim", "STSBenchmark")] == ["WordSim", "STS"]
 
 
@@ -74,44 +76,44 @@ def test_word_similarity_counts_under_its_own_name():
         ([{"name": "STSBenchmark", "splits": ["dev"]}], "STSBenchmark has no split dev; allowed: test"),
     ],
 )
-def test_a_bad_list_of_tasks_is_told(tasks: list[Any], message: str):
+def test_bad_task_list_is_refused(tasks: list[Any], message: str):
     with pytest.raises(BenchError, match=message):
         suite(*tasks)
 
 
-def test_an_unknown_benchmark_is_told():
+def test_unknown_benchmark_is_refused():
     with pytest.raises(BenchError, match=r"suite\.benchmark=MTEB\(eng, v9\).*Did you mean MTEB\(eng, v[12]\)"):
         suite(benchmark="MTEB(eng, v9)")
 
 
-def test_only_the_test_split_is_kept_unless_others_are_named():
+def test_default_is_the_test_split():
     name = "AmazonCounterfactualClassification"
     assert suite(name)[0].task.eval_splits == ["test"]
     assert suite({"name": name, "splits": ["validation"]})[0].task.eval_splits == ["validation"]
     assert suite({"name": name, "subsets": ["en"]})[0].task.hf_subsets == ["en"]
-    assert suite("MSMARCO")[0].task.eval_splits  # keeps its own where there is no test split to be had
+    assert suite("MSMARCO")[0].task.eval_splits  # without a test split it keeps all its splits
 
 
-def test_a_task_from_a_local_folder_leaves_the_class_as_it_was(hub_dir: Path):
+def test_localized_task_does_not_change_its_class(hub_dir: Path):
     entry = suite("STSBenchmark", hub_dir=hub_dir)[0]
     assert entry.missing is None
     assert len(entry.load().dataset["test"]) == 1379
-    assert entry.dataset["path"] == "mteb/stsbenchmark-sts"  # what is recorded of it names no folder
+    assert entry.dataset["path"] == "mteb/stsbenchmark-sts"  # the record does not name the folder
     assert mteb.get_task("STSBenchmark").metadata.dataset["path"] == "mteb/stsbenchmark-sts"
 
 
-def test_a_repository_that_is_not_there_is_missing_not_skipped(hub_dir: Path):
-    found, absent = suite("STS12", "STS13", hub_dir=hub_dir)
-    assert found.missing is None
+def test_absent_repository_is_reported_as_missing(hub_dir: Path):
+    present, absent = suite("STS12", "STS13", hub_dir=hub_dir)
+    assert present.missing is None
     assert absent.missing == f"not in {hub_dir}: mteb/sts13-sts"
 
 
-def test_a_hub_folder_that_does_not_exist_is_told():
+def test_nonexistent_hub_dir_is_refused():
     with pytest.raises(BenchError, match="hub_dir=/nowhere: no such folder"):
         suite("STS12", hub_dir=Path("/nowhere"))
 
 
-def test_a_changed_folder_gives_its_new_rows(hub_dir: Path, tmp_path: Path):
+def test_changed_folder_is_reread(hub_dir: Path, tmp_path: Path):
     repository = tmp_path / "mteb" / "sts12-sts"
     shutil.copytree(hub_dir / "mteb" / "sts12-sts", repository, copy_function=shutil.copyfile)
     before = len(suite("STS12", hub_dir=tmp_path)[0].load().dataset["test"])
@@ -121,7 +123,7 @@ def test_a_changed_folder_gives_its_new_rows(hub_dir: Path, tmp_path: Path):
     assert len(suite("STS12", hub_dir=tmp_path)[0].load().dataset["test"]) == 10
 
 
-def test_a_benchmark_asked_for_again_is_as_it_was(hub_dir: Path):
+def test_benchmark_is_not_modified_by_loading(hub_dir: Path):
     suite(benchmark="MTEB(eng, v1)", hub_dir=hub_dir, seed=7)
     again = {entry.name: entry.task for entry in suite(benchmark="MTEB(eng, v1)")}
     assert again["STS12"].metadata.dataset["path"] == "mteb/sts12-sts"
@@ -131,7 +133,7 @@ def test_a_benchmark_asked_for_again_is_as_it_was(hub_dir: Path):
 @pytest.mark.parametrize(
     "name", ["h[1]", "h*", "h?", "{h}", "a,b", "a#b", "a%20b", "a b", "a:b", "größe", "a=b", "a'b"]
 )
-def test_a_hub_folder_of_any_name_is_read_exactly(tmp_path: Path, name: str):
+def test_hub_dir_may_have_any_name(tmp_path: Path, name: str):
     for folder, word in ((name, "wanted"), ("h1", "another")):
         repository = tmp_path / folder / "mteb" / "stsbenchmark-sts"
         (repository / "default").mkdir(parents=True)
@@ -143,7 +145,7 @@ def test_a_hub_folder_of_any_name_is_read_exactly(tmp_path: Path, name: str):
 
 
 def readme(repository: Path, configs: dict[str, dict[str, str]]) -> None:
-    """Write a README that lists the file of each split of each configuration."""
+    """Write a README with the files of each configuration's splits."""
     lines = ["---", "configs:"]
     for config, files in configs.items():
         lines += [f"- config_name: {config}", "  data_files:"]
@@ -154,7 +156,7 @@ def readme(repository: Path, configs: dict[str, dict[str, str]]) -> None:
 
 @pytest.fixture
 def partial_hub(tmp_path: Path) -> Path:
-    """Repositories that have a part of their subsets and splits: by README, by a column, and of a retrieval set."""
+    """Write repositories without some subsets and splits: by README, by a column, and for a retrieval set."""
     readme(tmp_path / "mteb" / "amazon_counterfactual", {"en": {"test": "test.parquet"}})
     readme(tmp_path / "mteb" / "stsbenchmark-sts", {"default": {"train": "train.parquet"}})
     readme(
@@ -183,19 +185,19 @@ def partial_hub(tmp_path: Path) -> Path:
         ("STSBenchmark", "stsbenchmark-sts has the splits train, not test"),
     ],
 )
-def test_subsets_and_splits_that_the_repository_lacks_are_refused(partial_hub: Path, task: Any, message: str):
+def test_absent_subsets_and_splits_are_refused(partial_hub: Path, task: Any, message: str):
     with pytest.raises(BenchError, match=message):
         suite(task, hub_dir=partial_hub)
 
 
-def test_what_a_benchmark_lacks_is_missing_and_what_is_there_is_loaded(partial_hub: Path):
+def test_incomplete_repositories_of_a_benchmark_are_missing(partial_hub: Path):
     (entry,) = suite({"name": "STS17", "subsets": ["en-en"]}, hub_dir=partial_hub)
     assert entry.load().dataset["en-en"]["test"]["sentence1"][:] == ["a"]
     by_name = {entry.name: entry.missing or "" for entry in suite(benchmark="MTEB(eng, v1)", hub_dir=partial_hub)}
     assert "has the splits train, not test" in by_name["STSBenchmark"]
 
 
-def test_a_split_that_only_loading_shows_to_be_absent_is_refused(partial_hub: Path):
+def test_split_absent_on_loading_is_refused(partial_hub: Path):
     sts17 = partial_hub / "mteb" / "sts17-crosslingual-sts"
     (sts17 / "README.md").unlink()
     (sts17 / "test.parquet").rename(sts17 / "train.parquet")
@@ -204,7 +206,7 @@ def test_a_split_that_only_loading_shows_to_be_absent_is_refused(partial_hub: Pa
         entry.load()
 
 
-def test_a_pointer_of_git_lfs_in_a_repository_is_refused(partial_hub: Path):
+def test_git_lfs_pointer_is_refused(partial_hub: Path):
     pointer = b"version https://git-" + b"lfs.example/spec/v1\noid sha256:0\nsize 1\n"
     (partial_hub / "mteb" / "stsbenchmark-sts" / "test.parquet").write_bytes(pointer)
     readme(partial_hub / "mteb" / "stsbenchmark-sts", {"default": {"test": "test.parquet"}})
