@@ -113,7 +113,14 @@ def _parser() -> Parser:
         usage="m2v-bench COMMAND ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Distil, measure and compare static embedding models.",
-        epilog="\n".join([*lines[1:], "", "`m2v-bench COMMAND --help` shows the options of a command and an example."]),
+        epilog="\n".join(
+            [
+                *lines[1:],
+                "",
+                "`m2v-bench COMMAND --help` shows the options of a command and an example.",
+                "M2V_BENCH_DEBUG=1 in the environment shows tracebacks.",
+            ]
+        ),
     )
     parser.add_argument("--version", action="version", version=f"m2v_bench {__version__}")
     top = parser.add_subparsers(
