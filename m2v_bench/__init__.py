@@ -6,12 +6,14 @@ from m2v_bench.system.version import __version__
 
 if TYPE_CHECKING:
     from m2v_bench.distillation.distill import distill
+    from m2v_bench.inference.static_embedder import StaticEmbedder
     from m2v_bench.inference.static_model import StaticModel
 
-__all__ = ["StaticModel", "__version__", "distill"]
+__all__ = ["StaticEmbedder", "StaticModel", "__version__", "distill"]
 
-# Imported lazily, so that importing the package is instant: torch, mteb and mlflow load on first use.
+# Imported lazily, so that importing the package is instant: torch, scikit-learn, mteb and mlflow load on first use.
 _MODULES = {
+    "StaticEmbedder": "m2v_bench.inference.static_embedder",
     "StaticModel": "m2v_bench.inference.static_model",
     "distill": "m2v_bench.distillation.distill",
 }

@@ -67,6 +67,7 @@ def read(path: str | Path, *, token: str | None = None, dimensionality: int | No
             model does not have.
     """
     folder = locate(path, token=token)
+    _refuse_transformer(folder, str(path))
     found = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout[:3])]
     if not found:
         missing = [name for name in _LAYOUTS[0][:3] if not (folder / name).is_file()]
@@ -102,17 +103,39 @@ def read(path: str | Path, *, token: str | None = None, dimensionality: int | No
     raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor {names}")
 
 
+def _refuse_transformer(folder: Path, name: str) -> None:
+    """Refuse the files of a transformer, with the call that distils it."""
+    try:
+        config_path = folder / "config.json"
+        config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
+        kind = config.get("model_type", "model2vec") if isinstance(config, dict) else "model2vec"
+        if kind != "model2vec" or (_module_names(folder) or [""])[0] == "Transformer":
+            raise BenchError(_distil_first(name))
+    except (ValueError, TypeError, AttributeError):  # damaged files are reported by who reads them
+        return
+
+
+def _distil_first(name: str) -> str:
+    return f"{name} is a transformer, not a static model; distil it first: m2v_bench.distill({name!r})"
+
+
+def _module_names(folder: Path) -> list[str] | None:
+    """Return the class names of the pipeline in modules.json; None without that file."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return None
+    return [str(module.get("type", "")).rpartition(".")[2] for module in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def _modules(folder: Path) -> list[str]:
-    """The class names of the pipeline in modules.json; empty without that file.
+    """Return the class names of the pipeline in modules.json; empty without that file.
 
     Raises:
         OtherPipeline: naming the first module that is neither the table nor the division by the norm.
     """
-    path = folder / "modules.json"
-    if not path.is_file():
+    path, names = folder / "modules.json", _module_names(folder)
+    if names is None:
         return []
-    modules = json.loads(path.read_text(encoding="utf-8"))
-    names = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if names not in _PIPELINES:
         odd = next((name for name in names if name not in _PIPELINES[1]), "in an unusual order")
         raise OtherPipeline(
@@ -165,7 +188,10 @@ def locate(path: str | Path, *, revision: str | None = None, token: str | None =
     Raises:
         BenchError: when there is no such model.
     """
-    return Path(path) if Path(path).is_dir() else _from_hub(str(path), revision, token)
+    local = Path(path).expanduser()
+    if local.is_file():
+        raise BenchError(f"{path} is a file; name the folder of the model: {local.parent}")
+    return local if local.is_dir() else _from_hub(str(path), revision, token)
 
 
 def row_beyond(table: np.ndarray, limit: float = math.inf) -> int | None:
@@ -259,15 +285,28 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    from m2v_bench.assets.fetch import is_offline
+    from m2v_bench.assets.fetch import catalog, is_offline
 
+    for asset in catalog().values():
+        if asset.kind == "model" and name in (asset.name, asset.model_name):
+            raise BenchError(_distil_first(asset.name))
     if Path(name).is_absolute() or len(Path(name).parts) > 2:
         raise BenchError(f"{name}: no such folder; name the folder of a static model, or one on the hub (org/name)")
-    wanted = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
+    files = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
+    offline = is_offline("HF_HUB_OFFLINE")
+
+    def download(files: list[str], revision: str | None) -> Path:
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=files, token=token, local_files_only=offline)
+        )
+
     try:
-        offline = is_offline("HF_HUB_OFFLINE")
-        found = snapshot_download(name, revision=revision, allow_patterns=wanted, token=token, local_files_only=offline)
-        return Path(found)
+        # before the weights, as those of a transformer may be large
+        folder = download(["config.json", "modules.json"], revision)
+        _refuse_transformer(folder, name)
+        return download(files, folder.name)  # the client names the folder after the commit
+    except BenchError:
+        raise
     except Exception as error:
         # the hub client raises many kinds of errors; to the user they are one
         raise BenchError(f"{name} is neither a folder nor a model that the hub gives: {error}") from error

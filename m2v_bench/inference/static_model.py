@@ -12,6 +12,7 @@ from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference import files
 from m2v_bench.inference.embeddings import Embeddings
 from m2v_bench.inference.fast.loading import FastLoader, FastPath
+from m2v_bench.inference.similarity import similarity
 from m2v_bench.inference.texts import as_list
 from m2v_bench.inference.tokenizer import BATCH_SIZE, Batch, BatchTokenizer, Rules
 
@@ -104,6 +105,16 @@ class StaticModel:
         return int(self.table.shape[1])
 
     @property
+    def dim(self) -> int:
+        """Dimensions of an embedding, as model2vec names them."""
+        return self.dims
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """The similarity function that the model is meant for: `cosine` unless its files name another."""
+        return self.config.get("similarity_fn_name") or "cosine"
+
+    @property
     def n_parameters(self) -> int:
         """Numbers in the table, token weights included."""
         return int(self.table.size + (0 if self.weights is None else self.weights.size))
@@ -185,28 +196,33 @@ class StaticModel:
         self,
         texts: str | Iterable[str],
         *,
+        show_progress_bar: bool = False,
+        normalize_embeddings: bool | None = None,
         max_length: MaxLength = "model",
         batch_size: int = BATCH_SIZE,
-        show_progress: bool = False,
         fast: bool | None = None,
+        show_progress: bool = False,
     ) -> np.ndarray:
         """Embed texts.
 
-        Long inputs are spread over threads, as many as the `tokenizers` package would use (`threads.n_threads`).
+        Long inputs are spread over threads, as many as the `tokenizers` package would use: `RAYON_NUM_THREADS`, or one
+        per processor; `TOKENIZERS_PARALLELISM=false` means one.
 
         Args:
             texts: one text, or several as a list, a generator, an array, or a column of pandas, polars, Arrow or
                 `datasets`; read in order, whatever its index.
-            max_length: tokens beyond it are cut; None cuts nothing, `model` is what the model says.
-            batch_size: texts done at a time by one thread, at most; does not change the result.
-            show_progress: show a progress bar.
-            fast: whether to take compiled loops (extra `fast`), which give the same bits: True demands them, False
-                forbids them, None takes them where they are there and enough was asked of the model to be worth
-                loading them.
+            show_progress_bar: whether to show a progress bar.
+            normalize_embeddings: whether to divide embeddings by their L2 norm; as the model says when None.
+            max_length: longest text in tokens, the rest is cut; None cuts nothing, `model` is what the model says.
+            batch_size: texts that a thread embeds at a time, at most; does not change the result.
+            fast: whether to use compiled loops (extra `fast`), which give the same bits: True demands them, False
+                forbids them, None uses them where they can be used and the model has been asked for enough texts to be
+                worth loading them.
+            show_progress: another name of `show_progress_bar`.
 
         Returns:
-            float32 array of shape (texts, dims), or (dims,) for a single string. A text without a known
-            token is the zero vector.
+            float32 array of shape (texts, dims), or (dims,) for a single string. A text without a known token is the
+            zero vector.
 
         Raises:
             TypeError: when a text is not a string, naming its position, or `texts` has no order (a set) or is a table.
@@ -214,15 +230,15 @@ class StaticModel:
                 text with half of a surrogate pair, which UTF-8 cannot hold.
         """
         if isinstance(texts, str):
-            return self.encode([texts], max_length=max_length, fast=fast)[0]
-
+            return self.encode([texts], normalize_embeddings=normalize_embeddings, max_length=max_length, fast=fast)[0]
         texts = as_list(texts)
+        normalize = self.normalize if normalize_embeddings is None else normalize_embeddings
         tokenizer, embeddings = self._path(texts, fast)
         out = np.empty((len(texts), self.dims), np.float32)
         batches = tokenizer.batches(texts, max_length=self._longest(max_length), batch_size=_checked(batch_size))
         with self._ids_have_rows():
-            for batch in _with_progress(batches, len(texts), show_progress):
-                embeddings.mean(batch, out=out[batch.rows], normalize=self.normalize)
+            for batch in _with_progress(batches, len(texts), show_progress_bar or show_progress):
+                embeddings.mean(batch, out=out[batch.rows], normalize=normalize)
         return out
 
     def encode_as_sequence(
@@ -231,20 +247,25 @@ class StaticModel:
         *,
         max_length: MaxLength = None,
         batch_size: int = BATCH_SIZE,
-        show_progress: bool = False,
+        show_progress_bar: bool = False,
         fast: bool | None = None,
+        show_progress: bool = False,
     ) -> np.ndarray | list[np.ndarray]:
-        """The rows of each text's tokens, in their order, weighted but not averaged.
+        """Return the rows of each text's tokens, in their order, weighted but not averaged.
 
         Args:
             texts: as in `encode`.
-            max_length: tokens beyond it are cut; nothing by default, `model` is what the model says.
-            batch_size: texts tokenized at a time; does not change the result.
-            show_progress: show a progress bar.
-            fast: see `encode`.
+            max_length: longest text in tokens; by default nothing is cut, `model` is what the model says.
+            batch_size: texts tokenized at a time, at most; does not change the result.
+            show_progress_bar: whether to show a progress bar.
+            fast: as in `encode`.
+            show_progress: another name of `show_progress_bar`.
 
         Returns:
             Per text a float32 array of shape (known tokens, dims); one such array for a single string.
+
+        Raises:
+            TypeError, BenchError: as `encode` does.
         """
         if isinstance(texts, str):
             return self.encode_as_sequence([texts], max_length=max_length, fast=fast)[0]
@@ -253,9 +274,27 @@ class StaticModel:
         sequences: list[np.ndarray] = []
         batches = tokenizer.batches(texts, max_length=self._longest(max_length), batch_size=_checked(batch_size))
         with self._ids_have_rows():
-            for batch in _with_progress(batches, len(texts), show_progress):
+            for batch in _with_progress(batches, len(texts), show_progress_bar or show_progress):
                 sequences += [embeddings.rows(batch.ids_of(text)) for text in range(len(batch))]
         return sequences
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
+        """Compare every embedding of one array with every one of another; larger is more similar.
+
+        The function is `similarity_fn_name`: the cosine, or what the model's files name (`dot`, and as negative
+        distances `euclidean` and `manhattan`).
+
+        Args:
+            embeddings1: array of shape (n, dims), or (dims,) for a single embedding.
+            embeddings2: array of shape (m, dims), or (dims,).
+
+        Returns:
+            Array of shape (n, m), float32 for embeddings of `encode`.
+
+        Raises:
+            BenchError: for arrays of other shapes, and a function of another name.
+        """
+        return similarity(embeddings1, embeddings2, self.similarity_fn_name)
 
     def _longest(self, max_length: MaxLength) -> int | None:
         if isinstance(max_length, str) and max_length != "model":
@@ -333,8 +372,10 @@ class StaticModel:
     ) -> "StaticModel":
         """Load a model that this class, model2vec or a StaticEmbedding of sentence-transformers wrote.
 
+        A sentence transformer has to be distilled instead, by `distill`.
+
         Args:
-            path: a folder, or a name on the model hub.
+            path: the folder of a model, or its name on the model hub.
             dimensionality: keep so many of the first dimensions; with PCA they are the principal ones.
             normalize: whether `encode` divides by the norm; as the files say when None.
             token: access token of a private model on the hub.

@@ -313,6 +313,48 @@ def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path):
         StaticModel.from_pretrained(tmp_path)
 
 
+def test_a_transformer_is_to_be_distilled(teacher_folder: Path, tmp_path: Path):
+    from tests.golden.tiny_models import build_bpe
+
+    plain = build_bpe(tmp_path / "plain")  # as transformers writes it
+    nested = tmp_path / "nested"  # as earlier releases of sentence-transformers wrote it
+    nested.mkdir()
+    (nested / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Transformer"}]))
+    for folder in (teacher_folder, plain, nested):
+        message = f"{folder} is a transformer, not a static model; distil it first: m2v_bench.distill('{folder}')"
+        with pytest.raises(BenchError, match=f"^{re.escape(message)}$"):
+            StaticModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
+def test_a_transformers_name_is_known_without_asking_the_hub(name: str):
+    with pytest.raises(BenchError, match=r"is a transformer, .*: m2v_bench\.distill\('all-MiniLM-L6-v2'\)$"):
+        StaticModel.from_pretrained(name)
+
+
+def test_a_transformer_on_the_hub_is_refused_before_its_weights_are_downloaded(teacher_folder: Path, tmp_path: Path):
+    code = (
+        "from m2v_bench import StaticModel\nfrom m2v_bench.errors import BenchError\n"
+        "try: StaticModel.from_pretrained('people/transformer')\nexcept BenchError as error: print(error)"
+    )
+    with hub_server() as (address, repositories):
+        config = (teacher_folder / "config.json").read_bytes()
+        repositories["people/transformer"] = {"config.json": config, "model.safetensors": b"large"}
+        environment = hub_environment(address, tmp_path)
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "people/transformer is a transformer" in done.stdout
+    assert "m2v_bench.distill('people/transformer')" in done.stdout
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_a_single_file_is_refused_with_its_folder(tmp_path: Path):
+    tiny_static_model().save_pretrained(tmp_path)
+    message = f"model.safetensors is a file; name the folder of the model: {tmp_path}"
+    with pytest.raises(BenchError, match=f"{re.escape(message)}$"):
+        StaticModel.from_pretrained(tmp_path / "model.safetensors")
+
+
 def test_a_table_of_another_name_is_told(tmp_path: Path):
     tiny_static_model().save_pretrained(tmp_path)
     save_file({"rows": load_file(tmp_path / "model.safetensors")["embeddings"]}, tmp_path / "model.safetensors")

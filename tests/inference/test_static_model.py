@@ -82,9 +82,31 @@ def test_the_models_own_longest_input_counts_unless_another_is_given():
     assert (model.encode("cat dog good", max_length=None) != model.encode("cat dog")).any()
 
 
-def test_a_long_list_shows_its_progress(capsys: pytest.CaptureFixture[str]):
-    tiny_static_model().encode(["cat"] * 10, batch_size=5, show_progress=True)
-    assert "encoding: 100%" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["show_progress_bar", "show_progress"])
+def test_a_long_list_shows_its_progress(capsys: pytest.CaptureFixture[str], name: str):
+    model = tiny_static_model()
+    for encode in (model.encode, model.encode_as_sequence):
+        encode(["cat"] * 10, batch_size=5, **{name: True})  # type: ignore[operator]
+        assert "encoding: 100%" in capsys.readouterr().err
+        encode(["cat"] * 10)  # type: ignore[operator]
+        assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_normalization_may_be_asked_for_by_call(fast: bool):
+    model, texts = tiny_static_model(), ["good cat", "dog", "zebra"]
+    plain = StaticModel(model.table, model.tokenizer, normalize=False)
+    for text in (texts, texts[0]):
+        raw, unit = plain.encode(text, fast=fast), model.encode(text, fast=fast)
+        assert (model.encode(text, normalize_embeddings=False, fast=fast) == raw).all()
+        assert (plain.encode(text, normalize_embeddings=True, fast=fast) == unit).all()
+        assert (raw != unit).any()
+
+
+def test_it_has_the_names_of_model2vec_and_sentence_transformers():
+    model = tiny_static_model()
+    assert model.dim == model.dims == 8
+    assert model.similarity(model.encode(["cat", "dog"]), model.encode("cat")).shape == (2, 1)
 
 
 def test_a_table_of_the_wrong_length_is_refused():
