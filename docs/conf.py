@@ -1,5 +1,6 @@
 """The site of `make docs`: README, docs/, experiments/ and what stands beside them; it opens without a network."""
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -15,9 +16,14 @@ project_copyright = "the m2v_bench authors"
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/*.md", "experiments/*.md", "notebooks/README.md"]
 exclude_patterns = [".*", "build", "conf", "dist", "m2v_bench", "mlruns", "results", "site", "tests"]
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
+default_role = "code"  # single backticks of docstrings
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # signatures stay short; docstrings say what an argument may be
+napoleon_use_rtype = False
+napoleon_use_ivar = True
 smartquotes = False  # quotes of commands are to be copied
 
 html_theme = "furo"
@@ -40,6 +46,13 @@ def _block(visitor: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def _without_private(*details: Any) -> tuple[str | None, str | None]:
+    """Drop parameters that begin with an underscore from a signature."""
+    signature, returns = details[-2:]
+    return signature and re.sub(r", _\w+=[^,)]*", "", signature), returns
+
+
 def setup(app: Any) -> None:
-    """Formulae as MathML, which browsers show themselves; Sphinx's own way loads a script from the network."""
+    """Show formulae as MathML, which browsers render themselves; Sphinx's own way loads a script from the network."""
+    app.connect("autodoc-process-signature", _without_private)
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))

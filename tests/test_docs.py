@@ -108,6 +108,6 @@ def test_formulae_render_and_pages_fit_a_phone(site: Path):
         seen.open(site / "docs" / "concepts.html")
         formula = seen.page.locator("math").first.bounding_box()
         assert formula and formula["width"] > 5
-        for name in ("docs/concepts", "docs/configuration", "docs/inference", "README"):
+        for name in ("docs/concepts", "docs/configuration", "docs/inference", "docs/tutorial", "docs/api", "README"):
             seen.open(site / f"{name}.html")
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, name
