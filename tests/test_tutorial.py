@@ -1,4 +1,4 @@
-"""The code of the tutorial runs offline and does what the page says."""
+"""Run the code of the tutorial offline and check its results."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from scripts.figures import ROOT
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the blocks have defined, run one after the other in an empty folder."""
+    """Return what the blocks define, run one after the other in an empty folder."""
     page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4

@@ -1,10 +1,10 @@
-"""The model card: what a static model was made of, how to use it and how to cite it."""
+"""Write the model card: settings, usage and citation of a static model."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-# The releases of model2vec that compute as a dialect does.
+# Releases of model2vec by the dialect that computes as they do.
 RELEASES = {
     "m2v-0.1": "0.1.0 - 0.3.7",
     "m2v-0.3.8": "0.3.8",
@@ -22,11 +22,11 @@ _CITATION = """@software{minishlab2024model2vec,
 
 
 def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) -> str:
-    """A README.md with the metadata that model hubs and model2vec read.
+    """Return a README.md with the metadata that model hubs and model2vec read.
 
     Args:
         name: the model's name.
-        config: what `config.json` holds.
+        config: the content of `config.json`.
         shape: rows and dimensions of the table.
     """
     from m2v_bench.system.version import __version__
@@ -40,24 +40,24 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
         "model_name": name,
         "tags": ["embeddings", "static-embeddings", "sentence-transformers"],
     }
-    # a JSON value is a YAML value
+    # every JSON value is a YAML value
     front = "\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items() if value)
-    made = f"distilled from {base} by m2v_bench {__version__}" if base else f"saved by m2v_bench {__version__}"
+    origin = f"distilled from {base} by m2v_bench {__version__}" if base else f"saved by m2v_bench {__version__}"
     releases = RELEASES.get(recipe.get("dialect", ""))
     cut = f", cut from {config['cut_from']}" if "cut_from" in config else ""
     rows = "\n".join(f"| {key} | {value} |" for key, value in recipe.items())
-    settings = f"## How it was made\n\n| Setting | Value |\n|---|---|\n{rows}\n\n" if rows else ""
-    revision = f" Revision {config['revision']} stands for all of it." if config.get("revision") else ""
+    settings = f"## Settings\n\n| Setting | Value |\n|---|---|\n{rows}\n\n" if rows else ""
+    revision = f" Revision: {config['revision']}." if config.get("revision") else ""
     return f"""---
 {front}
 ---
 
 # {name}
 
-A static embedding model, {made}: {shape[0]:,} rows of {shape[1]} dimensions{cut} ({config["embedding_dtype"]}). The \
+A static embedding model, {origin}: {shape[0]:,} rows of {shape[1]} dimensions{cut} ({config["embedding_dtype"]}). The \
 embedding of a text is the mean of its tokens' rows{", divided by its norm" if config["normalize"] else ""}.{revision}
 
-{settings}## How to use it
+{settings}## Usage
 
 ```python
 from m2v_bench import StaticModel  # or: from model2vec import StaticModel
@@ -67,9 +67,9 @@ embeddings = StaticModel.from_pretrained("{name}").encode(["a text", "another"])
 
 {_sentence_transformers(config)}
 
-## How to cite
+## Citation
 
-The method is Model2Vec's{f", as its releases {releases} compute it" if releases else ""}:
+The method is Model2Vec{f", as its releases {releases} compute it" if releases else ""}:
 
 ```bibtex
 {_CITATION}
@@ -79,5 +79,5 @@ The method is Model2Vec's{f", as its releases {releases} compute it" if releases
 
 def _sentence_transformers(config: Mapping[str, Any]) -> str:
     if config["embedding_dtype"] == "int8":
-        return "sentence-transformers cannot load it, as it takes tables of floating point only."
-    return "sentence-transformers loads it too, but keeps unknown tokens in the mean and cuts no text."
+        return "sentence-transformers cannot load it, as it accepts floating-point tables only."
+    return "sentence-transformers loads it too, but keeps unknown tokens in the mean and does not cut long texts."

@@ -1,28 +1,29 @@
-"""The files of a static model: model2vec's format, written and read; the layouts of sentence-transformers, read."""
+"""Read and write the files of static models: model2vec's format, and to read also those of sentence-transformers."""
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.cache import refuse_lfs_pointer
 from m2v_bench.errors import BenchError, whole_number
+from m2v_bench.inference.mapped_tensors import read_tensors
 
 
 @dataclass(frozen=True)
 class Files:
-    """What a static model consists of on disk.
+    """The content of a static model's files.
 
     Attributes:
-        table: rows (rows, dims), in the number type of the file.
+        table: shape (rows, dims), in the number type of the file.
         tokenizer: splits texts into tokens.
-        config: what `config.json` says, with what sentence-transformers says elsewhere.
-        weights: one factor per token, or None.
-        mapping: each token's row, or None.
+        config: content of `config.json`, with what sentence-transformers keeps in other files.
+        weights: one factor per token, shape (tokens,), or None.
+        mapping: the row of each token, shape (tokens,), or None.
     """
 
     table: np.ndarray
@@ -32,11 +33,25 @@ class Files:
     mapping: np.ndarray | None = None
 
 
-# (config, tensors, tokenizer, name of the table): model2vec, sentence-transformers, StaticEmbedding in a module folder
+class _Layout(NamedTuple):
+    """Names of the files that hold a model, and of its table among the tensors."""
+
+    config: str
+    tensors: str
+    tokenizer: str
+    table: str
+
+    @property
+    def files(self) -> tuple[str, str, str]:
+        return self.config, self.tensors, self.tokenizer
+
+
+_MODEL2VEC = _Layout("config.json", "model.safetensors", "tokenizer.json", "embeddings")
 _LAYOUTS = (
-    ("config.json", "model.safetensors", "tokenizer.json", "embeddings"),
-    ("config_sentence_transformers.json", "model.safetensors", "tokenizer.json", "embedding.weight"),
-    (
+    _MODEL2VEC,
+    # a StaticEmbedding of sentence-transformers, in the model's folder or in one of its own
+    _Layout("config_sentence_transformers.json", "model.safetensors", "tokenizer.json", "embedding.weight"),
+    _Layout(
         "config_sentence_transformers.json",
         "0_StaticEmbedding/model.safetensors",
         "0_StaticEmbedding/tokenizer.json",
@@ -49,18 +64,18 @@ _RUN_ALL = "run it with kind=sentence_transformer (in Python SentenceTransformer
 
 
 class OtherPipeline(BenchError):
-    """Files of sentence-transformers that ask for a step which a static model does not compute."""
+    """The files of sentence-transformers ask for a step that a static model does not compute."""
 
 
 def read(path: str | Path, *, token: str | None = None, dimensionality: int | None = None) -> Files:
     """Read a model from a folder, or from the model hub.
 
-    What sentence-transformers says in files of its own becomes part of `config`: `normalize`, `max_length`, `rules`.
+    What sentence-transformers keeps in other files becomes part of `config`: `normalize`, `max_length`, `rules`.
 
     Args:
         path: a folder, or a name on the hub.
         token: access token of a private model on the hub.
-        dimensionality: the dimensions that the caller keeps, whatever `truncate_dim` says; None keeps those.
+        dimensionality: dimensions that the caller keeps, whatever `truncate_dim` says; None keeps those of the files.
 
     Raises:
         BenchError: when there is no such model, a file is missing or damaged, or the files ask for a step that a static
@@ -68,39 +83,43 @@ def read(path: str | Path, *, token: str | None = None, dimensionality: int | No
     """
     folder = locate(path, token=token)
     _refuse_transformer(folder, str(path))
-    found = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout[:3])]
-    if not found:
-        missing = [name for name in _LAYOUTS[0][:3] if not (folder / name).is_file()]
+    layouts = [layout for layout in _LAYOUTS if all((folder / name).is_file() for name in layout.files)]
+    if not layouts:
+        missing = [name for name in _MODEL2VEC.files if not (folder / name).is_file()]
         raise BenchError(f"{folder} is not a static model: {', '.join(missing)} missing")
-    # a folder may answer to two layouts; the name of the table decides
     try:
-        for name in dict.fromkeys(name for layout in found for name in layout[:3]):
+        for name in dict.fromkeys(name for layout in layouts for name in layout.files):
             refuse_lfs_pointer(folder / name)
-        tensors = {layout[1]: _mapped(folder / layout[1]) for layout in found}
-        for config, weights, tokenizer, table in found:
-            arrays = tensors[weights]
-            if table in arrays:
-                settings = json.loads((folder / config).read_text(encoding="utf-8"))
-                if not isinstance(settings, dict):
-                    raise BenchError(f"{folder / config} is {type(settings).__name__}, not a JSON object")
-                split = Tokenizer.from_file(str(folder / tokenizer))
-                rows, modules = arrays[table], _modules(folder)
-                if config == "config.json":
-                    _check_settings(settings, folder / config)
-                else:
-                    if dimensionality is not None:
-                        settings.pop("truncate_dim", None)
-                    settings |= _of_sentence_transformers(settings, folder / config, modules, split)
-                    # rows beyond the last token, as of a matrix padded to a round size, are never read
-                    rows = rows[: split.get_vocab_size(), : settings.get("truncate_dim")]
-                return Files(rows, split, settings, arrays.get("weights"), arrays.get("mapping"))
+        # a folder may match two layouts; the name of the table decides
+        for layout in layouts:
+            tensors = read_tensors(folder / layout.tensors)
+            if layout.table in tensors:
+                return _read_layout(folder, layout, tensors, dimensionality)
     except BenchError:
         raise
     except Exception as error:
-        # safetensors, json and tokenizers have errors of their own, tokenizers a plain Exception
+        # safetensors, json and tokenizers raise errors of their own, tokenizers a plain Exception
         raise BenchError(f"{folder} is damaged: {error}; copy or make the model again") from error
-    names = " or ".join(dict.fromkeys(repr(layout[3]) for layout in found))
+    names = " or ".join(dict.fromkeys(repr(layout.table) for layout in layouts))
     raise BenchError(f"{folder} is not a static model: model.safetensors has no tensor {names}")
+
+
+def _read_layout(folder: Path, layout: _Layout, tensors: dict[str, np.ndarray], dimensionality: int | None) -> Files:
+    path = folder / layout.config
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise BenchError(f"{path} is {type(config).__name__}, not a JSON object")
+    tokenizer = Tokenizer.from_file(str(folder / layout.tokenizer))
+    table, modules = tensors[layout.table], _modules(folder)
+    if layout == _MODEL2VEC:
+        _check_config(config, path)
+    else:
+        if dimensionality is not None:
+            config.pop("truncate_dim", None)
+        config |= _static_embedding_config(config, path, modules, tokenizer)
+        # rows beyond the last token, as in a matrix padded to a round size, are never used
+        table = table[: tokenizer.get_vocab_size(), : config.get("truncate_dim")]
+    return Files(table, tokenizer, config, tensors.get("weights"), tensors.get("mapping"))
 
 
 def _refuse_transformer(folder: Path, name: str) -> None:
@@ -144,31 +163,30 @@ def _modules(folder: Path) -> list[str]:
     return names
 
 
-def _check_settings(settings: dict[str, Any], path: Path) -> None:
-    """Refuse values in a config.json of model2vec that would be read in another way than they are meant."""
-    if (longest := settings.get("max_length")) is not None:
-        settings["max_length"] = whole_number(f"{path}: max_length", longest, least=1, instead="null to cut nothing")
+def _check_config(config: dict[str, Any], path: Path) -> None:
+    """Refuse values in a config.json of model2vec that would be misread."""
+    if (longest := config.get("max_length")) is not None:
+        config["max_length"] = whole_number(f"{path}: max_length", longest, least=1, instead="null to cut nothing")
     for name, allowed in (("normalize", (True, False, None)), ("rules", ("model2vec", "sentence-transformers", None))):
-        if (value := settings.get(name)) not in allowed:
+        if (value := config.get(name)) not in allowed:
             raise BenchError(f"{path}: {name}={value!r}; allowed: {', '.join(map(json.dumps, allowed))}")
 
 
-def _of_sentence_transformers(
-    settings: dict[str, Any], path: Path, modules: list[str], tokenizer: Tokenizer
+def _static_embedding_config(
+    config: dict[str, Any], path: Path, modules: list[str], tokenizer: Tokenizer
 ) -> dict[str, Any]:
-    """What a StaticEmbedding of sentence-transformers computes, as settings of a `StaticModel`."""
+    """Return what a StaticEmbedding of sentence-transformers computes, in the terms of model2vec's config.json."""
     normalize, longest = "Normalize" in modules, None
     if tokenizer.truncation is not None:
         longest = tokenizer.truncation["max_length"]
         if str(tokenizer.truncation["direction"]).lower() != "right":
             raise OtherPipeline(f"{path.parent}: tokenizer.json cuts long texts at their beginning; {_RUN_ALL}")
-    if prompt := (settings.get("prompts") or {}).get(settings.get("default_prompt_name")):
+    if prompt := (config.get("prompts") or {}).get(config.get("default_prompt_name")):
         raise OtherPipeline(
-            f"{path}: default_prompt_name={settings['default_prompt_name']} puts {prompt!r} before every text; "
-            f"{_RUN_ALL}"
+            f"{path}: default_prompt_name={config['default_prompt_name']} puts {prompt!r} before every text; {_RUN_ALL}"
         )
-    if settings.get("truncate_dim") is not None:
-        truncated = whole_number(f"{path}: truncate_dim", settings["truncate_dim"], least=1)
+    if config.get("truncate_dim") is not None:
+        truncated = whole_number(f"{path}: truncate_dim", config["truncate_dim"], least=1)
         if normalize:
             raise OtherPipeline(
                 f"{path}: truncate_dim={truncated} cuts embeddings after they are normalized. To cut before, load it "
@@ -178,7 +196,7 @@ def _of_sentence_transformers(
 
 
 def locate(path: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
-    """The folder of a model's files, which is downloaded when `path` is a name on the hub.
+    """Return the folder of a model, downloaded if `path` is a name on the hub.
 
     Args:
         path: a folder, or a name on the hub.
@@ -195,7 +213,7 @@ def locate(path: str | Path, *, revision: str | None = None, token: str | None =
 
 
 def row_beyond(table: np.ndarray, limit: float = math.inf) -> int | None:
-    """The first row with a value that is not a number, or not below `limit`; None where there is none."""
+    """Return the first row with a value that is not finite or not below `limit` in magnitude; None without one."""
     if not table.size or table.dtype.kind in "iu":
         return None
     if max(float(table.max()), -float(table.min())) < limit:  # nan compares false
@@ -209,8 +227,7 @@ def write(folder: Path, files: Files, card: str) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"embeddings": files.table, "weights": files.weights, "mapping": files.mapping}
-    held = {name: array for name, array in tensors.items() if array is not None}
-    write_tensors(folder / "model.safetensors", held)
+    write_tensors(folder / "model.safetensors", {name: array for name, array in tensors.items() if array is not None})
     files.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     write_json(folder / "config.json", files.config)
     modules = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
@@ -221,7 +238,7 @@ def write(folder: Path, files: Files, card: str) -> None:
 
 
 def push(folder: Path, repo_id: str, *, private: bool, token: str | None) -> str:
-    """Upload `folder` to the model hub, making the repository when there is none.
+    """Upload `folder` to the model hub; create the repository unless it exists.
 
     Returns:
         The address of the commit.
@@ -236,50 +253,8 @@ def push(folder: Path, repo_id: str, *, private: bool, token: str | None) -> str
         api.create_repo(repo_id, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add static model").commit_url)
     except Exception as error:
-        # the hub client raises many kinds of errors; to the user they are one
+        # the hub client raises many kinds of errors, which mean the same to the user
         raise BenchError(f"{repo_id} could not be pushed to the model hub: {error}") from error
-
-
-_MAPPED = {
-    **{"F32": np.float32, "F16": np.float16, "F64": np.float64, "I8": np.int8, "I32": np.int32, "I64": np.int64},
-    "BF16": np.uint16,  # numpy has no bfloat16; these are the upper halves of float32
-}
-# what the safetensors package gives as numpy arrays
-_SAFETENSORS = (*_MAPPED, "U8", "I16", "U16", "U32", "U64", "BOOL")
-
-
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file, mapped into memory: only rows that are used are read.
-
-    What cannot be mapped as it is, damaged files too, is left to the safetensors package.
-    """
-    with path.open("rb") as file:
-        begin, size = 8 + int.from_bytes(file.read(8), "little"), path.stat().st_size
-        header: dict[str, Any] = json.loads(file.read(begin - 8)) if begin <= size else {"": {"dtype": None}}
-    header.pop("__metadata__", None)
-    arrays: dict[str, np.ndarray] = {}
-    end = 0  # the arrays lie one behind the other and fill the file
-    for name, tensor in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])):
-        if tensor["dtype"] not in _MAPPED:
-            break
-        dtype: np.dtype[Any] = np.dtype(_MAPPED[tensor["dtype"]])
-        (first, last), shape = tensor["data_offsets"], tuple(tensor["shape"])
-        fits = first == end and 0 < last - first == dtype.itemsize * math.prod(shape) and begin + last <= size
-        if not fits or (begin + first) % dtype.itemsize:
-            break
-        # a private copy of a page that is written to: the file stays as it is
-        array, end = np.memmap(path, dtype, "c", begin + first, shape), last
-        arrays[name] = array if tensor["dtype"] != "BF16" else (array.astype(np.uint32) << 16).view(np.float32)
-    if len(arrays) == len(header) and begin + end == size:
-        return arrays
-    odd = {str(tensor["dtype"]) for tensor in header.values() if tensor["dtype"]} - set(_SAFETENSORS)
-    if odd:
-        raise BenchError(
-            f"{path}: number type {', '.join(sorted(odd))} is not read; allowed: {', '.join(_SAFETENSORS)}"
-        )
-    from safetensors.numpy import load_file
-
-    return load_file(path)
 
 
 def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
@@ -292,7 +267,7 @@ def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
             raise BenchError(_distil_first(asset.name))
     if Path(name).is_absolute() or len(Path(name).parts) > 2:
         raise BenchError(f"{name}: no such folder; name the folder of a static model, or one on the hub (org/name)")
-    files = sorted({part for layout in _LAYOUTS for part in layout[:3]} | {"modules.json"})
+    files = sorted({name for layout in _LAYOUTS for name in layout.files} | {"modules.json"})
     offline = is_offline("HF_HUB_OFFLINE")
 
     def download(files: list[str], revision: str | None) -> Path:
@@ -308,5 +283,5 @@ def _from_hub(name: str, revision: str | None, token: str | None) -> Path:
     except BenchError:
         raise
     except Exception as error:
-        # the hub client raises many kinds of errors; to the user they are one
+        # the hub client raises many kinds of errors, which mean the same to the user
         raise BenchError(f"{name} is neither a folder nor a model that the hub gives: {error}") from error

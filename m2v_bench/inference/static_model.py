@@ -1,4 +1,4 @@
-"""Static embedding models: a table of token rows; a text is the mean of its tokens' rows."""
+"""Embed texts with a static model: the embedding of a text is the mean of its tokens' rows in a table."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,18 +23,22 @@ MaxLength = int | None | Literal["model"]
 class StaticModel:
     """A static embedding model in the file format of model2vec.
 
-    Its parts are not to be changed once it has embedded something; make another model of them.
+    Load one with `from_pretrained`, or make one with `distill`. Treat instances as immutable after the first `encode`.
 
     Attributes:
-        table: rows of the tokens, shape (rows, dims), as stored (float32, float16 or int8).
-        tokenizer: splits texts into tokens; its ids are row numbers (or indices into `mapping`).
-        weights: one factor per token, or None when the rows carry it.
-        mapping: each token's row, or None when token i has row i.
-        normalize: whether `encode` divides by the L2 norm.
-        max_length: tokens of a text beyond it are cut by `encode`; None cuts nothing.
-        rules: the library whose embeddings these are. model2vec leaves unknown tokens out of the mean, and cuts a long
-            text by its characters before it is tokenized; sentence-transformers does neither.
-        config: what the model was made with, as kept in `config.json`.
+        table: shape (rows, dims), float32, float16 or int8.
+        tokenizer: splits texts into tokens; token i has row i of the table, or row `mapping[i]`.
+        weights: one factor per token, shape (tokens,); None if the rows contain it.
+        mapping: the row of each token, shape (tokens,), integers; None if token i has row i.
+        normalize: whether `encode` divides embeddings by their L2 norm.
+        max_length: longest text in tokens, the rest is cut by `encode`; None cuts nothing.
+        rules: the library whose embeddings these are, `model2vec` or `sentence-transformers`. model2vec leaves unknown
+            tokens out of the mean and cuts long texts by characters before it tokenizes them; sentence-transformers
+            does neither.
+        config: content of `config.json`, such as the settings of the distillation.
+
+    Raises:
+        BenchError: when the shapes, types or numbers of tokens do not fit together, or a weight is not finite.
     """
 
     def __init__(
@@ -62,14 +66,17 @@ class StaticModel:
         self.tokenizer = tokenizer if _own_tokenizer else Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
+        self._check_parts()
         self._connect()
 
+    def _check_parts(self) -> None:
+        mapping, weights = self.mapping, self.weights
         n_tokens = self.tokenizer.get_vocab_size()
         n_rows = self._n_ids
         if n_tokens != n_rows:
             raise BenchError(f"the tokenizer has {n_tokens} tokens but there are rows for {n_rows}")
         if n_rows and self.tokenizer.id_to_token(n_rows - 1) is None:
-            raise BenchError(self._holes())
+            raise BenchError(self._gap_message())
         if mapping is not None and mapping.dtype.kind not in "iu":
             raise BenchError(f"mapping is of type {mapping.dtype}; row numbers are integers")
         if mapping is not None and n_rows and not 0 <= mapping.min() <= mapping.max() < len(self.table):
@@ -106,33 +113,33 @@ class StaticModel:
 
     @property
     def dim(self) -> int:
-        """Dimensions of an embedding, as model2vec names them."""
+        """Dimensions of an embedding, by the name that model2vec uses."""
         return self.dims
 
     @property
     def similarity_fn_name(self) -> str:
-        """The similarity function that the model is meant for: `cosine` unless its files name another."""
+        """Name of the function of `similarity`, `cosine` unless the model's files name another."""
         return self.config.get("similarity_fn_name") or "cosine"
 
     @property
     def n_parameters(self) -> int:
-        """Numbers in the table, token weights included."""
+        """Number of values in the table and the token weights."""
         return int(self.table.size + (0 if self.weights is None else self.weights.size))
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The tokens by rising id: token i has row i, or row `mapping[i]`."""
+        """The tokens in the order of their ids."""
         vocabulary = self.tokenizer.get_vocab()
         tokens = tuple(sorted(vocabulary, key=vocabulary.__getitem__))
         if tokens and vocabulary[tokens[-1]] != len(tokens) - 1:
-            raise BenchError(self._holes())
+            raise BenchError(self._gap_message())
         return tokens
 
     @property
     def _n_ids(self) -> int:
         return len(self.table) if self.mapping is None else len(self.mapping)
 
-    def _holes(self) -> str:
+    def _gap_message(self) -> str:
         token, last = max(self.tokenizer.get_vocab().items(), key=lambda item: item[1])
         return (
             f"the tokenizer's ids have holes: token {token!r} has id {last}, but there are rows for ids 0 to "
@@ -141,11 +148,11 @@ class StaticModel:
 
     @contextmanager
     def _ids_have_rows(self) -> Iterator[None]:
-        """Translate the failed look-up of an id into a message about the tokenizer."""
+        """Translate a failed look-up of a row into a message about the tokenizer."""
         try:
             yield
         except IndexError as error:
-            raise BenchError(self._holes()) from error
+            raise BenchError(self._gap_message()) from error
 
     def _path(self, texts: list[str], fast: bool | None) -> tuple[BatchTokenizer, Embeddings]:
         """Return the tokenizer and the embeddings to use: the plain ones, or compiled ones with the same results."""
@@ -153,15 +160,15 @@ class StaticModel:
         return compiled or self._plain
 
     def fast_path(self) -> FastPath:
-        """Load the compiled loops now, rather than when there is enough to do.
+        """Load the compiled loops now, rather than once enough texts have been embedded.
 
         Returns:
-            Whether this model's texts take them: true or false in a condition, `yes` or `no: REASON` when printed.
+            A `FastPath`, which is true if the model uses compiled loops, and prints as `yes` or `no` with the reason.
             Without them the model uses the `tokenizers` package and numpy, which give the same embeddings.
         """
         path = self._fast.load()
         if path:
-            self.encode([""], fast=True)  # compiles the loop that averages
+            self.encode([""], fast=True)  # compiles the averaging
         return path
 
     @overload  # a str is an iterable of str, too, but one text
@@ -177,13 +184,21 @@ class StaticModel:
     def tokenize(
         self, texts: str | Iterable[str], *, max_length: MaxLength = "model", fast: bool | None = None
     ) -> list[int] | list[list[int]]:
-        """Token ids per text; unknown tokens are dropped, after the cut to `max_length` tokens.
+        """Split texts into the tokens that `encode` averages.
 
-        Characters beyond `max_length` times the median token length are cut first, as model2vec does. For the arguments
-        and errors see `encode`.
+        By the rules of model2vec, a text is cut to `max_length` times the median token length in characters, then to
+        `max_length` tokens; then unknown tokens are dropped.
+
+        Args:
+            texts: as in `encode`.
+            max_length: as in `encode`.
+            fast: as in `encode`.
 
         Returns:
-            One list of ids per text; for a single string, its ids.
+            One list of token ids per text; for a single string, its ids.
+
+        Raises:
+            TypeError, BenchError: as `encode` does.
         """
         if isinstance(texts, str):
             return self.tokenize([texts], max_length=max_length, fast=fast)[0]
@@ -215,9 +230,8 @@ class StaticModel:
             normalize_embeddings: whether to divide embeddings by their L2 norm; as the model says when None.
             max_length: longest text in tokens, the rest is cut; None cuts nothing, `model` is what the model says.
             batch_size: texts that a thread embeds at a time, at most; does not change the result.
-            fast: whether to use compiled loops (extra `fast`), which give the same bits: True demands them, False
-                forbids them, None uses them where they can be used and the model has been asked for enough texts to be
-                worth loading them.
+            fast: whether to use compiled loops (extra `fast`), which give the same bits. True demands them, False
+                forbids them, None uses them once the model has embedded enough texts to make loading them worthwhile.
             show_progress: another name of `show_progress_bar`.
 
         Returns:
@@ -225,9 +239,10 @@ class StaticModel:
             zero vector.
 
         Raises:
-            TypeError: when a text is not a string, naming its position, or `texts` has no order (a set) or is a table.
-            BenchError: for `fast=True` where that cannot be, a negative `max_length`, a `batch_size` below 1, and a
-                text with half of a surrogate pair, which UTF-8 cannot hold.
+            TypeError: for a text that is not a string, with its position, and for texts without an order (a set) or in
+                a table.
+            BenchError: for `fast=True` without compiled loops, a negative `max_length`, a `batch_size` below 1, and a
+                text with half of a surrogate pair, which UTF-8 cannot encode.
         """
         if isinstance(texts, str):
             return self.encode([texts], normalize_embeddings=normalize_embeddings, max_length=max_length, fast=fast)[0]
@@ -305,11 +320,11 @@ class StaticModel:
         return whole_number("max_length", longest, least=0, instead="None to cut nothing")
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
-        """Write the model and its card to `folder`, in the file format of model2vec and sentence-transformers.
+        """Write the model and its card to a folder, in files that model2vec and sentence-transformers read.
 
         Args:
-            folder: where to write; made when it is not there.
-            name: what the card calls the model; the folder's name when None.
+            folder: the folder, created if missing.
+            name: name of the model in the card; the folder's name when None.
 
         Raises:
             BenchError: for a table with a value that is not finite.
@@ -322,14 +337,14 @@ class StaticModel:
         folder = Path(folder)
         kept = dict(self.config)
         if kept.get("hidden_dim") not in (None, self.dims):
-            kept.pop("revision", None)  # it stands for the model before its dimensions were cut
+            kept.pop("revision", None)  # it identifies the model before its dimensions were cut
             kept["cut_from"] = kept["hidden_dim"]
         config = {
             **kept,
             "model_type": "model2vec",
             "architectures": ["StaticModel"],
             "hidden_dim": self.dims,
-            "seq_length": 1_000_000,  # what model2vec writes: a mean has no longest input
+            "seq_length": 1_000_000,  # as model2vec writes: a mean has no longest input
             "max_length": self.max_length,
             "embedding_dtype": self.table.dtype.name,
             "vocabulary_quantization": None if self.mapping is None else len(self.table),
@@ -345,12 +360,12 @@ class StaticModel:
         """Upload the model and its card to the model hub.
 
         Args:
-            repo_id: `organisation/name`; made when it is not there.
-            private: whether a repository that is made is private.
-            token: access token; the one that the hub's own login keeps when None.
+            repo_id: `organisation/name`, created if missing.
+            private: whether a created repository is private.
+            token: access token; when None, that of the hub's login.
 
         Returns:
-            The address of the commit.
+            URL of the commit.
 
         Raises:
             BenchError: when the hub refuses or cannot be reached.
@@ -370,34 +385,35 @@ class StaticModel:
         normalize: bool | None = None,
         token: str | None = None,
     ) -> "StaticModel":
-        """Load a model that this class, model2vec or a StaticEmbedding of sentence-transformers wrote.
+        """Load a static model written by this class, by model2vec, or by sentence-transformers (StaticEmbedding).
 
         A sentence transformer has to be distilled instead, by `distill`.
 
         Args:
             path: the folder of a model, or its name on the model hub.
-            dimensionality: keep so many of the first dimensions; with PCA they are the principal ones.
-            normalize: whether `encode` divides by the norm; as the files say when None.
+            dimensionality: number of leading dimensions to keep; after PCA they are the principal ones.
+            normalize: whether `encode` divides by the L2 norm; as the files say when None.
             token: access token of a private model on the hub.
 
         Raises:
-            BenchError: when there is no such model, a file of it is missing, or it has fewer dimensions.
+            BenchError: when there is no such model, it is a transformer, a file is missing or damaged, or it has fewer
+                dimensions.
         """
         if dimensionality is not None:
             dimensionality = whole_number("dimensionality", dimensionality, least=1)
-        found = files.read(path, token=token, dimensionality=dimensionality)
-        dims = found.table.shape[1]
+        content = files.read(path, token=token, dimensionality=dimensionality)
+        dims = content.table.shape[1]
         if dimensionality is not None and dimensionality > dims:
             raise BenchError(f"dimensionality={dimensionality}: {path} has {dims} dimensions; allowed: 1 to {dims}")
         return cls(
-            found.table[:, :dimensionality],
-            found.tokenizer,
-            normalize=bool(found.config.get("normalize", False)) if normalize is None else normalize,
-            max_length=found.config.get("max_length", DEFAULT_MAX_LENGTH),
-            config=found.config,
-            weights=found.weights,
-            mapping=found.mapping,
-            rules=found.config.get("rules", "model2vec"),
+            content.table[:, :dimensionality],
+            content.tokenizer,
+            normalize=bool(content.config.get("normalize", False)) if normalize is None else normalize,
+            max_length=content.config.get("max_length", DEFAULT_MAX_LENGTH),
+            config=content.config,
+            weights=content.weights,
+            mapping=content.mapping,
+            rules=content.config.get("rules", "model2vec"),
             _own_tokenizer=True,
         )
 

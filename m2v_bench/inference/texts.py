@@ -1,4 +1,4 @@
-"""Whatever a user calls a list of texts, as a list of `str` in its order."""
+"""Read texts from any ordered container as a list of `str`."""
 
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,18 +10,17 @@ _COMBINE = 'text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
 
 
 def as_list(texts: Iterable[str], name: str = "texts") -> list[str]:
-    """Read `texts` once, front to back.
+    """Return texts as a list, in the order in which they are stored.
 
-    Accepts lists, tuples, generators, one-dimensional arrays of strings or objects, and the columns of pandas, polars,
-    Arrow and `datasets`. An index plays no part: the first text is the first one stored. The items are not looked at;
-    `check` does that.
+    Accepts lists, tuples, generators, one-dimensional arrays of strings or objects, and columns of pandas, polars,
+    Arrow and `datasets`. An index is ignored. The items are not checked; `check` does that.
 
     Args:
         texts: the texts.
-        name: what messages call them.
+        name: their name in messages.
 
     Raises:
-        TypeError: for what has no order, or is a table instead of a column.
+        TypeError: for a container without an order, and for a table instead of a column.
     """
     kind = type(texts)
     if kind is list:
@@ -30,7 +29,7 @@ def as_list(texts: Iterable[str], name: str = "texts") -> list[str]:
         raise TypeError(f"{name} is {kind.__name__}; decode it first: {name}.decode('utf-8')")
     if isinstance(texts, Mapping):
         raise TypeError(f"{name} is a {kind.__name__}; pass a list, such as list({name}.values())")
-    if isinstance(texts, AbstractSet) and not isinstance(texts, KeysView):  # those keep the order of their dict
+    if isinstance(texts, AbstractSet) and not isinstance(texts, KeysView):  # which keeps the order of its dict
         raise TypeError(f"{name} is a {kind.__name__}, which has no order; pass a list, such as sorted({name})")
     if columns := _columns(texts):
         listed = ", ".join(map(str, columns[:10]))
@@ -44,7 +43,7 @@ def as_list(texts: Iterable[str], name: str = "texts") -> list[str]:
         convert = getattr(texts, method, None)
         if callable(convert):
             return list(convert())
-    if kind.__module__.startswith("datasets."):  # whose columns take 80 times as long item by item
+    if kind.__module__.startswith("datasets."):  # reading its columns item by item takes 80 times as long
         return list(texts[:])  # type: ignore[index]
     if not isinstance(texts, Iterable):
         raise TypeError(f"{name} is {texts!r} ({kind.__name__}); pass a list of str")
@@ -52,8 +51,8 @@ def as_list(texts: Iterable[str], name: str = "texts") -> list[str]:
 
 
 def _columns(texts: Any) -> list[Any]:
-    """The columns of a table: of pandas, polars and numpy records, of Arrow and `datasets`."""
-    for name in ("column_names", "columns"):  # Arrow calls its arrays `columns`
+    """Return the columns of a table of pandas, polars, Arrow, `datasets` or numpy records; empty for anything else."""
+    for name in ("column_names", "columns"):  # the `columns` of Arrow are arrays
         columns = getattr(texts, name, None)
         if columns is not None and not callable(columns):
             return list(columns) or ["NAME"]
@@ -63,6 +62,11 @@ def _columns(texts: Any) -> list[Any]:
 
 def check(texts: Sequence[Any], name: str = "texts", noun: str = "text") -> None:
     """Refuse items that cannot be tokenized, naming the first one.
+
+    Args:
+        texts: the items.
+        name: name of the container in messages.
+        noun: name of an item in messages.
 
     Raises:
         TypeError: for an item that is not a `str`: a missing cell, a number, bytes, a list.
@@ -82,7 +86,7 @@ def check(texts: Sequence[Any], name: str = "texts", noun: str = "text") -> None
 
 
 def lone_surrogate(text: str) -> int | None:
-    """The position of the first surrogate in `text`; None where there is none."""
+    """Return the position of the first surrogate in `text`; None without one."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -9,7 +9,7 @@ from m2v_bench.inference.static_model import StaticModel
 
 
 def read_wordllama(folder: Path) -> StaticModel:
-    """The WordLlama of an asset's folder: the plain mean without normalization or a longest input."""
+    """Load the WordLlama in an asset's folder: a plain mean without normalization or a longest input."""
     table = load_file(folder / "model.safetensors")["embedding.weight"]
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return StaticModel(table, tokenizer, normalize=False, max_length=None)

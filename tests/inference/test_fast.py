@@ -1,4 +1,4 @@
-"""The compiled loops give the ids of the tokenizers package and the bits of numpy, whatever the text."""
+"""Check that the fast path gives the token ids and the bits of the plain path on every kind of text."""
 
 import itertools
 import json
@@ -68,7 +68,7 @@ def words_alone() -> Tokenizer:
 
 
 def of_model(build: Callable[[Path], Path], folder: Path) -> Tokenizer:
-    """The tokenizer of a model that was distilled from a tiny one."""
+    """Return the tokenizer of a model distilled from a tiny one."""
     from m2v_bench import distill
 
     return distill(str(build(folder)), pca_dims=16, show_progress=False).tokenizer
@@ -92,15 +92,14 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
 NAMES = ["uncased", "cased", "bpe", "qwen", "unigram", "llama", "words"]
 
 
-def same(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> None:
-    """Twice: when the parts are met for the first time, and when they are known."""
+def assert_same_ids(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> None:
+    """Compare twice: while the cache learns the pre-tokens, and when it has them."""
     unknown = unknown_id(tokenizer)
     expected = tokenize_batch(tokenizer, texts, max_length, unknown).lists()
     fast = FastTokenizer(tokenizer, "model2vec")
     for _ in range(2):
-        found = fast.lists(texts, max_length, unknown)
-        for text, ours, theirs in zip(texts, found, expected, strict=True):
-            assert ours == theirs, repr(text)
+        for text, ids, correct in zip(texts, fast.lists(texts, max_length, unknown), expected, strict=True):
+            assert ids == correct, repr(text)
 
 
 def random_texts(n: int) -> Iterator[str]:
@@ -120,17 +119,17 @@ def random_texts(n: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_random_texts(tokenizers: dict[str, Tokenizer], name: str):
-    same(tokenizers[name], list(random_texts(100_000)))
+    assert_same_ids(tokenizers[name], list(random_texts(100_000)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_code_point(tokenizers: dict[str, Tokenizer], name: str):
-    """Those that mean something between letters and spaces, all others in rows."""
+    """Place assigned code points between letters and spaces, and put all others in rows."""
     points = [chr(point) for point in itertools.chain(range(0xD800), range(0xE000, 0x110000))]
     assigned = [point for point in points if category(point) not in ("Cn", "Co", "Lo")]
     texts = [f"a{point}b {point} {point}c" for point in assigned]
     texts += ["".join(points[start : start + 256]) for start in range(0, len(points), 256)]
-    same(tokenizers[name], texts)
+    assert_same_ids(tokenizers[name], texts)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -138,11 +137,11 @@ def test_every_code_point(tokenizers: dict[str, Tokenizer], name: str):
 def test_real_and_odd_texts(tokenizers: dict[str, Tokenizer], name: str, max_length: int | None, real_texts: list[str]):
     odd = [text if isinstance(text, str) else "".join(part * n for part, n in text) for text in ODD_TEXTS]
     long = ["word" * 5000, "日" * 3000, "\u0301" * 300, " " * 500, "a " * 3000, "x" * 256 + " " + "y" * 257]
-    same(tokenizers[name], [*odd, *ADDED_WORDS, *long, *real_texts], max_length)
+    assert_same_ids(tokenizers[name], [*odd, *ADDED_WORDS, *long, *real_texts], max_length)
 
 
 def test_words_up_to_the_longest_that_wordpiece_splits(tokenizers: dict[str, Tokenizer]):
-    same(tokenizers["uncased"], [letter * n for letter in ("a", "qz", "the", "7") for n in range(60)])
+    assert_same_ids(tokenizers["uncased"], [letter * n for letter in ("a", "qz", "the", "7") for n in range(60)])
 
 
 @pytest.fixture(scope="module")
@@ -155,34 +154,34 @@ def model(tokenizers: dict[str, Tokenizer]) -> StaticModel:
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_embeddings_are_the_same_bits(
+def test_embeddings_have_the_same_bits(
     model: StaticModel, dtype: Any, shared: bool, normalize: bool, real_texts: list[str]
 ):
     rng = np.random.default_rng(1)
     n = len(model.table)
     parts = {"weights": rng.random(n), "mapping": rng.integers(0, 500, n)} if shared else {}
     table = (50 * model.table[: 500 if shared else n]).astype(dtype)
-    made = StaticModel(table, model.tokenizer, normalize=normalize, **parts)
+    fresh = StaticModel(table, model.tokenizer, normalize=normalize, **parts)
     texts = ["", "🜁", *real_texts]
-    fast, slow = made.encode(texts, fast=True), made.encode(texts, fast=False)
+    fast, slow = fresh.encode(texts, fast=True), fresh.encode(texts, fast=False)
     assert fast.dtype == slow.dtype == np.float32
     assert fast.tobytes() == slow.tobytes()
     assert not fast[:2].any()
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3, 17, 300])
-def test_the_bits_are_the_same_in_any_number_of_dimensions(model: StaticModel, dims: int, real_texts: list[str]):
+def test_bits_are_equal_in_any_number_of_dimensions(model: StaticModel, dims: int, real_texts: list[str]):
     table = np.random.default_rng(dims).normal(size=(len(model.table), dims)).astype(np.float32)
-    made = StaticModel(table, model.tokenizer)
-    assert made.encode(real_texts, fast=True).tobytes() == made.encode(real_texts, fast=False).tobytes()
+    fresh = StaticModel(table, model.tokenizer)
+    assert fresh.encode(real_texts, fast=True).tobytes() == fresh.encode(real_texts, fast=False).tobytes()
 
 
-def test_numbers_that_are_not_finite_stay_so(model: StaticModel):
+def test_values_that_are_not_finite_stay_so(model: StaticModel):
     table = model.table.astype(np.float16)
     table[::2] = np.inf
     table[1::3] = np.nan
-    made = StaticModel(table, model.tokenizer, normalize=False)
-    np.testing.assert_array_equal(made.encode(["the cat"], fast=True), made.encode(["the cat"], fast=False))
+    fresh = StaticModel(table, model.tokenizer, normalize=False)
+    np.testing.assert_array_equal(fresh.encode(["the cat"], fast=True), fresh.encode(["the cat"], fast=False))
 
 
 def test_threads_batches_and_earlier_calls_change_nothing(
@@ -192,45 +191,45 @@ def test_threads_batches_and_earlier_calls_change_nothing(
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     for threads, size in itertools.product(("1", "2", "3"), (1, 7, 1000)):
         monkeypatch.setenv("RAYON_NUM_THREADS", threads)
-        fresh = StaticModel(model.table, model.tokenizer)  # it learns from several batches at a time
+        fresh = StaticModel(model.table, model.tokenizer)  # its cache learns from several pieces at a time
         for _ in range(2):
             np.testing.assert_array_equal(fresh.encode(real_texts, batch_size=size, fast=True), expected)
     with ThreadPoolExecutor(4) as users:
-        for found in users.map(lambda _: model.encode(real_texts, fast=True), range(8)):
-            np.testing.assert_array_equal(found, expected)
+        for embeddings in users.map(lambda _: model.encode(real_texts, fast=True), range(8)):
+            np.testing.assert_array_equal(embeddings, expected)
     assert model.tokenize(real_texts, fast=True) == model.tokenize(real_texts, fast=False)
-    for ours, theirs in zip(
+    for fast, plain in zip(
         model.encode_as_sequence(real_texts[:50], fast=True),
         model.encode_as_sequence(real_texts[:50], fast=False),
         strict=True,
     ):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(fast, plain)
 
 
-def test_a_full_table_starts_anew(
+def test_a_full_cache_is_emptied(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
 ):
     monkeypatch.setattr(pretoken_cache, "MAX_BYTES", 20_000)
     monkeypatch.setattr(fast_tokenizer, "MAX_MISSING", 5)
     for name in ("bpe", "uncased"):
-        same(tokenizers[name], real_texts[:200])
+        assert_same_ids(tokenizers[name], real_texts[:200])
 
 
-def test_the_loops_are_loaded_when_they_are_worth_it(model: StaticModel, real_texts: list[str]):
-    made = StaticModel(model.table, model.tokenizer)
-    made.encode(real_texts)
-    assert made._fast._compiled is None
-    made.encode(real_texts * 10)
-    assert made._fast._compiled is not None
-    assert made.fast_path()
-    assert str(made.fast_path()) == "yes"
+def test_compiled_loops_are_loaded_once_they_are_worth_it(model: StaticModel, real_texts: list[str]):
+    fresh = StaticModel(model.table, model.tokenizer)
+    fresh.encode(real_texts)
+    assert fresh._fast._compiled is None
+    fresh.encode(real_texts * 10)
+    assert fresh._fast._compiled is not None
+    assert fresh.fast_path()
+    assert str(fresh.fast_path()) == "yes"
 
 
-def test_a_model_that_has_them_can_be_pickled(model: StaticModel):
-    made = StaticModel(model.table, model.tokenizer)
-    expected = made.encode(["the cat"], fast=True)
-    data = pickle.dumps(made)
-    assert len(data) < 1.5 * made.table.nbytes
+def test_a_model_with_compiled_loops_can_be_pickled(model: StaticModel):
+    fresh = StaticModel(model.table, model.tokenizer)
+    expected = fresh.encode(["the cat"], fast=True)
+    data = pickle.dumps(fresh)
+    assert len(data) < 1.5 * fresh.table.nbytes
     copy = pickle.loads(data)
     np.testing.assert_array_equal(copy.encode(["the cat"], fast=True), expected)
 
@@ -239,7 +238,7 @@ def _changed(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
     return {**data, **parts}
 
 
-def test_where_nothing_is_known_the_tokenizers_package_is_taken(tokenizers: dict[str, Tokenizer]):
+def test_unknown_kinds_of_tokenizers_are_refused(tokenizers: dict[str, Tokenizer]):
     uncased, bpe, unigram, llama = (
         json.loads(tokenizers[name].to_str()) for name in ("uncased", "bpe", "unigram", "llama")
     )
@@ -259,7 +258,7 @@ def test_where_nothing_is_known_the_tokenizers_package_is_taken(tokenizers: dict
             find_boundaries(data)
 
 
-def test_an_expression_that_is_not_known_is_not_trusted(tokenizers: dict[str, Tokenizer]):
+def test_an_unknown_regular_expression_is_refused(tokenizers: dict[str, Tokenizer]):
     data = json.loads(tokenizers["qwen"].to_str())
     split = data["pre_tokenizer"]["pretokenizers"][0]
     find_boundaries(data)
@@ -268,7 +267,7 @@ def test_an_expression_that_is_not_known_is_not_trusted(tokenizers: dict[str, To
         find_boundaries(data)
 
 
-def test_a_tokenizer_that_only_seems_known_is_found_out(
+def test_probes_detect_a_tokenizer_that_only_seems_known(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch
 ):
     from m2v_bench.inference.fast import boundaries
@@ -311,16 +310,16 @@ COMPOSED = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lower
 )
 def test_unusual_wordpiece_tokenizers(parts: dict[str, Any]):
     tokenizer = Tokenizer.from_str(json.dumps(_word_piece(**parts)))
-    same(tokenizer, ["Cat DOG cat", "anticipation", "xcat xat catat", "do-dog,dogg", "c" * 200, "Å Å CAT"])
+    assert_same_ids(tokenizer, ["Cat DOG cat", "anticipation", "xcat xat catat", "do-dog,dogg", "c" * 200, "Å Å CAT"])
 
 
 def test_a_special_token_is_found_whatever_its_case(tokenizers: dict[str, Tokenizer]):
     tokenizer = wordpiece(lowercase=True)
     tokenizer.add_special_tokens(["naïve", "<pad>"])
-    same(tokenizer, ["A NAïVE view", "a naïve view", "<PAD> <pad> <Pad>", "NAïVE naïve"])
+    assert_same_ids(tokenizer, ["A NAïVE view", "a naïve view", "<PAD> <pad> <Pad>", "NAïVE naïve"])
 
 
-def test_what_the_tokenizers_package_cannot_do_is_left_to_it(tokenizers: dict[str, Tokenizer]):
+def test_a_tokenizer_that_fails_on_the_probes_keeps_the_plain_path(tokenizers: dict[str, Tokenizer]):
     data = _word_piece()
     data["model"]["vocab"].pop("[UNK]")
     tiny = Tokenizer.from_str(json.dumps(data))
@@ -330,7 +329,7 @@ def test_what_the_tokenizers_package_cannot_do_is_left_to_it(tokenizers: dict[st
     assert model.encode(["cat"] * 2).any()
 
 
-def test_a_numba_that_cannot_be_used_costs_nothing(tmp_path: Path, model: StaticModel):
+def test_a_broken_numba_leaves_the_plain_path(tmp_path: Path, model: StaticModel):
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "numba").mkdir()
     (tmp_path / "numba" / "__init__.py").write_text('raise ImportError("Numba needs NumPy 1.0 or less")')
@@ -343,7 +342,7 @@ print(model.encode(["the cat " * 300_000], max_length=None).any(), model.fast_pa
     assert done.stdout == "True no: compiled loops cannot be used here: ImportError: Numba needs NumPy 1.0 or less\n"
 
 
-def test_parts_that_do_not_fit_are_refused(model: StaticModel):
+def test_mapping_and_weights_that_do_not_fit_are_refused(model: StaticModel):
     n = len(model.table)
     with pytest.raises(BenchError, match="mapping points to rows 0 to 60; there are 0 to 49"):
         StaticModel(model.table[:50], model.tokenizer, mapping=np.full(n, 60) * (np.arange(n) == 3))
@@ -362,17 +361,17 @@ def with_ids(**ids: int) -> Tokenizer:
 def test_ids_with_holes_are_refused(fast: bool):
     with pytest.raises(BenchError, match=r"ids have holes: token 'cat' has id 10000000, .* rows for ids 0 to 1"):
         StaticModel(np.ones((2, 4), np.float32), with_ids(cat=10_000_000))
-    unnoticed = StaticModel(np.ones((3, 4), np.float32), with_ids(dog=2, cat=9))
-    assert (unnoticed.encode(["dog"], fast=fast) == 0.5).all()
-    for use in (unnoticed.encode, unnoticed.encode_as_sequence):
+    gapped = StaticModel(np.ones((3, 4), np.float32), with_ids(dog=2, cat=9))
+    assert (gapped.encode(["dog"], fast=fast) == 0.5).all()
+    for use in (gapped.encode, gapped.encode_as_sequence):
         with pytest.raises(BenchError, match="ids have holes: token 'cat' has id 9"):
             use(["cat"], fast=fast)
     with pytest.raises(BenchError, match="ids have holes"):
-        _ = unnoticed.tokens
+        _ = gapped.tokens
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_settings_that_cannot_be_are_refused(model: StaticModel, fast: bool):
+def test_invalid_settings_are_refused(model: StaticModel, fast: bool):
     for batch_size in (0, -1):
         with pytest.raises(BenchError, match=f"batch_size={batch_size}: must be at least 1"):
             model.encode(["cat"], batch_size=batch_size, fast=fast)
@@ -380,7 +379,7 @@ def test_settings_that_cannot_be_are_refused(model: StaticModel, fast: bool):
         model.encode(["cat"], max_length=-1, fast=fast)
 
 
-def test_an_interrupted_table_is_made_anew(tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_cache_is_rebuilt(tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch):
     fast = FastTokenizer(tokenizers["uncased"], "model2vec")
     expected = fast.lists(["the thing"], None, None)
 
@@ -394,7 +393,7 @@ def test_an_interrupted_table_is_made_anew(tokenizers: dict[str, Tokenizer], mon
     assert fast.lists(["the thing"], None, None) == expected
 
 
-def test_a_model_that_is_loaded_survives_a_save_over_it(tmp_path: Path, model: StaticModel):
+def test_a_loaded_model_survives_a_save_over_its_files(tmp_path: Path, model: StaticModel):
     model.save_pretrained(tmp_path / "model")
     loaded = StaticModel.from_pretrained(tmp_path / "model")
     StaticModel.from_pretrained(tmp_path / "model", dimensionality=8).save_pretrained(tmp_path / "model")
@@ -402,36 +401,36 @@ def test_a_model_that_is_loaded_survives_a_save_over_it(tmp_path: Path, model: S
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_process_does_not_wait_for_a_thread_of_its_parent(model: StaticModel, monkeypatch: pytest.MonkeyPatch):
+def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent(model: StaticModel, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)  # "true" would let that package's own threads hang
     monkeypatch.setenv("RAYON_NUM_THREADS", "2")
     texts = ["the cat"] * 2000
-    expected = model.encode(texts, fast=True)  # by two threads, which the child does not have
+    expected = model.encode(texts, fast=True)  # with two threads, which the child does not have
     tokenizer, _ = model._fast.compiled(texts, True) or (None, None)
     assert tokenizer is not None
     with model._fast._lock, tokenizer._lock:
         child = os.fork()
         if child == 0:
-            signal.alarm(60)  # ends it if it waits for ever
+            signal.alarm(60)  # ends it if it deadlocks
             same_bits = (model.encode(texts, fast=True) == expected).all()
             os._exit(0 if same_bits and threading.active_count() == min(2, os.cpu_count() or 1) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_an_error_in_a_thread_reaches_the_caller_when_all_are_done(
+def test_an_error_in_a_thread_reaches_the_caller_once_all_threads_are_idle(
     tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch, real_texts: list[str]
 ):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     monkeypatch.setenv("RAYON_NUM_THREADS", "3")
     tokenizer = FastTokenizer(tokenizers["uncased"], "model2vec")
-    for _ in range(2):  # what is new is done by the caller, what is known by all threads
+    for _ in range(2):  # new pre-tokens are added by the caller, known ones looked up by all threads
         assert sum(map(len, tokenizer.batches(real_texts, max_length=None))) == len(real_texts)
     caller, at_work, failed = threading.get_ident(), set(), threading.Event()
 
     def work(number: int) -> None:
         at_work.add(number)
         if threading.get_ident() == caller:
-            failed.wait(10)  # until another thread has met its error
+            failed.wait(10)  # until another thread has failed
         elif not failed.is_set():
             failed.set()
             raise OSError("of a thread")
@@ -439,10 +438,10 @@ def test_an_error_in_a_thread_reaches_the_caller_when_all_are_done(
 
     with pytest.raises(OSError, match="of a thread"):
         in_threads(work, range(100), 3)
-    assert len(at_work) == 1  # the item that failed; no other was left half done
+    assert len(at_work) == 1  # the item that failed; all others were completed or never begun
 
 
-def test_a_model_without_the_loops_says_why_and_does_its_work():
+def test_a_model_without_compiled_loops_says_why_and_embeds():
     tiny = tiny_static_model()
     tiny.tokenizer.pre_tokenizer = pre_tokenizers.Digits()
     model = StaticModel(tiny.table, tiny.tokenizer)
@@ -452,15 +451,15 @@ def test_a_model_without_the_loops_says_why_and_does_its_work():
     assert model.encode(["cat"]).any()
 
 
-def test_without_numba_the_numbers_are_the_same(tmp_path: Path, model: StaticModel, real_texts: list[str]):
+def test_embeddings_without_numba_are_equal(tmp_path: Path, model: StaticModel, real_texts: list[str]):
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "texts.json").write_text(json.dumps(real_texts))
     code = """
 import sys
-sys.modules["numba"] = None  # as if it were not installed
+sys.modules["numba"] = None  # as if not installed
 import importlib.util
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name == "numba" else found(name, *more)
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "numba" else find_spec(name, *more)
 import json, numpy as np
 from m2v_bench import StaticModel
 model = StaticModel.from_pretrained("model")
@@ -472,7 +471,7 @@ print(model.fast_path())
     np.testing.assert_array_equal(np.load(tmp_path / "slow.npy")[:1000], model.encode(real_texts, fast=True))
 
 
-def test_what_is_no_text_is_told(model: StaticModel):
+def test_items_that_are_no_text_are_named(model: StaticModel):
     for texts in (["a", None], ["a", float("nan")], ["a", ("b", "c")], ["a", ["b", "c"]]):
         for fast in (True, False):
             with pytest.raises(TypeError, match=r"texts\[1\] is .* every text must be a str"):

@@ -1,4 +1,4 @@
-"""A static model on disk and on the hub, and the layouts of others."""
+"""Check saving, loading, the model hub, and the file layouts of other libraries."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def test_sentence_transformers_keeps_the_unknown_token(tmp_path: Path):
     assert np.abs(theirs[1] - model.encode("good zebra")).max() > 0.01
 
 
-def test_what_sentence_transformers_cannot_load_the_card_says(tmp_path: Path):
+def test_the_card_says_what_sentence_transformers_cannot_load(tmp_path: Path):
     from sentence_transformers import SentenceTransformer
 
     tiny = tiny_static_model()
@@ -98,7 +98,7 @@ def test_what_sentence_transformers_cannot_load_the_card_says(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
-def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str):
+def test_a_git_lfs_pointer_is_named(tmp_path: Path, name: str):
     tiny_static_model().save_pretrained(tmp_path)
     pointer = "version {}://git-lfs.{}/spec/v1\noid sha256:{}\nsize 9\n".format("https", "example", "0" * 64)
     (tmp_path / name).write_text(pointer)
@@ -108,16 +108,16 @@ def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str):
 
 
 def pipeline(folder: Path, *modules: Any, **settings: Any) -> Any:
-    """A StaticEmbedding of sentence-transformers and further modules, saved to `folder`."""
+    """Save a StaticEmbedding of sentence-transformers and further modules to `folder`."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
     tiny = tiny_static_model()
     table = settings.pop("table", tiny.table)
     tokenizer = settings.pop("tokenizer", tiny.tokenizer)
-    made = SentenceTransformer(modules=[StaticEmbedding(tokenizer, table), *modules], device="cpu", **settings)
-    made.save(str(folder))
-    return made
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, table), *modules], device="cpu", **settings)
+    model.save(str(folder))
+    return model
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -157,7 +157,7 @@ def cutting(length: int, direction: str = "right") -> Tokenizer:
 def test_it_gives_what_sentence_transformers_gives(
     tmp_path: Path, settings: dict[str, Any], expected: dict[str, Any], fast: bool
 ):
-    """The embeddings and what is scored: no text is cut to model2vec's 512 tokens, unknown tokens count."""
+    """Compare embeddings and scored encodings: no text is cut to 512 tokens, and unknown tokens count."""
     theirs, texts = pipeline(tmp_path, **settings), [*TEXTS, "cat " * 600 + "dog " * 600]
     loaded = StaticModel.from_pretrained(tmp_path)
     assert {name: getattr(loaded, name) for name in expected} == expected
@@ -194,8 +194,8 @@ def test_steps_that_a_static_model_lacks_are_refused_by_name(tmp_path: Path):
             StaticModel.from_pretrained(folder)
         with pytest.raises(BenchError, match=f"baselines.x.name={folder}: .*{name}.*kind=sentence_transformer"):
             static("x", BaselineConfig(kind="static", name=str(folder)))
-        (found,) = contenders([str(folder)], tmp_path / "scratch")
-        assert found.loader == "sentence_transformer"
+        (contender,) = contenders([str(folder)], tmp_path / "scratch")
+        assert contender.loader == "sentence_transformer"
     cut = StaticModel.from_pretrained(folder, dimensionality=4)  # as the last message says
     assert np.linalg.norm(cut.encode("good")) == pytest.approx(1)
 
@@ -221,7 +221,7 @@ def test_a_run_scores_what_encode_gives(tmp_path: Path, max_length: int | None, 
         ("rules", "other", 'rules=\'other\'; allowed: "model2vec", "sentence-transformers", null'),
     ],
 )
-def test_a_config_that_says_something_else_is_refused(tmp_path: Path, name: str, value: object, message: str):
+def test_an_invalid_config_is_refused(tmp_path: Path, name: str, value: object, message: str):
     tiny_static_model().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {name: value}))
@@ -241,7 +241,7 @@ def test_a_table_that_is_not_finite_is_not_saved(tmp_path: Path, value: float):
         StaticModel(tiny.table, tiny.tokenizer, weights=np.where(np.arange(6) == 3, value, 1.0))
 
 
-def test_a_number_type_without_a_meaning_here_is_refused(tmp_path: Path):
+def test_an_unsupported_number_type_is_refused(tmp_path: Path):
     from safetensors.torch import save_file as save_tensors
 
     tiny_static_model().save_pretrained(tmp_path)
@@ -294,7 +294,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(tmp_path: Path):
     assert (np.load(tmp_path / "out.npy") == model.encode(["good dog", "cat"])).all()
 
 
-def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path):
+def test_an_unreachable_hub_is_reported(tmp_path: Path):
     code = (
         "import sys; from m2v_bench import StaticModel\nfrom m2v_bench.errors import BenchError\n"
         "try: StaticModel.from_pretrained(sys.argv[1]).push_to_hub('people/model')\n"
@@ -307,7 +307,7 @@ def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path):
     assert "people/model could not be pushed to the model hub: " in done.stdout
 
 
-def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path):
+def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BenchError, match=r"model\.safetensors, tokenizer\.json missing"):
         StaticModel.from_pretrained(tmp_path)
@@ -355,14 +355,14 @@ def test_a_single_file_is_refused_with_its_folder(tmp_path: Path):
         StaticModel.from_pretrained(tmp_path / "model.safetensors")
 
 
-def test_a_table_of_another_name_is_told(tmp_path: Path):
+def test_a_table_of_another_name_is_reported(tmp_path: Path):
     tiny_static_model().save_pretrained(tmp_path)
     save_file({"rows": load_file(tmp_path / "model.safetensors")["embeddings"]}, tmp_path / "model.safetensors")
     with pytest.raises(BenchError, match=r"has no tensor 'embeddings'"):
         StaticModel.from_pretrained(tmp_path)
 
 
-def test_damaged_files_are_told(tmp_path: Path):
+def test_damaged_files_are_reported(tmp_path: Path):
     tiny_static_model().save_pretrained(tmp_path)
     with (tmp_path / "model.safetensors").open("r+b") as file:
         file.truncate(100)
@@ -370,6 +370,6 @@ def test_damaged_files_are_told(tmp_path: Path):
         StaticModel.from_pretrained(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_told_without_asking_the_hub(tmp_path: Path):
+def test_a_missing_folder_is_reported_without_asking_the_hub(tmp_path: Path):
     with pytest.raises(BenchError, match="nothing: no such folder; name the folder of a static model"):
         StaticModel.from_pretrained(tmp_path / "nothing")

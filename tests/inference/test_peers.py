@@ -1,4 +1,4 @@
-"""Random models and texts: both paths beside model2vec and sentence-transformers, as oracles."""
+"""Compare both paths with model2vec and sentence-transformers on random models and texts."""
 
 from typing import Any
 
@@ -23,20 +23,20 @@ LENGTHS = st.sampled_from([None, 1, 2, 3, 8, 512])
 def tokenizer(kind: str) -> Tokenizer:
     vocabulary = {token: id_ for id_, token in enumerate(["[PAD]", "[UNK]", *WORDS])}
     if kind == "WordPiece":
-        made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=9))
-        made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        built = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=9))
+        built.normalizer, built.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     elif kind == "WordLevel":
-        made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-        made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+        built = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+        built.normalizer, built.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
     elif kind == "Unigram":
         scored = [(token, -1.0 - id_ / 10) for token, id_ in vocabulary.items()]
-        made = Tokenizer(models.Unigram(scored, unk_id=1, byte_fallback=False))
-        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        built = Tokenizer(models.Unigram(scored, unk_id=1, byte_fallback=False))
+        built.pre_tokenizer = pre_tokenizers.Metaspace()
     else:
         alphabet = {character: id_ for id_, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-        made = Tokenizer(models.BPE({**alphabet, "ab": 256, "abc": 257}, [("a", "b"), ("ab", "c")]))
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    return made
+        built = Tokenizer(models.BPE({**alphabet, "ab": 256, "abc": 257}, [("a", "b"), ("ab", "c")]))
+        built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    return built
 
 
 TOKENIZERS = {kind: tokenizer(kind) for kind in ("WordPiece", "WordLevel", "Unigram", "BPE")}
@@ -44,7 +44,7 @@ TOKENIZERS = {kind: tokenizer(kind) for kind in ("WordPiece", "WordLevel", "Unig
 
 @st.composite
 def parts(draw: st.DrawFn, *, plain: bool = False) -> dict[str, Any]:
-    """The parts of a static model; `plain` ones are float32 rows, one per token."""
+    """Draw the parts of a static model; `plain` ones are float32 rows, one per token."""
     split = TOKENIZERS[draw(st.sampled_from(sorted(TOKENIZERS)))]
     rng, n = np.random.default_rng(draw(st.integers(0, 9))), split.get_vocab_size()
     shared = not plain and draw(st.booleans())
@@ -75,15 +75,15 @@ def test_both_paths_give_what_model2vec_gives(
     )
     expected = theirs.encode(texts, max_length=max_length)
     for fast in (False, True):
-        found = ours.encode(texts, fast=fast)
+        embeddings = ours.encode(texts, fast=fast)
         np.testing.assert_allclose(
-            found, expected, rtol=1e-3 if parts["table"].dtype == np.float16 else 1e-5, atol=1e-5
+            embeddings, expected, rtol=1e-3 if parts["table"].dtype == np.float16 else 1e-5, atol=1e-5
         )
-        assert (found == np.stack([ours.encode(text, fast=fast) for text in texts])).all()
+        assert (embeddings == np.stack([ours.encode(text, fast=fast) for text in texts])).all()
     assert (ours.encode(texts, fast=True) == ours.encode(texts, fast=False)).all()
     rows = ours.encode_as_sequence(texts)
-    for mine, their in zip(rows, theirs.encode_as_sequence(texts), strict=True):
-        np.testing.assert_allclose(mine, their, rtol=1e-3, atol=1e-5)
+    for row, correct in zip(rows, theirs.encode_as_sequence(texts), strict=True):
+        np.testing.assert_allclose(row, correct, rtol=1e-3, atol=1e-5)
     assert ours.tokenize(texts, max_length=None) == theirs_ids(theirs, texts)
 
 

@@ -1,4 +1,4 @@
-"""Similarities are those of sentence-transformers."""
+"""Compare similarities with those of sentence-transformers."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ A[2] = 0
 
 @pytest.mark.parametrize("function", ["cosine", "dot", "euclidean", "manhattan"])
 @pytest.mark.parametrize(("a", "b"), [(A, B), (A[0], B), (A, B[1]), (A[0], B[0]), (A.tolist(), B.tolist())])
-def test_it_is_that_of_sentence_transformers(function: str, a: np.ndarray, b: np.ndarray):
+def test_similarities_equal_those_of_sentence_transformers(function: str, a: np.ndarray, b: np.ndarray):
     theirs = SimilarityFunction.to_similarity_fn(function)(np.asarray(a), np.asarray(b)).numpy()
     ours = similarity(a, b, function)
     assert ours.shape == theirs.shape
@@ -38,7 +38,7 @@ def test_a_model_uses_the_function_that_its_files_name():
     np.testing.assert_array_equal(dot.similarity(A, B), A @ B.T)
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_embeddings_that_cannot_be_compared_are_refused():
     with pytest.raises(BenchError, match=r"shapes \(5, 8\) and \(3, 7\) cannot be compared"):
         similarity(A, B[:, :7], "cosine")
     with pytest.raises(BenchError, match="similarity_fn_name='maxsim': allowed: cosine, dot, euclidean, manhattan"):

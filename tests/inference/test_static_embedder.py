@@ -1,4 +1,4 @@
-"""The scikit-learn transformer: its contract, in pipelines and searches, on every kind of list."""
+"""Check the scikit-learn transformer by itself, in pipelines and in searches."""
 
 import pickle
 import subprocess
@@ -39,7 +39,7 @@ def folder(model: StaticModel, tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     "texts", [TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, object), pd.Series(TEXTS, index=range(50, 74))]
 )
-def test_it_gives_what_encode_gives(model: StaticModel, folder: str, texts: Any):
+def test_embeddings_equal_those_of_encode(model: StaticModel, folder: str, texts: Any):
     expected = model.encode(TEXTS)
     for source in (model, folder, Path(folder)):
         np.testing.assert_array_equal(StaticEmbedder(source).fit(texts).transform(texts), expected)
@@ -47,7 +47,7 @@ def test_it_gives_what_encode_gives(model: StaticModel, folder: str, texts: Any)
         np.testing.assert_array_equal(StaticEmbedder(source).transform(texts), expected)
 
 
-def test_its_parameters_are_those_of_encode(model: StaticModel):
+def test_parameters_are_those_of_encode(model: StaticModel):
     embedder = StaticEmbedder(model, normalize_embeddings=False, max_length=1, batch_size=2)
     expected = model.encode(TEXTS, normalize_embeddings=False, max_length=1)
     np.testing.assert_array_equal(embedder.transform(TEXTS), expected)
@@ -60,7 +60,7 @@ def test_its_parameters_are_those_of_encode(model: StaticModel):
     assert embedder.set_params(max_length=None).max_length is None
 
 
-def test_a_clone_shares_the_model_and_keeps_the_output(model: StaticModel):
+def test_a_clone_shares_the_model_and_keeps_the_output_container(model: StaticModel):
     embedder = StaticEmbedder(model, max_length=3).set_output(transform="pandas").fit(TEXTS)
     copy = clone(embedder)
     assert (copy.model, copy.max_length) == (model, 3)
@@ -97,14 +97,14 @@ def test_it_needs_no_fit_but_a_fitted_step_after_it_does(model: StaticModel):
         make_pipeline(StaticEmbedder(model), LogisticRegression()).predict(TEXTS)
 
 
-def test_what_is_not_a_text_is_refused(model: StaticModel, tmp_path: Path):
+def test_items_that_are_no_text_are_refused(model: StaticModel, tmp_path: Path):
     with pytest.raises(TypeError, match=r"texts\[1\] is None"):
         StaticEmbedder(model).transform(["cat", None])  # type: ignore[list-item]
     with pytest.raises(BenchError, match="no such folder"):
         StaticEmbedder(tmp_path / "nothing").fit(TEXTS)
 
 
-def test_scikit_learn_is_imported_by_its_use_alone():
+def test_scikit_learn_is_imported_only_when_used():
     code = """
 import sys, m2v_bench
 from m2v_bench import StaticModel

@@ -1,3 +1,5 @@
+"""Check embeddings, sequences and token ids of static models."""
+
 import json
 
 import numpy as np
@@ -75,7 +77,7 @@ def test_a_sequence_is_weighted_and_mapped():
     np.testing.assert_allclose(shared.encode("good dog"), mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_the_models_own_longest_input_counts_unless_another_is_given():
+def test_max_length_is_the_models_unless_given():
     tiny = tiny_static_model()
     model = StaticModel(tiny.table, tiny.tokenizer, max_length=2)
     assert (model.encode("cat dog good") == model.encode("cat dog")).all()
@@ -93,7 +95,7 @@ def test_a_long_list_shows_its_progress(capsys: pytest.CaptureFixture[str], name
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_normalization_may_be_asked_for_by_call(fast: bool):
+def test_normalization_can_be_set_per_call(fast: bool):
     model, texts = tiny_static_model(), ["good cat", "dog", "zebra"]
     plain = StaticModel(model.table, model.tokenizer, normalize=False)
     for text in (texts, texts[0]):

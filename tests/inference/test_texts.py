@@ -1,4 +1,4 @@
-"""Whatever a user calls a list of texts: read in its order, or refused with the position."""
+"""Check that containers of texts are read in order, or refused with the position."""
 
 from collections import deque
 from collections.abc import Callable
@@ -46,12 +46,12 @@ KINDS: dict[str, Make] = {
 }
 
 
-def ways(model: StaticModel) -> dict[str, Callable[..., Any]]:
+def methods(model: StaticModel) -> dict[str, Callable[..., Any]]:
     return {"encode": model.encode, "tokenize": model.tokenize, "sequence": model.encode_as_sequence}
 
 
-def as_bytes(found: Any) -> Any:
-    return [row.tobytes() if isinstance(row, np.ndarray) else row for row in found]
+def as_bytes(rows: Any) -> Any:
+    return [row.tobytes() if isinstance(row, np.ndarray) else row for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +61,19 @@ def model() -> StaticModel:
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_list_is_read_in_its_order(model: StaticModel, kind: str, fast: bool):
-    for way in ways(model).values():
-        assert as_bytes(way(KINDS[kind](TEXTS), fast=fast)) == as_bytes(way(TEXTS, fast=False))
+def test_every_container_is_read_in_order(model: StaticModel, kind: str, fast: bool):
+    for method in methods(model).values():
+        assert as_bytes(method(KINDS[kind](TEXTS), fast=fast)) == as_bytes(method(TEXTS, fast=False))
 
 
-def test_the_loops_that_load_themselves_read_a_series_in_its_order_too():
+def test_a_series_is_read_in_order_once_compiled_loops_are_loaded():
     model = tiny_static_model()
     model.encode(["good cat " * 20] * 6000)
     series = pd.Series(TEXTS, index=SHUFFLED)
     assert (model.encode(series) == model.encode(TEXTS, fast=False)).all()
 
 
-def test_a_series_of_several_batches_is_read_in_its_order(model: StaticModel):
+def test_a_series_of_several_batches_is_read_in_order(model: StaticModel):
     texts = ["good cat"] * 8999 + ["a zebra dog"]
     for fast in (True, False):
         assert (model.encode(pd.Series(texts), fast=fast)[-1] == model.encode("a zebra dog")).all()
@@ -84,12 +84,12 @@ def test_a_series_of_several_batches_is_read_in_its_order(model: StaticModel):
     texts=st.lists(st.text(st.sampled_from("god bcatz\0é\U0001f600"), max_size=12), min_size=2),
     kind=st.sampled_from(sorted(KINDS)),
 )
-def test_random_texts_in_any_list(texts: list[str], kind: str):
+def test_random_texts_in_any_container(texts: list[str], kind: str):
     model = _shared_model()
     if kind.startswith("array") and any(text.endswith("\0") for text in texts):
         return  # numpy itself drops them
-    given = KINDS[kind](texts)
-    assert (model.encode(given, fast=True) == model.encode(texts, fast=False)).all()
+    container = KINDS[kind](texts)
+    assert (model.encode(container, fast=True) == model.encode(texts, fast=False)).all()
 
 
 _models: list[StaticModel] = []
@@ -137,33 +137,33 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_not_a_list_of_texts_is_refused(model: StaticModel, kind: str, fast: bool):
+def test_anything_else_is_refused(model: StaticModel, kind: str, fast: bool):
     texts, message = REFUSED[kind]
-    for way in ways(model).values():
+    for method in methods(model).values():
         with pytest.raises(TypeError, match=message):
-            way(texts, fast=fast)
+            method(texts, fast=fast)
 
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(("half", "at"), [("\ud83d cat", 0), ("cat \udc00", 4), ("a\udcff", 1)])
-def test_half_of_a_surrogate_pair_is_refused_with_its_place(model: StaticModel, half: str, at: int, fast: bool):
+def test_half_of_a_surrogate_pair_is_refused_with_its_position(model: StaticModel, half: str, at: int, fast: bool):
     texts = ["cat"] * 300 + [half]
-    for way in ways(model).values():
+    for method in methods(model).values():
         with pytest.raises(BenchError, match=rf"texts\[300\] has half of a surrogate pair, .*, at character {at}"):
-            way(texts, fast=fast)
+            method(texts, fast=fast)
     repaired = half.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # as the message says
     assert model.encode([repaired], fast=fast).shape == (1, 8)
 
 
 @pytest.mark.parametrize("number", [np.int64(2), np.uint8(2), np.array(2), 2])
-def test_numbers_of_numpy_are_numbers(model: StaticModel, number: Any):
+def test_numpy_integers_are_accepted(model: StaticModel, number: Any):
     texts = ["cat dog good"]
     assert (model.encode(texts, max_length=number) == model.encode(texts, max_length=2)).all()
     assert (model.encode(texts, batch_size=number) == model.encode(texts)).all()
 
 
 @pytest.mark.parametrize("number", [2.0, "2", True, np.float32(2), "longest"])
-def test_what_is_not_a_whole_number_is_refused(model: StaticModel, number: Any):
+def test_anything_but_a_whole_number_is_refused(model: StaticModel, number: Any):
     with pytest.raises(BenchError, match=f"max_length={number!r}".replace("(", r"\(").replace(")", r"\)")):
         model.encode(["cat"], max_length=number)
     with pytest.raises(BenchError, match="batch_size="):

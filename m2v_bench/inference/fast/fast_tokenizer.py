@@ -33,7 +33,7 @@ MAX_MISSING = 4096  # pre-tokens of a piece that are added to the cache at a tim
 
 
 class _Piece:
-    """Consecutive texts of a batch, done by one thread at a time: their bytes, and their ids as far as known."""
+    """Consecutive texts of a batch, handled by one thread at a time: their bytes, and their ids as far as known."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = texts
@@ -59,7 +59,7 @@ class _Piece:
 
 
 class _Scratch:
-    """Memory that a thread writes ids and pending work to; new memory for each piece would cost as much as its use."""
+    """Memory for ids and pending work that threads reuse; to allocate it for each piece costs as much as to use it."""
 
     def __init__(self) -> None:
         self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
@@ -83,12 +83,12 @@ class FastTokenizer(BatchTokenizer):
         expected = tokenize_batch(tokenizer, texts, None, None).lists()
         for _ in range(2):  # with an empty cache, then with a full one
             if self.lists(texts, None, None) != expected:
-                raise Unproven("its parts did not give the tokens of the whole")
+                raise Unproven("its pre-tokens do not give the tokens of the whole text")
 
     def batches(self, texts: list[str], *, max_length: int | None, batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
         """Yield the token ids of consecutive texts, as `BatchTokenizer.batches` does.
 
-        With several threads a batch consists of many pieces, of `batch_size` texts each at most.
+        With several threads a batch consists of many pieces of at most `batch_size` texts, so batches are larger.
         """
         try:
             lengths, threads = text_lengths(texts), threads_for(len(texts))
@@ -137,9 +137,11 @@ class FastTokenizer(BatchTokenizer):
     ) -> None:
         """Look up the pre-tokens of some texts; what keeps a text from being done is then in `piece.pending`."""
         limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
-        how = self._boundaries.fields, self._cache.word_piece, LONGEST_PRETOKEN, self._cache.arrays, *limits
-        where = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending
-        n_pending, n_ids = kernels.tokenize(piece.buffer, piece.starts, piece.ends, texts, *how, *where)
+        tokenizer = self._boundaries.fields, self._cache.word_piece, LONGEST_PRETOKEN, self._cache.arrays
+        outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending
+        n_pending, n_ids = kernels.tokenize(
+            *(piece.buffer, piece.starts, piece.ends, texts), *tokenizer, *limits, *outputs
+        )
         piece.pending = scratch.pending[:n_pending].copy()
         piece.add(scratch.ids[:n_ids].copy(), texts)
 

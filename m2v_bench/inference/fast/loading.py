@@ -26,10 +26,10 @@ WORTH_IT = 1_000_000
 
 @dataclass(frozen=True)
 class FastPath:
-    """Whether a model's texts take compiled loops. True in a condition where they do.
+    """Whether a model uses compiled loops: true in a condition if it does, and `yes` or `no: REASON` when printed.
 
     Attributes:
-        obstacle: why they do not; None where they do.
+        obstacle: why it cannot use them; None if it can.
     """
 
     obstacle: str | None = None
