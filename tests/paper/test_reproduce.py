@@ -21,17 +21,17 @@ from m2v_bench.runs.prepare import suite_of
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the hub could be reached; no test machine has one."""
-    monkeypatch.setattr(reproduce, "_not_had", lambda model: None)
+    monkeypatch.setattr(reproduce, "_unavailable", lambda model: None)
 
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    reproduce._not_had.cache_clear()
+    reproduce._unavailable.cache_clear()
 
 
 def plan(item: str, *words: str, **folders: str | None) -> Plan:
-    return plan_of(item, **{"hub_dir": None, "data_dir": None, "corpus": None, **folders}, words=words)
+    return plan_of(item, **{"hub_dir": None, "data_dir": None, "corpus": None, **folders}, overrides=words)
 
 
 @pytest.mark.parametrize("item", ITEMS)
@@ -79,7 +79,7 @@ def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_
         "suite=starter",
     ]
     assert "(downloads are switched off): BAAI/bge-base-en-v1.5, sentence-transformers/" in main.notes[0]
-    assert "neither hub_dir nor data_dir is set; in their place: suite=starter" in main.notes[1]
+    assert "neither hub_dir nor data_dir is set; using instead: suite=starter" in main.notes[1]
     assert plan("classification").commands[0][-2:] == ["suite=starter", "suite.types=[Classification]"]
 
     words = tmp_path / "wordsim"
