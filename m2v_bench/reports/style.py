@@ -46,14 +46,14 @@ class Look:
     """Appearance of a model.
 
     Attributes:
-        colour: `#rrggbb`.
+        color: `#rrggbb`.
         marker: a matplotlib marker.
         rank: position in a legend; equal ranks keep their order.
         dash: line style.
         hollow: whether to draw only the outline of the marker.
     """
 
-    colour: str
+    color: str
     marker: str
     rank: int
     dash: Any = "-"
@@ -63,10 +63,10 @@ class Look:
     def marking(self) -> dict[str, Any]:
         """Matplotlib keywords to draw the marker."""
         return {
-            "color": self.colour,
+            "color": self.color,
             "marker": self.marker,
-            "markerfacecolor": PAPER if self.hollow else self.colour,
-            "markeredgecolor": self.colour if self.hollow or self.marker == "x" else PAPER,
+            "markerfacecolor": PAPER if self.hollow else self.color,
+            "markeredgecolor": self.color if self.hollow or self.marker == "x" else PAPER,
             "markeredgewidth": 1.6 if self.hollow or self.marker == "x" else 0.7,
         }
 

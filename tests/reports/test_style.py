@@ -23,8 +23,8 @@ DEFICIENCIES = {
 }
 
 
-def linear(colour: str) -> np.ndarray:
-    values = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+def linear(color: str) -> np.ndarray:
+    values = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
@@ -66,12 +66,12 @@ def test_every_model_that_comes_with_the_bench_is_in_the_registry():
     assert names <= set(MODELS)
 
 
-def test_every_weighting_has_a_colour():
+def test_every_weighting_has_a_color():
     assert set(WEIGHTINGS) == set(weighting.WEIGHTINGS)
 
 
-def test_black_itself_is_no_colour_as_an_svg_leaves_it_out_and_a_dark_page_could_not_change_it():
-    assert "#000000" not in {each.colour for each in everything().values()} | set(DARK)
+def test_black_itself_is_no_color_as_an_svg_leaves_it_out_and_a_dark_page_could_not_change_it():
+    assert "#000000" not in {each.color for each in everything().values()} | set(DARK)
 
 
 def test_no_two_looks_are_the_same():
@@ -80,32 +80,32 @@ def test_no_two_looks_are_the_same():
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_what_shares_a_marker_differs_in_colour_for_all_who_look(deficiency: str):
+def test_what_shares_a_marker_differs_in_color_for_all_who_look(deficiency: str):
     matrix = np.array(DEFICIENCIES[deficiency])
     for (one, a), (two, b) in itertools.combinations(everything().items(), 2):
-        if (a.marker, a.hollow) != (b.marker, b.hollow) or a.colour == b.colour:
+        if (a.marker, a.hollow) != (b.marker, b.hollow) or a.color == b.color:
             continue
-        distance = np.linalg.norm(lab(matrix @ linear(a.colour)) - lab(matrix @ linear(b.colour)))
+        distance = np.linalg.norm(lab(matrix @ linear(a.color)) - lab(matrix @ linear(b.color)))
         assert distance > 14, (one, two, distance)
 
 
-def test_what_shares_marker_and_dash_differs_in_grey():
+def test_what_shares_marker_and_dash_differs_in_grayscale():
     for (one, a), (two, b) in itertools.combinations(everything().items(), 2):
         if (a.marker, a.dash, a.hollow) == (b.marker, b.dash, b.hollow):
-            assert abs(lab(linear(a.colour))[0] - lab(linear(b.colour))[0]) > 10, (one, two)
+            assert abs(lab(linear(a.color))[0] - lab(linear(b.color))[0]) > 10, (one, two)
 
 
-def test_every_colour_stands_out_from_the_page_in_the_light_and_in_the_dark():
+def test_every_color_stands_out_from_the_page_in_the_light_and_in_the_dark():
     for name, each in everything().items():
-        assert contrast(each.colour, PAPER) > 2.2, name
-        assert contrast(DARK.get(each.colour, each.colour), DARK[PAPER]) > 3, name
+        assert contrast(each.color, PAPER) > 2.2, name
+        assert contrast(DARK.get(each.color, each.color), DARK[PAPER]) > 3, name
 
 
 def test_a_model_that_nobody_knows_keeps_its_look():
     assert look("me/mine", "transformer") == look("me/mine", "transformer")
     assert look("me/mine", "transformer").marker == "s"
     assert look("me/mine", "lexical").marker != look("me/mine").marker
-    assert distilled(weighting="mine").colour == distilled(weighting="mine").colour
+    assert distilled(weighting="mine").color == distilled(weighting="mine").color
     assert distilled(vocabulary="my_words").marker not in VOCABULARIES.values()
     assert distilled(embeddings="input").hollow
 
@@ -115,5 +115,5 @@ def test_what_looks_alike_is_told_apart_and_the_first_keeps_its_look():
     shown = apart([one, other, one, one, one])
     assert shown[:2] == [one, other]
     assert len(set(shown)) == 5
-    assert {each.colour for each in shown} == {one.colour, other.colour}
+    assert {each.color for each in shown} == {one.color, other.color}
     assert len({each.marker for each in (shown[0], *shown[2:])}) == 4
