@@ -58,8 +58,8 @@ def undominated(points: Sequence[Point]) -> list[Point]:
 def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparable: bool = True) -> Figure:
     """Draw the paper's plot: score against speed, circle area by number of parameters, and the Pareto front.
 
-    A bar spans the rounds of each model. A model below the front whose whole bar is left of it is dominated: another
-    model is faster in all rounds and scores at least as high.
+    A bar spans the rounds of each model. A model is dominated if its whole bar lies to the left of the front and below
+    it: another model is faster in all rounds and scores at least as high.
 
     Args:
         points: the models; those with a NaN score are not shown.

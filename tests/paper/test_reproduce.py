@@ -1,4 +1,4 @@
-"""What the verb runs with a hub and without one; and one item run, by processes of its own."""
+"""Test the commands planned with and without a hub, and one real run in separate processes."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from m2v_bench.runs.prepare import suite_of
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the hub could be reached; no test machine has one."""
+    """Pretend that the hub is reachable; test machines are offline."""
     monkeypatch.setattr(reproduce, "_unavailable", lambda model: None)
 
 
@@ -30,8 +30,8 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     reproduce._unavailable.cache_clear()
 
 
-def plan(item: str, *words: str, **folders: str | None) -> Plan:
-    return plan_of(item, **{"hub_dir": None, "data_dir": None, "corpus": None, **folders}, overrides=words)
+def plan(item: str, *overrides: str, **folders: str | None) -> Plan:
+    return plan_of(item, **{"hub_dir": None, "data_dir": None, "corpus": None, **folders}, overrides=overrides)
 
 
 @pytest.mark.parametrize("item", ITEMS)
@@ -40,7 +40,7 @@ def test_every_item_is_an_experiment(item: str):
 
 
 @pytest.mark.usefixtures("hub")
-def test_with_a_hub_the_items_are_those_of_the_paper(tmp_path: Path):
+def test_with_a_hub_items_run_as_in_the_paper(tmp_path: Path):
     (tmp_path / "wordsim").mkdir()
     main = plan("main", data_dir=str(tmp_path))
     assert main.commands == [["m2v_bench", "+experiment=paper_main", "suite=paper", f"data_dir={tmp_path}"]]
@@ -65,13 +65,13 @@ def test_with_a_hub_the_items_are_those_of_the_paper(tmp_path: Path):
         "--out",
         "there/tables",
     ]
-    told = plan("ablations").notes
-    assert told[0] == "no corpus=FILE: sif_counts and idf, which count tokens in one, are left out"
-    assert told[1].endswith("WordSim 7/7")  # which have no repository
+    notes = plan("ablations").notes
+    assert notes[0] == "no corpus=FILE: sif_counts and idf, which count tokens in one, are left out"
+    assert notes[1].endswith("WordSim 7/7")  # WordSim has no dataset repositories
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_path: Path):
+def test_without_a_hub_missing_inputs_and_substitutes_are_reported(tmp_path: Path):
     main = plan("main")
     assert main.commands[0][2:] == [
         "base_model=all-MiniLM-L6-v2",
