@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from m2v_bench.paper.findings import FINDINGS, Judged, judge_findings
+from m2v_bench.results.record import RunRecord
 from m2v_bench.stats.factorial import Contrast, Design, Estimate, design_of
 from m2v_bench.stats.significance import Difference
 
@@ -25,7 +26,7 @@ def design(*models: str) -> Design:
         for model in models
         for dims, weighting, embeddings in product(*LEVELS)
     ]
-    return design_of([{"settings": values} for values in settings])
+    return design_of([RunRecord([], settings=values) for values in settings])
 
 
 def judged(
@@ -147,7 +148,7 @@ def test_fixed_settings_are_taken_into_account():
         {"pca_dims": dims, "embeddings": embeddings, "weighting": "zipf_log"}
         for dims, embeddings in product(("256", "none"), ("output", "input"))
     ]
-    varied = design_of([{"settings": each} for each in settings])
+    varied = design_of([RunRecord([], settings=values) for values in settings])
     findings = judge_findings(
         varied, lambda item: Estimate(item, 1, *[Difference(0.1, 0.0, 0.2, 0.04)] * 2), lambda item: {}, alpha=0.05
     )
