@@ -1,4 +1,4 @@
-"""The published numbers: averages recomputed from the official per-task scores, beside those of the tables."""
+"""Compare the published averages with averages recomputed from the official per-task scores."""
 
 import functools
 import tomllib
@@ -28,27 +28,27 @@ from m2v_bench.stats.aggregates import (
 
 TABLES = ("main_2024_09", "ablations", "main_2026")
 SPLITS = ("dev", "test")
-# Columns of the tables as tables.toml names them, and as they are shown.
+# Column names in tables.toml, and their headers.
 COLUMNS = {"avg_all": "Avg (All)", "avg_mteb": "Avg (MTEB)", **{label.lower(): label for label in TYPE_LABELS.values()}}
-# Published numbers have two digits, and were averaged from rounded ones.
+# Published numbers have two decimals and were averaged from rounded ones.
 TOLERANCE = 0.01
 
 Cells = dict[str, Average]
-"""By column: the recomputed average."""
+"""Recomputed averages, keyed by column."""
 
 
 @functools.cache
 def published_tables() -> dict[str, Any]:
-    """What the authors of Model2Vec published, in points, by table; see data/tables.toml."""
+    """Load the numbers published by the Model2Vec authors, in points, keyed by table; see data/tables.toml."""
     return tomllib.loads(_data().joinpath("tables.toml").read_text(encoding="utf-8"))
 
 
 def published_scores() -> pd.DataFrame:
-    """The official scores.
+    """Load the official scores.
 
     Returns:
-        A row per model, task, subset and split: `model`, `revision` (of the model; `external`: from its card), `task`,
-        `subset`, `split`, `main_score` (0 to 1), `mteb_version` and `dataset_revision` (empty where unknown).
+        One row per model, task, subset and split: `model`, `revision` (of the model; `external` if from its card),
+        `task`, `subset`, `split`, `main_score` (0 to 1), `mteb_version` and `dataset_revision` (empty if unknown).
     """
     with _data().joinpath("scores.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, keep_default_na=False)
@@ -59,14 +59,14 @@ def _data() -> Any:
 
 
 def recomputed(table: str, *, msmarco: str) -> dict[str, Cells]:
-    """Every column of a table, by model, for all models that have official scores.
+    """Recompute every column of a table, keyed by model, for all models with official scores.
 
-    Of PEARL and WordSim there are no official scores: `avg_all` takes the table's own means of them, and is absent
-    for models that the table does not have.
+    PEARL and WordSim have no official scores: `avg_all` uses the table's means for them, and is absent for models
+    without a row in the table.
 
     Args:
         table: one of `TABLES`.
-        msmarco: the split of MSMARCO that counts, of `SPLITS`.
+        msmarco: MSMARCO split to use, one of `SPLITS`.
     """
     return _recomputed(table, msmarco)
 
@@ -79,18 +79,18 @@ def _recomputed(table: str, msmarco: str) -> dict[str, Cells]:
     for (model, name), average in by_type(restricted(scores, benchmark_tasks(aggregation, msmarco=msmarco))).items():
         cells.setdefault(model, {})[TYPE_LABELS[name].lower()] = average
     over_mteb = micro_v1(scores, msmarco=msmarco) if aggregation == "micro_v1" else macro_v2(scores)
-    own = _own_groups(published_tables()[table]["rows"])
-    over_all = avg_all(pd.concat([scores, own]), aggregation, msmarco=msmarco)
+    group_scores = _group_scores(published_tables()[table]["rows"])
+    over_all = avg_all(pd.concat([scores, group_scores]), aggregation, msmarco=msmarco)
     for model, columns in cells.items():
         columns["avg_mteb"] = over_mteb[model]
-        if model in set(own["model"]):
+        if model in set(group_scores["model"]):
             columns["avg_all"] = over_all[model]
     return cells
 
 
 @functools.cache
 def _long() -> pd.DataFrame:
-    """The official scores as a long table; models by the last part of their name, as the tables have them."""
+    """Return the official scores as a long table; models have the last part of their name, as in the tables."""
     rows = published_scores()
     return pd.DataFrame(
         {
@@ -102,8 +102,8 @@ def _long() -> pd.DataFrame:
     )
 
 
-def _own_groups(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """The datasets of PEARL and WordSim, each with the published mean of its group: so their sums are right."""
+def _group_scores(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Give every PEARL and WordSim dataset the published mean of its group, which makes their sums right."""
     return pd.DataFrame(
         [
             {"model": model, "task": f"{group} {number}", "type": group, "score": row[group.lower()] / 100}
@@ -115,56 +115,56 @@ def _own_groups(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
 
 
 def comes_out(published: float, average: Average) -> bool:
-    """Whether a published number (in points) is that of an average over all its tasks."""
+    """Return whether a published number (in points) equals a complete recomputed average, within `TOLERANCE`."""
     return average.n == average.n_all and abs(100 * average.value - published) < TOLERANCE
 
 
 def retrieval_splits(table: str) -> dict[str, str]:
-    """By model, the split of MSMARCO with which the table's retrieval column comes out; without those of neither."""
-    found = {}
+    """Return the MSMARCO split that reproduces each model's retrieval column; skip models that neither reproduces."""
+    splits = {}
     for model, row in published_tables()[table]["rows"].items():
         for split in SPLITS:
             cells = recomputed(table, msmarco=split).get(model)
             if cells is not None and comes_out(row["ret"], cells["ret"]):
-                found[model] = split
-    return found
+                splits[model] = split
+    return splits
 
 
 def comparability(table: str) -> str | None:
-    """With which split of MSMARCO the rows of a table were made, and what that means; None without MSMARCO."""
+    """Describe the MSMARCO splits used in a table and their effect, or return None for a table without MSMARCO."""
     if published_tables()[table]["aggregation"] != "micro_v1":
         return None
     splits, rows = retrieval_splits(table), published_tables()[table]["rows"]
     parts = [
         f"its {split} split for "
-        + ", ".join(f"{m} ({rows[m]['ret']:.2f})" for m, own in splits.items() if own == split)
+        + ", ".join(f"{model} ({rows[model]['ret']:.2f})" for model, used in splits.items() if used == split)
         for split in SPLITS
         if split in splits.values()
     ]
-    comes = f"Ret comes out with {' and with '.join(parts)}."
+    summary = f"Ret comes out with {' and with '.join(parts)}."
     if len(parts) < 2:
-        return comes.replace("its", "MSMARCO's")
+        return summary.replace("its", "MSMARCO's")
     dev = recomputed(table, msmarco="dev")
-    moved = [model for model, split in splits.items() if split != "dev"]
-    instead = ", ".join(f"{m} {100 * dev[m]['ret'].value:.2f}" for m in moved)
-    averages = ", ".join(f"{m} {100 * dev[m]['avg_mteb'].value:.2f}" for m in moved)
+    changed = [model for model, split in splits.items() if split != "dev"]
+    retrieval = ", ".join(f"{model} {100 * dev[model]['ret'].value:.2f}" for model in changed)
+    averages = ", ".join(f"{model} {100 * dev[model]['avg_mteb'].value:.2f}" for model in changed)
     return (
-        f"NOT COMPARABLE: this table mixes two splits of MSMARCO. {comes} "
-        f"With dev throughout Ret is {instead}; Avg (MTEB) is {averages}."
+        f"NOT COMPARABLE: this table mixes two splits of MSMARCO. {summary} "
+        f"With dev throughout Ret is {retrieval}; Avg (MTEB) is {averages}."
     )
 
 
 def published_grids() -> list[Grid]:
-    """A grid per published table of averages: per row published, recomputed, difference and n/N.
+    """Return a grid per published table, with published and recomputed averages, their difference and n/N.
 
-    After them what was published and cannot be recomputed: the classification table, speeds and claims.
+    They are followed by the published numbers that cannot be recomputed: the classification table, speeds and claims.
     """
-    shown: set[str] = set()
+    aggregations: set[str] = set()
     grids = []
     for name in TABLES:
         aggregation = published_tables()[name]["aggregation"]
-        grids.append(_grid(name, others=aggregation not in shown))
-        shown.add(aggregation)
+        grids.append(_grid(name, others=aggregation not in aggregations))
+        aggregations.add(aggregation)
     return [*grids, _classification(), _speeds()]
 
 
@@ -184,19 +184,23 @@ def _speeds() -> Grid:
         for model in dict.fromkeys([*speeds, *sizes])
     ]
     source = claims.pop("source")
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in claims.items())
-    notes = [f"as published, nothing recomputed; {table['note']}", f"{source}: {said}", f"source: {table['source']}"]
+    announced = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in claims.items())
+    notes = [
+        f"as published, nothing recomputed; {table['note']}",
+        f"{source}: {announced}",
+        f"source: {table['source']}",
+    ]
     return Grid(["Model", "Texts/s", "M parameters"], rows, title=table["title"], notes=notes)
 
 
 def _grid(name: str, *, others: bool) -> Grid:
-    """One table; with `others`, the models that have official scores and no row in it, too."""
+    """Return the grid of a table; `others` adds models that have official scores but no row in the table."""
     table = published_tables()[name]
     by_split = {split: recomputed(name, msmarco=split) for split in SPLITS}
     known = by_split["dev"]
     rows: list[list[str]] = []
     bold: set[tuple[int, int]] = set()
-    off: list[str] = []
+    deviating: list[str] = []
     for model in [*table["rows"], *(model for model in known if others and model not in table["rows"])]:
         if model not in known:
             continue
@@ -211,21 +215,21 @@ def _grid(name: str, *, others: bool) -> Grid:
             if not published:
                 continue
             bold |= {
-                (len(rows), place)
-                for place, column in enumerate(COLUMNS, start=2)
+                (len(rows), position)
+                for position, column in enumerate(COLUMNS, start=2)
                 if column in cells and not comes_out(published[column], cells[column])
             }
             rows.append([model, "difference", *(_difference(published[c], cells.get(c)) for c in COLUMNS)])
-            off += _off(model, published, cells) if split == best else []
+            deviating += _deviating(model, published, cells) if split == best else []
         rows.append([model, "n/N", *(_tasks(known[model], column) for column in COLUMNS)])
-    absent = [model for model in table["rows"] if model not in known]
+    missing = [model for model in table["rows"] if model not in known]
     notes = [
         f"source: {table['source']}; per-task scores: {published_tables()['scores']['source']}",
         "n/N counts tasks with an official score. PEARL and WordSim have none; Avg (All) is recomputed with their "
         "published means",
-        f"rows without official scores, not recomputed: {', '.join(absent) or 'none'}",
+        f"rows without official scores, not recomputed: {', '.join(missing) or 'none'}",
         f"bold differences are {TOLERANCE} or more before they are rounded; cells that do not come out even with the "
-        f"split of MSMARCO with which Ret does: {', '.join(off) or 'none'}",
+        f"split of MSMARCO with which Ret does: {', '.join(deviating) or 'none'}",
     ]
     statement = comparability(name)
     title = f"{table['title']} ({table['aggregation']}: {BENCHMARKS[table['aggregation']]})"
@@ -234,14 +238,14 @@ def _grid(name: str, *, others: bool) -> Grid:
 
 
 def _splits(aggregation: str, model: str) -> list[str]:
-    """The splits of MSMARCO that a model has a score of; dev where it has none."""
+    """Return the MSMARCO splits that a model has a score for, or dev if it has none."""
     if aggregation == "macro_v2":
         return ["dev"]
     tasks = wide(_long()).loc[model].dropna().index
     return [split for split in SPLITS if task_name("MSMARCO", split) in tasks] or ["dev"]
 
 
-def _off(model: str, published: Mapping[str, float], cells: Cells) -> list[str]:
+def _deviating(model: str, published: Mapping[str, float], cells: Cells) -> list[str]:
     return [
         f"{model} {COLUMNS[column]} {_difference(published[column], cells[column])}"
         for column in COLUMNS
@@ -260,7 +264,7 @@ def _difference(published: float, average: Average | None) -> str:
 
 
 def _tasks(cells: Cells, column: str) -> str:
-    """How many tasks of a column have official scores."""
+    """Return the number of tasks of a column that have official scores, as n/N."""
     groups = {group.lower(): size for group, size in OWN_GROUPS.items()}
     if column in groups:
         return f"0/{groups[column]}"
@@ -272,9 +276,9 @@ def _signature(table: Mapping[str, Any], models: Collection[str]) -> str:
     aggregation, _, _ = table["aggregation"].partition("_")
     tasks = {task.partition(" (")[0] for task in benchmark_tasks(table["aggregation"])}
     scores = published_scores()
-    own = scores[scores["task"].isin(tasks) & scores["model"].str.rpartition("/")[2].isin(models)]
-    made_with = {version for version in own["mteb_version"] if version}
-    ordered = sorted(made_with, key=lambda version: [int(part) for part in version.split(".")])
+    used = scores[scores["task"].isin(tasks) & scores["model"].str.rpartition("/")[2].isin(models)]
+    versions = {version for version in used["mteb_version"] if version}
+    ordered = sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
     return signature(
         suite=BENCHMARKS[table["aggregation"]],
         n_tasks=len(benchmark_tasks(table["aggregation"])),
@@ -287,7 +291,10 @@ def _signature(table: Mapping[str, Any], models: Collection[str]) -> str:
 
 
 def render_all(grids: list[Grid], style: Format) -> str:
-    """The grids one after another; as CSV one table of those with the first one's columns, with the grid's title."""
+    """Render grids one after another.
+
+    As CSV, return one table of the grids that have the columns of the first, with the title as an extra column.
+    """
     if style == "csv":
         rows = [[grid.title, *row] for grid in grids if grid.columns == grids[0].columns for row in grid.rows]
         return Grid(["Table", *grids[0].columns], rows).csv()

@@ -1,4 +1,4 @@
-"""A document of texts, tables, figures and commands, as one HTML page that needs nothing else, and as Markdown."""
+"""Render a document of text, tables, figures and commands as a self-contained HTML page or as Markdown."""
 
 import functools
 import re
@@ -20,7 +20,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what it shows, for those who read and those who listen; `ending` of its files' names."""
+    """A figure, its alternative text (`shows`) and the suffix of its file names (`ending`)."""
 
     figure: Figure
     shows: str
@@ -29,7 +29,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines to be typed."""
+    """Commands to type."""
 
     text: str
 
@@ -39,7 +39,7 @@ Block: TypeAlias = str | Grid | Picture | Code
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a document; a folded one is shut on a screen until it is wanted, and open on paper."""
+    """A section of a document; a folded one starts collapsed on screen and is expanded in print."""
 
     title: str
     blocks: Sequence[Block]
@@ -47,13 +47,13 @@ class Section:
 
     @property
     def id(self) -> str:
-        """What links to it."""
+        """Anchor of the section."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 @dataclass(frozen=True)
 class Document:
-    """Title, facts in a few words each, and sections."""
+    """A title, short facts as (name, text), and sections."""
 
     title: str
     facts: Sequence[tuple[str, str]]
@@ -61,7 +61,7 @@ class Document:
 
 
 def to_html(document: Document) -> str:
-    """The document as one page: styles, script and figures are in it, and nothing is loaded when it is opened."""
+    """Render the document as one HTML page with inline styles, script and figures; it loads nothing else."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
@@ -76,7 +76,7 @@ def to_html(document: Document) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Which columns hold numbers, or a dash where one is missing."""
+    """Return whether each column holds only numbers, apart from dashes and empty cells."""
     columns = [[row[column] for row in grid.rows] for column in range(len(grid.columns))]
     return [
         any(column) and all(_number(text) is not None or text.startswith("-") or not text for text in column)
@@ -84,26 +84,26 @@ def _numeric(grid: Grid) -> list[bool]:
     ]
 
 
-# a value, as in `60.15 (9/9)`, `+0.09*`, `<0.0001`; no revision and no `16d`
+# matches the value in `60.15 (9/9)`, `+0.09*`, `<0.0001`; does not match revisions or `16d`
 _NUMBER = re.compile(r"<?([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?=[\s(†*%/]|$)")
 
 
 def _number(text: str) -> float | None:
-    """The number that a text begins with."""
+    """Return the number that a text begins with, or None."""
     match = _NUMBER.match(text)
     return float(match[1].replace(",", "")) if match else None
 
 
 def _inline(picture: Picture) -> Markup:
-    """The figure as a part of the page: its ids its own, its colours those of the page's light or dark theme."""
+    """Return the figure as inline SVG, with unique ids and the colors of the page's light or dark theme."""
     text = _figure_svg(picture)
     prefix = f"fig{picture.ending}-"
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}", text).replace("xlink:href", "href")
     text = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, count=1)
-    for colour in DARK:
-        text = text.replace(colour.lower(), f"var(--c{colour[1:].lower()})")
+    for color in DARK:
+        text = text.replace(color.lower(), f"var(--c{color[1:].lower()})")
     return Markup(text)
 
 
@@ -113,11 +113,11 @@ def _figure_svg(picture: Picture) -> str:
 
 
 def to_markdown(document: Document, stem: str) -> str:
-    """The document in Markdown; its figures are files beside it.
+    """Render the document as Markdown; it refers to figure files in the same folder.
 
     Args:
-        document: what to write.
-        stem: what the names of the figures' files begin with.
+        document: document to render.
+        stem: prefix of the figures' file names.
     """
     lines = [f"# {document.title}", "", *(f"- {name}: {text}" for name, text in document.facts)]
     for section in document.sections:

@@ -1,7 +1,7 @@
-"""How every figure is written: as SVG and as PNG, the same bytes for the same numbers, with small print below it.
+"""Write figures as SVG and PNG, reproducible byte for byte, with a caption below.
 
-The vector format is SVG, not PDF: browsers and repository pages show it, the report holds it inline, and the words in
-it stay words. `rsvg-convert -f pdf` or Inkscape makes a PDF of it.
+The vector format is SVG rather than PDF because browsers and repository pages display it, reports can inline it, and
+its text remains text. To get a PDF, convert it with `rsvg-convert -f pdf` or Inkscape.
 """
 
 import io
@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 
 from m2v_bench.reports.style import FAINT, STYLE
 
-LABEL_SIZE = 8.5  # points, of names and numbers in the plot
+LABEL_SIZE = 8.5  # points, for names and numbers in the plot
 _CAPTION_SIZE, _CAPTION_LETTERS = 6.5, 148
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `<stem>.svg` and `<stem>.png`; the same figure gives the same bytes, as neither holds a date.
+    """Write `<stem>.svg` and `<stem>.png` without dates, so the same figure gives the same bytes.
 
     Returns:
-        The two files.
+        Paths of the SVG and the PNG.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, vector = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
@@ -32,14 +32,14 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as the text of an SVG file."""
-    written = io.StringIO()
+    """Return the figure as the text of an SVG file."""
+    buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    return written.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def add_caption(figure: Figure, caption: str) -> None:
-    """Write small print under the plot: what its numbers are numbers of."""
+    """Add a caption in small print under the plot, wrapped to its width."""
     lines = [line for part in caption.split("\n") for line in textwrap.wrap(part, _CAPTION_LETTERS)]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=_CAPTION_SIZE, color=FAINT)

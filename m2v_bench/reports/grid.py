@@ -1,4 +1,4 @@
-"""A table of texts, ready to be shown: on the terminal, as Markdown, CSV or LaTeX."""
+"""Text tables rendered for the terminal or as Markdown, CSV or LaTeX."""
 
 import csv
 import io
@@ -13,27 +13,27 @@ Format = Literal["terminal", "markdown", "csv", "latex"]
 
 
 class Exact(str):
-    """The text of a cell that shows of a number that it is below a bound, as `<0.0001`."""
+    """A cell that shows a bound, e.g. `<0.0001`, and keeps the exact number for CSV."""
 
     number: float
 
     def __new__(cls, text: str, number: float) -> "Exact":
-        """Make the text, which knows its number."""
-        made = super().__new__(cls, text)
-        made.number = number
-        return made
+        """Create the text and attach its number."""
+        cell = super().__new__(cls, text)
+        cell.number = number
+        return cell
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of texts.
+    """A text table.
 
     Attributes:
-        columns: the header; the first column holds names, the others numbers.
-        rows: the cells, as many per row as there are columns.
-        title: what the table shows.
-        notes: lines under the table; the signature is the last one.
-        bold: (row, column) of the cells to stand out, counted from 0.
+        columns: header; the first column holds names, the others numbers.
+        rows: cells, one per column.
+        title: title of the table.
+        notes: lines below the table; the last one is the signature.
+        bold: (row, column) of the bold cells, counted from 0.
     """
 
     columns: Sequence[str]
@@ -43,31 +43,31 @@ class Grid:
     bold: frozenset[tuple[int, int]] = field(default_factory=frozenset)
 
     def render(self, style: Format) -> str:
-        """The table in one of `FORMATS`."""
+        """Render the table in one of `FORMATS`."""
         return {"terminal": self.terminal, "markdown": self.markdown, "csv": self.csv, "latex": self.latex}[style]()
 
     def markdown(self) -> str:
-        """A Markdown table, its notes as paragraphs below it."""
+        """Render a Markdown table, with the notes as paragraphs below it."""
         lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" + "---:|" * (len(self.columns) - 1)]
         for number, row in enumerate(self.rows):
             texts = [text.replace("|", "\\|").replace("\n", "<br>") for text in row]
-            shown = [f"**{text}**" if (number, column) in self.bold else text for column, text in enumerate(texts)]
-            lines.append("| " + " | ".join(shown) + " |")
+            cells = [f"**{text}**" if (number, column) in self.bold else text for column, text in enumerate(texts)]
+            lines.append("| " + " | ".join(cells) + " |")
         return "\n".join([*lines, "", "\n\n".join(self.notes), ""])
 
     def csv(self) -> str:
-        """Header and rows alone, numbers as numbers, so that every reader of CSV can read it.
+        """Render header and rows as CSV, without notes and with plain numbers.
 
-        A cell that holds several becomes several columns: `60.33 (9/9)†` of `Avg` is 60.33 under `Avg`, 9 under `Avg_n`
-        and `Avg_of`, † under `Avg_mark`; a range is under `_low` and `_high`; `-` is an empty cell.
+        A cell with several values becomes several columns: `60.33 (9/9)†` in `Avg` becomes 60.33 in `Avg`, 9 in `Avg_n`
+        and `Avg_of`, and † in `Avg_mark`; a range goes to `_low` and `_high`; `-` becomes an empty cell.
         """
         names = list(self.columns[:1])
         columns = [[row[0] for row in self.rows]] if names else []
-        for place, name in enumerate(self.columns[1:], start=1):
-            cells = [_numbers(row[place]) for row in self.rows]
-            ends = [end for end in _ENDS if any(end in cell for cell in cells)] or [""]
-            names += [name + end for end in ends]
-            columns += [[cell.get(end, "") for cell in cells] for end in ends]
+        for position, name in enumerate(self.columns[1:], start=1):
+            cells = [_numbers(row[position]) for row in self.rows]
+            suffixes = [suffix for suffix in _SUFFIXES if any(suffix in cell for cell in cells)] or [""]
+            names += [name + suffix for suffix in suffixes]
+            columns += [[cell.get(suffix, "") for cell in cells] for suffix in suffixes]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
@@ -75,29 +75,29 @@ class Grid:
         return text.getvalue()
 
     def latex(self) -> str:
-        """A `tabular` with booktabs rules, the notes in small print below it."""
+        """Render a LaTeX `tabular` with booktabs rules, with the notes in small print below it."""
         lines = [r"\begin{tabular}{l" + "r" * (len(self.columns) - 1) + "}", r"\toprule"]
         lines += [" & ".join(_latex(text) for text in self.columns) + r" \\", r"\midrule"]
         for number, row in enumerate(self.rows):
             texts = [_latex(text) for text in row]
-            shown = [
+            cells = [
                 rf"\textbf{{{text}}}" if (number, column) in self.bold else text for column, text in enumerate(texts)
             ]
-            lines.append(" & ".join(shown) + r" \\")
+            lines.append(" & ".join(cells) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [rf"\par{{\footnotesize {_latex(note)}}}" for note in self.notes]
         return "\n".join([*lines, ""])
 
     def write(self, folder: Path, name: str) -> list[Path]:
-        """Write NAME.md and NAME.csv to a folder; their paths."""
+        """Write NAME.md and NAME.csv to a folder and return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        made = {folder / f"{name}.md": self.markdown(), folder / f"{name}.csv": self.csv()}
-        for path, text in made.items():
+        files = {folder / f"{name}.md": self.markdown(), folder / f"{name}.csv": self.csv()}
+        for path, text in files.items():
             path.write_text(text, encoding="utf-8")
-        return list(made)
+        return list(files)
 
     def terminal(self) -> str:
-        """The table as `show` prints it, without colours, 200 characters wide."""
+        """Render the table as `show` prints it, without colors and 200 characters wide."""
         from rich.console import Console
 
         console = Console(width=200, file=io.StringIO())
@@ -110,7 +110,7 @@ class Grid:
         from rich.console import Console
 
         console = Console()
-        # a log file has no width to fit into
+        # a log file has no terminal width
         (console if console.is_terminal else Console(width=200)).print(self._rich())
 
     def _rich(self) -> object:
@@ -128,7 +128,7 @@ class Grid:
         return grid
 
 
-_ENDS = ("", "_spread", "_low", "_high", "_n", "_of", "_mark")  # of the columns that a cell's parts are under
+_SUFFIXES = ("", "_spread", "_low", "_high", "_n", "_of", "_mark")  # of the CSV columns for the parts of a cell
 _NUMBER = r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
 _PARTS = re.compile(
     rf"(?P<value><?{_NUMBER}|-)?(?: ± (?P<spread>{_NUMBER}))?(?:\ ?\((?P<low>{_NUMBER})\ -\ (?P<high>{_NUMBER})\))?"
@@ -138,19 +138,19 @@ _RANGE = re.compile(rf"(?P<low>{_NUMBER}) - (?P<high>{_NUMBER})")
 
 
 def _numbers(text: str) -> dict[str, str]:
-    """Split a cell into its numbers, by the suffixes of their columns; any other text stays whole."""
+    """Split a cell into its numbers, keyed by column suffix; keep any other text whole."""
     if isinstance(text, Exact) and text.startswith("<"):
         return {"": f"{text.number:.3g}"}
-    found = _RANGE.fullmatch(text) or _PARTS.fullmatch(text)
-    if not text or found is None:
+    match = _RANGE.fullmatch(text) or _PARTS.fullmatch(text)
+    if not text or match is None:
         return {"": text}
-    parts = {name: (part or "").replace(",", "").lstrip("<+") for name, part in found.groupdict().items() if part}
+    parts = {name: (part or "").replace(",", "").lstrip("<+") for name, part in match.groupdict().items() if part}
     return {"" if name == "value" else f"_{name}": "" if part == "-" else part for name, part in parts.items()}
 
 
 _LATEX = {
     "\\": r"\textbackslash{}",
-    **{each: rf"\{each}" for each in "&%$#_{}"},
+    **{character: rf"\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "†": r"$^\dagger$",
@@ -161,4 +161,4 @@ _LATEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,4 +1,4 @@
-"""Figures of scores: against a swept setting, and in their order."""
+"""Plot scores against a swept setting, or ranked."""
 
 import math
 import textwrap
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from m2v_bench.reports.figures import LABEL_SIZE, add_caption
 from m2v_bench.reports.style import FAINT, PAPER, STYLE, Look, apart
 
-_ROW_INCHES = 0.27  # of a figure with a row per model
-_LINE_INCHES = LABEL_SIZE * 1.35 / 72  # of a name's line
-_APART = "compared with"
+_ROW_INCHES = 0.27  # height per row in a figure with one row per model
+_LINE_INCHES = LABEL_SIZE * 1.35 / 72  # height per line of a name
+_REFERENCES = "compared with"
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Dot:
     """One model in a figure.
 
     Attributes:
-        label: what it is called there; in a series, the value of the swept setting.
+        label: its name in the figure; in a series, the value of the swept setting.
         score: average score, 0 to 1.
-        look: of its model.
+        look: appearance of its model.
     """
 
     label: str
@@ -33,15 +33,15 @@ class Dot:
 
 
 def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
-    """Score of the variants of a sweep against the swept setting, beside reference models.
+    """Plot scores of a sweep's variants against the swept setting, with reference models.
 
-    Along numbers it is a curve per series, the references as level lines; values that are no numbers stand apart at
-    the right, as no line leads to them. Where fewer than two values are numbers, or more than two are none, there is a
-    row per value and no line.
+    Numeric values give one curve per series, with the references as horizontal lines; non-numeric values are separate
+    markers on the right, not joined by a line. With fewer than two numeric or more than two non-numeric values, there
+    is one row per value and no line.
 
     Args:
-        series: per curve, the variants by value of the swept setting, in the order of the sweep.
-        references: the models they are compared with.
+        series: for each curve, the variants by value of the swept setting, in the order of the sweep.
+        references: models to compare with.
         axis: name of the swept setting.
         caption: small print under the plot.
     """
@@ -51,18 +51,18 @@ def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot],
 
 
 def _values(series: Mapping[str, Sequence[Dot]]) -> list[str]:
-    """The values of the swept setting, in the order of the sweep."""
+    """Return the values of the swept setting, in the order of the sweep."""
     return list(dict.fromkeys(dot.label for dots in series.values() for dot in dots))
 
 
 def is_curve(names: Sequence[str]) -> bool:
-    """Whether values of a setting are drawn along an axis: at least two are numbers, and at most two are none."""
+    """Return whether to draw values along an axis: at least two are numeric, and at most two are not."""
     n_numbers = sum(_number(name) is not None for name in names)
     return n_numbers >= 2 and len(names) - n_numbers <= 2
 
 
 def _number(name: str) -> float | None:
-    """The name as a number that a logarithmic axis can show, or None."""
+    """Return the name as a number that a logarithmic axis can show, or None."""
     try:
         value = float(name)
     except ValueError:
@@ -70,13 +70,13 @@ def _number(name: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def _places(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
-    """Where the values stand on an axis of powers of two, and which of them are names."""
+def _positions(names: Sequence[str]) -> tuple[dict[str, float], set[str]]:
+    """Return the positions of the values on a logarithmic axis, and the set of non-numeric values."""
     numbers = {name: value for name in names if (value := _number(name)) is not None}
     low, high = min(numbers.values()), max(numbers.values())
     step = max(1.6, (high / low) ** 0.12)
-    words = [name for name in names if name not in numbers]
-    return {**numbers, **{name: high * step ** (place + 1) for place, name in enumerate(words)}}, set(words)
+    others = [name for name in names if name not in numbers]
+    return {**numbers, **{name: high * step ** (index + 1) for index, name in enumerate(others)}}, set(others)
 
 
 def _curves(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
@@ -85,71 +85,73 @@ def _curves(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, a
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, max(4.4, 1.3 + lines * _LINE_INCHES)), layout="constrained")
         axes = figure.subplots()
-        places = draw_lines(axes, series, references, looks)
-        last = [max(dots, key=lambda dot: places[dot.label]) for dots in series.values()]
+        positions = draw_lines(axes, series, references, looks)
+        last = [max(dots, key=lambda dot: positions[dot.label]) for dots in series.values()]
         if len(series) == 1:
-            _write_scores(axes, next(iter(series.values())), places)
+            _write_scores(axes, next(iter(series.values())), positions)
         axes.margins(x=0.06, y=0.08)
         axes.set_xlabel(axis)
         axes.set_ylabel("average score")
         add_caption(figure, caption)
-        named = zip([*series, *(dot.label for dot in references)], [*last, *references], looks, strict=True)
-        _name_ends(figure, axes, [(name, 100 * dot.score, look) for name, dot, look in named])
+        ends = zip([*series, *(dot.label for dot in references)], [*last, *references], looks, strict=True)
+        _name_ends(figure, axes, [(name, 100 * dot.score, look) for name, dot, look in ends])
     return figure
 
 
 def looks_of(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot]) -> list[Look]:
-    """Of the curves and then of the reference models, told apart where they would be the same."""
+    """Return distinct looks for the curves, followed by those of the reference models."""
     return apart([dots[0].look for dots in series.values()] + [dot.look for dot in references])
 
 
 def draw_lines(
     axes: Any, series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], looks: Sequence[Look]
 ) -> dict[str, float]:
-    """Draw a curve per series and a level line per reference model over a logarithmic axis with a tick per value.
+    """Draw a curve per series and a horizontal line per reference, on a logarithmic axis with a tick per value.
 
     Returns:
-        Where each value stands.
+        The position of each value on the axis.
     """
-    places, words = _places(names := _values(series))
+    positions, non_numeric = _positions(names := _values(series))
     axes.set_xscale("log", base=2)
     for dots, look in zip(series.values(), looks, strict=False):
-        _draw_curve(axes, sorted(dots, key=lambda dot: places[dot.label]), look, places, words)
+        _draw_curve(axes, sorted(dots, key=lambda dot: positions[dot.label]), look, positions, non_numeric)
     for dot, look in zip(references, looks[len(series) :], strict=True):
-        axes.axhline(100 * dot.score, color=look.colour, linestyle=look.dash, linewidth=1.4)
-    axes.set_xticks([places[name] for name in names], [_tick(name) for name in names])
+        axes.axhline(100 * dot.score, color=look.color, linestyle=look.dash, linewidth=1.4)
+    axes.set_xticks([positions[name] for name in names], [_tick(name) for name in names])
     axes.minorticks_off()
-    return places
+    return positions
 
 
-def _draw_curve(axes: Any, dots: Sequence[Dot], look: Look, places: Mapping[str, float], words: set[str]) -> None:
-    """A marker per dot, and a line through those whose values are numbers."""
-    for is_word, dash in ((False, look.dash), (True, "none")):
-        own = [dot for dot in dots if (dot.label in words) == is_word]
-        xs, ys = [places[dot.label] for dot in own], [100 * dot.score for dot in own]
+def _draw_curve(
+    axes: Any, dots: Sequence[Dot], look: Look, positions: Mapping[str, float], non_numeric: set[str]
+) -> None:
+    """Draw a marker per dot, and a line through the dots with numeric values."""
+    for joined, dash in ((True, look.dash), (False, "none")):
+        group = [dot for dot in dots if (dot.label not in non_numeric) == joined]
+        xs, ys = [positions[dot.label] for dot in group], [100 * dot.score for dot in group]
         axes.plot(xs, ys, linestyle=dash, **look.marking)
 
 
-def _write_scores(axes: Any, dots: Sequence[Dot], places: Mapping[str, float]) -> None:
+def _write_scores(axes: Any, dots: Sequence[Dot], positions: Mapping[str, float]) -> None:
     for dot in dots:
         axes.annotate(
-            f"{100 * dot.score:.1f}", (places[dot.label], 100 * dot.score), (0, 8), textcoords="offset points",
+            f"{100 * dot.score:.1f}", (positions[dot.label], 100 * dot.score), (0, 8), textcoords="offset points",
             ha="center", fontsize=LABEL_SIZE, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
         )  # fmt: skip
 
 
 def _tick(name: str) -> str:
-    """Thousands as `k`, so that large sizes do not touch."""
+    """Return a tick label, with thousands as `k` so that large sizes do not overlap."""
     return f"{int(name) // 1000}k" if name.isdecimal() and int(name) >= 1000 and int(name) % 1000 == 0 else name
 
 
 def _name_ends(figure: Figure, axes: Any, ends: Sequence[tuple[str, float, Look]]) -> None:
-    """Write beside the plot what each line is, at the height where it ends, moved where names would touch.
+    """Label each line to the right of the plot, at the height of its end, shifted where names would overlap.
 
     Args:
-        figure: which holds the axes.
-        axes: which holds the lines.
-        ends: per line its name, the height of its end and its look.
+        figure: figure of the axes.
+        axes: axes of the lines.
+        ends: for each line, its name, the height of its end in data coordinates, and its look.
     """
     names = [_wrapped(name) for name, *_ in ends]
     texts = [
@@ -159,17 +161,17 @@ def _name_ends(figure: Figure, axes: Any, ends: Sequence[tuple[str, float, Look]
         )
         for name, (_, y, _) in zip(names, ends, strict=True)
     ]  # fmt: skip
-    figure.draw_without_rendering()  # the layout now has room for the names
+    figure.draw_without_rendering()  # lets the layout make room for the names
     heights = [axes.transData.transform((1, y))[1] for _, y, _ in ends]
     sizes = [_LINE_INCHES * figure.dpi * len(name) for name in names]
     frame = axes.get_window_extent()
     placed = spread(heights, sizes, frame.y0, frame.y1)
-    for text, (_, _, look), at, wanted in zip(texts, ends, heights, placed, strict=True):
-        shift = (wanted - at) * 72 / figure.dpi
+    for text, (_, _, look), height, target in zip(texts, ends, heights, placed, strict=True):
+        shift = (target - height) * 72 / figure.dpi
         text.set_position((14, shift))
         axes.annotate(
             "", (1, text.xy[1]), (12, shift), ("axes fraction", "data"), "offset points", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": look.colour, "linestyle": look.dash, "linewidth": 1.4,
+            arrowprops={"arrowstyle": "-", "color": look.color, "linestyle": look.dash, "linewidth": 1.4,
                         "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
 
@@ -179,61 +181,61 @@ def _wrapped(name: str) -> list[str]:
 
 
 def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:
-    """Middles of stacked boxes, as near to where they are wanted as they can be without touching.
+    """Place stacked boxes as close to their wanted centers as possible without overlap, and return their centers.
 
     Args:
-        wanted: where each box would be in the middle.
-        sizes: their heights.
-        low, high: between which they stay, where they fit.
+        wanted: wanted center of each box.
+        sizes: heights of the boxes.
+        low, high: bounds of the stack, if it fits.
     """
-    groups: list[tuple[list[int], float]] = []  # boxes that touch, lowest first, and the lower end of the lowest
-    for index in sorted(range(len(wanted)), key=lambda each: wanted[each]):
+    groups: list[tuple[list[int], float]] = []  # touching boxes from the bottom up, and the lower end of the lowest
+    for index in sorted(range(len(wanted)), key=lambda box: wanted[box]):
         members: list[int] = []
         start = -math.inf
         groups.append(([index], wanted[index] - sizes[index] / 2))
-        while groups and (not members or groups[-1][1] + sum(sizes[each] for each in groups[-1][0]) > start):
+        while groups and (not members or groups[-1][1] + sum(sizes[box] for box in groups[-1][0]) > start):
             members = [*groups.pop()[0], *members]
-            height = sum(sizes[each] for each in members)
-            below = [sum(sizes[each] for each in members[:place]) for place in range(len(members))]
-            middle = sum(
-                wanted[each] - sizes[each] / 2 - rest for each, rest in zip(members, below, strict=True)
+            height = sum(sizes[box] for box in members)
+            offsets = [sum(sizes[box] for box in members[:count]) for count in range(len(members))]
+            ideal = sum(
+                wanted[box] - sizes[box] / 2 - offset for box, offset in zip(members, offsets, strict=True)
             ) / len(members)
-            start = max(low, min(middle, high - height))
+            start = max(low, min(ideal, high - height))
         groups.append((members, start))
-    middles = [0.0] * len(wanted)
+    centers = [0.0] * len(wanted)
     for members, start in groups:
-        for place, each in enumerate(members):
-            middles[each] = start + sum(sizes[other] for other in members[:place]) + sizes[each] / 2
-    return middles
+        for count, box in enumerate(members):
+            centers[box] = start + sum(sizes[other] for other in members[:count]) + sizes[box] / 2
+    return centers
 
 
 def _rows(
     series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str, by_score: bool = False
 ) -> Figure:
-    """A row per value of the setting and one per reference model, a dot at the score of each."""
+    """Draw one row per value of the setting and per reference model, with a dot at each score."""
     names = _values(series)
-    shown, keys = _told_apart(series, names)
+    shown, keys = _distinguish(series, names)
     rows = [(name, [dot for dots in shown.values() for dot in dots if dot.label == name]) for name in names]
     if by_score:
         rows = sorted([*rows, *((dot.label, [dot]) for dot in references)], key=lambda row: -row[1][0].score)
     elif references:
-        rows += [(_APART, []), *((dot.label, [dot]) for dot in references)]
+        rows += [(_REFERENCES, []), *((dot.label, [dot]) for dot in references)]
     ticks = [textwrap.wrap(_tick(name), 38) for name, _ in rows]
-    row = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
+    row_height = _ROW_INCHES + 0.16 * (max(map(len, ticks)) - 1)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 1.5 + row * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
+        figure = Figure(figsize=(7.0, 1.5 + row_height * len(rows) + _ROW_INCHES * len(keys)), layout="constrained")
         axes = figure.subplots()
-        for place, (_, dots) in enumerate(rows):
+        for position, (_, dots) in enumerate(rows):
             for dot in dots:
-                axes.plot([100 * dot.score], [place], linestyle="none", **dot.look.marking)
+                axes.plot([100 * dot.score], [position], linestyle="none", **dot.look.marking)
             if len(dots) == 1:
                 axes.annotate(
-                    f"{100 * dots[0].score:.1f}", (100 * dots[0].score, place), (8, 0), textcoords="offset points",
+                    f"{100 * dots[0].score:.1f}", (100 * dots[0].score, position), (8, 0), textcoords="offset points",
                     va="center_baseline", fontsize=LABEL_SIZE,
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), ["\n".join(lines) for lines in ticks])
         for label, (name, dots) in zip(axes.get_yticklabels(), rows, strict=True):
-            if name == _APART and not dots:
+            if name == _REFERENCES and not dots:
                 label.set_color(FAINT)
                 label.set_fontsize(LABEL_SIZE)
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -251,10 +253,10 @@ def _rows(
     return figure
 
 
-def _told_apart(
+def _distinguish(
     series: Mapping[str, Sequence[Dot]], names: Sequence[str]
 ) -> tuple[dict[str, list[Dot]], dict[str, Look]]:
-    """The dots, so that those of a row differ, and what a legend says of each series; nothing of a single one."""
+    """Return dots that differ within each row, and the legend look of each series (none for a single series)."""
     shown = {label: list(dots) for label, dots in series.items()}
     if len(series) == 1:
         return shown, {}
@@ -265,23 +267,23 @@ def _told_apart(
             label: [replace(dot, look=look) for dot in dots]
             for (label, dots), look in zip(shown.items(), looks, strict=True)
         }
-    # where a colour tells of the row, it says nothing of the series
+    # if the color depends on the row, it does not identify the series
     keys = {
-        label: dots[0].look if len({dot.look for dot in dots}) == 1 else replace(dots[0].look, colour=FAINT)
+        label: dots[0].look if len({dot.look for dot in dots}) == 1 else replace(dots[0].look, color=FAINT)
         for label, dots in shown.items()
     }
     return shown, keys
 
 
 def ranked(dots: Sequence[Dot], references: Sequence[Dot], *, caption: str, at_most: int = 40) -> Figure:
-    """The models of a sweep over several settings in the order of their scores, a row each.
+    """Plot the models of a sweep over several settings, one per row, sorted by score.
 
     Args:
         dots: the variants.
-        references: the models they are compared with.
+        references: models to compare with.
         caption: small print under the plot.
-        at_most: how many of the variants are shown, the best ones.
+        at_most: maximum number of variants to show; the best ones are kept.
     """
     best = sorted(dots, key=lambda dot: -dot.score)[:at_most]
-    left = f"\nthe {at_most} best of {len(dots)} variants" if len(dots) > at_most else ""
-    return _rows({"": best}, references, axis="", caption=caption + left, by_score=True)
+    omission = f"\nthe {at_most} best of {len(dots)} variants" if len(dots) > at_most else ""
+    return _rows({"": best}, references, axis="", caption=caption + omission, by_score=True)

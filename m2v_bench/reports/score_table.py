@@ -1,4 +1,4 @@
-"""From scores to the table models x task types."""
+"""Build the table of models x task types from scores."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from m2v_bench.reports.grid import Grid
 from m2v_bench.stats.aggregates import AVERAGES, OWN_GROUPS, TYPE_LABELS, Average, by_type, wide
 
 AVERAGE = "Avg"
-AVERAGE_MTEB = "Avg MTEB"  # without the authors' own groups, where a suite has them beside all of MTEB's types
+AVERAGE_MTEB = "Avg MTEB"  # excludes PEARL and WordSim, if a suite has them in addition to all of MTEB's types
 KEPT = "% of teacher"
 RANK = "Borda"
 _MTEB_TYPES = set(TYPE_LABELS) - set(OWN_GROUPS)
@@ -18,19 +18,19 @@ _MTEB_TYPES = set(TYPE_LABELS) - set(OWN_GROUPS)
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Models x task types.
+    """Averages of models x task types.
 
     Attributes:
-        labels: the models, in order.
-        kinds: `static`, `transformer` or `lexical`, by label.
-        columns: `Avg` over all tasks, `Avg MTEB` where PEARL or WordSim stand beside MTEB's types, then the task
-            types, in the paper's order.
-        cells: by (label, column).
-        kept: by label, the average relative to its teacher's over the tasks that both have; NaN without one.
-        common: by label, the average over the tasks that every embedding model has, the only ones that a plot may
-            compare; NaN for a lexical model that lacks one.
-        n_common: how many tasks these are.
-        common_by_type: by (label, type), the same average over the tasks of one type, where there are some.
+        labels: labels of the models, in order.
+        kinds: `static`, `transformer` or `lexical`, keyed by label.
+        columns: `Avg` over all tasks, `Avg MTEB` if a suite adds PEARL or WordSim to MTEB's types, then the task types
+            in the paper's order.
+        cells: averages, keyed by (label, column).
+        kept: average relative to the teacher's, over the tasks that both have, keyed by label; NaN without a teacher.
+        common: average over the tasks that every embedding model has, which are the only ones a plot may compare, keyed
+            by label; NaN for a lexical model that lacks one of them.
+        n_common: number of these tasks.
+        common_by_type: the same average over the tasks of one type, keyed by (label, type).
     """
 
     labels: list[str]
@@ -43,11 +43,11 @@ class ScoreTable:
     common_by_type: dict[tuple[str, str], float]
 
     def only(self, labels: list[str]) -> "ScoreTable":
-        """The table of some of the models, in this order."""
+        """Return the table of a subset of the models, in this order."""
         return replace(self, labels=labels)
 
     def best_static(self, column: str) -> str | None:
-        """The static model with the highest complete average in a column."""
+        """Return the static model with the highest complete average in a column, or None."""
         complete = [
             label
             for label in self.labels
@@ -59,12 +59,11 @@ class ScoreTable:
 def score_table(scores: pd.DataFrame, aggregation: str = "micro") -> ScoreTable:
     """Average the scores per task type and over all tasks.
 
-    A task without a score counts as missing: the average is over the n tasks that have one, and says n of N.
+    A task without a score counts as missing: the average covers the n tasks with a score and reports n of N.
 
     Args:
-        scores: rows of `evaluation.evaluate.Score`, and `teacher`, the label of the model that the row's model
-            is measured against, or None.
-        aggregation: how averages over several types are made, `micro` or `macro`.
+        scores: rows of `evaluation.evaluate.Score`, plus `teacher`, the label of the model to compare with, or None.
+        aggregation: `micro` or `macro`, for averages over several types.
     """
     average = AVERAGES[aggregation]
     models = scores.drop_duplicates("label").set_index("label")
@@ -73,13 +72,13 @@ def score_table(scores: pd.DataFrame, aggregation: str = "micro") -> ScoreTable:
         {"model": scores["label"], "task": scores["task"], "type": scores["type"], "score": scores["main_score"]}
     )
     types = set(long["type"])
-    own = long["type"].isin(OWN_GROUPS)
+    is_extra = long["type"].isin(OWN_GROUPS)
     averages = {AVERAGE: average(long)}
-    if own.any() and types >= _MTEB_TYPES:
-        averages[AVERAGE_MTEB] = average(long[~own])
-    cells = by_type(long) | {(label, name): cell for name, by in averages.items() for label, cell in by.items()}
+    if is_extra.any() and types >= _MTEB_TYPES:
+        averages[AVERAGE_MTEB] = average(long[~is_extra])
+    cells = by_type(long) | {(label, name): cell for name, column in averages.items() for label, cell in column.items()}
     table = wide(long)
-    # a lexical model can do retrieval alone, and would leave nothing else to compare the others by
+    # lexical models only do retrieval, and would restrict the common tasks to it
     embedding = table.loc[[label for label in models.index if kinds[label] != "lexical"]]
     complete = long[long["task"].isin(table.columns[embedding.notna().all()])]
     common = average(complete) if len(complete) else {}
@@ -96,16 +95,17 @@ def score_table(scores: pd.DataFrame, aggregation: str = "micro") -> ScoreTable:
 
 
 def _kept(long: pd.DataFrame, label: str, teacher: object, aggregation: str) -> float:
+    """Return a model's average relative to its teacher's, over the tasks that both have, or NaN."""
     pair = long[long["model"].isin([label, teacher])].dropna(subset="score")
     rows = {model: pair[pair["model"] == model] for model in (label, teacher)}
-    both = set(rows[label]["task"]) & set(rows[teacher]["task"])
-    if not both:
+    shared = set(rows[label]["task"]) & set(rows[teacher]["task"])
+    if not shared:
         return float("nan")
-    own, reference = (
-        AVERAGES[aggregation](rows[model][rows[model]["task"].isin(both)])[str(model)].value
+    student, reference = (
+        AVERAGES[aggregation](rows[model][rows[model]["task"].isin(shared)])[str(model)].value
         for model in (label, teacher)
     )
-    return own / reference
+    return student / reference
 
 
 def to_grid(
@@ -117,31 +117,32 @@ def to_grid(
     marks: Mapping[str, Collection[str]] | None = None,
     notes: Sequence[str] = (),
 ) -> Grid:
-    """The table to be shown, best static model per column in bold, with its signature under it.
+    """Format the table, with the best static model of each column in bold and the signature below.
 
     Args:
         table: the averages.
-        signature: the last line under it.
-        title: the line above it.
-        ranks: by label, the Borda rank, for a column of its own.
-        marks: by column, the labels of the models that are not separable from its best, which get a dagger.
+        signature: last line below the table.
+        title: line above the table.
+        ranks: Borda ranks keyed by label, for a separate column.
+        marks: for each column, labels of the models to mark with a dagger: those not significantly different from the
+            best one.
         notes: lines above the signature.
     """
-    marked = marks or {}
+    daggers = marks or {}
     best = {column: table.best_static(column) for column in table.columns}
     rows, bold = [], set()
     for number, label in enumerate(table.labels):
         kept = table.kept[label]
-        texts = [table.cells[label, column].text + "†" * (label in marked.get(column, ())) for column in table.columns]
+        texts = [table.cells[label, column].text + "†" * (label in daggers.get(column, ())) for column in table.columns]
         rank = [] if ranks is None else [str(ranks[label])]
         rows.append([label, *texts, *rank, "-" if np.isnan(kept) else f"{100 * kept:.1f}"])
-        bold |= {(number, place) for place, column in enumerate(table.columns, start=1) if best[column] == label}
+        bold |= {(number, position) for position, column in enumerate(table.columns, start=1) if best[column] == label}
     columns = ["Model", *(header(name, table) for name in table.columns), *([] if ranks is None else [RANK]), KEPT]
     return Grid(columns, rows, title=title, notes=[*notes, signature], bold=frozenset(bold))
 
 
 def header(column: str, table: ScoreTable) -> str:
-    """What a column is called where it is shown."""
+    """Return the displayed header of a column."""
     if AVERAGE_MTEB not in table.columns:
         return TYPE_LABELS.get(column, column)
     return {AVERAGE: "Avg (All)", AVERAGE_MTEB: "Avg (MTEB)", **TYPE_LABELS}.get(column, column)

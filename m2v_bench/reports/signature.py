@@ -1,4 +1,4 @@
-"""The line under every table: what its numbers are numbers of."""
+"""Signatures: the line under a table that identifies how its numbers were made."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -24,16 +24,16 @@ def signature(
     versions: Mapping[str, str],
     splits: Mapping[str, str] | None = None,
 ) -> str:
-    """The signature of a table.
+    """Return the signature of a table.
 
     Args:
         suite: name of the suite.
-        n_tasks: how many tasks it has.
+        n_tasks: number of tasks in the suite.
         aggregation: one of `AGGREGATIONS`.
-        dialect: of the distilled models.
-        seed: of the draws that tasks make.
-        versions: of what made the numbers, in the order to be shown.
-        splits: of tasks that have been published with more than one split, the one that was scored.
+        dialect: dialect of the distilled models.
+        seed: seed of the tasks' random draws.
+        versions: package versions, in the order to show them.
+        splits: scored splits of tasks that have been published with more than one split, keyed by task.
     """
     parts = [
         f"suite {suite} ({n_tasks} tasks)",
@@ -48,9 +48,9 @@ def signature(
 
 
 def merged(signatures: Iterable[str]) -> str:
-    """The signature of one table made of several runs: what differs is joined by `and`, part by part.
+    """Merge the signatures of several runs for one table, joining the parts that differ with `and`.
 
-    The aggregation is that of the first, by which such a table is made.
+    The aggregation is that of the first run, since the table uses it.
     """
     parts: dict[str, list[str]] = {}
     for line in signatures:
@@ -63,6 +63,6 @@ def merged(signatures: Iterable[str]) -> str:
 
 
 def published_splits(suite: Iterable["SuiteTask"]) -> dict[str, str]:
-    """The scored split of the tasks whose name alone does not say it (MSMARCO)."""
+    """Return the scored splits of the tasks that have been published with more than one split (MSMARCO)."""
     split = {entry.name: ", ".join(entry.task.eval_splits) for entry in suite}
     return {name: splits for name, splits in split.items() if task_name(name, splits) != name}

@@ -1,8 +1,8 @@
-"""How models look in every figure: one registry of names, colours, markers and order, and one style.
+"""Style of all figures, and a registry of model colors, markers and order.
 
-A colour is of a model, not of its place in a figure, so that it means the same in every figure of every sweep. Colours
-are Okabe and Ito's (2008) and Tol's muted ones, told apart by people with any of the common colour blindnesses; models
-of one lightness have markers or dashes of their own, so that a figure can be read in grey.
+A color belongs to a model, not to a position in a figure, so it means the same in every figure of every sweep. The
+palettes are Okabe and Ito's (2008) and Tol's muted one, which are distinguishable with all common types of color
+blindness; models of equal lightness differ in marker or dash, so figures remain readable in grayscale.
 """
 
 import zlib
@@ -34,26 +34,26 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "lines.linewidth": 1.8,
     "lines.markersize": 6.5,
-    # words stay words in the SVG, so that they can be searched, read aloud and take the page's colour
+    # keep text as text in the SVG, so it can be searched, read aloud and take the page's color
     "svg.fonttype": "none",
-    # ids of the SVG's parts follow from what they show, and not from chance
+    # make the SVG's element ids deterministic
     "svg.hashsalt": "m2v_bench",
 }
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a model looks like.
+    """Appearance of a model.
 
     Attributes:
-        colour: `#rrggbb`.
-        marker: one of matplotlib's.
-        rank: its place in a legend; equal ones stay in the order that they come in.
-        dash: of its line.
-        hollow: whether its marker is an outline.
+        color: `#rrggbb`.
+        marker: a matplotlib marker.
+        rank: position in a legend; equal ranks keep their order.
+        dash: line style.
+        hollow: whether to draw only the outline of the marker.
     """
 
-    colour: str
+    color: str
     marker: str
     rank: int
     dash: Any = "-"
@@ -61,17 +61,17 @@ class Look:
 
     @property
     def marking(self) -> dict[str, Any]:
-        """The keywords of matplotlib that draw its marker."""
+        """Matplotlib keywords to draw the marker."""
         return {
-            "color": self.colour,
+            "color": self.color,
             "marker": self.marker,
-            "markerfacecolor": PAPER if self.hollow else self.colour,
-            "markeredgecolor": self.colour if self.hollow or self.marker == "x" else PAPER,
+            "markerfacecolor": PAPER if self.hollow else self.color,
+            "markeredgecolor": self.color if self.hollow or self.marker == "x" else PAPER,
             "markeredgewidth": 1.6 if self.hollow or self.marker == "x" else 0.7,
         }
 
 
-# Order: teachers, distilled models, other static models, word vectors, what embeds nothing.
+# Legend order: teachers, distilled models, other static models, word vectors, baselines without embeddings.
 _TEACHER, _DISTILLED, _STATIC, _WORDS, _FLOOR = range(5)
 
 MODELS: dict[str, Look] = {
@@ -98,7 +98,7 @@ MODELS: dict[str, Look] = {
     "m2v_bench/random-256d": Look("#AAAAAA", "x", _FLOOR, ":"),
 }
 
-# A distilled model's colour and dash are its weighting's, its marker its vocabulary's; an outline says
+# A distilled model's color and dash show its weighting, its marker the vocabulary; a hollow marker means
 # `embeddings=input`.
 WEIGHTINGS: dict[str, tuple[str, Any]] = {
     "none": ("#56B4E9", (0, (5, 1.2))),
@@ -108,14 +108,14 @@ WEIGHTINGS: dict[str, tuple[str, Any]] = {
     "idf": ("#999933", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
 }
 VOCABULARIES = {"model": "o", "glove": "p", "glove_subword": "h"}
-_OWN_WORDS = "8"
+_CUSTOM_VOCABULARY = "8"
 
-# For models and weightings that are not listed; which one follows from the name alone.
+# For unlisted models and weightings; chosen by name.
 _SPARE = ("#44AA99", "#DDAA33", "#AA7744", "#7766AA", "#BB5566", "#88AA22", "#4477AA")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">", "d", "8", "*")
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)), (0, (8, 3)))
 
-# What a colour becomes on a dark page, where it would be too dark to be seen.
+# Replacements on a dark page, where these colors would be too dark.
 DARK = {
     INK: "#e6e6e6",
     FAINT: "#a8a8a8",
@@ -132,19 +132,19 @@ DARK = {
 
 
 def look(name: str, kind: str = "static", variant: Mapping[str, Any] | None = None) -> Look:
-    """The look of a model, whatever else a figure shows.
+    """Return the look of a model, which is independent of the other models in a figure.
 
     Args:
-        name: as mteb files it.
+        name: the model's name in mteb.
         kind: `static`, `transformer` or `lexical`.
-        variant: of a distilled model, the settings in its record; None for any other.
+        variant: recorded settings of a distilled model; None for any other.
     """
     if variant is not None:
         weighting = str(variant.get("weighting"))
-        colour, dash = WEIGHTINGS.get(weighting) or (_spare(weighting), "-")
+        color, dash = WEIGHTINGS.get(weighting) or (_spare(weighting), "-")
         return Look(
-            colour,
-            VOCABULARIES.get(str(variant.get("vocabulary", "model")), _OWN_WORDS),
+            color,
+            VOCABULARIES.get(str(variant.get("vocabulary", "model")), _CUSTOM_VOCABULARY),
             _DISTILLED,
             dash,
             hollow=variant.get("embeddings") == "input",
@@ -162,19 +162,19 @@ def _spare(name: str) -> str:
 
 
 def apart(looks: Iterable[Look]) -> list[Look]:
-    """The looks of one figure; those that an earlier one has already get the next free marker and dash."""
-    found: list[Look] = []
-    for each in looks:
-        new = each
-        for marker, dash in zip(_from(_MARKERS, each.marker), _from(_DASHES, each.dash), strict=False):
-            new = replace(each, marker=marker, dash=dash)
-            if new not in found:
+    """Make the looks of one figure distinct: a duplicate gets the next free marker and dash."""
+    distinct: list[Look] = []
+    for original in looks:
+        candidate = original
+        for marker, dash in zip(_rotated(_MARKERS, original.marker), _rotated(_DASHES, original.dash), strict=False):
+            candidate = replace(original, marker=marker, dash=dash)
+            if candidate not in distinct:
                 break
-        found.append(new)
-    return found
+        distinct.append(candidate)
+    return distinct
 
 
-def _from(values: Sequence[Any], first: Any) -> list[Any]:
-    """The values from `first` on and around again, twice, since two such lists are walked side by side."""
+def _rotated(values: Sequence[Any], first: Any) -> list[Any]:
+    """Return the values rotated to start with `first`, repeated twice because two such lists are zipped."""
     start = values.index(first) if first in values else 0
     return [*([first] if first not in values else []), *values[start:], *values[:start]] * 2

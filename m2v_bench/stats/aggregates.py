@@ -1,7 +1,7 @@
-"""Averages and ranks over the tasks of a suite: pure functions over a long table of scores.
+"""Averages and ranks over the tasks of a suite, computed from a long table of scores.
 
-The table has a row per model and task, with the columns `model`, `task`, `type` and `score` (0 to 1). A score that is
-NaN, and a task that a model has no row of, are missing: an average is over what is there and says n of N.
+The table has one row per model and task, with columns `model`, `task`, `type` and `score` (0 to 1). A NaN score and an
+absent row both count as missing: an average covers the available scores and reports n of N.
 """
 
 import functools
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-# The paper's column names and order; a type that is not here comes after these under its own name.
+# The paper's column names and order; other types follow, under their MTEB names.
 TYPE_LABELS = {
     "Classification": "Class",
     "Clustering": "Clust",
@@ -23,15 +23,15 @@ TYPE_LABELS = {
     "PEARL": "PEARL",
     "WordSim": "WordSim",
 }
-# Groups of the Model2Vec authors beside MTEB's task types, with their number of datasets; they count under Avg (All),
-# not under Avg (MTEB).
+# Task groups that the Model2Vec authors add to MTEB's types, with their number of datasets; they count towards
+# Avg (All) but not Avg (MTEB).
 OWN_GROUPS = {"PEARL": 9, "WordSim": 7}
 BENCHMARKS = {"micro_v1": "MTEB(eng, v1)", "macro_v2": "MTEB(eng, v2)"}
 
 
 @dataclass(frozen=True)
 class Average:
-    """An average over tasks: its value (0 to 1, NaN when there is none), and n of N tasks."""
+    """An average over n of N tasks; its value is 0 to 1, or NaN for n = 0."""
 
     value: float
     n: int
@@ -39,30 +39,30 @@ class Average:
 
     @property
     def text(self) -> str:
-        """The value in points and n/N."""
+        """Value in points, followed by n/N."""
         return (
             f"- ({self.n}/{self.n_all})" if np.isnan(self.value) else f"{100 * self.value:.2f} ({self.n}/{self.n_all})"
         )
 
 
 def wide(scores: pd.DataFrame) -> pd.DataFrame:
-    """Models x tasks in their order of appearance, float, NaN where a score is missing.
+    """Pivot to a float table of models x tasks, in order of appearance, with NaN for missing scores.
 
     Raises:
-        ValueError: when a model has two scores of one task.
+        ValueError: if a model has two scores for a task.
     """
     table = scores.astype({"score": float}).pivot(index="model", columns="task", values="score")
     return table.loc[list(dict.fromkeys(scores["model"])), list(dict.fromkeys(scores["task"]))]
 
 
 def micro(scores: pd.DataFrame) -> dict[str, Average]:
-    """The mean over tasks, by model."""
+    """Return the mean over tasks, keyed by model."""
     table = wide(scores)
     return {model: _average(row) for model, row in zip(table.index, table.to_numpy(), strict=True)}
 
 
 def by_type(scores: pd.DataFrame) -> dict[tuple[str, str], Average]:
-    """The mean over the tasks of each type, by (model, type)."""
+    """Return the mean over the tasks of each type, keyed by (model, type)."""
     table = wide(scores)
     tasks = scores.drop_duplicates("task").groupby("type", sort=False)["task"].apply(list)
     return {
@@ -73,7 +73,7 @@ def by_type(scores: pd.DataFrame) -> dict[tuple[str, str], Average]:
 
 
 def macro(scores: pd.DataFrame) -> dict[str, Average]:
-    """The mean of the means per task type, by model; n and N count tasks. A type without any score is left out."""
+    """Return the mean of the per-type means, keyed by model; n and N count tasks. Skip empty types."""
     cells = by_type(scores)
     means = {}
     for model in dict.fromkeys(scores["model"]):
@@ -88,24 +88,24 @@ AVERAGES: Mapping[str, Callable[[pd.DataFrame], dict[str, Average]]] = {"micro":
 
 
 def micro_v1(scores: pd.DataFrame, *, msmarco: str = "dev") -> dict[str, Average]:
-    """The 2024 tables' Avg (MTEB): the mean over the 56 datasets of MTEB(eng, v1); CQADupstack counts once.
+    """Return Avg (MTEB) of the 2024 tables: the mean over the 56 datasets of MTEB(eng, v1).
 
-    `msmarco` is the split of MSMARCO that counts; the benchmark's own is dev.
+    CQADupstack counts once. `msmarco` is the MSMARCO split to use; the benchmark's is dev.
     """
     return micro(restricted(scores, benchmark_tasks("micro_v1", msmarco=msmarco)))
 
 
 def macro_v2(scores: pd.DataFrame) -> dict[str, Average]:
-    """The 2026 tables' Avg (MTEB): the mean of the seven task-type means of MTEB(eng, v2), over 41 tasks."""
+    """Return Avg (MTEB) of the 2026 tables: the mean of the seven type means of MTEB(eng, v2), over 41 tasks."""
     return macro(restricted(scores, benchmark_tasks("macro_v2")))
 
 
 def avg_all(scores: pd.DataFrame, aggregation: str, *, msmarco: str = "dev") -> dict[str, Average]:
-    """The tables' Avg (All): with the nine PEARL and seven WordSim sets, which count as missing where they are.
+    """Return Avg (All) of the tables, which adds nine PEARL and seven WordSim datasets (missing ones lower n, not N).
 
     Args:
-        scores: the long table, with rows of the types `PEARL` and `WordSim`.
-        aggregation: `micro_v1` is then the mean over 72 datasets, `macro_v2` the mean of nine type means.
+        scores: long table, with rows of types `PEARL` and `WordSim`.
+        aggregation: `micro_v1` for the mean over 72 datasets, `macro_v2` for the mean of nine type means.
         msmarco: as in `micro_v1`.
     """
     tasks = benchmark_tasks(aggregation, msmarco=msmarco)
@@ -116,14 +116,14 @@ def avg_all(scores: pd.DataFrame, aggregation: str, *, msmarco: str = "dev") -> 
 
 
 def borda(scores: pd.DataFrame) -> pd.DataFrame:
-    """Borda ranks, as mteb's leaderboard defines them (mteb 2.26, column `Rank (Borda)`).
+    """Return Borda ranks as defined by mteb's leaderboard (mteb 2.26, column `Rank (Borda)`).
 
-    Within a task the best model has rank 1 and equal scores share the mean of their ranks. A task gives a model as
-    many points as there are models, less its rank; a missing score gives none. The models are ranked by the sum of
-    points, equal sums sharing the better rank. Where nothing is missing this orders by the mean rank over tasks.
+    Within a task the best model has rank 1, and equal scores share the mean of their ranks. Each task gives a model
+    (number of models - rank) points; a missing score gives none. Models are ranked by their total points, and equal
+    totals share the better rank. Without missing scores this is the order of the mean rank over tasks.
 
     Returns:
-        A row per model: `rank` (int, 1 is best), `points`, `mean_rank` (NaN without a score), `n` and `n_all` tasks.
+        One row per model: `rank` (int, 1 is best), `points`, `mean_rank` (NaN without a score), `n` and `n_all` tasks.
     """
     table = wide(scores)
     ranks = table.rank(ascending=False, method="average")
@@ -140,7 +140,7 @@ def borda(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def restricted(scores: pd.DataFrame, tasks: Mapping[str, str]) -> pd.DataFrame:
-    """A row per model and task of `tasks` ({name: type}), NaN where there was none; CQADupstack folded."""
+    """Restrict to `tasks` ({name: type}); missing scores become NaN rows, CQADupstack forums one task."""
     rows = fold(scores, cqadupstack())
     models = pd.DataFrame({"model": list(dict.fromkeys(scores["model"]))})
     wanted = models.merge(pd.DataFrame({"task": list(tasks), "type": list(tasks.values())}), how="cross")
@@ -148,11 +148,11 @@ def restricted(scores: pd.DataFrame, tasks: Mapping[str, str]) -> pd.DataFrame:
 
 
 def fold(scores: pd.DataFrame, wholes: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Add a task that is the mean of others, for models that have a score of each of them and none of the whole.
+    """Add tasks that are the mean of others, for models that have all parts but no score for the whole.
 
     Args:
-        scores: the long table.
-        wholes: the parts, by the name of the whole.
+        scores: long table.
+        wholes: names of the parts, keyed by the name of the whole.
     """
     table = wide(scores)
     new = []
@@ -173,7 +173,7 @@ def fold(scores: pd.DataFrame, wholes: Mapping[str, Sequence[str]]) -> pd.DataFr
 
 
 def benchmark_tasks(aggregation: str, *, msmarco: str = "dev") -> dict[str, str]:
-    """{task: type} of the benchmark that `micro_v1` or `macro_v2` averages over, from mteb's metadata."""
+    """Return {task: type} of the benchmark that `micro_v1` or `macro_v2` averages over, from mteb's metadata."""
     import mteb
 
     tasks = mteb.get_benchmark(BENCHMARKS[aggregation]).tasks
@@ -181,13 +181,13 @@ def benchmark_tasks(aggregation: str, *, msmarco: str = "dev") -> dict[str, str]
 
 
 def task_name(task: str, split: str) -> str:
-    """A task's name in a long table: MSMARCO's carries its split, as tables have been made with either."""
+    """Return a task's name in a long table; MSMARCO includes its split, because published tables use either one."""
     return f"{task} ({split})" if task == "MSMARCO" else task
 
 
 @functools.cache
 def cqadupstack() -> dict[str, list[str]]:
-    """The twelve forums that are the one dataset CQADupstack, from mteb's metadata."""
+    """Return {CQADupstack: its twelve forums}, from mteb's metadata."""
     import mteb
 
     whole = mteb.get_task("CQADupstackRetrieval")

@@ -1,7 +1,7 @@
-"""Scores that models would have had on other samples of the same tasks (Efron, 1979), all models on the same ones.
+"""Paired bootstrap (Efron, 1979) of task scores over samples, with the same resamples for all models.
 
-A resample is the number of times that each sample was drawn. Every score of `samples.METRICS` follows from these
-numbers, the ranks and the thresholds of the whole task, so nothing is sorted again and nothing is approximated.
+A resample is stored as the number of draws of each sample. Every score of `samples.METRICS` follows exactly from these
+counts and the ranks and thresholds of the whole task, so no resample is sorted.
 """
 
 import os
@@ -15,20 +15,20 @@ import numpy as np
 from m2v_bench.errors import BenchError
 from m2v_bench.tasks.samples import Samples
 
-_BLOCK = 20_000  # numbers of a block of resamples, few enough to stay in a core's cache
+_BLOCK = 20_000  # counts per block of resamples, few enough to fit in a core's cache
 
 Parts = Mapping[str, Samples]
-"""The samples of one model on one task, by `split/subset`."""
+"""Samples of one model on one task, keyed by `split/subset`."""
 
 
 @dataclass(frozen=True)
 class TaskBootstrap:
-    """Models on one task.
+    """Scores of all models on one task, with their bootstrap replicates.
 
     Attributes:
-        scores: float64 array of shape (models,): the score, the mean over the task's parts.
-        deviations: float64 array of shape (replicates, models): score of a resample less the score, widened per
-            part by sqrt(n / (n - 1)), since the spread of n samples around their own mean is that much too narrow.
+        scores: float64 array of shape (models,): mean score over the task's parts.
+        deviations: float64 array of shape (replicates, models): resampled score minus score, scaled per part by
+            sqrt(n / (n - 1)) to correct for the too narrow spread of n samples around their mean.
         df: degrees of freedom of the deviations, those of the smallest part.
     """
 
@@ -40,16 +40,16 @@ class TaskBootstrap:
 def bootstrap_tasks(
     tasks: Mapping[str, Sequence[Parts]], *, replicates: int, seed: int, labels: Sequence[str]
 ) -> dict[str, TaskBootstrap]:
-    """The bootstrap of each task, on all cores; a task's does not depend on which others there are.
+    """Bootstrap each task, in parallel on all cores; the result for a task does not depend on the other tasks.
 
     Args:
-        tasks: by name, the parts of every model.
-        replicates: resamples of each task.
+        tasks: the parts of every model, keyed by task name.
+        replicates: number of resamples per task.
         seed: seed of the draws.
-        labels: of the models, for messages.
+        labels: labels of the models, for messages.
 
     Raises:
-        BenchError: when models were not scored on the same samples of a task.
+        BenchError: if models were not scored on the same samples of a task.
     """
     for task, models in tasks.items():
         check_same(task, models, labels)
@@ -62,20 +62,21 @@ def bootstrap_tasks(
 
 
 def check_same(task: str, models: Sequence[Parts], labels: Sequence[str]) -> None:
-    """Refuse models that were not scored on the same samples of a task.
+    """Check that all models were scored on the same samples of a task.
 
     Raises:
-        BenchError: naming the task, the two models and what differs.
+        BenchError: if not, naming the task, two models and the difference.
     """
     for label, parts in zip(labels, models, strict=True):
-        if why := _difference(models[0], parts):
+        if reason := _difference(models[0], parts):
             raise BenchError(
-                f"{task}: {labels[0]} and {label} were not scored on the same samples: {why}.\n"
+                f"{task}: {labels[0]} and {label} were not scored on the same samples: {reason}.\n"
                 "Score both on the same data, or name the tasks to compare on with --tasks."
             )
 
 
 def _difference(first: Parts, other: Parts) -> str | None:
+    """Describe how the samples of two models differ, or return None."""
     if first.keys() != other.keys():
         return f"{', '.join(first)} against {', '.join(other)}"
     for name, one in first.items():
@@ -90,11 +91,11 @@ def _difference(first: Parts, other: Parts) -> str | None:
 
 
 def bootstrap_task(task: str, models: Sequence[Parts], *, replicates: int, seed: int) -> TaskBootstrap:
-    """Resample the samples of each part of a task, the same ones for all models.
+    """Bootstrap the score of each model on a task, resampling each part separately.
 
     Args:
-        task: its name, which with the seed and the part's name gives the draws.
-        models: per model the parts, the same ones in all, each of two samples or more.
+        task: name of the task; it seeds the draws together with `seed` and the part's name.
+        models: the parts of each model; all models have the same parts, each with at least two samples.
         replicates: number of resamples.
         seed: seed of the draws.
     """
@@ -111,28 +112,28 @@ def bootstrap_task(task: str, models: Sequence[Parts], *, replicates: int, seed:
 
 
 def resampled_scores(models: Sequence[Samples], replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Scores of shape (replicates, models), float64, on resamples that all models share.
+    """Return scores on shared resamples, float64 of shape (replicates, models).
 
-    A resample on which a score is not defined, all its values being equal or none of its pairs positive, scores 0.
+    A resample whose score is undefined (all values equal, or no positive pair) scores 0.
     """
     n = len(models[0].values)
     if models[0].metric == "mean":
-        values = np.stack([each.values for each in models], axis=1).astype(np.float64)
+        values = np.stack([model.values for model in models], axis=1).astype(np.float64)
         kinds, counts = np.unique(values, axis=0, return_counts=True)
         if len(kinds) * 10 < n:
-            # samples that no model tells apart are drawn together; the distribution is the same
+            # count rows that are equal for all models together: faster, with the same distribution
             return rng.multinomial(n, counts / n, size=replicates) @ kinds / n
         return _blocks(lambda drawn: drawn @ values / n, n, replicates, len(models), rng)
     gold = models[0].gold
-    assert gold is not None  # only `mean` has none
-    scorer = _SCORERS[models[0].metric](gold, [each.values for each in models])
+    assert gold is not None  # only `mean` has no gold values
+    scorer = _SCORERS[models[0].metric](gold, [model.values for model in models])
     return _blocks(scorer, n, replicates, len(models), rng)
 
 
 def _blocks(
     scorer: Callable[[np.ndarray], np.ndarray], n: int, replicates: int, n_models: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Apply `scorer`, from draws (resamples, n) to scores (resamples, models), to one block after another."""
+    """Apply `scorer` block by block; it maps counts (resamples, n) to scores (resamples, models)."""
     scores = np.empty((replicates, n_models))
     size = max(1, _BLOCK // n)
     for start in range(0, replicates, size):
@@ -145,7 +146,8 @@ def _blocks(
 
 
 def _pearson(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    # around their means, so that sums of squares do not cancel
+    """Return a scorer for the Pearson correlation."""
+    # center first to avoid cancellation in the sums of squares
     x = np.stack(models, axis=1).astype(np.float64)
     x -= x.mean(axis=0)
     y = gold.astype(np.float64) - gold.mean(dtype=np.float64)
@@ -162,7 +164,7 @@ def _pearson(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.nda
 
 
 def _spearman(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Pearson's correlation of ranks, equal values sharing their mean rank."""
+    """Return a scorer for the Pearson correlation of ranks; equal values share their mean rank."""
     n = len(gold)
     y_ranks, x_ranks = _ranks(gold), [_ranks(values) for values in models]
 
@@ -179,18 +181,19 @@ def _spearman(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.nd
 
 
 def _ranks(values: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """From draws to 2 x rank - 1 of each value, (resamples, n), mean n, and its sum of squares around that.
+    """Return a function from counts to ranks and their sum of squares.
 
-    Of t draws that share a value all have the rank in their middle, which takes t**3 - t off the sum of squares
-    that n different values have, n**3 - n, both over 3 (Kendall, *Rank Correlation Methods*, 1948, ch. 3).
+    Ranks are returned as 2 x rank - 1, of shape (resamples, n) and mean n; the sum of squares is around that mean.
+    For n distinct values it is (n**3 - n) / 3. Each group of t draws with the same value shares its middle rank, which
+    lowers the sum by (t**3 - t) / 3 (Kendall, *Rank Correlation Methods*, 1948, ch. 3).
     """
     n = len(values)
     order = np.argsort(values, kind="stable")
-    group = np.unique(values, return_inverse=True)[1]  # (n,): equal values are of one group
+    group = np.unique(values, return_inverse=True)[1]  # (n,): equal values share a group
     last = _ends(group[order])
 
     def ranks(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        below = np.zeros((len(drawn), 1 + len(last)))  # draws in a group or below it
+        below = np.zeros((len(drawn), 1 + len(last)))  # number of draws up to and including each group
         if len(last) == n:
             np.cumsum(drawn.take(order, axis=1), axis=1, out=below[:, 1:])
             tied = drawn
@@ -204,37 +207,39 @@ def _ranks(values: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.nd
 
 
 def _ends(groups: np.ndarray) -> np.ndarray:
-    """Where each group ends in an array of group numbers that are in order."""
+    """Return the index of the last element of each group in a sorted array of group numbers."""
     return np.flatnonzero(np.append(groups[1:] != groups[:-1], True))
 
 
 def _average_precision(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Precision at the threshold of each positive sample, averaged, as scikit-learn computes it."""
+    """Return a scorer for average precision as scikit-learn defines it."""
     positive = gold > 0
     scorers = [_precision(positive, values) for values in models]
     return lambda drawn: np.stack([scorer(drawn) for scorer in scorers], axis=1)
 
 
 def _precision(positive: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a scorer for the average precision of one model."""
     order = np.argsort(-values, kind="stable")
-    falling = values[order]
-    places = np.flatnonzero(positive[order])
-    # all samples of a value pass a threshold together
-    last = np.searchsorted(-falling, -falling[places], side="right") - 1
-    last_positive = np.searchsorted(-falling[places], -falling[places], side="right") - 1
-    order_positive = order[places]
+    descending = values[order]
+    positions = np.flatnonzero(positive[order])
+    # samples with equal values pass a threshold together
+    last = np.searchsorted(-descending, -descending[positions], side="right") - 1
+    last_positive = np.searchsorted(-descending[positions], -descending[positions], side="right") - 1
+    order_positive = order[positions]
 
     def score(drawn: np.ndarray) -> np.ndarray:
-        shown = np.cumsum(drawn.take(order, axis=1), axis=1).take(last, axis=1)
+        retrieved = np.cumsum(drawn.take(order, axis=1), axis=1).take(last, axis=1)
         relevant = drawn.take(order_positive, axis=1)
-        found = np.cumsum(relevant, axis=1).take(last_positive, axis=1)
+        hits = np.cumsum(relevant, axis=1).take(last_positive, axis=1)
         total = relevant.sum(axis=1)
-        return np.einsum("ij,ij->i", relevant, found / np.maximum(shown, 1)) / np.maximum(total, 1)
+        return np.einsum("ij,ij->i", relevant, hits / np.maximum(retrieved, 1)) / np.maximum(total, 1)
 
     return score
 
 
 def _ratio(covariance: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Return covariance / sqrt(product of variances), or 0 where a variance is 0."""
     defined = variances > 1e-24
     return np.where(defined, covariance / np.sqrt(np.where(defined, variances, 1)), 0.0)
 

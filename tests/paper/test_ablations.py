@@ -1,4 +1,4 @@
-"""The effects in a real sweep, made by processes of its own."""
+"""Test effects and findings on a real sweep, run in separate processes."""
 
 from pathlib import Path
 
@@ -61,22 +61,22 @@ def test_findings_of_a_real_sweep(results: Path):
 
 
 @pytest.mark.parametrize("sweep", sorted(path.stem for path in PAPER.glob("*ablations*.parquet")))
-def test_without_samples_there_are_no_verdicts(sweep: str, tmp_path: Path):
-    """The paper's samples are not kept; its verdicts were made with them."""
+def test_verdicts_are_withheld_without_samples(sweep: str, tmp_path: Path):
+    """The committed verdicts were made with the paper's samples, which are not committed."""
     cli.main(["ablations", sweep, "--results", str(PAPER / f"{sweep}.parquet"), "--out", str(tmp_path)])
-    made, kept = (pd.read_csv(folder / f"{sweep}_findings.csv") for folder in (tmp_path, PAPER / "tables"))
-    assert made["value"].to_numpy() == pytest.approx(kept["value"].to_numpy(), nan_ok=True)
-    assert made["p_holm"].isna().all()
-    tested = made["n_tasks"] > 0
-    on_average = tested & ~made["finding"].str.endswith("type")
+    actual, committed = (pd.read_csv(folder / f"{sweep}_findings.csv") for folder in (tmp_path, PAPER / "tables"))
+    assert actual["value"].to_numpy() == pytest.approx(committed["value"].to_numpy(), nan_ok=True)
+    assert actual["p_holm"].isna().all()
+    tested = actual["n_tasks"] > 0
+    on_average = tested & ~actual["finding"].str.endswith("type")
     assert on_average.sum() == 6
-    assert set(made["verdict"][on_average]) == {"withheld: no per-sample outputs of 21 of 21 tasks"}
-    assert made["verdict"][tested & ~on_average].str.startswith("withheld: not tested on").all()
+    assert set(actual["verdict"][on_average]) == {"withheld: no per-sample outputs of 21 of 21 tasks"}
+    assert actual["verdict"][tested & ~on_average].str.startswith("withheld: not tested on").all()
     assert "*" not in (tmp_path / f"{sweep}_effects_by_type.md").read_text().partition("no *")[0]
 
 
-def test_what_is_no_such_sweep_is_told(results: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_unknown_sweep_is_reported(results: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="1"):
         cli.main(["ablations", "min", "--results", str(results)])
-    told = capsys.readouterr().err
-    assert f"min: no such sweep or run. Did you mean mine? Sweeps in {results}/sweeps: mine" in told
+    message = capsys.readouterr().err
+    assert f"min: no such sweep or run. Did you mean mine? Sweeps in {results}/sweeps: mine" in message

@@ -30,7 +30,7 @@ OFF_2024 = {
 
 
 def off(table: str) -> set[tuple[str, str]]:
-    """The cells that do not come out with the split with which retrieval does."""
+    """Return the cells that do not match with the MSMARCO split that matches retrieval."""
     splits, rows = retrieval_splits(table), published_tables()[table]["rows"]
     return {
         (model, column)
@@ -40,7 +40,7 @@ def off(table: str) -> set[tuple[str, str]]:
     }
 
 
-def test_the_scores_are_those_that_were_given():
+def test_scores_match_the_source_file():
     given = TEST_DATA / "reference" / "published_mteb_scores.csv"
     if not given.is_file():
         pytest.skip(f"no published scores at {given} (set M2V_BENCH_TEST_DATA)")
@@ -54,18 +54,18 @@ def test_the_scores_are_those_that_were_given():
         assert named == {t.partition(" (")[0] for t in benchmark_tasks(aggregation)}
 
 
-def test_every_recomputable_cell_of_2026_comes_out():
+def test_all_recomputable_2026_cells_match():
     assert off("main_2026") == set()
     models = set(published_tables()["main_2026"]["rows"]) & set(recomputed("main_2026", msmarco="dev"))
     assert models == {"all-MiniLM-L6-v2", "potion-base-32M", "potion-base-8M", "M2V_base_output"}
 
 
-def test_the_cells_of_2024_come_out_but_for_four():
+def test_all_but_four_2024_cells_match():
     assert off("main_2024_09") == OFF_2024
     assert off("ablations") == {("M2V_base_output", "sum")}
 
 
-def test_the_table_of_2024_mixes_two_splits_of_msmarco():
+def test_the_2024_table_mixes_two_msmarco_splits():
     splits = retrieval_splits("main_2024_09")
     assert splits.pop("all-MiniLM-L6-v2") == "dev"
     assert splits == dict.fromkeys(["M2V_base_glove_subword", "M2V_base_glove", "M2V_base_output"], "test")
@@ -73,28 +73,28 @@ def test_the_table_of_2024_mixes_two_splits_of_msmarco():
         cells = recomputed("main_2024_09", msmarco=split)
         ours = [cells[f"M2V_base_{name}"]["ret"].value for name in ("output", "glove_subword", "glove")]
         assert [round(100 * value, 2) for value in ours] == list(expected)
-    said = comparability("main_2024_09")
-    assert said is not None
-    assert said.startswith("NOT COMPARABLE")
+    statement = comparability("main_2024_09")
+    assert statement is not None
+    assert statement.startswith("NOT COMPARABLE")
     for number in ("41.95", "26.14", "27.16", "29.26", "25.12", "26.18", "28.01"):
-        assert number in said
+        assert number in statement
 
 
-def test_a_table_of_one_split_is_comparable(monkeypatch: pytest.MonkeyPatch):
+def test_a_table_with_one_msmarco_split_is_comparable(monkeypatch: pytest.MonkeyPatch):
     assert comparability("ablations") == "Ret comes out with MSMARCO's test split for M2V_base_output (26.14)."
     assert comparability("main_2026") is None
-    # what is said follows from the scores: with the row of the other split gone, nothing is mixed
+    # the statement depends on the scores: without the only row of the other split, nothing is mixed
     tables = {name: dict(published_tables()[name]) for name in TABLES}
     rows = dict(tables["main_2024_09"]["rows"])
     del rows["all-MiniLM-L6-v2"]
     tables["main_2024_09"]["rows"] = rows
     monkeypatch.setattr(published, "published_tables", lambda: tables)
-    said = comparability("main_2024_09")
-    assert said is not None
-    assert not said.startswith("NOT COMPARABLE")
+    statement = comparability("main_2024_09")
+    assert statement is not None
+    assert not statement.startswith("NOT COMPARABLE")
 
 
-def test_what_is_missing_is_counted():
+def test_missing_scores_are_counted():
     cells = recomputed("main_2024_09", msmarco="dev")
     assert (cells["potion-base-32M"]["avg_mteb"].n, cells["potion-base-32M"]["avg_mteb"].n_all) == (25, 56)
     assert (cells["bge-base-en-v1.5"]["avg_mteb"].n, cells["bge-base-en-v1.5"]["avg_mteb"].n_all) == (56, 56)
@@ -103,7 +103,7 @@ def test_what_is_missing_is_counted():
     assert not comes_out(100 * only_dev.value, only_dev)
 
 
-def test_every_row_is_shown_or_named_as_not_recomputed():
+def test_every_row_is_shown_or_listed_as_not_recomputed():
     for name, grid in zip(TABLES, published_grids()[: len(TABLES)], strict=True):
         shown = {row[0] for row in grid.rows}
         assert all(model in shown or model in grid.notes[2] for model in published_tables()[name]["rows"])
@@ -112,7 +112,7 @@ def test_every_row_is_shown_or_named_as_not_recomputed():
     assert {row[0] for row in published_grids()[0].rows} == everyone == {row[0] for row in published_grids()[2].rows}
 
 
-def test_csv_is_one_table():
+def test_csv_is_a_single_table():
     rows = list(csv.DictReader(io.StringIO(render_all(published_grids(), "csv"))))
     columns = [name + end for name in COLUMNS.values() for end in ("", "_n", "_of")]
     assert list(rows[0]) == ["Table", "Model", "", *columns]
@@ -122,7 +122,7 @@ def test_csv_is_one_table():
 
 
 @pytest.mark.parametrize("style", ["terminal", "markdown", "csv", "latex"])
-def test_the_verb(style: str, capsys: pytest.CaptureFixture[str]):
+def test_published_command(style: str, capsys: pytest.CaptureFixture[str]):
     main(["published", "--format", style])
     shown = capsys.readouterr().out
     assert "26.14" in shown
@@ -130,14 +130,14 @@ def test_the_verb(style: str, capsys: pytest.CaptureFixture[str]):
         assert "NOT COMPARABLE" in shown
 
 
-def test_every_section_of_the_published_facts_is_shown():
+def test_all_published_facts_are_shown():
     shown = render_all(published_grids(), "markdown")
     for fact in ("91.54", "5165.96", "102", "announcement of 2024-09-22", "a tenth of the training split"):
         assert fact in shown
     assert "bold differences are 0.01 or more before they are rounded" in shown
 
 
-def test_versions_are_those_of_the_tables_own_scores():
+def test_mteb_versions_come_from_the_scores_of_the_table():
     notes = [grid.notes[-1] for grid in published_grids()]
     assert notes[0].endswith("; mteb 1.12.22 to 2.11.2")
     assert notes[1].endswith("; mteb 1.18.0")  # its one row with official scores

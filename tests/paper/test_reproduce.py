@@ -1,4 +1,4 @@
-"""What the verb runs with a hub and without one; and one item run, by processes of its own."""
+"""Test the commands planned with and without a hub, and one real run in separate processes."""
 
 import os
 import subprocess
@@ -20,18 +20,18 @@ from m2v_bench.runs.prepare import suite_of
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the hub could be reached; no test machine has one."""
-    monkeypatch.setattr(reproduce, "_not_had", lambda model: None)
+    """Pretend that the hub is reachable; test machines are offline."""
+    monkeypatch.setattr(reproduce, "_unavailable", lambda model: None)
 
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    reproduce._not_had.cache_clear()
+    reproduce._unavailable.cache_clear()
 
 
-def plan(item: str, *words: str, **folders: str | None) -> Plan:
-    return plan_of(item, **{"hub_dir": None, "data_dir": None, "corpus": None, **folders}, words=words)
+def plan(item: str, *overrides: str, **folders: str | None) -> Plan:
+    return plan_of(item, **{"hub_dir": None, "data_dir": None, "corpus": None, **folders}, overrides=overrides)
 
 
 @pytest.mark.parametrize("item", ITEMS)
@@ -40,7 +40,7 @@ def test_every_item_is_an_experiment(item: str):
 
 
 @pytest.mark.usefixtures("hub")
-def test_with_a_hub_the_items_are_those_of_the_paper(tmp_path: Path):
+def test_with_a_hub_items_run_as_in_the_paper(tmp_path: Path):
     (tmp_path / "wordsim").mkdir()
     main = plan("main", data_dir=str(tmp_path))
     assert main.commands == [["m2v_bench", "+experiment=paper_main", "suite=paper", f"data_dir={tmp_path}"]]
@@ -65,13 +65,13 @@ def test_with_a_hub_the_items_are_those_of_the_paper(tmp_path: Path):
         "--out",
         "there/tables",
     ]
-    told = plan("ablations").notes
-    assert told[0] == "no corpus=FILE: sif_counts and idf, which count tokens in one, are left out"
-    assert told[1].endswith("WordSim 7/7")  # which have no repository
+    notes = plan("ablations").notes
+    assert notes[0] == "no corpus=FILE: sif_counts and idf, which count tokens in one, are left out"
+    assert notes[1].endswith("WordSim 7/7")  # WordSim has no dataset repositories
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_path: Path):
+def test_without_a_hub_missing_inputs_and_substitutes_are_reported(tmp_path: Path):
     main = plan("main")
     assert main.commands[0][2:] == [
         "base_model=all-MiniLM-L6-v2",
@@ -79,7 +79,7 @@ def test_without_a_hub_it_says_what_is_missing_and_what_stands_in_its_place(tmp_
         "suite=starter",
     ]
     assert "(downloads are switched off): BAAI/bge-base-en-v1.5, sentence-transformers/" in main.notes[0]
-    assert "neither hub_dir nor data_dir is set; in their place: suite=starter" in main.notes[1]
+    assert "neither hub_dir nor data_dir is set; using instead: suite=starter" in main.notes[1]
     assert plan("classification").commands[0][-2:] == ["suite=starter", "suite.types=[Classification]"]
 
     words = tmp_path / "wordsim"

@@ -23,7 +23,7 @@ Scored = tuple[list[Score], Path]
 
 
 def score(results: Path, tasks: Sequence[Any], *, hub_dir: Path | None = None, seed: int = 42, **fields: Any) -> None:
-    """Score a model of four words, under any name."""
+    """Score a four-word model under the given name."""
     model = as_model(tiny_static_model(["a", "the", "man", "woman"]), "words", **fields)
     suite = load_suite(
         benchmark=None, tasks=tasks, languages=["eng"], splits=["test"], hub_dir=hub_dir and str(hub_dir), seed=seed
@@ -44,12 +44,12 @@ def edit(results: Path, task: str, change: dict[str, Any]) -> None:
 
 
 def as_run(scored: Scored, folder: Path) -> Path:
-    """A run folder below the results folder, as `run.run` leaves it."""
+    """Create a run folder below the results folder, as `run.run` does."""
     shutil.copytree(scored[1], folder, dirs_exist_ok=True)
     run = folder / "runs" / "today"
     run.mkdir(parents=True)
     record = {
-        "scores": [each.as_row() for each in scored[0]],
+        "scores": [score.as_row() for score in scored[0]],
         "settings": {"seed": 42, "results_dir": "elsewhere", "suite.name": "custom"},
         "signature": "suite custom; seed 42",
     }
@@ -66,32 +66,32 @@ def verdicts(lines: Sequence[Line]) -> dict[str, str]:
     return {line.task: line.verdict for line in lines}
 
 
-def test_the_real_teacher_is_green_where_the_revision_is_the_published_one(teacher_scores: Scored):
-    found = verify(teacher_scores[1])
-    found.judge()
-    assert verdicts(found.lines) == {"STSBenchmark": "green", "AmazonCounterfactualClassification": "not comparable"}
-    (other,) = [line for line in found.lines if line.reason]
+def test_the_real_teacher_is_green_at_the_published_dataset_revision(teacher_scores: Scored):
+    report = verify(teacher_scores[1])
+    report.judge()
+    assert verdicts(report.lines) == {"STSBenchmark": "green", "AmazonCounterfactualClassification": "not comparable"}
+    (other,) = [line for line in report.lines if line.reason]
     assert other.reason == "published on dataset revision e8379541, here 1f7e6a9d"
-    assert other.reason in "\n".join(verify_grid(found).notes)
+    assert other.reason in "\n".join(verify_grid(report).notes)
 
 
-def test_another_revision_is_judged_on_demand_and_said(teacher_scores: Scored):
-    found = verify(teacher_scores[1], any_revision=True)
-    assert set(verdicts(found.lines).values()) == {"green"}
-    assert any("judged all the same: published on dataset revision" in note for note in verify_grid(found).notes)
+def test_another_revision_is_judged_on_request_with_a_note(teacher_scores: Scored):
+    report = verify(teacher_scores[1], any_revision=True)
+    assert set(verdicts(report.lines).values()) == {"green"}
+    assert any("judged all the same: published on dataset revision" in note for note in verify_grid(report).notes)
 
 
-def test_another_model_under_the_name_is_red(hub_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_different_model_with_the_same_name_is_red(hub_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     score(tmp_path, ["STSBenchmark"], hub_dir=hub_dir, name=TEACHER)
     with pytest.raises(SystemExit, match="1"):
         main(["verify", str(tmp_path)])
-    told = capsys.readouterr()
-    assert "0 green, 1 red, 0 not comparable" in told.out
-    assert "red: 1 of 1 scores are not the published ones" in told.err
+    output = capsys.readouterr()
+    assert "0 green, 1 red, 0 not comparable" in output.out
+    assert "red: 1 of 1 scores are not the published ones" in output.err
 
 
 @pytest.mark.parametrize(("distance", "verdict"), [(0.9, "green"), (-0.9, "green"), (1.1, "red"), (-1.1, "red")])
-def test_the_tolerance_is_the_border(copied: Path, distance: float, verdict: str):
+def test_the_tolerance_separates_green_from_red(copied: Path, distance: float, verdict: str):
     published = next(line.published for line in verify(copied).lines if line.task == "STSBenchmark")
     edit(copied, "STSBenchmark", {"main_score": published + distance * TOLERANCES["STS"][0]})
     assert verdicts(verify(copied).lines)["STSBenchmark"] == verdict
@@ -105,47 +105,47 @@ def test_the_tolerance_is_the_border(copied: Path, distance: float, verdict: str
         ({"main_score": float("nan")}, "the score is not a number"),
     ],
 )
-def test_what_does_not_match_is_not_judged(copied: Path, change: dict[str, Any], reason: str):
+def test_scores_from_different_data_are_not_judged(copied: Path, change: dict[str, Any], reason: str):
     edit(copied, "STSBenchmark", change)
-    found = verify(copied)
-    assert {line.task: line.reason for line in found.lines}["STSBenchmark"] == reason
+    report = verify(copied)
+    assert {line.task: line.reason for line in report.lines}["STSBenchmark"] == reason
     with pytest.raises(BenchError, match="nothing is comparable: 0 green, 0 red, 2 not comparable"):
-        found.judge()
+        report.judge()
 
 
-def test_another_seed_is_not_comparable(hub_dir: Path, tmp_path: Path):
+def test_a_different_seed_is_not_comparable(hub_dir: Path, tmp_path: Path):
     score(tmp_path, ["STSBenchmark"], hub_dir=hub_dir, name=TEACHER, seed=7)
     (line,) = verify(tmp_path).lines
     assert line.reason == "drawn with seed 7, published with 42"
 
 
-def test_what_nobody_published_is_named_and_verifies_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_unpublished_scores_are_listed_and_verify_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     score(tmp_path, ["SimLex999WordSim"])
     with pytest.raises(SystemExit, match="1"):
         main(["verify", str(tmp_path), "--format", "markdown"])
-    told = capsys.readouterr()
-    assert "no published score of words on SimLex999WordSim" in told.out
-    assert "nothing is comparable" in told.err
+    output = capsys.readouterr()
+    assert "no published score of words on SimLex999WordSim" in output.out
+    assert "nothing is comparable" in output.err
 
 
-def test_a_run_is_judged_by_its_own_models_and_tasks(teacher_scores: Scored, hub_dir: Path, tmp_path: Path):
-    run = as_run(([each for each in teacher_scores[0] if each.task == "STSBenchmark"], teacher_scores[1]), tmp_path)
-    score(tmp_path, ["STSBenchmark"], hub_dir=hub_dir, name=TEACHER)  # somebody else's, in the same results folder
-    found = verify(run)
-    assert verdicts(found.lines) == {"STSBenchmark": "green"}
-    assert found.signature.startswith("suite custom; each task by itself, main scores 0 to 1; seed 42; m2v_bench ")
+def test_a_run_is_judged_by_its_models_and_tasks_only(teacher_scores: Scored, hub_dir: Path, tmp_path: Path):
+    run = as_run(([score for score in teacher_scores[0] if score.task == "STSBenchmark"], teacher_scores[1]), tmp_path)
+    score(tmp_path, ["STSBenchmark"], hub_dir=hub_dir, name=TEACHER)  # from another run, in the same results folder
+    report = verify(run)
+    assert verdicts(report.lines) == {"STSBenchmark": "green"}
+    assert report.signature.startswith("suite custom; each task by itself, main scores 0 to 1; seed 42; m2v_bench ")
     assert "red" in {line.verdict for line in verify(tmp_path).lines}
 
 
-def test_a_score_that_a_run_failed_to_make_is_named(teacher_scores: Scored, tmp_path: Path):
+def test_failed_scores_of_a_run_are_listed(teacher_scores: Scored, tmp_path: Path):
     first, second = teacher_scores[0]
     failed = replace(second, main_score=None, state="failed", reason="no memory")
-    found = verify(as_run(([first, failed], teacher_scores[1]), tmp_path))
-    assert len(found.lines) == 1
-    assert found.notes == [f"the run has no score of all-MiniLM-L6-v2 on {second.task} (failed: no memory)"]
+    report = verify(as_run(([first, failed], teacher_scores[1]), tmp_path))
+    assert len(report.lines) == 1
+    assert report.notes == [f"the run has no score of all-MiniLM-L6-v2 on {second.task} (failed: no memory)"]
 
 
-def test_a_result_file_that_is_not_the_runs_is_noticed(teacher_scores: Scored, tmp_path: Path):
+def test_a_result_file_overwritten_after_the_run_is_detected(teacher_scores: Scored, tmp_path: Path):
     run = as_run(teacher_scores, tmp_path)
     edit(tmp_path, "STSBenchmark", {"main_score": 0.5})
     line = next(line for line in verify(run).lines if line.task == "STSBenchmark")
@@ -154,10 +154,10 @@ def test_a_result_file_that_is_not_the_runs_is_noticed(teacher_scores: Scored, t
 
 
 @pytest.mark.parametrize("loss", ["deleted", "torn", "folder"])
-def test_a_score_whose_file_is_gone_is_not_verified(
+def test_a_score_without_its_result_file_is_not_verified(
     teacher_scores: Scored, tmp_path: Path, loss: str, capsys: pytest.CaptureFixture[str]
 ):
-    """A red score must not become green by deleting its file."""
+    """Deleting the result file of a red score must not turn verification green."""
     run = as_run(teacher_scores, tmp_path)
     (path,) = (tmp_path / "results").rglob("AmazonCounterfactualClassification.json")
     if loss == "torn":
@@ -171,12 +171,12 @@ def test_a_score_whose_file_is_gone_is_not_verified(
     for folder in [run] if loss != "torn" else [run, tmp_path]:
         with pytest.raises(SystemExit, match="1"):
             main(["verify", str(folder)])
-        told = capsys.readouterr()
-        assert "result files that are gone or damaged: 1; run the same command again" in told.err
-        assert "AmazonCounterfactualClassification" in told.err
+        output = capsys.readouterr()
+        assert "result files that are gone or damaged: 1; run the same command again" in output.err
+        assert "AmazonCounterfactualClassification" in output.err
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path):
+def test_a_folder_without_a_run_is_refused(tmp_path: Path):
     with pytest.raises(BenchError, match=r"neither a finished run .* nor a results folder"):
         verify(tmp_path)
     (tmp_path / "results").mkdir()
@@ -187,14 +187,14 @@ def test_what_is_no_run_is_refused(tmp_path: Path):
         verify(tmp_path)
 
 
-def test_a_run_without_its_results_says_where_it_looked(teacher_scores: Scored, tmp_path: Path):
+def test_a_run_without_its_results_reports_the_folder_searched(teacher_scores: Scored, tmp_path: Path):
     run = as_run(teacher_scores, tmp_path / "here")
     shutil.move(run, tmp_path / "alone")
     with pytest.raises(BenchError, match="its result files are not in elsewhere"):
         verify(tmp_path / "alone")
 
 
-def test_every_published_type_has_a_tolerance_and_a_reason():
+def test_every_published_type_has_a_tolerance():
     from m2v_bench.stats.aggregates import BENCHMARKS, benchmark_tasks
 
     types = {kind for aggregation in BENCHMARKS for kind in benchmark_tasks(aggregation).values()}

@@ -19,13 +19,13 @@ N = 400
 
 
 class Folder:
-    """A results folder as runs leave it."""
+    """A results folder with the files that runs write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def add(self, name: str, task: str, values: np.ndarray, *, revision: str = "r1", variant: str = "", **options):
-        """One model on one task; the options are `samples=False`, `score`, `part`, `data` and `seed`."""
+        """Add a model's result on a task; options are `samples=False`, `score`, `part`, `data` and `seed`."""
         place = Path(name.replace("/", "__"), revision, *(["experiments", variant] if variant else []))
         part = options.get("part", "test/default")
         samples = Samples("mean", np.asarray(values, np.float32), None, "text")
@@ -44,7 +44,7 @@ class Folder:
             write_samples(self.path / "samples" / place / f"{task}.npz", {part: samples})
 
     def record(self, name: str, label: str, *, revision: str = "r1", seed: int = 42) -> Path:
-        """The record of a run."""
+        """Write the record of a run and return its folder."""
         rows = [
             Score(name, revision, label, "static", task, kind, 0.5, "read").as_row() for task, kind in TASKS.items()
         ]
@@ -65,17 +65,17 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Three models: b is better than a on two tasks and equal on one, c is a once more."""
-    made = Folder(tmp_path / "results")
+    """Add three models: b is better than a on two tasks and equal on one; c equals a."""
+    folder = Folder(tmp_path / "results")
     rng = np.random.default_rng(0)
     for task in TASKS:
         hard = rng.random(N)
         gain = 0.0 if task == "SciFact" else 0.2
-        made.add("org/model-a", task, hard < 0.6 + 0.05 * rng.normal(size=N))
-        made.add("org/model-b", task, hard < 0.6 + gain + 0.05 * rng.normal(size=N))
-        made.add("other/model-c", task, hard < 0.6 + 0.05 * rng.normal(size=N))
-    made.record("org/model-a", "M2V a 256d")
-    return made
+        folder.add("org/model-a", task, hard < 0.6 + 0.05 * rng.normal(size=N))
+        folder.add("org/model-b", task, hard < 0.6 + gain + 0.05 * rng.normal(size=N))
+        folder.add("other/model-c", task, hard < 0.6 + 0.05 * rng.normal(size=N))
+    folder.record("org/model-a", "M2V a 256d")
+    return folder
 
 
 def rows_of(grid) -> dict[str, list[str]]:
@@ -110,10 +110,10 @@ def test_several_models_have_letters(folder: Folder):
     rows = [row for row in folder.grid("model-a", "model-b", "model-c").rows if row[1] == "tasks"]
     assert rows[0][0] == "model-b"
     assert [row[-2] for row in rows] == ["a", "b", "b"]
-    assert {row[-1] for row in rows} == {"-"}  # three tasks say nothing of others
+    assert {row[-1] for row in rows} == {"-"}  # three tasks are too few
 
 
-def test_tasks_may_be_chosen(folder: Folder):
+def test_tasks_can_be_selected(folder: Folder):
     grid = folder.grid("model-a", "model-b", tasks=["SciFact"])
     assert [row[0] for row in grid.rows[:1]] == ["SciFact"]
     assert "tasks 1/1" in grid.notes[-1]
@@ -121,7 +121,7 @@ def test_tasks_may_be_chosen(folder: Folder):
         folder.grid("model-a", "model-b", tasks=["SciFakt"])
 
 
-def test_a_task_that_one_model_lacks_is_left_out_and_counted(folder: Folder):
+def test_a_task_missing_for_one_model_is_skipped_and_counted(folder: Folder):
     folder.add("org/model-a", "STSBenchmark", np.ones(9))
     assert "tasks 3/4" in folder.grid("model-a", "model-b").notes[-1]
 
@@ -130,9 +130,9 @@ def test_cqadupstack_counts_once_whether_scored_as_a_whole_or_by_its_forums(fold
     ((whole, forums),) = cqadupstack().items()
     rng = np.random.default_rng(1)
     values = {name: [rng.random(N) + gain for forum in forums] for name, gain in (("model-a", 0.0), ("model-b", 0.3))}
-    for name, own in values.items():
-        for forum, each in zip(forums, own, strict=True):
-            folder.add(f"org/{name}", forum, each)
+    for name, shares in values.items():
+        for forum, share in zip(forums, shares, strict=True):
+            folder.add(f"org/{name}", forum, share)
     grid = folder.grid("model-b", "model-a")
     assert "tasks 4/4" in grid.notes[-1]
     row = rows_of(grid)[whole]
@@ -152,7 +152,7 @@ def test_cqadupstack_counts_once_whether_scored_as_a_whole_or_by_its_forums(fold
     assert named.rows[0][0] == forums[0]
 
 
-def test_a_task_without_samples_counts_by_its_score_and_is_said(folder: Folder):
+def test_a_task_without_samples_counts_and_is_noted(folder: Folder):
     folder.add("org/model-a", "STSBenchmark", np.ones(9))
     folder.add("org/model-b", "STSBenchmark", np.full(9, 0.9), samples=False)
     grid = folder.grid("model-a", "model-b")
@@ -167,7 +167,7 @@ def test_a_task_without_samples_counts_by_its_score_and_is_said(folder: Folder):
 
 
 @pytest.mark.parametrize("n_more", [0, 2, 3])
-def test_of_few_tasks_nothing_is_said_of_tasks_like_these(folder: Folder, n_more: int):
+def test_few_tasks_give_no_verdict_on_tasks_like_these(folder: Folder, n_more: int):
     rng = np.random.default_rng(3)
     for number, task in enumerate(("STS12", "STS13", "STS14")[:n_more]):
         hard = rng.random(N)
@@ -175,31 +175,31 @@ def test_of_few_tasks_nothing_is_said_of_tasks_like_these(folder: Folder, n_more
             folder.add(f"org/{name}", task, hard < share)
     grid = folder.grid("model-b", "model-a")
     row = rows_of(grid)["average over tasks: tasks like these"]
-    told = [note for note in grid.notes if note.startswith("average over tasks, tasks like these: withheld")]
+    notes = [note for note in grid.notes if note.startswith("average over tasks, tasks like these: withheld")]
     if n_more == 3:
         assert row[-1] in ("win", "tie")
-        assert told == []
+        assert notes == []
     else:
         assert row[4:] == ["", "", "", "", "withheld"]
-        assert told == [f"average over tasks, tasks like these: withheld, {3 + n_more} tasks, 6 are needed"]
+        assert notes == [f"average over tasks, tasks like these: withheld, {3 + n_more} tasks, 6 are needed"]
     assert rows_of(grid)["average over tasks: these tasks"][-1] == "win"
 
 
-def test_samples_that_belong_to_another_score_are_not_used_and_said(folder: Folder):
+def test_samples_of_a_different_score_are_ignored_with_a_note(folder: Folder):
     folder.add("org/model-b", "SciFact", np.ones(N), score=0.6)
     grid = folder.grid("model-a", "model-b")
     assert rows_of(grid)["SciFact"][-1] == "untested"
     assert "samples of model-b that do not give the main score and are not used: SciFact" in grid.notes
 
 
-def test_other_samples_are_refused(folder: Folder):
+def test_different_samples_are_refused(folder: Folder):
     folder.add("org/model-b", "SciFact", np.ones(N - 1))
     with pytest.raises(BenchError, match=r"SciFact: M2V a 256d and model-b were not scored on the same samples: .*399"):
         folder.grid("model-a", "model-b")
     folder.grid("model-a", "model-b", tasks=["MENWordSim"])
 
 
-def test_other_splits_and_other_data_are_refused(folder: Folder):
+def test_different_splits_and_data_are_refused(folder: Folder):
     folder.add("org/model-b", "SciFact", np.ones(N), part="dev/default")
     with pytest.raises(BenchError, match=r"SciFact: the models were not scored on the same splits .*dev/default"):
         folder.grid("model-a", "model-b")
@@ -214,7 +214,7 @@ def test_a_model_is_found_by_name_label_part_and_run(folder: Folder):
         assert read_results(folder.path).find(word).name == "org/model-a"
 
 
-def test_an_ambiguous_or_unknown_name_lists_what_there_is(folder: Folder):
+def test_an_ambiguous_or_unknown_name_lists_the_models(folder: Folder):
     with pytest.raises(BenchError, match=r"(?s)model: means 3 models .*org/model-a  \(M2V a 256d\).*other/model-c"):
         folder.grid("model", "model-a")
     with pytest.raises(BenchError, match=r"(?s)org/modle-b: no such model .*Did you mean org/model-b.*other/model-c"):
@@ -225,14 +225,14 @@ def test_an_ambiguous_or_unknown_name_lists_what_there_is(folder: Folder):
         folder.grid("model-a")
 
 
-def test_revisions_and_variants_are_told_apart(folder: Folder):
+def test_revisions_and_variants_are_distinguished(folder: Folder):
     for revision, variant, seed in (("r2", "seed_42", 42), ("r2", "seed_7", 7)):
         for task in TASKS:
             folder.add("org/model-a", task, np.arange(N) % 2, revision=revision, variant=variant, seed=seed)
-    ids = [each.id for each in read_results(folder.path).models]
+    ids = [model.id for model in read_results(folder.path).models]
     assert ids[:3] == ["org/model-a@r1", "org/model-a@r2/seed_42", "org/model-a@r2/seed_7"]
-    for each in ids:
-        assert read_results(folder.path).find(each).id == each
+    for identifier in ids:
+        assert read_results(folder.path).find(identifier).id == identifier
     with pytest.raises(BenchError, match="means 2 models"):
         read_results(folder.path).find("org/model-a@r2")
     run = folder.record("org/model-a", "seven", revision="r2", seed=7)
@@ -240,13 +240,13 @@ def test_revisions_and_variants_are_told_apart(folder: Folder):
     assert folder.grid("org/model-a@r2/seed_42", "org/model-a@r2/seed_7").rows[0][3] == "+0.00"
 
 
-def test_a_run_whose_scores_are_elsewhere(folder: Folder, tmp_path: Path):
+def test_a_run_with_scores_in_another_folder_is_refused(folder: Folder, tmp_path: Path):
     run = Folder(tmp_path / "elsewhere").record("org/gone", "gone")
     with pytest.raises(BenchError, match=r"org/gone@r1 with seed 42, are not in .*--results"):
         read_results(folder.path).find(str(run))
 
 
-def test_damaged_files_are_named(folder: Folder):
+def test_damaged_files_are_reported(folder: Folder):
     path = folder.path / "results" / "org__model-b" / "r1" / "SciFact.json"
     path.write_text('{"task_name": "SciFact"}')
     with pytest.raises(BenchError, match=r"SciFact.json: is no result file of mteb \(KeyError: 'scores'\)"):
@@ -257,9 +257,9 @@ def test_damaged_files_are_named(folder: Folder):
         folder.grid("model-a", "model-b")
 
 
-def test_types_of_tasks_come_from_the_runs_or_from_mteb(folder: Folder):
-    found = read_results(folder.path).task_types(["MENWordSim", "STSBenchmark", "NoSuchTask"])
-    assert found == {"MENWordSim": "WordSim", "STSBenchmark": "STS", "NoSuchTask": "Other"}
+def test_task_types_come_from_the_runs_or_from_mteb(folder: Folder):
+    types = read_results(folder.path).task_types(["MENWordSim", "STSBenchmark", "NoSuchTask"])
+    assert types == {"MENWordSim": "WordSim", "STSBenchmark": "STS", "NoSuchTask": "Other"}
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_bad_options_are_refused(folder: Folder, words, message, capsys: pytest.
 
 
 @pytest.mark.parametrize("style", ["terminal", "markdown", "csv", "latex"])
-def test_the_verb_prints_every_format(folder: Folder, style, capsys: pytest.CaptureFixture[str]):
+def test_compare_command_prints_every_format(folder: Folder, style, capsys: pytest.CaptureFixture[str]):
     main(["compare", "model-a", "model-b", "--results", str(folder.path), "--format", style, "--replicates", "200"])
     shown = capsys.readouterr().out
     assert "SciFact" in shown

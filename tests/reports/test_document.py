@@ -1,4 +1,4 @@
-"""What a document makes of tables."""
+"""Test how documents render tables."""
 
 import pytest
 
@@ -27,12 +27,12 @@ def test_numbers_sort_as_numbers(text: str, value: str):
 
 
 @pytest.mark.parametrize("text", ["9eaa08ae7aa605e8", "16d", "3min", "none", "2 of 4 scores failed; why"])
-def test_words_do_not(text: str):
+def test_other_texts_have_no_sort_value(text: str):
     html = to_html(Document("t", [], [Section("s", [Grid(["Model", "x"], [["a", text], ["b", "a word"]])])]))
     assert "data-value" not in html
 
 
-def test_nothing_in_a_text_becomes_a_part_of_the_page():
+def test_texts_are_escaped():
     grid = Grid(["<i>", "x"], [["<script>alert(1)</script>", 'a "b" & c']], title="<b>", notes=["</p>"])
     document = Document("<t>", [("<dt>", "<dd>")], [Section("S & T", [grid, "<p>"])])
     html = to_html(document)
@@ -42,7 +42,7 @@ def test_nothing_in_a_text_becomes_a_part_of_the_page():
     assert 'id="s-t"' in html
 
 
-def test_lines_and_bars_stay_in_their_cell_of_a_markdown_table():
+def test_newlines_and_bars_are_escaped_in_markdown_tables():
     grid = Grid(["Job", "Reason"], [["a", "one\ntwo | three"]])
-    told = to_markdown(Document("t", [], [Section("s", [grid])]), "t")
-    assert "| a | one<br>two \\| three |" in told
+    markdown = to_markdown(Document("t", [], [Section("s", [grid])]), "t")
+    assert "| a | one<br>two \\| three |" in markdown

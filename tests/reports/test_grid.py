@@ -27,7 +27,7 @@ def test_markdown_escapes_and_ends_with_the_notes():
     ]
 
 
-def test_csv_holds_the_cells_and_nothing_else():
+def test_csv_holds_only_the_cells():
     assert list(csv.reader(io.StringIO(GRID.csv()))) == [
         ["Model", "50 % & more_", "50 % & more__spread", "50 % & more__mark"],
         ["a|b [x]", "1.00", "0.10", ""],
@@ -54,12 +54,12 @@ def test_csv_holds_the_cells_and_nothing_else():
         ("STSBenchmark (test/default)", {"x": "STSBenchmark (test/default)"}),
     ],
 )
-def test_numbers_are_numbers_in_csv(cell: str, columns: dict[str, str]):
+def test_csv_splits_cells_into_plain_numbers(cell: str, columns: dict[str, str]):
     (row,) = csv.DictReader(io.StringIO(Grid(["name", "x"], [["-", cell]]).csv()))
     assert row == {"name": "-", **columns}
 
 
-def test_latex_escapes_what_latex_reads():
+def test_latex_escapes_special_characters():
     lines = GRID.latex().splitlines()
     assert lines[0] == r"\begin{tabular}{lr}"
     assert lines[2] == r"Model & 50 \% \& more\_ \\"
@@ -74,6 +74,6 @@ def test_every_format_shows_every_cell_and_note(style):
     assert style == "csv" or "suite s" in text
 
 
-def test_brackets_are_shown_on_the_terminal(capsys: pytest.CaptureFixture[str]):
+def test_brackets_are_not_markup_on_the_terminal(capsys: pytest.CaptureFixture[str]):
     GRID.show()
     assert "a|b [x]" in capsys.readouterr().out

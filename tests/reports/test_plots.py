@@ -1,4 +1,4 @@
-"""Figures: the same bytes each time, no line where there is none, nothing written over anything else."""
+"""Test that figures are reproducible, join only ordered values, and have no overlapping text."""
 
 import hashlib
 import itertools
@@ -45,7 +45,7 @@ def point(label: str, shown: Any, score: float, rate: float, n: int, *, spread: 
 
 
 def sizes(sweep: int = 6) -> list[Point]:
-    """The PCA sizes of a sweep beside three models."""
+    """Return points for a sweep over PCA sizes and three reference models."""
     points = [point("all-MiniLM-L6-v2", TEACHER, 0.657, 35, 22_713_216)]
     points += [point("GloVe 6B 50d", GLOVE, 0.514, 9000, 20_000_000)]
     points += [point("WordLlama 256", WORDLLAMA, 0.592, 11000, 8_192_000)]
@@ -87,7 +87,7 @@ def drawn() -> dict[str, Figure]:
 KINDS = ("curve", "types", "curves", "rows", "long", "ranked", "speed")
 
 
-def test_the_same_numbers_give_the_same_bytes_in_any_process_and_others_do_not(tmp_path: Path):
+def test_figures_are_reproducible_across_processes(tmp_path: Path):
     files = [path for name, figure in figures().items() for path in save(figure, tmp_path / f"a.b {name}")]
     assert {path.suffix for path in files} == {".svg", ".png"}
     assert len(files) == 14
@@ -109,24 +109,24 @@ for name, figure in figures().items():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_figure_is_vector_and_pixels_of_the_same_shape(drawn: dict[str, Figure], kind: str, tmp_path: Path):
+def test_svg_and_png_have_the_same_shape(drawn: dict[str, Figure], kind: str, tmp_path: Path):
     vector, png = save(drawn[kind], tmp_path / kind)
     picture, root = matplotlib.image.imread(png), ET.parse(vector).getroot()
     width, height = (float(root.attrib[name].removesuffix("pt")) for name in ("width", "height"))
     assert picture.shape[1] == 1120
     assert picture.shape[0] / picture.shape[1] == pytest.approx(height / width, rel=0.01)
     assert np.ptp(picture[..., :3]) > 0.9
-    words = " ".join("".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text"))
+    words = " ".join("".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text"))
     assert "GloVe 6B 50d" in words
     assert "main scores x 100" in words
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_text_lies_over_another_or_is_cut_off(drawn: dict[str, Figure], kind: str):
+def test_no_text_overlaps_another_or_is_cut_off(drawn: dict[str, Figure], kind: str):
     figure = drawn[kind]
     figure.draw_without_rendering()
     texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible() and text.get_text().strip()]
-    # tick labels outside the axes' limits are there and not drawn
+    # tick labels outside the axes' limits exist but are not drawn
     frames = {
         tick: axes.get_window_extent()
         for axes in figure.axes
@@ -148,11 +148,11 @@ def test_no_text_lies_over_another_or_is_cut_off(drawn: dict[str, Figure], kind:
 
 
 def lines(figure: Figure) -> list[Any]:
-    """The lines that join points."""
+    """Return the lines that join points."""
     return [line for line in figure.axes[0].lines if line.get_linestyle() != "None" and len(line.get_xdata()) > 1]
 
 
-def test_no_line_joins_what_has_no_order(drawn: dict[str, Figure]):
+def test_no_line_joins_unordered_values(drawn: dict[str, Figure]):
     assert not lines(drawn["rows"])
     assert not lines(drawn["ranked"])
     assert not lines(score_figure({"": curve(["0", "none"])}, [], axis="x", caption=""))
@@ -161,66 +161,66 @@ def test_no_line_joins_what_has_no_order(drawn: dict[str, Figure]):
     assert list(line.get_xdata()) == [16, 32]
 
 
-def test_a_circles_area_is_its_models_number_of_parameters(drawn: dict[str, Figure]):
+def test_circle_area_is_proportional_to_the_number_of_parameters(drawn: dict[str, Figure]):
     scattered = drawn["speed"].axes[0].collections
-    areas = sorted({round(float(each.get_sizes()[0]), 6) for each in scattered if len(each.get_offsets())})
-    parameters = sorted(each.n_parameters for each in sizes())
+    areas = sorted({round(float(circle.get_sizes()[0]), 6) for circle in scattered if len(circle.get_offsets())})
+    parameters = sorted(point.n_parameters for point in sizes())
     np.testing.assert_allclose(np.array(areas) / areas[-1], np.array(parameters) / parameters[-1], rtol=1e-6)
 
 
-def test_the_line_of_domination_goes_through_what_no_other_dominates(drawn: dict[str, Figure]):
+def test_the_front_passes_through_the_undominated_points(drawn: dict[str, Figure]):
     points = sizes()
-    best = {each.label for each in undominated(points)}
+    best = {point.label for point in undominated(points)}
     steps = {"all-MiniLM-L6-v2", "M2V 384d", "WordLlama 256", "M2V 32d", "M2V 16d"}
     assert best == steps | {"M2V 64d"}  # as fast as WordLlama, by their rounds
     line = next(line for line in drawn["speed"].axes[0].lines if line.get_gid() == "domination")
     corners = set(zip(line.get_xdata(), line.get_ydata(), strict=True))
     assert {(p.spread[0], 100 * p.score) for p in points if p.label in steps} <= corners
-    for each in points:
-        faster = [other for other in points if other.spread[0] > each.spread[1] and other.score >= each.score]
-        assert (each.label in best) == (not faster)
+    for candidate in points:
+        faster = [other for other in points if other.spread[0] > candidate.spread[1] and other.score >= candidate.score]
+        assert (candidate.label in best) == (not faster)
 
 
-def test_equals_do_not_dominate_each_other():
+def test_equal_points_do_not_dominate_each_other():
     twins = [point(name, TEACHER, 0.5, 10.0, 1) for name in "ab"]
     slower = point("c", TEACHER, 0.5, 9.0, 1)
-    assert [each.label for each in undominated([slower, *twins])] == ["a", "b"]
+    assert [point.label for point in undominated([slower, *twins])] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("rate", "spread", "score", "best"),
     [
         (100.0, 0.02, 0.5, ["fast", "other"]),  # as fast
-        (97.0, 0.02, 0.5, ["fast", "other"]),  # its fastest round is faster than the slowest of the faster one
+        (97.0, 0.02, 0.5, ["fast", "other"]),  # its fastest round beats the slowest round of "fast"
         (90.0, 0.02, 0.5, ["fast"]),
         (80.0, 0.15, 0.5, ["fast"]),
         (80.0, 0.25, 0.5, ["fast", "other"]),  # 25 % of noise
         (50.0, 0.02, 0.7, ["fast", "other"]),  # slower, and better
     ],
 )
-def test_a_model_dominates_beyond_the_spread_alone(rate: float, spread: float, score: float, best: list[str]):
+def test_a_model_dominates_only_beyond_the_spread(rate: float, spread: float, score: float, best: list[str]):
     points = [point("fast", TEACHER, 0.6, 100.0, 1), point("other", GLOVE, score, rate, 1, spread=spread)]
-    assert [each.label for each in undominated(points)] == best
+    assert [point.label for point in undominated(points)] == best
     lines = speed_figure(points, texts=TEXTS, caption="").axes[0].lines
     bars = [line for line in lines if str(line.get_gid()).startswith("spread")]
-    assert len({bar.get_gid() for bar in bars}) == len(bars)  # ids of the page that the figure is in
-    assert sorted(tuple(bar.get_xdata()) for bar in bars) == sorted(each.spread for each in points)
+    assert len({bar.get_gid() for bar in bars}) == len(bars)  # they become ids in the page
+    assert sorted(tuple(bar.get_xdata()) for bar in bars) == sorted(point.spread for point in points)
 
 
-def test_models_that_were_not_timed_together_have_no_line_of_domination():
+def test_models_not_timed_together_have_no_front():
     drawn = speed_figure(sizes(), texts=TEXTS, caption=CAPTION, comparable=False)
     assert "domination" not in [line.get_gid() for line in drawn.axes[0].lines]
     assert "dominated" not in " ".join(text.get_text() for text in drawn.legends[0].get_texts())
     assert TEXTS in drawn.axes[0].get_xlabel()
 
 
-def test_one_model_and_one_without_a_score_can_be_drawn(tmp_path: Path):
+def test_a_single_model_and_a_missing_score_can_be_drawn(tmp_path: Path):
     nothing = point("nothing", GLOVE, float("nan"), 5.0, 7_000_000)
     save(speed_figure([point("a", TEACHER, 0.6, 10.0, 20_000_000), nothing], texts="", caption=""), tmp_path / "one")
     assert "nothing" not in (tmp_path / "one.svg").read_text()
 
 
-def test_names_stay_near_without_touching():
+def test_names_are_spread_without_overlap():
     placed = spread([0.0, 1.0, 2.0, 50.0], [4.0, 4.0, 4.0, 4.0], -100, 100)
     assert placed == [-3.0, 1.0, 5.0, 50.0]
     assert spread([0.0, 1.0], [4.0, 4.0], 0, 100) == [2.0, 6.0]

@@ -1,4 +1,4 @@
-"""Models look the same everywhere, and can be told apart by all who look at them."""
+"""Test that model looks are stable and distinguishable, including with color blindness and in grayscale."""
 
 import itertools
 import tomllib
@@ -23,13 +23,13 @@ DEFICIENCIES = {
 }
 
 
-def linear(colour: str) -> np.ndarray:
-    values = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+def linear(color: str) -> np.ndarray:
+    values = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* of linear sRGB, white point D65."""
+    """Convert linear sRGB to CIE L*a*b*, white point D65."""
     matrix = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
     xyz = np.array(matrix) @ np.clip(rgb, 0, 1) / [0.95047, 1.0, 1.08883]
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
@@ -37,8 +37,8 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def contrast(one: str, other: str) -> float:
-    """As WCAG 2 has it."""
-    light, dark = sorted((linear(each) @ [0.2126, 0.7152, 0.0722] for each in (one, other)), reverse=True)
+    """Return the contrast ratio defined by WCAG 2."""
+    light, dark = sorted((linear(color) @ [0.2126, 0.7152, 0.0722] for color in (one, other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -48,16 +48,16 @@ def distilled(**variant: str) -> Look:
 
 def everything() -> dict[str, Look]:
     variants = itertools.product(WEIGHTINGS, VOCABULARIES, ("output", "input"))
-    own = {
+    distilled_looks = {
         f"{name} {vocabulary} {embeddings}": distilled(weighting=name, vocabulary=vocabulary, embeddings=embeddings)
         for name, vocabulary, embeddings in variants
     }
-    return MODELS | own
+    return MODELS | distilled_looks
 
 
-def test_every_model_that_comes_with_the_bench_is_in_the_registry():
+def test_every_bundled_model_is_in_the_registry():
     catalog = tomllib.loads((ROOT / "m2v_bench" / "assets" / "catalog.toml").read_text())
-    names = {each["model_name"] for each in catalog.values() if "model_name" in each}
+    names = {entry["model_name"] for entry in catalog.values() if "model_name" in entry}
     for path in [*conf_dir().glob("baseline/*.yaml"), *conf_dir().glob("base_model/*.yaml")]:
         name = str(yaml.safe_load(path.read_text()).get("name"))
         if name.count("/") == 1 and not name.startswith("~"):
@@ -66,54 +66,55 @@ def test_every_model_that_comes_with_the_bench_is_in_the_registry():
     assert names <= set(MODELS)
 
 
-def test_every_weighting_has_a_colour():
+def test_every_weighting_has_a_color():
     assert set(WEIGHTINGS) == set(weighting.WEIGHTINGS)
 
 
-def test_black_itself_is_no_colour_as_an_svg_leaves_it_out_and_a_dark_page_could_not_change_it():
-    assert "#000000" not in {each.colour for each in everything().values()} | set(DARK)
+def test_pure_black_is_not_used():
+    """SVG omits pure black, so a dark page could not replace it."""
+    assert "#000000" not in {shown.color for shown in everything().values()} | set(DARK)
 
 
-def test_no_two_looks_are_the_same():
+def test_all_looks_are_distinct():
     looks = list(everything().values())
     assert len(set(looks)) == len(looks)
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_what_shares_a_marker_differs_in_colour_for_all_who_look(deficiency: str):
+def test_equal_markers_differ_in_color_with_any_color_blindness(deficiency: str):
     matrix = np.array(DEFICIENCIES[deficiency])
     for (one, a), (two, b) in itertools.combinations(everything().items(), 2):
-        if (a.marker, a.hollow) != (b.marker, b.hollow) or a.colour == b.colour:
+        if (a.marker, a.hollow) != (b.marker, b.hollow) or a.color == b.color:
             continue
-        distance = np.linalg.norm(lab(matrix @ linear(a.colour)) - lab(matrix @ linear(b.colour)))
+        distance = np.linalg.norm(lab(matrix @ linear(a.color)) - lab(matrix @ linear(b.color)))
         assert distance > 14, (one, two, distance)
 
 
-def test_what_shares_marker_and_dash_differs_in_grey():
+def test_equal_markers_and_dashes_differ_in_grayscale():
     for (one, a), (two, b) in itertools.combinations(everything().items(), 2):
         if (a.marker, a.dash, a.hollow) == (b.marker, b.dash, b.hollow):
-            assert abs(lab(linear(a.colour))[0] - lab(linear(b.colour))[0]) > 10, (one, two)
+            assert abs(lab(linear(a.color))[0] - lab(linear(b.color))[0]) > 10, (one, two)
 
 
-def test_every_colour_stands_out_from_the_page_in_the_light_and_in_the_dark():
-    for name, each in everything().items():
-        assert contrast(each.colour, PAPER) > 2.2, name
-        assert contrast(DARK.get(each.colour, each.colour), DARK[PAPER]) > 3, name
+def test_colors_contrast_with_light_and_dark_pages():
+    for name, shown in everything().items():
+        assert contrast(shown.color, PAPER) > 2.2, name
+        assert contrast(DARK.get(shown.color, shown.color), DARK[PAPER]) > 3, name
 
 
-def test_a_model_that_nobody_knows_keeps_its_look():
+def test_an_unknown_model_keeps_its_look():
     assert look("me/mine", "transformer") == look("me/mine", "transformer")
     assert look("me/mine", "transformer").marker == "s"
     assert look("me/mine", "lexical").marker != look("me/mine").marker
-    assert distilled(weighting="mine").colour == distilled(weighting="mine").colour
+    assert distilled(weighting="mine").color == distilled(weighting="mine").color
     assert distilled(vocabulary="my_words").marker not in VOCABULARIES.values()
     assert distilled(embeddings="input").hollow
 
 
-def test_what_looks_alike_is_told_apart_and_the_first_keeps_its_look():
+def test_duplicate_looks_become_distinct_and_the_first_is_kept():
     one, other = distilled(), distilled(weighting="none")
     shown = apart([one, other, one, one, one])
     assert shown[:2] == [one, other]
     assert len(set(shown)) == 5
-    assert {each.colour for each in shown} == {one.colour, other.colour}
-    assert len({each.marker for each in (shown[0], *shown[2:])}) == 4
+    assert {model_look.color for model_look in shown} == {one.color, other.color}
+    assert len({model_look.marker for model_look in (shown[0], *shown[2:])}) == 4

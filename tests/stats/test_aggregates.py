@@ -45,7 +45,7 @@ def test_micro_is_over_tasks_and_macro_over_types(two_models: pd.DataFrame):
     assert macro(two_models)["a"].value == pytest.approx((0.6 + 0.2) / 2)
 
 
-def test_an_absent_row_and_a_nan_are_missing_and_counted(two_models: pd.DataFrame):
+def test_absent_rows_and_nan_count_as_missing(two_models: pd.DataFrame):
     for average in (micro, macro):
         assert (average(two_models)["b"].n, average(two_models)["b"].n_all) == (1, 3)
         assert average(two_models)["b"].value == 0.9
@@ -66,18 +66,18 @@ def test_two_scores_of_one_task_are_refused():
         micro(long([("a", "T", "STS", 0.5), ("a", "T", "STS", 0.6)]))
 
 
-def test_the_suites_have_the_stated_sizes():
+def test_benchmarks_have_the_stated_sizes():
     assert micro_v1(every_task("micro_v1", 0.5))["a"].text == "50.00 (56/56)"
     assert macro_v2(every_task("macro_v2", 0.5))["a"].text == "50.00 (41/41)"
 
 
-def test_all_datasets_are_72_or_nine_types_whether_they_are_there_or_not():
+def test_avg_all_covers_72_datasets_or_nine_types_even_if_missing():
     mteb_only = every_task("micro_v1", 0.5)
-    own = long([("a", f"p{n}", "PEARL", 0.8) for n in range(9)] + [("a", f"w{n}", "WordSim", 0.2) for n in range(7)])
+    extra = long([("a", f"p{n}", "PEARL", 0.8) for n in range(9)] + [("a", f"w{n}", "WordSim", 0.2) for n in range(7)])
     assert avg_all(mteb_only, "micro_v1")["a"].text == "50.00 (56/72)"
-    both = avg_all(pd.concat([mteb_only, own]), "micro_v1")["a"]
+    both = avg_all(pd.concat([mteb_only, extra]), "micro_v1")["a"]
     assert (both.value, both.n, both.n_all) == (pytest.approx((56 * 0.5 + 9 * 0.8 + 7 * 0.2) / 72), 72, 72)
-    types = avg_all(pd.concat([every_task("macro_v2", 0.5), own]), "macro_v2")["a"]
+    types = avg_all(pd.concat([every_task("macro_v2", 0.5), extra]), "macro_v2")["a"]
     assert (types.value, types.n, types.n_all) == (pytest.approx((7 * 0.5 + 0.8 + 0.2) / 9), 57, 57)
 
 
@@ -86,7 +86,7 @@ def test_cqadupstack_counts_once():
     forums = long([("a", forum, "Retrieval", number / 12) for number, forum in enumerate(FORUMS)])
     with_forums = pd.concat([scores, forums])
     assert len(FORUMS) == 12
-    assert micro_v1(with_forums)["a"] == micro_v1(scores)["a"]  # a score of the whole stands
+    assert micro_v1(with_forums)["a"] == micro_v1(scores)["a"]  # an existing score of the whole is kept
     without_whole = with_forums[with_forums["task"] != "CQADupstackRetrieval"]
     mean = sum(range(12)) / 12 / 12
     assert micro_v1(without_whole)["a"].value == pytest.approx((55 * 0.5 + mean) / 56)
@@ -96,18 +96,18 @@ def test_cqadupstack_counts_once():
 def test_eleven_forums_are_not_cqadupstack():
     scores = every_task("micro_v1", 0.5)
     scores = scores[scores["task"] != "CQADupstackRetrieval"]
-    some = pd.concat([scores, long([("a", forum, "Retrieval", 0.9) for forum in FORUMS[:11]])])
-    assert micro_v1(some)["a"].text == "50.00 (55/56)"
+    incomplete = pd.concat([scores, long([("a", forum, "Retrieval", 0.9) for forum in FORUMS[:11]])])
+    assert micro_v1(incomplete)["a"].text == "50.00 (55/56)"
 
 
-def test_each_model_is_folded_by_itself():
+def test_each_model_is_folded_independently():
     rows = [("whole", "W", "t", 0.1), *(("parts", part, "t", 0.4) for part in "xy"), ("one", "x", "t", 0.7)]
     folded = fold(long(rows), {"W": ["x", "y"]})
     whole = folded[folded["task"] == "W"].set_index("model")["score"]
     assert dict(whole) == {"whole": 0.1, "parts": pytest.approx(0.4)}
 
 
-def test_msmarco_counts_with_its_named_split_alone():
+def test_msmarco_counts_only_with_the_given_split():
     scores = every_task("micro_v1", 0.5)
     test_only = scores.replace({"task": {"MSMARCO (dev)": "MSMARCO (test)"}})
     assert "MSMARCO (dev)" in set(scores["task"])
@@ -115,8 +115,8 @@ def test_msmarco_counts_with_its_named_split_alone():
     assert micro_v1(test_only, msmarco="test")["a"].text == "50.00 (56/56)"
 
 
-# By hand, three models: T1 ranks a, b, c; T2 has a tie of a and b, ranks 1.5, 1.5, 3; T3 is missing for a, and c wins.
-# Points are 3 less the rank: a 2 + 1.5 = 3.5; b 1 + 1.5 + 1 = 3.5; c 0 + 0 + 2 = 2.
+# By hand, for three models: T1 ranks a, b, c; T2 has a tie of a and b, ranks 1.5, 1.5, 3; T3 is missing for a, and c
+# wins. Points are 3 minus the rank: a 2 + 1.5 = 3.5; b 1 + 1.5 + 1 = 3.5; c 0 + 0 + 2 = 2.
 BORDA = long(
     [
         ("a", "T1", "STS", 0.9),
@@ -132,7 +132,7 @@ BORDA = long(
 )
 
 
-def test_borda_by_hand():
+def test_borda_of_a_worked_example():
     ranks = borda(BORDA)
     assert dict(ranks["points"]) == {"a": 3.5, "b": 3.5, "c": 2.0}
     assert dict(ranks["rank"]) == {"a": 1, "b": 1, "c": 3}
@@ -140,7 +140,7 @@ def test_borda_by_hand():
     assert dict(ranks["n"]) == {"a": 2, "b": 3, "c": 3}
 
 
-def test_borda_is_that_of_mtebs_leaderboard():
+def test_borda_matches_mtebs_leaderboard():
     import polars
     from mteb.benchmarks._create_table import _borda_rank_from_long
 

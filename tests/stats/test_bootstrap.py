@@ -7,7 +7,7 @@ from m2v_bench.tasks.samples import METRICS, Samples
 
 
 def two_models(metric: str, n: int, rng: np.random.Generator, *, decimals: int = 6) -> list[Samples]:
-    """Two models that are equally good; fewer decimals, more ties."""
+    """Return two equally good models; fewer decimals give more ties."""
     truth = rng.normal(size=n)
     gold = {
         "mean": None,
@@ -16,22 +16,22 @@ def two_models(metric: str, n: int, rng: np.random.Generator, *, decimals: int =
         "average_precision": truth + rng.normal(size=n) > 0.5,
     }[metric]
     values = [np.round(truth + rng.normal(size=n), decimals).astype(np.float32) for _ in range(2)]
-    return [Samples(metric, each, None if gold is None else gold.astype(np.float32), "pair") for each in values]
+    return [Samples(metric, scores, None if gold is None else gold.astype(np.float32), "pair") for scores in values]
 
 
 @pytest.mark.parametrize("decimals", [6, 0], ids=["distinct", "tied"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_score_of_a_resample_is_the_score_of_its_samples(metric, decimals):
-    n = 300  # of one digit there are too many kinds to be drawn by kind
+def test_the_score_of_a_resample_is_the_score_of_its_samples(metric, decimals):
+    n = 300  # with one decimal there are too many distinct rows for grouped draws
     models = two_models(metric, n, np.random.default_rng(0), decimals=decimals or (1 if metric == "mean" else 0))
     scores = resampled_scores(models, 10, np.random.default_rng(7))
-    drawn = np.random.default_rng(7).integers(0, n, (10, n))  # as the blocks draw them
+    drawn = np.random.default_rng(7).integers(0, n, (10, n))  # the same draws as in the blocks
     for replicate, rows in enumerate(drawn):
-        expected = [each.score(rows) for each in models]
+        expected = [model.score(rows) for model in models]
         assert scores[replicate] == pytest.approx(expected, abs=1e-12)
 
 
-def test_samples_drawn_by_kind_have_the_distribution_of_those_drawn_one_by_one():
+def test_grouped_draws_have_the_distribution_of_single_draws():
     correct = np.repeat([[1, 1], [1, 0], [0, 1], [0, 0]], [50, 30, 20, 100], axis=0).astype(np.float32)
     models = [Samples("mean", column, None, "text") for column in correct.T]
     scores = resampled_scores(models, 20_000, np.random.default_rng(0))
@@ -39,7 +39,7 @@ def test_samples_drawn_by_kind_have_the_distribution_of_those_drawn_one_by_one()
     assert np.cov(scores.T) == pytest.approx(np.cov(correct.T, bias=True) / 200, rel=0.05)
 
 
-def test_a_resample_without_a_score_counts_as_none():
+def test_a_resample_with_undefined_score_scores_zero():
     constant = Samples("spearman", np.array([1, 1, 2], np.float32), np.array([1, 2, 3], np.float32), "pair")
     rare = Samples("average_precision", np.array([1, 2, 3], np.float32), np.array([1, 0, 0], np.float32), "pair")
     for samples in (constant, rare):
@@ -48,14 +48,14 @@ def test_a_resample_without_a_score_counts_as_none():
         assert scores.min() == 0
 
 
-def test_deviations_have_the_unbiased_variance_of_few_samples():
+def test_deviations_have_the_unbiased_variance():
     values = np.arange(10, dtype=np.float32)
     task = bootstrap_task("T", [{"test/a": Samples("mean", values, None, "draw")}], replicates=50_000, seed=0)
     assert task.df == 9
     assert task.deviations.var() == pytest.approx(values.var(ddof=1) / 10, rel=0.02)
 
 
-def test_parts_are_resampled_apart_and_averaged():
+def test_parts_are_resampled_separately_and_averaged():
     rng = np.random.default_rng(0)
     a, b = (Samples("mean", rng.normal(size=n).astype(np.float32), None, "text") for n in (40, 400))
     task = bootstrap_task("T", [{"test/a": a, "test/b": b}], replicates=20_000, seed=0)
@@ -65,9 +65,9 @@ def test_parts_are_resampled_apart_and_averaged():
     assert task.df == 39
 
 
-def test_the_same_seed_gives_the_same_replicates_whatever_the_other_tasks_are():
+def test_replicates_depend_on_the_seed_but_not_on_other_tasks():
     rng = np.random.default_rng(0)
-    tasks = {name: [{"test/a": each} for each in two_models("spearman", 50, rng)] for name in "ABC"}
+    tasks = {name: [{"test/a": model} for model in two_models("spearman", 50, rng)] for name in "ABC"}
     labels = ["a", "b"]
     whole = bootstrap_tasks(tasks, replicates=200, seed=1, labels=labels)
     alone = bootstrap_tasks({"B": tasks["B"]}, replicates=200, seed=1, labels=labels)
@@ -83,7 +83,7 @@ def parts(n: int, *, gold: float = 0, metric: str = "pearson", name: str = "test
 
 
 @pytest.mark.parametrize(
-    ("other", "why"),
+    ("other", "reason"),
     [
         (parts(9), "test/a has 10 and 9 of them"),
         (parts(10, gold=1), "the gold values of test/a differ"),
@@ -91,6 +91,6 @@ def parts(n: int, *, gold: float = 0, metric: str = "pearson", name: str = "test
         (parts(10, name="dev/a"), "test/a against dev/a"),
     ],
 )
-def test_models_of_other_samples_are_refused(other, why):
-    with pytest.raises(BenchError, match=f"STS-X: one and two were not scored on the same samples: {why}"):
+def test_models_with_different_samples_are_refused(other, reason):
+    with pytest.raises(BenchError, match=f"STS-X: one and two were not scored on the same samples: {reason}"):
         bootstrap_tasks({"STS-X": [parts(10), other]}, replicates=100, seed=0, labels=["one", "two"])

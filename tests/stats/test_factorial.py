@@ -12,7 +12,7 @@ from m2v_bench.stats.factorial import Contrast, Design, contrast, design_of, eff
 from m2v_bench.stats.significance import Comparison
 from m2v_bench.tasks.samples import Samples
 
-# By PCA and weighting, the scores of six variants on two tasks.
+# Scores of six variants on two tasks, keyed by PCA and weighting.
 SCORES = {
     ("256", "sif"): (0.60, 0.30),
     ("256", "zipf_log"): (0.58, 0.30),
@@ -35,17 +35,17 @@ def two_by_three() -> Design:
 
 
 def share(score: float, seed: int) -> np.ndarray:
-    """Samples of which a share is right."""
+    """Return samples of which a fraction `score` is correct."""
     return (np.random.default_rng(seed).permutation(N) < score * N).astype(np.float32)
 
 
 def compared(values: list[list[np.ndarray]], types: list[str]) -> Comparison:
-    """Of models (columns) on tasks (rows), by the values of their samples."""
-    made = [
-        bootstrap_task(str(task), [{"test/a": Samples("mean", own, None, "text")} for own in models], **DRAWS)
+    """Compare models (columns) on tasks (rows), given the values of their samples."""
+    bootstraps = [
+        bootstrap_task(str(task), [{"test/a": Samples("mean", samples, None, "text")} for samples in models], **DRAWS)
         for task, models in enumerate(values)
     ]
-    return Comparison(np.array([each.scores for each in made]), made, types, **DRAWS)
+    return Comparison(np.array([bootstrap.scores for bootstrap in bootstraps]), bootstraps, types, **DRAWS)
 
 
 DRAWS = {"replicates": 500, "seed": 3}
@@ -56,20 +56,20 @@ def estimates(contrasts: list[Contrast], comparison: Comparison, tasks: list[int
     return estimate(contrasts, comparison, types, tasks, **DRAWS, confidence=0.95, **options)
 
 
-def test_effects_are_those_computed_by_hand():
+def test_effects_of_a_worked_example():
     design = two_by_three()
-    assert [each.reference for each in design.factors] == ["none", "none"]
+    assert [factor.reference for factor in design.factors] == ["none", "none"]
     mains, interactions = effects(design)
     values = [[share(scores[task], 1) for scores in SCORES.values()] for task in (0, 1)]
     comparison = compared(values, ["STS", "Retrieval"])
-    first = {each.contrast.name: each.these.value for each in estimates(mains + interactions, comparison, [0])}
+    first = {result.contrast.name: result.these.value for result in estimates(mains + interactions, comparison, [0])}
     assert first == pytest.approx(
         {
-            # marginal means: (60 + 58 + 50) / 3 less (44 + 46 + 40) / 3
+            # marginal means: (60 + 58 + 50) / 3 minus (44 + 46 + 40) / 3
             "pca_dims: 256 less none": 0.56 - 1.3 / 3,
             "weighting: sif less none": 0.52 - 0.45,
             "weighting: zipf_log less none": 0.52 - 0.45,
-            # the effect of PCA with the weighting, less its effect without
+            # the effect of PCA with the weighting, minus its effect without
             "pca_dims: 256 × weighting: sif": 0.16 - 0.10,
             "pca_dims: 256 × weighting: zipf_log": 0.12 - 0.10,
         }
@@ -79,75 +79,75 @@ def test_effects_are_those_computed_by_hand():
     assert (both[0].n_tasks, mains[0].n_variants, mains[1].n_variants) == (2, 6, 4)
 
 
-def test_all_interactions_vanish_where_effects_add_up():
+def test_interactions_of_additive_effects_are_zero():
     levels = list(product("ab", "cd", "efg"))
     design = design_of([record(x=x, y=y, z=z) for x, y, z in levels])
     worth = {"a": 0.3, "b": 0.1, "c": 0.05, "d": 0.0, "e": 0.02, "f": 0.2, "g": 0.1}
-    scores = np.array([sum(worth[level] for level in each) for each in levels])
+    scores = np.array([sum(worth[level] for level in combination) for combination in levels])
     mains, interactions = effects(design)
-    assert {each.name: float((each.plus - each.minus) @ scores) for each in mains} == pytest.approx(
+    assert {effect.name: float((effect.plus - effect.minus) @ scores) for effect in mains} == pytest.approx(
         {"x: a less b": 0.2, "y: c less d": 0.05, "z: e less g": -0.08, "z: f less g": 0.1}
     )
     assert len(interactions) == 1 + 2 + 2
-    assert [float((each.plus - each.minus) @ scores) for each in interactions] == pytest.approx([0] * 5)
+    assert [float((effect.plus - effect.minus) @ scores) for effect in interactions] == pytest.approx([0] * 5)
 
 
-def test_intervals_are_those_of_two_models_with_the_scores_of_both_sides():
+def test_intervals_match_a_comparison_of_two_models():
     design = two_by_three()
     mains, interactions = effects(design)
     rng = np.random.default_rng(8)
     values = [[rng.random(N).astype(np.float32) for _ in SCORES] for _ in range(6)]
     types = ["STS", "Retrieval"] * 3
-    for each in (mains[0], interactions[1]):
-        (found,) = estimates([each], compared(values, types), list(range(6)))
-        sides = [[np.tensordot(side, task, 1) for side in (each.plus, each.minus)] for task in values]
+    for effect in (mains[0], interactions[1]):
+        (result,) = estimates([effect], compared(values, types), list(range(6)))
+        sides = [[np.tensordot(side, task, 1) for side in (effect.plus, effect.minus)] for task in values]
         pair = compared(sides, types)
-        assert astuple(found.these) == pytest.approx(astuple(pair.these_tasks(0, 1)), abs=1e-6)
-        assert astuple(found.like) == pytest.approx(astuple(pair.tasks_like_these(0, 1)), abs=1e-6)
+        assert astuple(result.these) == pytest.approx(astuple(pair.these_tasks(0, 1)), abs=1e-6)
+        assert astuple(result.like) == pytest.approx(astuple(pair.tasks_like_these(0, 1)), abs=1e-6)
 
 
-def test_what_all_variants_share_leaves_no_doubt():
-    """Samples are drawn once for all variants: where each is better by the same on every sample, nothing varies."""
+def test_shared_sampling_noise_cancels():
+    """Variants share resamples, so an effect that is the same on every sample has no uncertainty."""
     base = share(0.5, 2)
     values = [[base + np.float32(0.1) * (dims == "256") for dims, _ in SCORES]] * 2
-    (found,) = estimates(effects(two_by_three())[0][:1], compared(values, ["STS", "Retrieval"]), [0, 1])
-    assert found.these.low == pytest.approx(0.1, abs=1e-6)
-    assert found.these.high == pytest.approx(0.1, abs=1e-6)
+    (result,) = estimates(effects(two_by_three())[0][:1], compared(values, ["STS", "Retrieval"]), [0, 1])
+    assert result.these.low == pytest.approx(0.1, abs=1e-6)
+    assert result.these.high == pytest.approx(0.1, abs=1e-6)
     (other,) = estimates(effects(two_by_three())[0][1:2], compared(values, ["STS", "Retrieval"]), [0, 1])
     assert other.these.value == pytest.approx(0, abs=1e-6)
     assert other.these.p > 0.05
 
 
-def test_several_levels_may_count_as_one():
+def test_several_levels_can_be_pooled():
     either = contrast("", two_by_three(), {"weighting": ["sif", "zipf_log"]}, {"weighting": "none"})
-    scores = np.array([each[0] for each in SCORES.values()])
+    scores = np.array([values[0] for values in SCORES.values()])
     assert (either.plus - either.minus) @ scores == pytest.approx(np.mean([0.6, 0.58, 0.44, 0.46]) - 0.45)
 
 
-def test_a_setting_that_follows_from_another_is_no_factor():
+def test_a_setting_determined_by_another_is_not_a_factor():
     records = [
         record(base_model__name=name, base_model__revision=name[0], pca_dims=dims, coefficient=1 if dims == 8 else 2)
         for name in ("org/one", "two")
         for dims in (8, 16, 32)
     ]
-    # nor is how a job ran
-    where = [{"device": "cpu" if number else "cuda", "launcher.threads": number} for number in range(len(records))]
-    records = [replace(each, settings={**each.settings, **more}) for each, more in zip(records, where, strict=True)]
+    # runtime settings are no factors either
+    runtime = [{"device": "cpu" if number else "cuda", "launcher.threads": number} for number in range(len(records))]
+    records = [replace(row, settings={**row.settings, **more}) for row, more in zip(records, runtime, strict=True)]
     design = design_of(records)
-    assert {each.setting: each.levels for each in design.factors} == {
+    assert {factor.setting: factor.levels for factor in design.factors} == {
         "base_model.name": ("one", "two"),
         "pca_dims": ("8", "16", "32"),
     }
 
 
-def test_a_weighting_that_is_not_set_is_that_of_the_dialect():
+def test_an_unset_weighting_is_the_dialects():
     records = [
         record(dialect=dialect, weighting=None, pca_dims=dims, variant={"weighting": weighting})
         for dialect, weighting in (("m2v-0.1", "zipf_log"), ("m2v-0.7", "sif"))
         for dims in (256, "none")
     ]
     design = design_of(records)
-    assert [each.setting for each in design.factors] == ["dialect", "pca_dims"]
+    assert [factor.setting for factor in design.factors] == ["dialect", "pca_dims"]
     assert design.having({"weighting": "sif"}).tolist() == [False, False, True, True]
 
 
@@ -155,10 +155,10 @@ def test_a_weighting_that_is_not_set_is_that_of_the_dialect():
     ("records", "message"),
     [
         ([record(a=1, b=1), record(a=2, b=1)], "the sweep varies a; a factorial design varies two or more"),
-        ([record(a=1, b=1), record(a=1, b=2), record(a=2, b=1)], "no full factorial design: a=2 b=2 is there 0 times"),
-        ([record(a=a, b=b) for a, b in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 2))], "a=2 b=2 is there 2 times"),
+        ([record(a=1, b=1), record(a=1, b=2), record(a=2, b=1)], "not a full factorial design: a=2 b=2 occurs 0 times"),
+        ([record(a=a, b=b) for a, b in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 2))], "a=2 b=2 occurs 2 times"),
     ],
 )
-def test_anything_else_than_a_full_factorial_is_refused(records, message):
+def test_an_incomplete_factorial_is_refused(records, message):
     with pytest.raises(BenchError, match=message):
         design_of(records)
