@@ -31,19 +31,24 @@ from m2v_bench.results.record import RunRecord
 from m2v_bench.results.scores import unique_labels
 from m2v_bench.system.environment import versions
 
-# Below the results; a record per model and set of texts.
-FOLDER = "fidelity"
-
-_FEW = 5  # students that a correlation is not worth telling of
+FOLDER = "fidelity"  # below the results; a file per model and set of texts
 NEIGHBOURS = 10
 # Raise it when the code below gives other numbers for the same texts and models.
 VERSION = 1
+_FEW = 5  # students, below which no correlation is shown
 _BLOCK = 1 << 24  # cosines held at a time
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts that models are compared on, each one once, and what to call them."""
+    """The distinct texts that models are compared on.
+
+    Attributes:
+        label, revision: of the file or dataset.
+        texts: the texts drawn from it.
+        n_all: how many distinct texts it has.
+        seed: seed of the draw.
+    """
 
     label: str
     revision: str
@@ -52,38 +57,69 @@ class Texts:
     seed: int
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """Fidelity of a model to its teacher.
+
+    Attributes:
+        model, revision, label, kind: the model, as in `Model`.
+        student: whether it was distilled from the teacher.
+        teacher, teacher_revision: label and revision of the teacher.
+        neighbour_overlap: share of the teacher's nearest neighbours that the model has, too.
+        neighbours: how many neighbours were compared.
+        linear_cka: linear centered kernel alignment.
+        zero_vectors: number of texts whose embedding is all zeros.
+        texts: label and revision of the texts, their number `texts`, `n_all` and `seed`, as in `Texts`.
+        versions: by package.
+    """
+
+    model: str
+    revision: str
+    label: str
+    kind: str
+    student: bool
+    teacher: str
+    teacher_revision: str
+    neighbour_overlap: float
+    neighbours: int
+    linear_cka: float
+    zero_vectors: int
+    texts: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
 def fidelity(
     words: Sequence[str], results_dir: Path, *, texts: str, column: str = "text", most: int = 20_000, seed: int = 42
 ) -> Grid:
-    """Compare every student and baseline of runs with its teacher, and show that beside the scores on tasks.
+    """Compare every student and baseline of runs with its teacher, and show the result beside the scores on tasks.
 
-    What was measured before is read back from results_dir/fidelity.
+    Earlier measurements are read from results_dir/fidelity.
 
     Args:
-        words: runs or sweeps, by their folders; sweeps also by name.
-        results_dir: folder of results, where the records go.
+        words: runs or sweeps, by name or folder.
+        results_dir: the results folder, where measurements are written.
         texts: a file or dataset, as `Corpus` reads it.
         column: the column of the texts.
-        most: how many distinct texts to take; where there are more they are drawn.
-        seed: seed of that draw.
+        most: the largest number of distinct texts; a larger set is sampled.
+        seed: seed of the draw.
 
     Raises:
-        BenchError: for what is no run, for one whose model is not there, and for too few texts.
+        BenchError: for an unknown run, a run without its model, or too few texts.
     """
     check_seed(seed)
     jobs = _jobs(words, results_dir)
     drawn = read_texts(texts, column, most=most, seed=seed)
-    found: list[dict[str, Any]] = []
+    measured: list[Fidelity] = []
     teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # their embeddings and neighbours, by revision
     for folder, record in tqdm(jobs.items(), desc="comparing with teachers", unit="run", disable=None):
-        found += _of_run(folder, record, drawn, results_dir, teachers)
-    unique = {(each["model"], each["revision"], each["teacher"]): each for each in found}
-    students_first = sorted(unique.values(), key=lambda each: not each["student"])
+        measured += _of_run(folder, record, drawn, results_dir, teachers)
+    unique = {(row.model, row.revision, row.teacher): row for row in measured}
+    students_first = sorted(unique.values(), key=lambda row: not row.student)
     return fidelity_grid(students_first, list(jobs.values()))
 
 
 def read_texts(name: str, column: str = "text", *, most: int, seed: int) -> Texts:
-    """The distinct texts of a file or dataset, `most` of them.
+    """Read the distinct texts of a file or dataset, at most `most` of them.
 
     Raises:
         BenchError: when there are too few for the number of neighbours.
@@ -115,15 +151,16 @@ def _of_run(
     texts: Texts,
     results_dir: Path,
     teachers: dict[str, tuple[np.ndarray, np.ndarray]],
-) -> list[dict[str, Any]]:
+) -> list[Fidelity]:
+    """Measure the models of a run that have not been measured yet, and read the others."""
     settings = read_config(folder)
     base = find_base(settings.base_model.name, revision=settings.base_model.revision)
     reference = teacher(base)
-    others = [each for each in load_baselines(settings.baselines, base) if each.kind != "lexical"]
-    models = [_student(folder, record), *(each for each in others if each.name != reference.name)]
-    paths = {each.label: _path(results_dir, each, reference, texts) for each in models}
-    known = {each.label: _read(paths[each.label]) for each in models}
-    todo = [each for each in models if known[each.label] is None]
+    others = [model for model in load_baselines(settings.baselines, base) if model.kind != "lexical"]
+    models = [_student(folder, record), *(model for model in others if model.name != reference.name)]
+    paths = {model.label: _path(results_dir, model, reference, texts) for model in models}
+    known = {model.label: _read(paths[model.label]) for model in models}
+    todo = [model for model in models if known[model.label] is None]
     if todo:
         embed = functools.partial(
             embeddings, texts=texts.texts, device=pick_device(settings.device), batch_size=settings.batch_size
@@ -133,24 +170,25 @@ def _of_run(
             teachers[reference.revision] = vectors, nearest(vectors)
         expected, neighbours = teachers[reference.revision]
         for model in todo:
-            own = embed(model)
-            known[model.label] = {
-                "model": model.name,
-                "revision": model.revision,
-                "label": model.label,
-                "kind": model.kind,
-                "student": model is models[0],
-                "teacher": reference.label,
-                "teacher_revision": reference.revision,
-                "neighbour_overlap": neighbour_overlap(neighbours, nearest(own)),
-                "neighbours": NEIGHBOURS,
-                "linear_cka": linear_cka(expected, own),
-                "zero_vectors": int(np.sum(~own.any(axis=1))),
-                "texts": {**asdict(texts), "texts": len(texts.texts)},
-                "versions": versions(),
-            }
-            write_json(paths[model.label], known[model.label])
-    return [each for each in known.values() if each is not None]
+            vectors = embed(model)
+            measured = Fidelity(
+                model=model.name,
+                revision=model.revision,
+                label=model.label,
+                kind=model.kind,
+                student=model is models[0],
+                teacher=reference.label,
+                teacher_revision=reference.revision,
+                neighbour_overlap=neighbour_overlap(neighbours, nearest(vectors)),
+                neighbours=NEIGHBOURS,
+                linear_cka=linear_cka(expected, vectors),
+                zero_vectors=int(np.sum(~vectors.any(axis=1))),
+                texts={**asdict(texts), "texts": len(texts.texts)},
+                versions=versions(),
+            )
+            known[model.label] = measured
+            write_json(paths[model.label], asdict(measured))
+    return [row for row in known.values() if row is not None]
 
 
 def _student(folder: Path, record: RunRecord) -> Model:
@@ -171,16 +209,15 @@ def _path(results_dir: Path, model: Model, reference: Model, texts: Texts) -> Pa
     return folder / f"{reference.label}-{content_hash(key)[:8]}.json"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Fidelity | None:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return Fidelity(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    return record
 
 
 def embeddings(model: Model, texts: Sequence[str], *, device: str, batch_size: int) -> np.ndarray:
-    """The texts' embeddings: float32 array of shape (texts, dims); those of a transformer are kept in the cache."""
+    """Embed texts: float32 array of shape (texts, dims); a transformer's embeddings are cached."""
 
     def compute(_: Path) -> dict[str, np.ndarray]:
         return {"vectors": np.asarray(model.load(device).encode(texts, batch_size=batch_size), dtype=np.float32)}
@@ -192,31 +229,31 @@ def embeddings(model: Model, texts: Sequence[str], *, device: str, batch_size: i
 
 
 def nearest(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
-    """The k nearest neighbours of each row among the others, by cosine.
+    """Find the k nearest neighbours of each row among the others, by cosine.
 
-    The cosines are made block by block, so that memory grows with the number of rows and not with its square. Of
-    equal cosines it is not said which count; a row of zeros has the cosine 0 to all.
+    Cosines are computed in blocks, so that memory grows with the number of rows and not with its square. The choice
+    among equal cosines is arbitrary; a row of zeros has cosine 0 to all others.
 
     Args:
         vectors: float32 array of shape (rows, dims).
-        k: how many, below the number of rows.
+        k: number of neighbours, below the number of rows.
 
     Returns:
-        int64 array of shape (rows, k), in no order.
+        int64 array of shape (rows, k), unordered.
     """
     unit = unit_rows(vectors)
-    found = np.empty((len(unit), k), np.int64)
+    neighbours = np.empty((len(unit), k), np.int64)
     size = max(1, _BLOCK // len(unit))
     for start in range(0, len(unit), size):
         cosines = unit[start : start + size] @ unit.T
         rows = np.arange(len(cosines))
         cosines[rows, start + rows] = -np.inf
-        found[start : start + size] = np.argpartition(cosines, -k, axis=1)[:, -k:]
-    return found
+        neighbours[start : start + size] = np.argpartition(cosines, -k, axis=1)[:, -k:]
+    return neighbours
 
 
 def neighbour_overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """The share of neighbours that two models have in common, mean over texts.
+    """Return the share of neighbours that two models have in common, mean over texts.
 
     Args:
         one, other: int arrays of shape (texts, k), as `nearest` gives them.
@@ -226,18 +263,17 @@ def neighbour_overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
-    """Linear centered kernel alignment of two embeddings of the same texts, 0 to 1.
+    """Compute linear centered kernel alignment of two embeddings of the same texts, 0 to 1.
 
     ||Y'X||² / (||X'X|| ||Y'Y||) in Frobenius norms, X and Y with centered columns (Kornblith, Norouzi, Lee and Hinton,
-    *Similarity of Neural Network Representations Revisited*, 2019, sec. 3). It does not change with a rotation or with
-    the scale, and compares spaces of different dimensions. Rows are divided by their norm first, as models are
-    compared by cosine.
+    *Similarity of Neural Network Representations Revisited*, 2019, sec. 3). It is invariant to rotation and scale, and
+    compares spaces of different dimensions. Rows are normalised first, as models are compared by cosine.
 
     Args:
         one, other: float arrays of shape (texts, dims).
 
     Returns:
-        The alignment; NaN when one of them embeds all texts alike.
+        The alignment; NaN when one of them gives all texts the same embedding.
     """
     x, y = (unit_rows(vectors).astype(np.float64) for vectors in (one, other))
     x -= x.mean(axis=0)
@@ -247,35 +283,33 @@ def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows divided by their L2 norm, float32; a row of zeros stays one."""
+    """Divide rows by their L2 norm, float32; rows of zeros stay zero."""
     return (vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-32)).astype(np.float32)
 
 
-def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[RunRecord]) -> Grid:
-    """A row per model and teacher.
+def fidelity_grid(measured: Sequence[Fidelity], records: Sequence[RunRecord]) -> Grid:
+    """Show a row per model and teacher.
 
     Args:
-        found: what was measured of each.
+        measured: the fidelity of the models, on the same texts.
         records: of the runs that scored them.
     """
     table, labels = _scores(records)
     columns = [AVERAGE, *(name for name in table.columns if name != AVERAGE)]
     rows = []
-    for each in found:
-        label = labels[each["model"], each["revision"]]
+    for row in measured:
+        label = labels[row.model, row.revision]
         points = [table.cells[label, column].text for column in columns]
-        fit = [f"{100 * each['neighbour_overlap']:.1f}", f"{each['linear_cka']:.3f}"]
-        rows.append([label, each["teacher"], *fit, *points])
-    texts = found[0]["texts"]
-    overlap = f"Overlap@{found[0]['neighbours']}"
-    zeros = {each["label"]: each["zero_vectors"] for each in found if each["zero_vectors"]}
+        rows.append([label, row.teacher, f"{100 * row.neighbour_overlap:.1f}", f"{row.linear_cka:.3f}", *points])
+    texts, k = measured[0].texts, measured[0].neighbours
+    overlap = f"Overlap@{k}"
     drawn = f", drawn of {texts['n_all']:,} with seed {texts['seed']}" if texts["texts"] < texts["n_all"] else ""
     notes = [
-        f"{overlap}: % of a text's {found[0]['neighbours']} nearest by the teacher (cosine) that are so by the model, "
-        "mean over texts; CKA: linear centered kernel alignment of unit rows (Kornblith et al., 2019)",
+        f"{overlap}: % of a text's {k} nearest texts by the teacher (cosine) that are also nearest by the model, mean "
+        "over texts; CKA: linear centered kernel alignment of unit rows (Kornblith et al., 2019)",
         f"{texts['texts']:,} distinct texts of {texts['label']}{drawn}",
-        *(f"embeds {n} of the texts by zeros: {label}" for label, n in zeros.items()),
-        *_correlations(found, table, labels),
+        *(f"{row.label} embeds {row.zero_vectors} of the texts as zeros" for row in measured if row.zero_vectors),
+        *_correlations(measured, table, labels),
         merged(record.signature for record in records),
     ]
     names = [header(column, table) for column in columns]
@@ -283,7 +317,7 @@ def fidelity_grid(found: Sequence[Mapping[str, Any]], records: Sequence[RunRecor
 
 
 def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, str], str]]:
-    """The table of all runs, and by name and revision the label that each model has in it."""
+    """Return the table of all runs, and the labels of its models by name and revision."""
     rows = pd.concat([record_rows(record).assign(teacher=None) for record in records])
     rows = rows.drop_duplicates(["model", "revision", "task"])
     identities = list(zip(rows["label"], rows["revision"], strict=True))
@@ -293,21 +327,18 @@ def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, s
     return score_table(rows, records[0].aggregation), labels
 
 
-def _correlations(
-    found: Sequence[Mapping[str, Any]], table: ScoreTable, labels: Mapping[tuple[str, str], str]
-) -> list[str]:
-    """Per teacher, whether more faithful students score higher."""
+def _correlations(measured: Sequence[Fidelity], table: ScoreTable, labels: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return a line per teacher: the correlation of its students' fidelity with their average score."""
     notes = []
-    for teacher_label in dict.fromkeys(each["teacher"] for each in found):
-        own = [each for each in found if each["teacher"] == teacher_label and each["student"]]
-        scores = [table.cells[labels[each["model"], each["revision"]], AVERAGE].value for each in own]
-        if len(own) < _FEW or np.ptp(scores) == 0:
+    for teacher_label in dict.fromkeys(row.teacher for row in measured):
+        students = [row for row in measured if row.teacher == teacher_label and row.student]
+        scores = [table.cells[labels[row.model, row.revision], AVERAGE].value for row in students]
+        if len(students) < _FEW or np.ptp(scores) == 0:
             continue
-        told = [
-            f"{spearmanr(scores, [each[name] for each in own]).statistic:+.2f} ({short})"
-            for name, short in (("neighbour_overlap", "overlap"), ("linear_cka", "CKA"))
-        ]
+        overlap = spearmanr(scores, [row.neighbour_overlap for row in students]).statistic
+        cka = spearmanr(scores, [row.linear_cka for row in students]).statistic
         notes.append(
-            f"Spearman's correlation with the average over {len(own)} students of {teacher_label}: {', '.join(told)}"
+            f"Spearman's correlation with the average over {len(students)} students of {teacher_label}: "
+            f"{overlap:+.2f} (overlap), {cka:+.2f} (CKA)"
         )
     return notes
