@@ -16,6 +16,7 @@ from m2v_bench import cli
 from m2v_bench.config.schema import conf_dir, is_setting
 from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.inference.card import RELEASES
+from m2v_bench.reports.daggers import DAGGER, NO_DAGGER
 from m2v_bench.reports.figures import svg
 from m2v_bench.reports.summary import marked_grid, summarise
 from m2v_bench.results.experiment import find_experiment
@@ -58,6 +59,9 @@ def test_committed_tables_match_the_records(sweep: Path):
     made = marked_grid(summary, sweep, title="").markdown()
     kept = (PAPER / "tables" / f"{sweep.stem}.md").read_text(encoding="utf-8")
     assert rows_of(kept) == rows_of(made)
+    assert [note for note in (DAGGER, NO_DAGGER) if note in kept] == [
+        DAGGER if "†" in kept.partition("\n\n")[0] else NO_DAGGER
+    ]
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)

@@ -1,4 +1,4 @@
-"""Effects of the settings in a factorial sweep, and a test of the paper's findings on it, made from files."""
+"""Estimate the effects of settings in a factorial sweep, and test the paper's findings on it, from stored results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from m2v_bench.results.experiment import Experiment
 from m2v_bench.results.scores import read_results
 from m2v_bench.stats.aggregates import OWN_GROUPS, TYPE_LABELS
 from m2v_bench.stats.factorial import Contrast, Design, Estimate, design_of, effects, estimate
-from m2v_bench.stats.paired import CONFIDENCE, REPLICATES, Compared, load
+from m2v_bench.stats.paired import CONFIDENCE, QUESTIONS, REPLICATES, Compared, load
 from m2v_bench.stats.significance import holm
 
 
@@ -26,8 +26,7 @@ class Ablations:
     """The tables of a factorial sweep.
 
     Attributes:
-        grids: by the end of their files' names, to be shown and written as Markdown: the effects on the average, the
-            effects by task type, the findings.
+        grids: the effects on the average, the effects by task type and the findings, by the suffix of their files.
         effects, findings: the same numbers as long tables, scores 0 to 1.
     """
 
@@ -38,14 +37,14 @@ class Ablations:
 
 @dataclass(frozen=True)
 class _Data:
-    """A sweep's variants, compared, and how to average over tasks."""
+    """Compared variants of a sweep, and how to average over tasks."""
 
     design: Design
     compared: Compared
     average: str
     seed: int
     notes: list[str]
-    unscored: list[str]  # the task types, as tables call them, of which no task has a score of every variant
+    unscored: list[str]  # labels of the task types without a task that all variants have a score of
 
     @property
     def types(self) -> list[str]:
@@ -53,15 +52,16 @@ class _Data:
         return list(dict.fromkeys(self.compared.types))
 
     def columns(self) -> dict[str, list[int]]:
-        """The tasks of each column, by number: all, MTEB's own where the authors' stand beside them, each type."""
+        """Return the numbers of the tasks of each column: all, MTEB's if there are others, and one per type."""
         types = self.compared.types
-        found = {AVERAGE: list(range(len(types)))}
-        mteb = [number for number, each in enumerate(types) if each not in OWN_GROUPS]
+        columns = {AVERAGE: list(range(len(types)))}
+        mteb = [number for number, name in enumerate(types) if name not in OWN_GROUPS]
         if 0 < len(mteb) < len(types):
-            found[AVERAGE_MTEB] = mteb
-        return found | {name: [n for n, each in enumerate(types) if each == name] for name in self.types}
+            columns[AVERAGE_MTEB] = mteb
+        return columns | {name: [n for n, other in enumerate(types) if other == name] for name in self.types}
 
     def estimate(self, contrasts: Sequence[Contrast], column: str) -> list[Estimate]:
+        """Estimate contrasts of the variants on the tasks of a column."""
         return estimate(
             contrasts,
             self.compared.comparison,
@@ -90,8 +90,8 @@ def ablations(sweep: Experiment, *, seed: int = 42) -> Ablations:
     by_column = {column: data.estimate(contrasts, column) for column in data.columns()}
     findings = judge_findings(
         data.design,
-        lambda own: data.estimate([own], AVERAGE)[0],
-        lambda own: {TYPE_LABELS.get(name, name): data.estimate([own], name)[0] for name in data.types},
+        lambda contrast: data.estimate([contrast], AVERAGE)[0],
+        lambda contrast: {TYPE_LABELS.get(name, name): data.estimate([contrast], name)[0] for name in data.types},
         alpha=1 - CONFIDENCE,
         withheld=data.compared.withheld(data.average),
         unscored=data.unscored,
@@ -107,14 +107,14 @@ def ablations(sweep: Experiment, *, seed: int = 42) -> Ablations:
     )
 
 
-def write(found: Ablations, name: str, folder: Path) -> list[Path]:
-    """Write the tables to NAME_*.md and .csv in a folder; their paths."""
+def write(tables: Ablations, name: str, folder: Path) -> list[Path]:
+    """Write the tables to NAME_*.md and .csv in a folder, and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for end, grid in found.grids.items():
+    for end, grid in tables.grids.items():
         written.append(folder / f"{name}_{end}.md")
         written[-1].write_text(grid.markdown(), encoding="utf-8")
-    for end, table in (("effects", found.effects), ("findings", found.findings)):
+    for end, table in (("effects", tables.effects), ("findings", tables.findings)):
         written.append(folder / f"{name}_{end}.csv")
         table.to_csv(written[-1], index=False)
     return written
@@ -133,13 +133,14 @@ def _read(sweep: Experiment, seed: int) -> _Data:
     macro = records[0].aggregation == "macro" and "types" in compared.averages
     average = "types" if macro else "tasks"
     reason = compared.withheld(average)
+    factors = " x ".join(f"{len(factor.levels)} {factor.setting}" for factor in design.factors)
     notes = [
         *([f"tasks like these: no verdict, {reason}"] if reason else []),
         *compared.notes,
-        f"{len(records)} variants: {' x '.join(f'{len(each.levels)} {each.setting}' for each in design.factors)}; "
+        f"{len(records)} variants: {factors}; "
         f"{len(tasks)}/{len(all_tasks)} tasks; average over {'types' if macro else 'tasks'}",
-        f"points (scores x 100); {CONFIDENCE:.0%} intervals, not corrected; these tasks: had other samples of them "
-        "been drawn; tasks like these: had other tasks been drawn; base models and settings are those of the sweep",
+        f"points (scores x 100); {CONFIDENCE:.0%} intervals, not corrected; {QUESTIONS}; base models and settings are "
+        "those of the sweep",
         f"{REPLICATES} replicates, bootstrap seed {seed}; {merged(record.signature for record in records)}",
     ]
     types = {score.type: None for record in records for score in record.scores}
@@ -148,11 +149,11 @@ def _read(sweep: Experiment, seed: int) -> _Data:
 
 
 def _average_grid(data: _Data, estimates: Sequence[Estimate], kinds: Sequence[str]) -> Grid:
-    p_values = [holm([getattr(each, question).p for each in estimates]) for question in ("these", "like")]
+    p_values = _adjusted(estimates)
     rows = []
-    for kind, each, these, like in zip(kinds, estimates, *p_values, strict=True):
-        points = [*interval(each.these), p_text(these), *interval(each.like)[1:], p_text(like)]
-        rows.append([each.contrast.name, kind, *points])
+    for kind, effect, these, like in zip(kinds, estimates, *p_values, strict=True):
+        points = [*interval(effect.these), p_text(these), *interval(effect.like)[1:], p_text(like)]
+        rows.append([effect.contrast.name, kind, *points])
     percent = f"{CONFIDENCE:.0%}"
     header = ["Effect", "Kind", "Value", f"{percent} low", f"{percent} high", "p (Holm)"]
     header += ["tasks like these: low", "high", "p (Holm)"]
@@ -160,60 +161,60 @@ def _average_grid(data: _Data, estimates: Sequence[Estimate], kinds: Sequence[st
     return Grid(header, rows, title="effects on the average", notes=[note, *data.notes])
 
 
+def _adjusted(estimates: Sequence[Estimate]) -> list[np.ndarray]:
+    """Correct the p-values of effects by Holm: on these tasks, and on tasks like these."""
+    return [holm([effect.these.p for effect in estimates]), holm([effect.like.p for effect in estimates])]
+
+
 def _types_grid(data: _Data, by_column: dict[str, list[Estimate]]) -> Grid:
     names = [f"{TYPE_LABELS.get(column, column)} ({by_column[column][0].n_tasks})" for column in by_column]
-    starred = {column: holm([each.these.p for each in own]) < 1 - CONFIDENCE for column, own in by_column.items()}
-    rows = [
-        [
-            own[0].contrast.name,
-            *(
-                f"{100 * each.these.value:+.2f}{'*' * bool(starred[column][number])}"
-                for column, each in zip(by_column, own, strict=True)
-            ),
-        ]
-        for number, own in enumerate(zip(*by_column.values(), strict=True))
-    ]
-    marked = f"* separable from 0 at {1 - CONFIDENCE:.2g} on these tasks (Holm over the effects of the column)"
-    if all(np.isnan(each.these.p) for own in by_column.values() for each in own):
-        marked = "no *: not tested, samples are missing"
-    note = f"{marked}; (n tasks)"
-    return Grid(["Effect", *names], rows, title="effects by task type", notes=[note, *data.notes])
+    significant = {column: _adjusted(estimates)[0] < 1 - CONFIDENCE for column, estimates in by_column.items()}
+    rows = []
+    for number, row in enumerate(zip(*by_column.values(), strict=True)):
+        stars = ["*" * bool(significant[column][number]) for column in by_column]
+        texts = [f"{100 * effect.these.value:+.2f}{star}" for effect, star in zip(row, stars, strict=True)]
+        rows.append([row[0].contrast.name, *texts])
+    note = f"* significantly different from 0 on these tasks (α = {1 - CONFIDENCE:.2g}, Holm over the column's effects)"
+    if all(np.isnan(effect.these.p) for estimates in by_column.values() for effect in estimates):
+        note = "no *: not tested, samples are missing"
+    notes = [f"{note}; (n tasks)", *data.notes]
+    return Grid(["Effect", *names], rows, title="effects by task type", notes=notes)
 
 
 def _long(column: str, kinds: Sequence[str], estimates: Sequence[Estimate]) -> pd.DataFrame:
-    adjusted = [holm([getattr(each, question).p for each in estimates]) for question in ("these", "like")]
+    these, like = _adjusted(estimates)
     rows = [
-        {"column": column, "effect": each.contrast.name, "kind": kind, "n_tasks": each.n_tasks, **_fields(each)}
-        for kind, each in zip(kinds, estimates, strict=True)
+        {"column": column, "effect": effect.contrast.name, "kind": kind, "n_tasks": effect.n_tasks, **_fields(effect)}
+        for kind, effect in zip(kinds, estimates, strict=True)
     ]
-    return pd.DataFrame(rows).assign(these_p_holm=adjusted[0], like_p_holm=adjusted[1])
+    return pd.DataFrame(rows).assign(these_p_holm=these, like_p_holm=like)
 
 
-def _fields(each: Estimate) -> dict[str, float]:
-    found = {"value": each.these.value}
-    for name, own in (("these", each.these), ("like", each.like)):
-        found |= {f"{name}_low": own.low, f"{name}_high": own.high, f"{name}_p": own.p}
-    return found
+def _fields(effect: Estimate) -> dict[str, float]:
+    row = {"value": effect.these.value}
+    for name, question in (("these", effect.these), ("like", effect.like)):
+        row |= {f"{name}_low": question.low, f"{name}_high": question.high, f"{name}_p": question.p}
+    return row
 
 
-def _findings(found: Sequence[Judged]) -> pd.DataFrame:
+def _findings(judged: Sequence[Judged]) -> pd.DataFrame:
     rows = []
-    for each in found:
-        row = {"finding": each.claim, "scope": each.scope, "published": each.published}
-        row |= {} if each.estimate is None else _fields(each.estimate)
-        row |= {"p_holm": each.p, "n_tasks": each.n_tasks, "n_variants": each.n_variants, "verdict": each.verdict}
-        rows.append(row)
+    for finding in judged:
+        row = {"finding": finding.claim, "scope": finding.scope, "published": finding.published}
+        row |= {} if finding.estimate is None else _fields(finding.estimate)
+        row |= {"p_holm": finding.p, "n_tasks": finding.n_tasks, "n_variants": finding.n_variants}
+        rows.append(row | {"verdict": finding.verdict})
     return pd.DataFrame(rows)
 
 
-def _findings_grid(data: _Data, found: Sequence[Judged]) -> Grid:
+def _findings_grid(data: _Data, judged: Sequence[Judged]) -> Grid:
     rows = []
-    for each in found:
-        published = "-" if np.isnan(each.published) else f"{100 * each.published:+.2f}"
-        own = each.estimate
-        points = ["-"] * 5 if own is None else [*interval(own.these), *interval(own.like)[1:]]
-        counts = [p_text(each.p), str(each.n_tasks), str(each.n_variants)]
-        rows.append([each.claim, each.scope, published, *points, *counts, each.verdict])
+    for finding in judged:
+        published = "-" if np.isnan(finding.published) else f"{100 * finding.published:+.2f}"
+        here = finding.estimate
+        points = ["-"] * 5 if here is None else [*interval(here.these), *interval(here.like)[1:]]
+        counts = [p_text(finding.p), str(finding.n_tasks), str(finding.n_variants)]
+        rows.append([finding.claim, finding.scope, published, *points, *counts, finding.verdict])
     header = ["Finding", "Over", "Published", "Here", "these tasks: low", "high", "tasks like these: low", "high"]
     notes = [
         f"verdict by tasks like these, Holm over all {2 * len(FINDINGS)} tests, at {1 - CONFIDENCE:.2g}; on every task "

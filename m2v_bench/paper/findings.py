@@ -47,7 +47,7 @@ PUBLISHED, _ALL = "as published", "all settings"
 _UNWEIGHTED_OUTPUT = {"embeddings": "output", "weighting": "none"}
 FINDINGS = (
     Finding(
-        "a sentence transformer distils better than a transformer that is none",
+        "a sentence transformer distils better than a plain transformer",
         "base_model.name",
         (),
         _PLAIN,

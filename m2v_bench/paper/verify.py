@@ -1,4 +1,4 @@
-"""A run's scores beside the published ones of the same model and task: green, red, or why they do not compare."""
+"""Compare a run's scores with the published ones of the same model and task: green, red, or not comparable."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class Line:
-    """One published score and the run's own.
+    """A published score beside the run's score.
 
     Attributes:
-        model, label: the model, by name and as it is shown.
+        model, label: name and label of the model.
         task, type: the task.
         part: `split/subset`.
         published, here: main scores, 0 to 1; NaN where there is none.
-        reason: why the two do not compare; None when they do.
-        remark: what to know where they do, all the same.
+        reason: why the two cannot be compared; None when they can.
+        remark: a difference that was ignored on request.
     """
 
     model: str
@@ -55,7 +55,7 @@ class Line:
 
     @property
     def tolerance(self) -> float:
-        """How far apart the two may be."""
+        """The largest allowed difference."""
         return TOLERANCES[self.type][0]
 
     @property
@@ -68,13 +68,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found.
+    """Result of `verify`.
 
     Attributes:
         lines: a line per published score of a model and task that the run has.
-        notes: what the run has no score of, and what nobody has published.
-        signature: what the run's numbers are numbers of.
-        gone: result files that cannot be read, or are not there any more; nothing is verified without them.
+        notes: scores that the run lacks, and scores that nobody has published.
+        signature: suite, seeds and versions of the run.
+        gone: result files that are damaged or missing, without which the run is not verified.
     """
 
     lines: Sequence[Line]
@@ -84,21 +84,21 @@ class Verification:
 
     @property
     def count(self) -> str:
-        """How many lines of each verdict."""
+        """The number of lines by verdict."""
         verdicts = [line.verdict for line in self.lines]
         return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("green", "red", "not comparable"))
 
     def judge(self) -> None:
-        """Nothing, when scores compare and all are green.
+        """Pass when there are comparable scores and all of them are green.
 
         Raises:
             BenchError: when one is red, a result file is gone, or nothing is comparable.
         """
         red = [line for line in self.lines if line.verdict == "red"]
         if red:
-            told = [f"{line.task}, {line.model}: {line.here:.5f}, published {line.published:.5f}" for line in red]
+            shown = [f"{line.task}, {line.model}: {line.here:.5f}, published {line.published:.5f}" for line in red]
             raise BenchError(
-                "\n".join([f"red: {len(red)} of {len(self.lines)} scores are not the published ones", *told])
+                "\n".join([f"red: {len(red)} of {len(self.lines)} scores are not the published ones", *shown])
             )
         if self.gone:
             raise BenchError(
@@ -139,7 +139,7 @@ def verify(place: Path, run: str | None = None, *, any_revision: bool = False) -
             lines += _lines(model, task, types[task], rows, recorded[task], any_revision=any_revision)
     suite = "" if record is None else f"suite {record.suite}; "
     run_models = models if record is None else [model for model in models if _recorded(model, record)]
-    # not the run's own line: that one is of averages in points
+    # the run's own signature is about averages in points
     signature = f"{suite}each task by itself, main scores 0 to 1; {versions_of(run_models)}"
     gone = [str(file) for model in models for file in model.damaged] if record is None else _gone(models, record)
     return Verification(lines, notes, signature, gone)
@@ -235,8 +235,8 @@ def _revision(scores: TaskScores, published: str) -> str | None:
     return f"published on dataset revision {published[:8]}, here {scores.dataset_revision[:8]}"
 
 
-def verify_grid(found: Verification, *, title: str = "") -> Grid:
-    """The lines as a table, red ones in bold; reasons and tolerances under it."""
+def verify_grid(verification: Verification, *, title: str = "") -> Grid:
+    """Show the lines as a table, red ones in bold, with reasons and tolerances below."""
     rows = [
         [
             line.label,
@@ -247,15 +247,19 @@ def verify_grid(found: Verification, *, title: str = "") -> Grid:
             f"{line.tolerance:g}",
             line.verdict,
         ]
-        for line in found.lines
+        for line in verification.lines
     ]
-    types = [name for name in TOLERANCES if name in {line.type for line in found.lines}]
-    notes = [f"{line.task} ({line.part}): {line.reason}" for line in found.lines if line.reason]
-    notes += [f"{line.task} ({line.part}), judged all the same: {line.remark}" for line in found.lines if line.remark]
-    notes += found.notes
+    types = [name for name in TOLERANCES if name in {line.type for line in verification.lines}]
+    notes = [f"{line.task} ({line.part}): {line.reason}" for line in verification.lines if line.reason]
+    notes += [
+        f"{line.task} ({line.part}), judged all the same: {line.remark}" for line in verification.lines if line.remark
+    ]
+    notes += verification.notes
     notes += [f"tolerance of {name} {TOLERANCES[name][0]:g}: {TOLERANCES[name][1]}" for name in types]
-    bold = frozenset((number, len(_HEADER) - 1) for number, line in enumerate(found.lines) if line.verdict == "red")
-    return Grid(_HEADER, rows, title=title, notes=[*notes, found.count, found.signature], bold=bold)
+    bold = frozenset(
+        (number, len(_HEADER) - 1) for number, line in enumerate(verification.lines) if line.verdict == "red"
+    )
+    return Grid(_HEADER, rows, title=title, notes=[*notes, verification.count, verification.signature], bold=bold)
 
 
 _HEADER = ("Model", "Task", "Published", "Here", "Difference", "Tolerance", "Verdict")

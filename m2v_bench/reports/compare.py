@@ -1,4 +1,4 @@
-"""`m2v-bench compare`: which of several scored models is better, and what is chance. Reads files, runs no model."""
+"""Test which of several scored models is better (`m2v-bench compare`), without running a model."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -9,7 +9,7 @@ import numpy as np
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.grid import Exact, Grid
 from m2v_bench.results.scores import read_results
-from m2v_bench.stats.paired import CONFIDENCE, REPLICATES, Compared, load
+from m2v_bench.stats.paired import CONFIDENCE, QUESTIONS, REPLICATES, Compared, load
 from m2v_bench.stats.significance import Difference, holm, letters, pairwise, verdict, verdicts
 
 _AVERAGES = {"tasks": "average over tasks", "types": "average over types"}
@@ -24,7 +24,7 @@ def compare(
     seed: int = 42,
     confidence: float = CONFIDENCE,
 ) -> Grid:
-    """Two models task by task, or several by their average with letters.
+    """Compare two models task by task, or several by their averages with letters.
 
     Args:
         words: the models, as `Results.find` reads them.
@@ -32,7 +32,7 @@ def compare(
         tasks: names of the tasks to compare on; all that the models have when empty.
         replicates: resamples of each task.
         seed: seed of the draws.
-        confidence: of the intervals; what is separable is so at 1 - confidence.
+        confidence: of the intervals; the significance level is 1 - confidence.
 
     Raises:
         BenchError: for an unknown or ambiguous model, an unknown task, or models not scored on the same samples.
@@ -48,33 +48,32 @@ def compare(
 
 
 def two_models(compared: Compared, confidence: float) -> Grid:
-    """Model A less model B per task and on average, with win, tie and loss."""
+    """Show the difference of two models per task and on average, with win, tie and loss."""
     statistics, alpha = compared.comparison, 1 - confidence
     differences = [statistics.on_task(task, 0, 1) for task in range(len(compared.tasks))]
     outcome = verdicts(differences, alpha=alpha)
-    corrected = holm([each.p for each in differences])
+    corrected = holm([difference.p for difference in differences])
     rows = []
-    for number, (task, each) in enumerate(zip(compared.tasks, differences, strict=True)):
-        p = [p_text(each.p), p_text(corrected[number])]
-        rows.append([task, *_points(*statistics.scores[number]), *interval(each), *p, outcome[number]])
+    for number, (task, difference) in enumerate(zip(compared.tasks, differences, strict=True)):
+        p = [p_text(difference.p), p_text(corrected[number])]
+        rows.append([task, *_points(*statistics.scores[number]), *interval(difference), *p, outcome[number]])
     for average in compared.averages:
         means = _points(*(statistics.weights(average) @ statistics.scores))
-        for question, each in (
+        for question, difference in (
             ("these tasks", statistics.these_tasks(0, 1, average)),
             ("tasks like these", statistics.tasks_like_these(0, 1, average)),
         ):
             name = f"{_AVERAGES[average]}: {question}"
-            told = "withheld" if np.isnan(each.p) else verdict(each.value, each.p, alpha)
-            rows.append([name, *means, *interval(each), p_text(each.p), "", told])
+            judged = "withheld" if np.isnan(difference.p) else verdict(difference.value, difference.p, alpha)
+            rows.append([name, *means, *interval(difference), p_text(difference.p), "", judged])
     a, b = compared.labels
     percent = f"{100 * confidence:g}%"
-    count = ", ".join(f"{outcome.count(each)} {each}" for each in ("win", "tie", "loss", "untested"))
+    count = ", ".join(f"{outcome.count(name)} {name}" for name in ("win", "tie", "loss", "untested"))
     notes = [
         f"{a}: {count} of {len(outcome)} tasks (tie: p (Holm) not below {alpha:.3g})",
         *_withheld(compared),
         *compared.notes,
-        f"main scores x 100; {percent} intervals, not corrected; these tasks: had other samples of them been drawn; "
-        "tasks like these: had other tasks been drawn",
+        f"main scores x 100; {percent} intervals, not corrected; {QUESTIONS}",
         f"{compared.signature}; Holm over {len(corrected)} tasks",
     ]
     header = ["Task", a, b, "Difference", f"{percent} low", f"{percent} high", "p", "p (Holm)", "Verdict"]
@@ -82,7 +81,7 @@ def two_models(compared: Compared, confidence: float) -> Grid:
 
 
 def several_models(compared: Compared, confidence: float) -> Grid:
-    """Models by their average, each against the best, with letters over all pairs."""
+    """Rank models by their averages, compare them with the best one, and give letters over all pairs."""
     rows: list[list[str]] = []
     for average in compared.averages:
         rows += _ranked(compared, average, confidence)
@@ -92,15 +91,15 @@ def several_models(compared: Compared, confidence: float) -> Grid:
     notes = [
         *_withheld(compared),
         *compared.notes,
-        f"main scores x 100; models that share a letter are not separable at {1 - confidence:.3g}, had other samples "
-        f"of these tasks been drawn, or other tasks like these; interval and p: {_question(compared)}",
+        f"main scores x 100; models that share a letter are not significantly different (α = {1 - confidence:.3g}); "
+        f"{QUESTIONS}; interval and p: {_question(compared)}",
         f"{compared.signature}; Holm over {n_pairs} pairs",
     ]
     return Grid([*header, "These tasks", "Tasks like these"], rows, title="from the best to the last", notes=notes)
 
 
 def _withheld(compared: Compared) -> list[str]:
-    """Averages on which nothing is said of tasks like these, and why; in one line where the reason is the same."""
+    """Name the averages without a verdict on tasks like these, and why, a line per reason."""
     reasons: dict[str, list[str]] = {}
     for average in compared.averages:
         if reason := compared.withheld(average):
@@ -109,7 +108,7 @@ def _withheld(compared: Compared) -> list[str]:
 
 
 def _question(compared: Compared) -> str:
-    """What the intervals answer: the narrower question where samples of every task are known."""
+    """Return what the intervals are about: these tasks where samples of all of them are known."""
     return "these tasks" if all(compared.sampled) else "tasks like these"
 
 
@@ -122,7 +121,7 @@ def _ranked(compared: Compared, average: str, confidence: float) -> list[list[st
     like = {(i, j): statistics.tasks_like_these(order[i], order[j], average) for i, j in pairs}
     shown = these if _question(compared) == "these tasks" else like
     p = pairwise(n, shown)
-    columns = [_letters(n, each, 1 - confidence) for each in (these, like)]
+    columns = [_letters(n, differences, 1 - confidence) for differences in (these, like)]
     rows = []
     for place, model in enumerate(order):
         against = [*interval(shown[0, place]), p_text(p[0, place])] if place else ["-"] * 4
@@ -132,7 +131,7 @@ def _ranked(compared: Compared, average: str, confidence: float) -> list[list[st
 
 
 def _letters(n_models: int, differences: Mapping[tuple[int, int], Difference], alpha: float) -> list[str]:
-    if any(np.isnan(each.p) for each in differences.values()):
+    if any(np.isnan(difference.p) for difference in differences.values()):
         return ["-"] * n_models
     return letters(pairwise(n_models, differences) < alpha)
 
@@ -141,11 +140,12 @@ def _points(*scores: float) -> list[str]:
     return [f"{100 * score:.2f}" for score in scores]
 
 
-def interval(each: Difference) -> list[str]:
-    """Value, low and high in points."""
-    return ["-" if np.isnan(value) else f"{100 * value:+.2f}" for value in (each.value, each.low, each.high)]
+def interval(difference: Difference) -> list[str]:
+    """Format value, low and high in points."""
+    values = (difference.value, difference.low, difference.high)
+    return ["-" if np.isnan(value) else f"{100 * value:+.2f}" for value in values]
 
 
 def p_text(value: float) -> str:
-    """A p-value as tables show it."""
+    """Format a p-value."""
     return Exact("-" if np.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.4f}", value)

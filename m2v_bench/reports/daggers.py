@@ -1,6 +1,6 @@
-"""The daggers of a table: the models that chance alone may have put apart from the best static one of a column."""
+"""Daggers of a table: mark the models that are not significantly different from the best static one of a column."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,31 +15,34 @@ from m2v_bench.stats.paired import CONFIDENCE, REPLICATES
 from m2v_bench.stats.significance import Comparison, Difference, pairwise
 from m2v_bench.tasks.samples import Samples
 
-# Over 2,000 resamples of each task, all drawn with this seed.
-_SEED = 42
+ALPHA = 1 - CONFIDENCE
+_HOW = f"(α = {ALPHA:.2g}, paired bootstrap over samples, Holm-corrected)."
+DAGGER = f"† Not significantly different from the best static model {_HOW}"
+NO_DAGGER = f"No †: every tested model is significantly different from the best static model {_HOW}"
+
+_SEED = 42  # of the resamples of every task
 
 
 def daggers(
     scores: pd.DataFrame, table: ScoreTable, aggregation: str, samples: Reader, *, replicates: int = REPLICATES
 ) -> tuple[dict[str, set[str]], list[str]]:
-    """Per column of a table, the models that are not separable from its best static one, where there are others.
+    """Find the models of each column that are not significantly different from its best static one.
 
-    The best static model is the one in bold; a column without one is compared with its best model. A column's score is
-    its average over tasks, made as the table makes it; asked is whether other samples of these tasks would give the
-    same order. Corrected by Holm over all pairs of models of a column, since the best is chosen by the scores
-    themselves; a pair that cannot be tested, as one model lacks a task, counts too. Only models that have all tasks of
-    a column are compared in it. A column in which one of these tasks has no samples of one of these models cannot be
-    tested.
+    The best static model is the one in bold; in a column without one it is the best model. A column's score is its
+    average over tasks, computed as in the table; the test resamples the samples of these tasks, the same ones for all
+    models. Holm corrects over all pairs of models of a column, since the best is chosen by the scores themselves; a
+    pair that cannot be tested, as one model lacks a task, counts as well. Only models that have all tasks of a column
+    are tested in it, and a column is tested only if all of them have samples of all of its tasks.
 
     Args:
         scores: rows with `label`, `task`, `type` and `main_score`, as `score_table` reads them.
-        table: made of them.
+        table: the table of these scores.
         aggregation: `micro` or `macro`.
         samples: reads the samples.
         replicates: resamples of each task.
 
     Returns:
-        The labels by column, and what is to be said of them.
+        The labels to mark, by column, the best static model among them; and notes.
     """
     known = scores.dropna(subset="main_score")
     if known["label"].nunique() < 2:
@@ -48,54 +51,59 @@ def daggers(
     types = dict(zip(known["task"], known["type"], strict=True))
     bootstraps, notes = _bootstraps(wide, samples, replicates)
     marks: dict[str, set[str]] = {}
+    tested: list[str] = []
     untested: list[str] = []
-    tested = False
-    absent: dict[str, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
     for column in table.columns:
         tasks = _tasks_of(column, types)
         if not tasks:
             continue
         members = [label for label in wide.index if wide.loc[label, tasks].notna().all()]
         for label in set(wide.index) - set(members):
-            absent.setdefault(label, []).append(header(column, table))
+            lacking.setdefault(label, []).append(header(column, table))
         if len(members) < 2:
             continue
-        own = [_of(bootstraps.get(task), members) for task in tasks]
-        if None in own:
+        resampled = [_of_models(bootstraps.get(task), members) for task in tasks]
+        if None in resampled:
             untested.append(header(column, table))
             continue
+        tested.append(column)
         comparison = Comparison(
             wide.loc[members, tasks].to_numpy(float).T,
-            own,
+            resampled,
             [types[task] for task in tasks],
             replicates=replicates,
             seed=_SEED,
             confidence=CONFIDENCE,
         )
-        tested = True
         average = "types" if aggregation == "macro" and column in (AVERAGE, AVERAGE_MTEB) else "tasks"
-        bold = table.best_static(column)
-        # a lexical model can do retrieval alone, and leaves out the rest by design
+        # a lexical model can do retrieval only, and lacks the other tasks by design
         n_models = sum(wide.loc[label, tasks].notna().any() and table.kinds[label] != "lexical" for label in wide.index)
-        n_models = max(n_models, len(members))
-        together = _not_separable(comparison, average, members, bold, n_models)
-        if len(together) > 1:
-            marks[column] = {members[number] for number in together}
-    if tested:  # no dagger says something, too
-        what = "† not separable" if marks else "no †: all tested are separable"
-        notes.append(
-            f"{what} at {1 - CONFIDENCE:.2g} from the best static model, among those with all scored "
-            "tasks of the column, had other samples of these tasks been drawn (Holm over all pairs of the column)"
-        )
+        marked = _not_different(comparison, average, members, table.best_static(column), max(n_models, len(members)))
+        if len(marked) > 1:
+            marks[column] = marked
+    return marks, [*notes, *_notes(table.labels, marks, tested, untested, lacking)]
+
+
+def _notes(
+    labels: Sequence[str],
+    marks: Mapping[str, set[str]],
+    tested: Sequence[str],
+    untested: Sequence[str],
+    lacking: Mapping[str, Sequence[str]],
+) -> list[str]:
+    notes = []
+    if tested:  # the absence of daggers is a result, too
+        notes.append(DAGGER if marks else NO_DAGGER)
     if untested:
-        notes.append(f"not tested for chance, samples are missing: {', '.join(untested)}")
+        notes.append(f"Not tested for significance, as per-sample outputs are missing: {', '.join(untested)}")
     if tested:
         notes += [
-            f"{label} lacks tasks of {', '.join(absent[label])}, and is not compared there"
-            for label in table.labels
-            if label in absent
+            f"{label} lacks tasks of {', '.join(lacking[label])} and is not tested there"
+            for label in labels
+            if label in lacking
         ]
-    return marks, notes
+    return notes
 
 
 def _tasks_of(column: str, types: Mapping[str, str]) -> list[str]:
@@ -106,27 +114,25 @@ def _tasks_of(column: str, types: Mapping[str, str]) -> list[str]:
     return [task for task, name in types.items() if name == column]
 
 
-_Known = tuple[list[str], TaskBootstrap]
+_Resampled = tuple[list[str], TaskBootstrap]
+"""The labels of the models that have samples of a task, and their bootstrap."""
 
 
-def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, _Known], list[str]]:
-    """The resamples of each task, with the labels of the models that have samples of it; and what is wrong with some.
-
-    Every task is resampled once, whatever the number of columns that it stands in.
-    """
-    found: dict[str, _Known] = {}
+def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, _Resampled], list[str]]:
+    """Resample each task once, whatever the number of its columns; note samples that cannot be used."""
+    bootstraps: dict[str, _Resampled] = {}
     notes: list[str] = []
     stale: dict[str, list[str]] = {}
     for task in wide.columns:
         parts: dict[str, Mapping[str, Samples]] = {}
         for label, score in wide[task].dropna().items():
             try:
-                known = matching_samples(samples, str(label), task, score, stale)
+                matching = matching_samples(samples, str(label), task, score, stale)
             except BenchError as error:
                 notes.append(str(error))
                 continue
-            if known is not None:
-                parts[str(label)] = known
+            if matching is not None:
+                parts[str(label)] = matching
         if len(parts) < 2:
             continue
         try:
@@ -134,28 +140,29 @@ def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[d
         except BenchError as error:
             notes.append(str(error).partition("\n")[0])
             continue
-        found[task] = list(parts), bootstrap_task(task, list(parts.values()), replicates=replicates, seed=_SEED)
-    return found, [*notes, *stale_notes(stale)]
+        bootstrap = bootstrap_task(task, list(parts.values()), replicates=replicates, seed=_SEED)
+        bootstraps[task] = list(parts), bootstrap
+    return bootstraps, [*notes, *stale_notes(stale)]
 
 
-def _of(known: _Known | None, members: list[str]) -> TaskBootstrap | None:
-    """The resamples of some models alone; None when one of them has none."""
-    if known is None or not set(members) <= set(known[0]):
+def _of_models(resampled: _Resampled | None, members: Sequence[str]) -> TaskBootstrap | None:
+    """Select the bootstrap of some models; None when one of them has none."""
+    if resampled is None or not set(members) <= set(resampled[0]):
         return None
-    labels, each = known
+    labels, bootstrap = resampled
     places = [labels.index(label) for label in members]
-    return TaskBootstrap(each.scores[places], each.deviations[:, places], each.df)
+    return TaskBootstrap(bootstrap.scores[places], bootstrap.deviations[:, places], bootstrap.df)
 
 
-def _not_separable(
-    statistics: Comparison, average: str, members: list[str], bold: str | None, n_models: int
-) -> list[int]:
-    """The numbers of the members that are not separable from the best, among `n_models` that were to be compared."""
-    best = members.index(bold) if bold in members else int(np.argmax(statistics.weights(average) @ statistics.scores))
+def _not_different(
+    comparison: Comparison, average: str, members: list[str], bold: str | None, n_models: int
+) -> set[str]:
+    """Return the best model and those not significantly different from it, correcting for pairs of `n_models`."""
+    best = members.index(bold) if bold in members else int(np.argmax(comparison.weights(average) @ comparison.scores))
     untested = Difference(np.nan, np.nan, np.nan, np.nan)
-    pairs = combinations(range(n_models), 2)
-    p = pairwise(
-        n_models,
-        {pair: statistics.these_tasks(*pair, average) if pair[1] < len(members) else untested for pair in pairs},
-    )
-    return [model for model in range(len(members)) if not p[best, model] < 1 - CONFIDENCE]
+    differences = {
+        pair: comparison.these_tasks(*pair, average) if pair[1] < len(members) else untested
+        for pair in combinations(range(n_models), 2)
+    }
+    p = pairwise(n_models, differences)
+    return {label for number, label in enumerate(members) if not p[best, number] < ALPHA}

@@ -1,4 +1,4 @@
-"""`m2v-bench report`: one page that tells all of a sweep or a run, made of its files alone."""
+"""Write the report of a sweep or a run (`m2v-bench report`): one page, made from stored results."""
 
 import math
 import shlex
@@ -28,11 +28,11 @@ from m2v_bench.results.experiment import Experiment, JobResult, find_experiment
 from m2v_bench.system.formatting import duration, masked
 
 Effects = Callable[[Experiment], Sequence[Grid]]
-"""From a factorial sweep to tables of its effects."""
+"""Makes the tables of effects of a factorial sweep."""
 
 
 def write_report(word: str, results: Path, out: Path | None = None, *, effects: Effects) -> list[Path]:
-    """Write the report of a sweep or a run: an HTML page, the same in Markdown beside it, and the latter's figures.
+    """Write the report of a sweep or a run: an HTML page, a Markdown file and the figures of the latter.
 
     Args:
         word: the name of a sweep or run, or its folder.
@@ -41,19 +41,19 @@ def write_report(word: str, results: Path, out: Path | None = None, *, effects: 
         effects: makes the tables of effects of a factorial sweep.
 
     Returns:
-        The files written, the page first.
+        The written files, the page first.
 
     Raises:
         BenchError: when there is no such sweep, nothing in it has ended, or `out` cannot be written.
     """
-    found = find_experiment(word, results)
-    folder = found.results.parent if found.results.is_file() else found.results
-    page = out or folder / "reports" / f"{found.name}.html"
+    experiment = find_experiment(word, results)
+    folder = experiment.results.parent if experiment.results.is_file() else experiment.results
+    page = out or folder / "reports" / f"{experiment.name}.html"
     _check_out(page, given=out is not None)
     words = ["m2v-bench", "report", word]
     words += [] if results == Path("results") else ["--results", str(results)]
     words += [] if out is None else ["--out", str(out)]
-    document = report(found, shlex.join(words), effects)
+    document = report(experiment, shlex.join(words), effects)
     files = [page, page.with_suffix(".md")]
     pictures = [block for section in document.sections for block in section.blocks if isinstance(block, Picture)]
     try:
@@ -67,10 +67,14 @@ def write_report(word: str, results: Path, out: Path | None = None, *, effects: 
 
 
 def _check_out(page: Path, *, given: bool) -> None:
-    """Refuse what cannot be written before anything is computed."""
+    """Check that the page can be written before anything is computed.
+
+    Raises:
+        BenchError: when it cannot.
+    """
     name = f"--out {page}" if given else str(page)
     if page.suffix != ".html":
-        raise BenchError(f"{name}: is to be the HTML page, NAME.html; the Markdown file goes beside it as NAME.md")
+        raise BenchError(f"{name}: must be the HTML page, NAME.html; the Markdown file is written beside it as NAME.md")
     if page.is_dir():
         raise BenchError(f"{name}: is a folder; name a file in it")
     try:
@@ -83,31 +87,31 @@ def _check_out(page: Path, *, given: bool) -> None:
         ) from error
 
 
-def report(found: Experiment, command: str, effects: Effects) -> Document:
-    """What there is to tell of a sweep or a run; `command` makes the report again."""
-    records = found.records
+def report(experiment: Experiment, command: str, effects: Effects) -> Document:
+    """Make the report of a sweep or a run; `command` is the command that does so."""
+    records = experiment.records
     summary = summarise(records) if records else None
-    sections = [_failures(found, summary)]
+    sections = [_failures(experiment, summary)]
     if summary is not None:
-        sections += [_results(found, summary), _effects(found, effects), _tasks(summary), _speed(summary)]
-    sections.append(Section("What was run", [job_settings(found)]))
+        sections += [_results(experiment, summary), _effects(experiment, effects), _tasks(summary), _speed(summary)]
+    sections.append(Section("What was run", [job_settings(experiment)]))
     if summary is not None:
-        sections.append(Section("Cost", [job_costs(found), model_costs(summary, found.results)]))
-    sections.append(Section("To repeat it", _commands(found, command)))
-    shared = "Settings" if found.kind == "run" else "Settings that all jobs share"
-    sections.append(Section(shared, [shared_settings(found)], folded=True))
-    title = f"{found.kind.capitalize()} {found.name}"
-    return Document(title, _facts(found, summary), [each for each in sections if each.blocks])
+        sections.append(Section("Cost", [job_costs(experiment), model_costs(summary, experiment.results)]))
+    sections.append(Section("To repeat it", _commands(experiment, command)))
+    shared = "Settings" if experiment.kind == "run" else "Settings that all jobs share"
+    sections.append(Section(shared, [shared_settings(experiment)], folded=True))
+    title = f"{experiment.kind.capitalize()} {experiment.name}"
+    return Document(title, _facts(experiment, summary), [section for section in sections if section.blocks])
 
 
-def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
-    n_jobs, n_ended = len(found.jobs), len(found.records)
-    state = f"{found.n_finished}/{n_jobs} finished"
-    if open_jobs := [job for job in found.jobs if job.record is None and job.error is None]:
-        state += f"; unfinished: {len(open_jobs)} to be made, this is the report of the {n_ended} that there are"
-    if failed := [job for job in found.jobs if job.state.endswith("failed")]:
+def _facts(experiment: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
+    n_jobs, n_ended = len(experiment.jobs), len(experiment.records)
+    state = f"{experiment.n_finished}/{n_jobs} finished"
+    if open_jobs := [job for job in experiment.jobs if job.record is None and job.error is None]:
+        state += f"; {len(open_jobs)} unfinished, the report is of the other {n_ended}"
+    if failed := [job for job in experiment.jobs if job.state.endswith("failed")]:
         state += f"; {len(failed)} with failures"
-    facts = [("Jobs" if found.kind == "sweep" else "Run", state)]
+    facts = [("Jobs" if experiment.kind == "sweep" else "Run", state)]
     if summary is None:
         return facts
     table, records = summary.table, summary.records
@@ -118,12 +122,12 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
     facts.append(("Scores", f"{n_there}/{n_all}, of {len(table.labels)} models"))
     times = [time for record in records for time in (record.started, record.ended) if time is not None]
     if times:
-        first, last = (datetime.fromtimestamp(each(times), UTC) for each in (min, max))
+        first, last = (datetime.fromtimestamp(time, UTC) for time in (min(times), max(times)))
         until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
-        facts.append(("Made", f"{first:%Y-%m-%d %H:%M} to {until} UTC"))
+        facts.append(("Run at", f"{first:%Y-%m-%d %H:%M} to {until} UTC"))
     if timed := [record.total_seconds for record in records if record.total_seconds is not None]:
         facts.append(("Time", f"{duration(sum(timed))} in {len(timed)} {'job' if len(timed) == 1 else 'jobs'}"))
-    if machine := _machine(found):
+    if machine := _machine(experiment):
         facts.append(("Machine", machine))
     versions = {f"{name} {version}": None for record in records for name, version in record.versions.items()}
     facts.append(("Versions", ", ".join(versions)))
@@ -132,7 +136,7 @@ def _facts(found: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
 
 
 def _best(table: ScoreTable) -> str | None:
-    """The best static model, by the tasks that all models have where none has all."""
+    """Name the best static model; by the tasks that all models have where no static model has all tasks."""
     best = table.best_static(AVERAGE)
     if best is not None:
         kept = table.kept[best]
@@ -146,10 +150,10 @@ def _best(table: ScoreTable) -> str | None:
     return f"{best}: {100 * table.common[best]:.2f} over the {table.n_common}/{n_all} tasks that all models have"
 
 
-def _machine(found: Experiment) -> str:
-    """The machines that jobs ran on."""
+def _machine(experiment: Experiment) -> str:
+    """Name the machines that the jobs ran on."""
     machines: dict[str, None] = {}
-    for job in found.jobs:
+    for job in experiment.jobs:
         here = job.environment
         if "platform" in here and "processors" in here:
             gpu = f", {here['accelerator']}" if here.get("accelerator") else ""
@@ -157,32 +161,32 @@ def _machine(found: Experiment) -> str:
     return " and ".join(machines)
 
 
-def _results(found: Experiment, summary: Summary) -> Section:
-    axis = summary.records[0].settings.get("sweep.axis") if found.kind == "sweep" else None
+def _results(experiment: Experiment, summary: Summary) -> Section:
+    axis = summary.records[0].settings.get("sweep.axis") if experiment.kind == "sweep" else None
     figures = draw(summary, axis)
     along = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
-    what = f"Average score against {along}" if along else "Average score of each model, the best one first"
+    title = f"Average score against {along}" if along else "Average score of each model, the best one first"
     shows = {
-        "": f"{what}. The numbers are in the table above.",
-        "-types": f"The same by task type, each on a scale of its own, against {along}.",
+        "": f"{title}. The numbers are in the table above.",
+        "-types": f"The same by task type, on separate scales, against {along}.",
         "-speed": "Average score against speed; a circle's area is the model's number of parameters, a bar spans the "
         "rounds. Left of and below a dashed line, another model is faster beyond the spread and scores as well, or "
         "better. The numbers are under Speed.",
     }
-    table = marked_grid(summary, found.results, title="models x task types, main scores x 100, (n/N tasks)")
+    table = marked_grid(summary, experiment.results, title="models x task types, main scores x 100, (n/N tasks)")
     return Section(
         "Results", [table, *(Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures)]
     )
 
 
-def _effects(found: Experiment, effects: Effects) -> Section:
-    """What each setting of a factorial sweep does, and what the settings do together."""
-    if found.kind == "run" or len(found.changed) < 2:
+def _effects(experiment: Experiment, effects: Effects) -> Section:
+    """Show main effects and interactions of the settings of a factorial sweep."""
+    if experiment.kind == "run" or len(experiment.changed) < 2:
         return Section("Effects", [])
     try:
-        return Section("Effects", list(effects(found)))
+        return Section("Effects", list(effects(experiment)))
     except BenchError as error:
-        return Section("Effects", [f"Not told: {error}"])
+        return Section("Effects", [f"Effects cannot be estimated: {error}"])
 
 
 def _tasks(summary: Summary) -> Section:
@@ -192,31 +196,33 @@ def _tasks(summary: Summary) -> Section:
 
 def _speed(summary: Summary) -> Section:
     grid = speed_grid(summary)
-    none = "No speed was measured: it is measured where no other job runs on the machine."
+    none = "No speed was measured, as other jobs ran on the machine."
     return Section("Speed", [none if grid is None else grid])
 
 
-def _failures(found: Experiment, summary: Summary | None) -> Section:
-    """Jobs that have not ended well, and scores that are not there, each with the reason."""
+def _failures(experiment: Experiment, summary: Summary | None) -> Section:
+    """List the jobs that failed or have not finished, and the failed scores, with reasons."""
     blocks: list[Any] = []
-    bad = [job for job in found.jobs if job.state != "finished"]
+    bad = [job for job in experiment.jobs if job.state != "finished"]
     if bad:
-        rows = [[found.title(job), job.state, masked(_reason(job))] for job in bad]
-        blocks.append(Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(found.jobs)} jobs not finished"))
+        rows = [[experiment.title(job), job.state, masked(_reason(job))] for job in bad]
+        blocks.append(
+            Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(experiment.jobs)} jobs not finished")
+        )
     if summary is not None and (grid := not_scored(summary, "failed")) is not None:
         blocks.append(grid)
     return Section("Failures", blocks)
 
 
 def _reason(job: JobResult) -> str:
-    """Why a job is not finished; its scores that failed are told in a table of their own."""
+    """Return why a job is not finished; failed scores have a table below."""
     if job.record is not None:
         return "in the table of scores below"
     return job.error or "-"
 
 
-def _commands(found: Experiment, command: str) -> list[Any]:
-    commits = {record.git_commit for record in found.records} - {"none"}
+def _commands(experiment: Experiment, command: str) -> list[Any]:
+    commits = {record.git_commit for record in experiment.records} - {"none"}
     blocks: list[Any] = []
     lines = []
     if len(commits) == 1:
@@ -226,12 +232,12 @@ def _commands(found: Experiment, command: str) -> list[Any]:
             blocks.append("The files had been changed since the commit.")
     elif commits:
         blocks.append(f"The jobs ran at several commits: {', '.join(sorted(commits))}.")
-    if found.command is not None:
-        lines.append(masked(found.command))
+    if experiment.command is not None:
+        lines.append(masked(experiment.command))
     else:
+        where = f": config.yaml in {experiment.jobs[0].folder}" + " and so on" * (len(experiment.jobs) > 1)
         blocks.append(
-            "The command was not recorded; config.yaml in each job's folder has all of its settings: "
-            + ", ".join(str(job.folder) for job in found.jobs[:1])
-            + (" and so on." if len(found.jobs) > 1 else ".")
+            "The command was not recorded; every job's settings are in its folder"
+            f"{'' if experiment.results.is_file() else where}."
         )
     return [*blocks, Code("\n".join([*lines, command]))]

@@ -1,4 +1,4 @@
-"""The tables of a report beside that of scores: settings, tasks, what was not scored, cost, speed."""
+"""Tables of a report: settings, scores per task, missing scores, cost, speed."""
 
 import math
 from collections.abc import Sequence
@@ -18,30 +18,34 @@ _STAGES = ("prepare", "distil", "evaluate", "speed")
 _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 
 
-def job_settings(found: Experiment) -> Grid:
-    """A row per job: the settings that differ between jobs, the model, and how the job ended; of a run, its model."""
-    if found.kind == "run":
-        record = found.jobs[0].record
+def job_settings(experiment: Experiment) -> Grid:
+    """List the jobs: the settings that differ, the model, and the outcome; for a run, describe its model."""
+    if experiment.kind == "run":
+        record = experiment.jobs[0].record
         facts = {} if record is None else {"model": record.label, "revision": record.revision, **record.variant}
-        return Grid(["What", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value])
+        return Grid(
+            ["Property", "Value"], [[key.replace("_", " "), str(value)] for key, value in facts.items() if value]
+        )
     rows = []
-    for number, job in enumerate(found.jobs, start=1):
+    for number, job in enumerate(experiment.jobs, start=1):
         model = ["-", "-"] if job.record is None else [job.record.label, job.record.revision]
-        own = [masked(str(job.settings.get(key, "-"))) for key in found.changed]
-        rows.append([str(number), *own, *model, job.state])
-    columns = ["Job", *found.changed, "Model", "Revision", "State"]
-    return Grid(columns, rows, title=f"what differs between the jobs; {found.n_finished}/{len(found.jobs)} finished")
+        settings = [masked(str(job.settings.get(key, "-"))) for key in experiment.changed]
+        rows.append([str(number), *settings, *model, job.state])
+    columns = ["Job", *experiment.changed, "Model", "Revision", "State"]
+    return Grid(
+        columns, rows, title=f"differences between the jobs; {experiment.n_finished}/{len(experiment.jobs)} finished"
+    )
 
 
-def shared_settings(found: Experiment) -> Grid:
-    """The settings that are the same in all jobs."""
-    settings = next((job.settings for job in found.jobs if job.settings), {})
-    rows = [[key, masked(str(value))] for key, value in settings.items() if key not in found.changed]
+def shared_settings(experiment: Experiment) -> Grid:
+    """List the settings that are the same in all jobs."""
+    settings = next((job.settings for job in experiment.jobs if job.settings), {})
+    rows = [[key, masked(str(value))] for key, value in settings.items() if key not in experiment.changed]
     return Grid(["Setting", "Value"], rows)
 
 
 def task_scores(summary: Summary) -> Grid:
-    """Tasks x models, main scores in points; what is not there says why in a word."""
+    """Show tasks x models, main scores in points; a missing score says why in a word."""
     table = summary.table
     rows: list[list[str]] = []
     bold = set()
@@ -71,7 +75,7 @@ def task_scores(summary: Summary) -> Grid:
         rows.append([task.task, task.type, *texts])
     notes = ["main scores x 100, the best static model of each task in bold", summary.signature]
     if unscored:
-        notes.insert(0, f"{unscored}/{len(tasks)} tasks, of which no model has a score, are not shown")
+        notes.insert(0, f"{unscored}/{len(tasks)} tasks without a score of any model are not shown")
     short = short_labels(summary.students)
     if any(short[label] != label for label in short):
         notes.insert(-1, f"distilled models without the words that all of them share: {shared_words(list(short))}")
@@ -80,7 +84,7 @@ def task_scores(summary: Summary) -> Grid:
 
 
 def not_scored(summary: Summary, state: str) -> Grid | None:
-    """The scores that are `failed` or `missing`, those of one reason in a row; None where there are none.
+    """List the scores that are `failed` or `missing`, a row per reason; None where there are none.
 
     Each model and task counts once, however many jobs a model is compared with.
     """
@@ -90,7 +94,7 @@ def not_scored(summary: Summary, state: str) -> Grid | None:
     absent = summary.rows[summary.rows["main_score"].isna() & (summary.rows["state"] == state)]
     for score in absent.itertuples():
         reason = str(score.reason)
-        # behind the colon stands what is missing of each task, which would be a row each
+        # the text after the colon names the data of the task, which would make a row per task
         reason = reason.partition(": ")[0] if state == "missing" else reason
         whose.setdefault((score.task, masked(reason)), []).append(score.label)
     rows: dict[tuple[str, str], list[str]] = {}
@@ -103,10 +107,10 @@ def not_scored(summary: Summary, state: str) -> Grid | None:
     return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{len(absent)}/{n_all} scores are {state}")
 
 
-def job_costs(found: Experiment) -> Grid | str:
-    """Wall time of each job by stage, and the total; one line where no record has times."""
+def job_costs(experiment: Experiment) -> Grid | str:
+    """Show the wall time of each job by stage, and the total; one line where no record has times."""
     rows, known = [], []
-    for job in found.jobs:
+    for job in experiment.jobs:
         if (record := job.record) is None:
             continue
         seconds = {name: float(record.seconds.get(name, math.nan)) for name in (*_STAGES, "forward")}
@@ -114,23 +118,31 @@ def job_costs(found: Experiment) -> Grid | str:
         shown = {name: "-" if math.isnan(value) else f"{value:.1f}" for name, value in seconds.items()}
         shown["forward"] = "- cached" if record.forward_cached else shown["forward"]
         known.append(seconds)
-        rows.append([found.title(job), *(shown[name] for name in _SHOWN)])
+        rows.append([experiment.title(job), *(shown[name] for name in _SHOWN)])
     if all(math.isnan(value) for seconds in known for value in seconds.values()):
-        return "What the jobs took is not known: their records hold no times."
+        return "The cost of the jobs is not known: their records hold no times."
     totals = {name: _sum([seconds[name] for seconds in known]) for name in _SHOWN}
     notes = [
-        f"{len(rows)}/{len(found.jobs)} jobs: prepare {totals['prepare']}, distil {totals['distil']} "
+        f"{len(rows)}/{len(experiment.jobs)} jobs: prepare {totals['prepare']}, distil {totals['distil']} "
         f"(forward passes {totals['forward']}), evaluate {totals['evaluate']}, speed {totals['speed']}; "
         f"{totals['total']} in all",
-        "what jobs share, as forward passes and the scores of baselines, is made by the first that needs it; what "
-        "earlier runs had made cost nothing here",
+        "what jobs share, as forward passes and the scores of baselines, is computed by the first job that needs it; "
+        "results of earlier runs are read",
     ]
-    columns = ["Job", "Prepare (s)", "Distil (s)", "of it forward pass (s)", "Evaluate (s)", "Speed (s)", "Total (s)"]
+    columns = [
+        "Job",
+        "Prepare (s)",
+        "Distil (s)",
+        "of which forward pass (s)",
+        "Evaluate (s)",
+        "Speed (s)",
+        "Total (s)",
+    ]
     return Grid(columns, rows, title="wall time of each job by stage", notes=notes)
 
 
 def _sum(values: Sequence[float]) -> str:
-    """The duration of all, with how many are known where some are not."""
+    """Format the total duration, and how many values are known where some are not."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return "not known"
@@ -138,17 +150,17 @@ def _sum(values: Sequence[float]) -> str:
 
 
 def model_costs(summary: Summary, results: Path) -> Grid | str:
-    """What scoring took for each model, by the files in `costs/`: time, memory, texts; a line where there are none."""
+    """Show the cost of scoring each model: time, memory, texts; one line where it is not known."""
     try:
         stored = read_results(results).models
     except BenchError:
         stored = []
     by_identity = {(model.name, model.revision, model.seed): model for model in stored}
     rows, seconds, peak, n_known, n_scored = [], 0.0, 0, 0, 0
-    for label, own in summary.rows.groupby("label", sort=False):
-        first = own.iloc[0]
+    for label, group in summary.rows.groupby("label", sort=False):
+        first = group.iloc[0]
         model = by_identity.get((first["model"], first["revision"], first["seed"]))
-        scored = own.loc[own["main_score"].notna(), "task"]
+        scored = group.loc[group["main_score"].notna(), "task"]
         costs: list[Cost | None] = [] if model is None else [model.read_cost(task) for task in scored]
         known = [cost for cost in costs if cost is not None]
         took, largest = sum(cost.seconds for cost in known), max((cost.peak_rss_bytes for cost in known), default=0)
@@ -156,21 +168,21 @@ def model_costs(summary: Summary, results: Path) -> Grid | str:
         n_known, n_scored = n_known + len(known), n_scored + len(scored)
         asked, encoded = sum(cost.texts_asked for cost in known), sum(cost.texts_encoded for cost in known)
         numbers = [f"{took:.1f}", f"{largest / 1e6:,.0f}" if largest else "-", f"{asked:,}", f"{encoded:,}"]
-        rows.append([str(label), f"{len(known)}/{len(own)}", *(numbers if known else ["-"] * 4)])
+        rows.append([str(label), f"{len(known)}/{len(group)}", *(numbers if known else ["-"] * 4)])
     if not n_known:
         where = f"a cost in {results}" if results.is_file() else f"a file in {results / 'costs'}"
-        return f"What scoring took is not known: none of the {n_scored} scores has {where}."
+        return f"The cost of scoring is not known: none of the {n_scored} scores has {where}."
     columns = ["Model", "Tasks", "Seconds", "Peak memory (MB)", "Texts asked", "Texts encoded"]
     notes = [
-        f"in all {duration(seconds)} for {n_known}/{n_scored} scores, at most {human_bytes(peak)}; when each "
-        "score was made, in whichever run. "
+        f"in all {duration(seconds)} for {n_known}/{n_scored} scores, at most {human_bytes(peak)}, in the run that "
+        "computed them. "
         "Memory is the largest resident set of the process; a text that a task asks for again is not encoded again."
     ]
-    return Grid(columns, rows, title="what scoring took", notes=notes)
+    return Grid(columns, rows, title="cost of scoring", notes=notes)
 
 
 def speed_grid(summary: Summary) -> Grid | None:
-    """Speed and size beside score, the fastest first; None where no speed was measured."""
+    """Show speed and size beside score, the fastest first; None where no speed was measured."""
     if not summary.speeds:
         return None
     points = {point.label: point for point in speed_points(summary, {})}

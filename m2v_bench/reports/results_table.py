@@ -109,10 +109,10 @@ def _revisions(models: Sequence[StoredModel], suite: Sequence[SuiteTask]) -> dic
 def _not_counted(rows: pd.DataFrame) -> list[str]:
     """Name the scores that are there and do not count, a line for each reason."""
     lines = []
-    for reason, own in rows[rows["reason"].notna()].groupby("reason", sort=False):
+    for reason, group in rows[rows["reason"].notna()].groupby("reason", sort=False):
         cases = [
             f"{task} ({detail}) of {_first(list(same['label']))}"
-            for (task, detail), same in own.groupby(["task", "detail"], sort=False)
+            for (task, detail), same in group.groupby(["task", "detail"], sort=False)
         ]
         lines.append(f"{reason}, counted as missing: {_first(cases)}")
     return lines
@@ -183,7 +183,7 @@ def _reader(path: Path, models: Sequence[StoredModel], suite: Sequence[SuiteTask
 def _chosen(models: Sequence[StoredModel], wanted: Sequence[str]) -> list[StoredModel]:
     names = {model.label: (model.label, model.name, model.name.rpartition("/")[2]) for model in models}
     for pattern in wanted:
-        known = [name for own in names.values() for name in own]
+        known = [name for aliases in names.values() for name in aliases]
         if not any(fnmatch(name, pattern) for name in known):
             raise BenchError(f"--models {pattern}: no such model has results.{did_you_mean(pattern, known)}")
     return [
@@ -194,7 +194,7 @@ def _chosen(models: Sequence[StoredModel], wanted: Sequence[str]) -> list[Stored
 
 
 def _rows(model: StoredModel, suite: Sequence[SuiteTask], revisions: Mapping[str, str]) -> pd.DataFrame:
-    """Return a model's row of each task, with the reason, and its details, why a score that is there does not count."""
+    """Return a model's rows, one per task, with reason and detail where there is a score that does not count."""
     rows = []
     for entry in suite:
         score, reason, detail = _score(model, entry.task, revisions)

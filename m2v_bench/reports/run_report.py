@@ -1,4 +1,4 @@
-"""What a run or a sweep leaves for people: table, figures and rows, made from their records."""
+"""Write and print tables, figures and rows of a run or a sweep from its records."""
 
 import shutil
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def report_run(record: RunRecord, output_dir: Path, results_dir: Path) -> Grid:
     """Write scores.csv, table.md and, where speed was measured, the figure of a run to its folder.
 
     Returns:
-        The table, with the marks that the samples in `results_dir` give.
+        The table, with daggers by the samples in `results_dir`.
     """
     summary = summarise([record])
     record_rows(record).to_csv(output_dir / "scores.csv", index=False)
@@ -31,7 +31,7 @@ def report_run(record: RunRecord, output_dir: Path, results_dir: Path) -> Grid:
 
 
 def show_run(record: RunRecord, grid: Grid, output_dir: Path, results_dir: Path) -> None:
-    """Print a run's table and speeds, and make its table and figure the latest ones in `results_dir`."""
+    """Print a run's table and speeds, and copy its table and figure to `results_dir` as the latest ones."""
     grid.show()
     for speed in record.speed[:1]:
         print(f"speed on one CPU thread, {speed.texts} texts of {speed.mean_characters:.0f} characters on average:")
@@ -40,18 +40,18 @@ def show_run(record: RunRecord, grid: Grid, output_dir: Path, results_dir: Path)
             f"{speed.label:<34} {speed.texts_per_second:>10,.0f} texts/s  "
             f"{speed.n_parameters / 1e6:>6.1f} M parameters  {speed.bytes_on_disk / 1e6:>6.1f} MB on disk"
         )
-    kept = {f"{_FIGURE}.{end}": f"figures/{record.suite}-speed.{end}" for end in ("svg", "png")}
-    for made, name in {**kept, "table.md": f"tables/{record.suite}.md"}.items():
-        if not (output_dir / made).is_file():
+    figures = {f"{_FIGURE}.{end}": f"figures/{record.suite}-speed.{end}" for end in ("svg", "png")}
+    for source, name in {**figures, "table.md": f"tables/{record.suite}.md"}.items():
+        if not (output_dir / source).is_file():
             continue
         target = results_dir / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(output_dir / made, target)
+        shutil.copyfile(output_dir / source, target)
         print(f"wrote {target}")
 
 
 def report_sweep(records: Sequence[RunRecord], results_dir: Path, *, name: str, axis: str | None) -> dict[Path, str]:
-    """Print one table over the jobs of a sweep; write it, its rows and its figures.
+    """Print the table of a sweep, and write it with its rows and figures.
 
     Args:
         records: of the jobs, in the order of the sweep.
@@ -61,7 +61,7 @@ def report_sweep(records: Sequence[RunRecord], results_dir: Path, *, name: str, 
         axis: the setting that scores are drawn along, as in `sweep_figures.draw`.
 
     Returns:
-        The files written, each with the folder it belongs to.
+        The written files, with the name of their folder.
     """
     summary = summarise(records)
     grid = marked_grid(summary, results_dir, title=f"sweep {name}")
@@ -75,7 +75,7 @@ def report_sweep(records: Sequence[RunRecord], results_dir: Path, *, name: str, 
         stem = results_dir / "figures" / f"{name}{ending}"
         if ending in figures:
             files |= dict.fromkeys(save(figures[ending], stem), "figures")
-        else:  # one of an earlier start would be of other jobs
+        else:  # a figure of an earlier start would show other jobs
             for old in ("svg", "png"):
                 stem.with_name(f"{stem.name}.{old}").unlink(missing_ok=True)
     grid.show()

@@ -1,4 +1,4 @@
-"""The records of a run or a sweep, put together: one table, what it can be drawn along, and speed beside score."""
+"""Summarise the records of a run or a sweep: one table of scores, the settings that vary, and comparable speeds."""
 
 import json
 import math
@@ -26,17 +26,17 @@ NOT_TOGETHER = "each model was timed by itself, so that none is said to be faste
 
 @dataclass(frozen=True)
 class Summary:
-    """What the jobs of a sweep, or one run, say together.
+    """The results of a sweep's jobs, or of one run.
 
     Attributes:
         records: of the jobs, in the order of the sweep.
         changed: the settings that differ between the jobs.
-        rows: a row per model and task, under labels that are unique: the distilled models first.
+        rows: a row per model and task under unique labels, the distilled models first.
         students: the label of each job's distilled model.
         table: models x task types.
-        signature: what the numbers are numbers of.
-        looks: of the models, by label.
-        speeds: the speed records that compare, by label: all of one machine, the same texts and one session.
+        signature: suite, aggregation, seeds and versions.
+        looks: colour and marker of the models, by label.
+        speeds: the speeds that can be compared, by label: of one session on one machine, with the same texts.
         n_elsewhere: how many models were measured in another session, on another machine or other texts, and are left
             out of `speeds`.
     """
@@ -53,7 +53,7 @@ class Summary:
 
     @property
     def aggregation(self) -> str:
-        """How averages are made."""
+        """How averages over several types are computed, `micro` or `macro`."""
         return self.records[0].aggregation
 
     @property
@@ -63,7 +63,7 @@ class Summary:
 
     @property
     def timing(self) -> str:
-        """How the speeds were measured: texts, machine, and what keeps them from being compared."""
+        """The caption of speeds: texts, machine, and why they may not be comparable."""
         first = next(iter(self.speeds.values()))
         here = first.hardware
         parts = [
@@ -79,11 +79,11 @@ class Summary:
 
     @property
     def plotted(self) -> str:
-        """What a plot says it is of, more where it cannot be over all tasks."""
+        """The caption of a plot: the signature, and the number of tasks where it is not all of them."""
         table = self.table
         n_all = table.cells[table.labels[0], AVERAGE].n_all
-        some = f"; plotted over the {table.n_common} of {n_all} tasks that all models have"
-        return self.signature + some * (table.n_common != n_all)
+        common = f"; plotted over the {table.n_common} of {n_all} tasks that all models have"
+        return self.signature + common * (table.n_common != n_all)
 
     @property
     def references(self) -> list[str]:
@@ -96,17 +96,17 @@ class Summary:
 
 
 def record_rows(record: RunRecord) -> pd.DataFrame:
-    """A row per model and task of one run."""
+    """Return a row per model and task of one run."""
     return pd.DataFrame([score.as_row() for score in record.scores]).assign(teacher=record.teacher)
 
 
 def record_table(record: RunRecord) -> ScoreTable:
-    """The table of one run."""
+    """Return the table of one run."""
     return score_table(record_rows(record), record.aggregation)
 
 
 def summarise(records: Sequence[RunRecord]) -> Summary:
-    """Put the records of a sweep's jobs, or that of one run, together.
+    """Summarise the records of a sweep's jobs, or the record of one run.
 
     Args:
         records: one or more, in the order of the sweep.
@@ -115,8 +115,8 @@ def summarise(records: Sequence[RunRecord]) -> Summary:
         key
         for key in records[0].settings
         if len({str(record.settings.get(key)) for record in records}) > 1
-        and not key.startswith("baselines.")  # they are rows of their own and change no other
-        and tells_apart(key)  # a sweep may go on under another launcher
+        and not key.startswith("baselines.")  # baselines have rows of their own and change no other row
+        and tells_apart(key)  # a sweep may be continued with another launcher
     ]
     rows, labels = _rows(records, changed)
     students = [labels[number, record.label] for number, record in enumerate(records)]
@@ -139,14 +139,14 @@ def summarise(records: Sequence[RunRecord]) -> Summary:
     )
 
 
-# Settings that give other scores to every model, and not only to the distilled one.
+# Settings that change the scores of every model, not only of the distilled one.
 _COMMON_SETTINGS = ("seed", "suite.", "hub_dir")
 
 
 def _rows(records: Sequence[RunRecord], changed: Sequence[str]) -> tuple[pd.DataFrame, dict[tuple[int, str], str]]:
-    """The rows of all jobs under labels that are unique, and these by job and by the label in its record.
+    """Return the rows of all jobs under unique labels, and these labels by job and the label in its record.
 
-    The distilled models come first, in the order of the sweep, then those they are compared with.
+    The distilled models come first, in the order of the sweep, then the baselines.
     """
     parts = []
     for number, record in enumerate(records):
@@ -167,41 +167,41 @@ def _rows(records: Sequence[RunRecord], changed: Sequence[str]) -> tuple[pd.Data
     labels = dict(zip(rows["origin"], rows["label"], strict=True))
     rows = rows.sort_values("student", ascending=False, kind="stable", ignore_index=True)
     rows = rows.drop(columns=["student", "origin"])
-    # a model that several jobs are compared with counts once, by its score where a job has one
+    # a baseline of several jobs counts once, with a score where any job has one
     known = rows.sort_values("main_score", key=lambda scores: scores.isna(), kind="stable")
     return known.drop_duplicates(["label", "task"]).sort_index(), labels
 
 
 def _speeds(records: Sequence[RunRecord], labels: Mapping[tuple[int, str], str]) -> tuple[dict[str, Speed], int]:
-    """The speed records of the session, machine and texts that most models were measured in, and how many others."""
-    found: dict[str, Speed] = {}
+    """Return the speeds of the session, machine and texts that most models share, and the number of other models."""
+    speeds: dict[str, Speed] = {}
     for number, record in enumerate(records):
         for speed in record.speed:
-            found.setdefault(labels.get((number, speed.label), speed.label), speed)
-    measured = {
+            speeds.setdefault(labels.get((number, speed.label), speed.label), speed)
+    circumstances = {
         label: json.dumps([speed.hardware, speed.texts, speed.mean_characters, speed.session], sort_keys=True)
-        for label, speed in found.items()
+        for label, speed in speeds.items()
     }
-    if not found:
+    if not speeds:
         return {}, 0
-    ((most, n),) = Counter(measured.values()).most_common(1)
-    return {label: speed for label, speed in found.items() if measured[label] == most}, len(found) - n
+    ((commonest, n),) = Counter(circumstances.values()).most_common(1)
+    return {label: speed for label, speed in speeds.items() if circumstances[label] == commonest}, len(speeds) - n
 
 
-def marked_grid(summary: Summary, results_dir: Path, *, title: str) -> Grid:
-    """The table of a sweep or a run, with daggers where the samples in `results_dir` tell what chance may explain."""
-    marks, notes = _daggers(summary, results_dir)
+def marked_grid(summary: Summary, results: Path, *, title: str) -> Grid:
+    """Return the table of a sweep or a run, with daggers where `results` has per-sample outputs."""
+    marks, notes = _daggers(summary, results)
     return to_grid(summary.table, title=title, signature=summary.signature, marks=marks, notes=notes)
 
 
-def _daggers(summary: Summary, results_dir: Path) -> tuple[dict[str, set[str]], list[str]]:
-    """What chance may explain, corrected over all models of the table, which never fails for it."""
+def _daggers(summary: Summary, results: Path) -> tuple[dict[str, set[str]], list[str]]:
+    """Test the models of the table; damaged files cost the daggers, not the table."""
     try:
         folders = {
-            row.label: model_folder(row.model, row.revision, row.seed, results_dir)
+            row.label: model_folder(row.model, row.revision, row.seed, results)
             for row in summary.rows.drop_duplicates("label").itertuples()
         }
     except BenchError as error:
-        return {}, [f"not tested for chance: {error}"]
-    read = reader(results_dir, folders, lambda label, task: None)
+        return {}, [f"Not tested for significance: {error}"]
+    read = reader(results, folders, lambda label, task: None)
     return daggers(summary.rows, summary.table, summary.aggregation, read)

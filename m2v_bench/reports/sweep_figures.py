@@ -1,4 +1,4 @@
-"""The figures of a sweep or a run, made of its summary."""
+"""Draw the figures of a sweep or a run from its summary."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from m2v_bench.results.record import RunRecord
 
 
 def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
-    """The figures of a sweep or a run, by what their files' names end in.
+    """Draw the figures of a sweep or a run, by the suffix of their files' names.
 
     Args:
         summary: of its records.
@@ -51,12 +51,12 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
 
 
 def _by_type(summary: Summary, axis: str) -> Figure | None:
-    """The scores of each task type along the axis; None where the axis is none of numbers, or there is one type."""
+    """Draw the scores of each task type along an axis of numbers; None for other axes, or a single type."""
     if not is_curve(list(dict.fromkeys(_values(summary.records, axis)))):
         return None
     table, panels = summary.table, {}
     for name in table.columns:
-        scores = {label: score for (label, each), score in table.common_by_type.items() if each == name}
+        scores = {label: score for (label, type_), score in table.common_by_type.items() if type_ == name}
         if scores:
             panels[header(name, table)] = _series(summary, axis, scores), _references(summary, scores)
     return type_figure(panels, axis=axis, caption=summary.plotted) if len(panels) > 1 else None
@@ -68,7 +68,7 @@ def _references(summary: Summary, scores: Mapping[str, float]) -> list[Dot]:
 
 
 def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
-    """The models whose speed and score are both known, those in `short` under other labels."""
+    """Return the models whose speed and score are known, under the labels of `short` where it has them."""
     return [
         Point(
             short.get(label, label),
@@ -85,7 +85,7 @@ def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
 
 
 def _series(summary: Summary, axis: str, scores: Mapping[str, float]) -> dict[str, list[Dot]]:
-    """The variants of a sweep by what tells the curves apart, each under its value of the setting `axis`."""
+    """Group the variants of a sweep into curves along the setting `axis`, by their other settings."""
     changed, records = summary.changed, summary.records
     values = {key: _values(records, key) for key in {*changed, axis}}
     series: dict[str, list[Dot]] = {}
@@ -99,7 +99,7 @@ def _series(summary: Summary, axis: str, scores: Mapping[str, float]) -> dict[st
 
 
 def _values(records: Sequence[RunRecord], setting: str) -> list[str]:
-    """A setting's value per job; base models are called as their results are, where that tells them apart."""
+    """Return a setting's value per job; base models under their label in results, where these are distinct."""
     values = [str(record.settings[setting]) for record in records]
     if setting != "base_model.name":
         return values
@@ -108,15 +108,15 @@ def _values(records: Sequence[RunRecord], setting: str) -> list[str]:
 
 
 def shared_words(labels: Sequence[str]) -> str:
-    """What labels have in common, word by word."""
-    return " ".join(word for word in labels[0].split() if all(word in each.split() for each in labels))
+    """Return the words that all labels have."""
+    return " ".join(word for word in labels[0].split() if all(word in label.split() for label in labels))
 
 
 def short_labels(labels: Sequence[str]) -> dict[str, str]:
-    """Labels without the words that all of them share, but for the first; whole ones where that is not enough."""
+    """Shorten labels by the words that all of them share; unchanged where the short ones would not be distinct."""
     if len(set(labels)) < 2:
         return {label: label for label in labels}
     common = set(shared_words(labels).split()) - {"M2V"}
     short = {label: " ".join(word for word in label.split() if word not in common) for label in labels}
-    distinct = len(set(short.values())) == len(short) and all(each not in ("", "M2V") for each in short.values())
+    distinct = len(set(short.values())) == len(short) and all(label not in ("", "M2V") for label in short.values())
     return short if distinct else {label: label for label in labels}

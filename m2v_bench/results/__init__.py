@@ -1,1 +1,1 @@
-"""Read what runs wrote: scores, records, jobs."""
+"""Read what runs wrote: records, scores, experiments, samples; export them to one file."""

@@ -1,4 +1,4 @@
-"""Sweeps and runs: find one by name, and read its jobs, their records and how each job ended."""
+"""Find a sweep or a run by name, and read its jobs: their records, settings, errors and machines."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class JobResult:
 
     @property
     def state(self) -> str:
-        """How it ended, in a few words."""
+        """The outcome in a few words."""
         if self.record is not None and (failed := self.record.failed):
             return f"{len(failed)} of {len(self.record.scores)} scores failed"
         if self.record is not None:

@@ -55,7 +55,7 @@ def export(path: Path, out: Path | None = None, experiment: str | None = None) -
     if not rows:
         raise BenchError(f"{experiment}: none of its scores are in {results.path}")
     try:
-        write_table(target, rows, [_without_passwords(each.to_json()) for each in chosen])
+        write_table(target, rows, [_without_passwords(item.to_json()) for item in chosen])
     except OSError as error:
         raise BenchError(f"--out {target}: cannot be written ({error.strerror})") from error
     damaged = [f"left out, cannot be read: {file}" for model in models for file in model.damaged]
@@ -86,7 +86,7 @@ def _tasks_of(experiment: Experiment) -> set[str]:
 
 
 def _rows(models: Sequence[StoredModel], results: Results, only: set[str] | None) -> list[dict[str, Any]]:
-    """Return the rows of the table, of all tasks or some."""
+    """Return the rows of the table; `only` restricts them to these tasks."""
     types = results.task_types({task for model in models for task in model.tasks})
     rows = []
     for model in models:
@@ -103,7 +103,7 @@ def _rows(models: Sequence[StoredModel], results: Results, only: set[str] | None
                 continue
             cost = model.read_cost(task)
             torch_versions = model.torch_versions.get(task) or model.torch_versions.get("") or ()
-            own = about | {
+            common = about | {
                 "task": task,
                 "type": types[task],
                 "torch_versions": json.dumps(sorted(torch_versions)),
@@ -117,7 +117,7 @@ def _rows(models: Sequence[StoredModel], results: Results, only: set[str] | None
             }
             for part, score in scores.parts.items():
                 split, _, subset = part.partition("/")
-                rows.append({**own, "split": split, "subset": subset, "main_score": score})
+                rows.append({**common, "split": split, "subset": subset, "main_score": score})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: where each one's files lie, and how it ended. Files say it, whatever process wrote them."""
+"""Jobs of a sweep: their folders, plan, errors and locks, kept in files that any process may write and read."""
 
 import contextlib
 import json
@@ -22,10 +22,10 @@ class Job:
     """One job of a sweep.
 
     Attributes:
-        overrides: the words that set it apart from the other jobs and from the defaults.
+        overrides: its overrides of the defaults.
         config: its settings.
-        folder: where its files lie.
-        key: `Prepared.key`, by which a finished job is known.
+        folder: of its files.
+        key: `Prepared.key`, which identifies a finished job.
     """
 
     overrides: list[str]
@@ -34,12 +34,12 @@ class Job:
     key: str
 
     def finished(self) -> bool:
-        """Whether the job ended well, here or in an earlier start of the sweep, with nothing changed since."""
+        """Return whether the job has ended without a failed score, and no setting has changed since."""
         record = read_record(self.folder)
         return record is not None and record.key == self.key and not record.failed
 
     def error(self) -> str | None:
-        """Why it failed, since it was last started."""
+        """Return why it failed since it was last started; None if it did not."""
         try:
             return (self.folder / ERROR).read_text(encoding="utf-8")
         except OSError:
@@ -47,43 +47,43 @@ class Job:
 
 
 def clear_error(folder: Path) -> None:
-    """Forget how an earlier start of the job failed."""
+    """Delete the error of an earlier start of the job."""
     for name in (ERROR, TRACEBACK):
         (folder / name).unlink(missing_ok=True)
 
 
 def write_error(folder: Path, message: str | None, error: BaseException) -> str:
-    """Keep why a job failed, for the end of the sweep.
+    """Write why a job failed, to be reported at the end of the sweep.
 
     Args:
-        folder: the job's.
-        message: what to say to the user; None for a defect, whose traceback is kept.
-        error: what was raised.
+        folder: of the job.
+        message: for the user; None for a defect, whose traceback is written, too.
+        error: the exception.
 
     Returns:
-        What to say, with the place of the traceback when there is one.
+        The message, with the path of the traceback when there is one.
     """
-    told = message or f"{type(error).__name__}: {error} (traceback in {folder / TRACEBACK})"
-    with contextlib.suppress(OSError):  # a full disk may be what went wrong
+    text = message or f"{type(error).__name__}: {error} (traceback in {folder / TRACEBACK})"
+    with contextlib.suppress(OSError):  # a full disk may be the error itself
         folder.mkdir(parents=True, exist_ok=True)
         if message is None:
             (folder / TRACEBACK).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        (folder / ERROR).write_text(told, encoding="utf-8")
-    return told
+        (folder / ERROR).write_text(text, encoding="utf-8")
+    return text
 
 
 def write_plan(
     sweep_dir: Path, jobs: Sequence[Job], files: Mapping[str, str], *, command: str, failed: int | None
 ) -> None:
-    """Keep which jobs the sweep has now, as its folder may hold others of earlier starts, and what was made of them.
+    """Write the jobs of the sweep, as its folder may hold others of earlier starts, and the files made from them.
 
-    The key of each job is kept too, by which a record of earlier settings is known.
+    The plan also holds the key of each job, to recognise a record of earlier settings.
 
     Args:
         sweep_dir: the sweep's folder.
         jobs: in their order.
-        files: tables and figures, relative to the results, each with its kind.
-        command: that started the sweep.
+        files: tables and figures, relative to the results, with their kind.
+        command: the command line of the sweep.
         failed: how many jobs failed; None until the sweep has ended.
     """
     plan = {
@@ -98,7 +98,7 @@ def write_plan(
 
 
 def any_failed(sweep_dir: Path) -> bool:
-    """Whether a job of the sweep has failed since it was started."""
+    """Return whether a job of the sweep has failed since the sweep was started."""
     try:
         folders = json.loads((sweep_dir / SWEEP).read_text(encoding="utf-8"))["jobs"]
     except (OSError, ValueError):
@@ -108,14 +108,14 @@ def any_failed(sweep_dir: Path) -> bool:
 
 @contextlib.contextmanager
 def alone(folder: Path, taken: str) -> Iterator[None]:
-    """Hold the folder of a sweep or a search, so that no other process works in it.
+    """Lock the folder of a sweep or a search, so that no other process works in it.
 
     Args:
-        folder: made when it is not there.
-        taken: what to say when another process holds it.
+        folder: created if absent.
+        taken: the message when another process holds the lock.
 
     Raises:
-        BenchError: when another process holds it.
+        BenchError: when another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")

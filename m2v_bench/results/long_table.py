@@ -1,4 +1,4 @@
-"""The file of `m2v-bench export`: a long table of scores in Parquet, with the records of the runs in its metadata."""
+"""Read and write the file of `m2v-bench export`: a long table in Parquet, with the runs' records as metadata."""
 
 import base64
 import functools

@@ -1,4 +1,4 @@
-"""The record of a run: its settings, the scores and speeds of its models, and what it cost."""
+"""Typed record of a run: settings, scores, speeds, times and versions, as record.json holds them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -230,5 +230,5 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 def _known(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
     """Drop the keys that a dataclass has no field for."""
-    names = {each.name for each in fields(kind)}
+    names = {known.name for known in fields(kind)}
     return {name: item for name, item in value.items() if name in names}

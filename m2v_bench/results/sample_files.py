@@ -1,4 +1,4 @@
-"""Per-sample outputs of stored models: read, completed, and checked against the scores beside them."""
+"""Read the per-sample outputs of stored models, and check them against the scores beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

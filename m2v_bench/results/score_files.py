@@ -1,4 +1,4 @@
-"""The files that mteb and the evaluation write per model: scores, whose they are, and what they cost."""
+"""Read the files that mteb and the evaluation write per model: scores, model description, costs, versions."""
 
 import functools
 import json
@@ -119,11 +119,11 @@ def read_tasks(folder: Path) -> Loaded:
         if path.name == _META:
             continue
         try:
-            task, each = _read_file(path)
+            task, task_scores = _read_file(path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             damaged[path] = f"{type(error).__name__}: {error}"
             continue
-        scores[task] = each
+        scores[task] = task_scores
     return scores, damaged
 
 
@@ -172,8 +172,8 @@ def model_folder(name: str, revision: str, seed: int, results: Path) -> Path | N
         BenchError: when a model_meta.json is damaged.
     """
     root = results / "results"
-    own = root / name.replace("/", "__") / revision
-    folders = [folder for folder in (own, *sorted(own.glob(f"{_EXPERIMENTS}/*"))) if any(folder.glob("*.json"))]
+    plain = root / name.replace("/", "__") / revision
+    folders = [folder for folder in (plain, *sorted(plain.glob(f"{_EXPERIMENTS}/*"))) if any(folder.glob("*.json"))]
     variants = {folder: read_meta(folder).get("experiment_kwargs") or {} for folder in folders}
     matching = [folder for folder, variant in variants.items() if variant.get("seed", DEFAULT_SEED) == seed]
     return matching[0].relative_to(root) if len(matching) == 1 else None

@@ -1,4 +1,4 @@
-"""Models and their scores per task, split and subset: read from a results folder or an exported table."""
+"""Read models and their scores per task, split and subset from a results folder or an exported table."""
 
 import functools
 import json
@@ -91,14 +91,14 @@ class StoredModel:
         return f"{self.name}@{self.revision}{tail}"
 
     def scored_tasks(self) -> dict[str, TaskScores]:
-        """Return the scores that are numbers, by task; an aggregate whose tasks all have one is there, too.
+        """Return the scores that are numbers, by task, with aggregates all of whose tasks have one.
 
         Raises:
             BenchError: when a result file cannot be read.
         """
         for path, reason in self.damaged.items():
             raise BenchError(f"{path}: is no result file of mteb ({reason}); move it away")
-        scores = {task: each for task, each in self.tasks.items() if each.known}
+        scores = {task: parts for task, parts in self.tasks.items() if parts.known}
         for whole, tasks in cqadupstack().items():
             if whole in scores or not set(tasks) <= set(scores):
                 continue
@@ -302,17 +302,17 @@ def told_apart(models: Sequence[StoredModel]) -> list[StoredModel]:
 
 def unique_labels(names: Mapping[Key, Sequence[str]]) -> dict[Key, str]:
     """Give each key a label that no other has: its first name, and the following ones while others share the label."""
-    labels = {key: own[0] for key, own in names.items()}
+    labels = {key: parts[0] for key, parts in names.items()}
     for place in range(1, max(map(len, names.values()), default=0)):
         shared = {label for label, count in Counter(labels.values()).items() if count > 1}
-        longer = {key: own[place] for key, own in names.items() if labels[key] in shared and place < len(own)}
+        longer = {key: parts[place] for key, parts in names.items() if labels[key] in shared and place < len(parts)}
         labels |= {key: f"{labels[key]} {more}".rstrip() for key, more in longer.items()}
     return labels
 
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """What the records of a folder's runs and sweeps know.
+    """Labels, kinds and types from the records of a folder's runs and sweeps.
 
     Attributes:
         labels, kinds: of a model, by name and revision.

@@ -1,4 +1,4 @@
-"""Compare the embedding spaces of static models and their teachers on real texts."""
+"""Compare the embedding space of static models with that of their teacher, on real sentences."""
 
 import functools
 import json
@@ -31,19 +31,24 @@ from m2v_bench.results.record import RunRecord
 from m2v_bench.results.scores import unique_labels
 from m2v_bench.system.environment import versions
 
-# Subfolder of the results, with one record per model and set of texts.
-FOLDER = "fidelity"
-
-_MIN_STUDENTS = 5  # fewer give no meaningful correlation
+FOLDER = "fidelity"  # below the results; a file per model and set of texts
 NEIGHBOURS = 10
-# Increase when a change below alters the numbers for the same texts and models.
+# Raise it when the code below gives other numbers for the same texts and models.
 VERSION = 1
-_BLOCK = 1 << 24  # cosines in memory at once
+_FEW = 5  # students, below which no correlation is shown
+_BLOCK = 1 << 24  # cosines held at a time
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Distinct texts that models are compared on, with their label and revision."""
+    """The distinct texts that models are compared on.
+
+    Attributes:
+        label, revision: of the file or dataset.
+        texts: the texts drawn from it.
+        n_all: how many distinct texts it has.
+        seed: seed of the draw.
+    """
 
     label: str
     revision: str
@@ -52,78 +57,110 @@ class Texts:
     seed: int
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """Fidelity of a model to its teacher.
+
+    Attributes:
+        model, revision, label, kind: the model, as in `Model`.
+        student: whether it was distilled from the teacher.
+        teacher, teacher_revision: label and revision of the teacher.
+        neighbour_overlap: share of the teacher's nearest neighbours that the model has, too.
+        neighbours: how many neighbours were compared.
+        linear_cka: linear centered kernel alignment.
+        zero_vectors: number of texts whose embedding is all zeros.
+        texts: label and revision of the texts, their number `texts`, `n_all` and `seed`, as in `Texts`.
+        versions: by package.
+    """
+
+    model: str
+    revision: str
+    label: str
+    kind: str
+    student: bool
+    teacher: str
+    teacher_revision: str
+    neighbour_overlap: float
+    neighbours: int
+    linear_cka: float
+    zero_vectors: int
+    texts: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
 def fidelity(
     runs: Sequence[str], results_dir: Path, *, texts: str, column: str = "text", most: int = 20_000, seed: int = 42
 ) -> Grid:
-    """Compare students and baselines with their teachers, and return the table, with task scores alongside.
+    """Compare every student and baseline of runs with its teacher, and show the result beside the scores on tasks.
 
-    Earlier measurements are read back from results_dir/fidelity.
+    Earlier measurements are read from results_dir/fidelity.
 
     Args:
-        runs: folders of runs or sweeps, or names of sweeps.
-        results_dir: results folder; records are written there.
-        texts: a file or dataset that `Corpus` can read.
-        column: the text column.
-        most: maximum number of distinct texts; if there are more, this many are sampled.
-        seed: sampling seed.
+        runs: runs or sweeps, by name or folder.
+        results_dir: the results folder, where measurements are written.
+        texts: a file or dataset, as `Corpus` reads it.
+        column: the column of the texts.
+        most: the largest number of distinct texts; a larger set is sampled.
+        seed: seed of the draw.
 
     Raises:
-        BenchError: if a run or its model does not exist, or there are too few texts.
+        BenchError: for an unknown run, a run without its model, or too few texts.
     """
     check_seed(seed)
     jobs = _jobs(runs, results_dir)
     drawn = read_texts(texts, column, most=most, seed=seed)
-    comparisons: list[dict[str, Any]] = []
-    teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # embeddings and neighbours by revision
+    measured: list[Fidelity] = []
+    teachers: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # their embeddings and neighbours, by revision
     for folder, record in tqdm(jobs.items(), desc="comparing with teachers", unit="run", disable=None):
-        comparisons += _compare_run(folder, record, drawn, results_dir, teachers)
-    unique = {(row["model"], row["revision"], row["teacher"]): row for row in comparisons}
-    students_first = sorted(unique.values(), key=lambda row: not row["student"])
+        measured += _of_run(folder, record, drawn, results_dir, teachers)
+    unique = {(row.model, row.revision, row.teacher): row for row in measured}
+    students_first = sorted(unique.values(), key=lambda row: not row.student)
     return fidelity_grid(students_first, list(jobs.values()))
 
 
 def read_texts(name: str, column: str = "text", *, most: int, seed: int) -> Texts:
-    """Return the distinct texts of a file or dataset, sampled if there are more than `most`.
+    """Read the distinct texts of a file or dataset, at most `most` of them.
 
     Raises:
-        BenchError: if there are too few texts for the number of neighbours.
+        BenchError: when there are too few for the number of neighbours.
     """
     if most <= NEIGHBOURS:
         raise BenchError(f"--most {most}: must be above {NEIGHBOURS}, the number of neighbours that are compared")
     corpus = Corpus(name, column, settings=("--texts ", "--column "))
-    distinct = list(dict.fromkeys(text for batch in corpus.batches() for text in batch))
-    if len(distinct) <= NEIGHBOURS:
-        raise BenchError(f"--texts {name}: holds {len(distinct)} distinct texts; more than {NEIGHBOURS} are needed")
-    chosen = distinct
-    if len(distinct) > most:
-        chosen = [distinct[i] for i in sorted(np.random.default_rng(seed).choice(len(distinct), most, replace=False))]
-    return Texts(corpus.label, corpus.revision, chosen, len(distinct), seed)
+    every = list(dict.fromkeys(text for batch in corpus.batches() for text in batch))
+    if len(every) <= NEIGHBOURS:
+        raise BenchError(f"--texts {name}: holds {len(every)} distinct texts; more than {NEIGHBOURS} are needed")
+    chosen = every
+    if len(every) > most:
+        chosen = [every[i] for i in sorted(np.random.default_rng(seed).choice(len(every), most, replace=False))]
+    return Texts(corpus.label, corpus.revision, chosen, len(every), seed)
 
 
-def _jobs(runs: Sequence[str], results_dir: Path) -> dict[Path, RunRecord]:
-    """Read the records of runs and sweeps, keyed by job folder."""
+def _jobs(words: Sequence[str], results_dir: Path) -> dict[Path, RunRecord]:
+    """Read the records of runs and sweeps, by the folders of the jobs."""
     jobs: dict[Path, RunRecord] = {}
-    for run in runs:
-        experiment = find_experiment(run, results_dir)
+    for word in words:
+        experiment = find_experiment(word, results_dir)
         jobs |= {job.folder: record for job, record in zip(experiment.jobs, experiment.all_records(), strict=True)}
     return jobs
 
 
-def _compare_run(
+def _of_run(
     folder: Path,
     record: RunRecord,
     texts: Texts,
     results_dir: Path,
     teachers: dict[str, tuple[np.ndarray, np.ndarray]],
-) -> list[dict[str, Any]]:
+) -> list[Fidelity]:
+    """Measure the models of a run that have not been measured yet, and read the others."""
     settings = read_config(folder)
     base = find_base(settings.base_model.name, revision=settings.base_model.revision)
     reference = teacher(base)
-    baselines = [model for model in load_baselines(settings.baselines, base) if model.kind != "lexical"]
-    models = [_student(folder, record), *(model for model in baselines if model.name != reference.name)]
+    others = [model for model in load_baselines(settings.baselines, base) if model.kind != "lexical"]
+    models = [_student(folder, record), *(model for model in others if model.name != reference.name)]
     paths = {model.label: _path(results_dir, model, reference, texts) for model in models}
-    comparisons = {model.label: _read(paths[model.label]) for model in models}
-    todo = [model for model in models if comparisons[model.label] is None]
+    known = {model.label: _read(paths[model.label]) for model in models}
+    todo = [model for model in models if known[model.label] is None]
     if todo:
         embed = functools.partial(
             embeddings, texts=texts.texts, device=pick_device(settings.device), batch_size=settings.batch_size
@@ -134,23 +171,24 @@ def _compare_run(
         expected, neighbours = teachers[reference.revision]
         for model in todo:
             vectors = embed(model)
-            comparisons[model.label] = {
-                "model": model.name,
-                "revision": model.revision,
-                "label": model.label,
-                "kind": model.kind,
-                "student": model is models[0],
-                "teacher": reference.label,
-                "teacher_revision": reference.revision,
-                "neighbour_overlap": neighbour_overlap(neighbours, nearest(vectors)),
-                "neighbours": NEIGHBOURS,
-                "linear_cka": linear_cka(expected, vectors),
-                "zero_vectors": int(np.sum(~vectors.any(axis=1))),
-                "texts": {**asdict(texts), "texts": len(texts.texts)},
-                "versions": versions(),
-            }
-            write_json(paths[model.label], comparisons[model.label])
-    return [comparison for comparison in comparisons.values() if comparison is not None]
+            measured = Fidelity(
+                model=model.name,
+                revision=model.revision,
+                label=model.label,
+                kind=model.kind,
+                student=model is models[0],
+                teacher=reference.label,
+                teacher_revision=reference.revision,
+                neighbour_overlap=neighbour_overlap(neighbours, nearest(vectors)),
+                neighbours=NEIGHBOURS,
+                linear_cka=linear_cka(expected, vectors),
+                zero_vectors=int(np.sum(~vectors.any(axis=1))),
+                texts={**asdict(texts), "texts": len(texts.texts)},
+                versions=versions(),
+            )
+            known[model.label] = measured
+            write_json(paths[model.label], asdict(measured))
+    return [row for row in known.values() if row is not None]
 
 
 def _student(folder: Path, record: RunRecord) -> Model:
@@ -171,16 +209,15 @@ def _path(results_dir: Path, model: Model, reference: Model, texts: Texts) -> Pa
     return folder / f"{reference.label}-{content_hash(key)[:8]}.json"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Fidelity | None:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return Fidelity(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    return record
 
 
 def embeddings(model: Model, texts: Sequence[str], *, device: str, batch_size: int) -> np.ndarray:
-    """Embed texts as a float32 array of shape (texts, dims); embeddings of transformers are cached."""
+    """Embed texts: float32 array of shape (texts, dims); a transformer's embeddings are cached."""
 
     def compute(_: Path) -> dict[str, np.ndarray]:
         return {"vectors": np.asarray(model.load(device).encode(texts, batch_size=batch_size), dtype=np.float32)}
@@ -192,10 +229,10 @@ def embeddings(model: Model, texts: Sequence[str], *, device: str, batch_size: i
 
 
 def nearest(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
-    """Return each row's k nearest other rows by cosine.
+    """Find the k nearest neighbours of each row among the others, by cosine.
 
-    Cosines are computed in blocks, so memory is linear in the number of rows. Ties are broken arbitrarily; a row of
-    zeros has cosine 0 with every row.
+    Cosines are computed in blocks, so that memory grows with the number of rows and not with its square. The choice
+    among equal cosines is arbitrary; a row of zeros has cosine 0 to all others.
 
     Args:
         vectors: float32 array of shape (rows, dims).
@@ -216,27 +253,27 @@ def nearest(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
 
 
 def neighbour_overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the fraction of neighbours that two models share, averaged over texts.
+    """Return the share of neighbours that two models have in common, mean over texts.
 
     Args:
-        one, other: int arrays of shape (texts, k) from `nearest`.
+        one, other: int arrays of shape (texts, k), as `nearest` gives them.
     """
     shared = (one[:, :, None] == other[:, None, :]).sum(axis=(1, 2))
     return float(shared.mean() / one.shape[1])
 
 
 def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
-    """Compute the linear centered kernel alignment (CKA) of two embeddings of the same texts, 0 to 1.
+    """Compute linear centered kernel alignment of two embeddings of the same texts, 0 to 1.
 
     ||Y'X||² / (||X'X|| ||Y'Y||) in Frobenius norms, X and Y with centered columns (Kornblith, Norouzi, Lee and Hinton,
-    *Similarity of Neural Network Representations Revisited*, 2019, sec. 3). It is invariant to rotation and scale and
-    compares spaces of different dimensions. Rows are L2-normalized first because models are compared by cosine.
+    *Similarity of Neural Network Representations Revisited*, 2019, sec. 3). It is invariant to rotation and scale, and
+    compares spaces of different dimensions. Rows are normalised first, as models are compared by cosine.
 
     Args:
         one, other: float arrays of shape (texts, dims).
 
     Returns:
-        The alignment; NaN if all embeddings of one model are equal.
+        The alignment; NaN when one of them gives all texts the same embedding.
     """
     x, y = (unit_rows(vectors).astype(np.float64) for vectors in (one, other))
     x -= x.mean(axis=0)
@@ -246,35 +283,33 @@ def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Divide each row by its L2 norm, as float32; rows of zeros stay zero."""
+    """Divide rows by their L2 norm, float32; rows of zeros stay zero."""
     return (vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-32)).astype(np.float32)
 
 
-def fidelity_grid(comparisons: Sequence[Mapping[str, Any]], records: Sequence[RunRecord]) -> Grid:
-    """Build the table with one row per model and teacher.
+def fidelity_grid(measured: Sequence[Fidelity], records: Sequence[RunRecord]) -> Grid:
+    """Show a row per model and teacher.
 
     Args:
-        comparisons: one record per model and teacher.
-        records: of the runs that scored the models.
+        measured: the fidelity of the models, on the same texts.
+        records: of the runs that scored them.
     """
     table, labels = _scores(records)
     columns = [AVERAGE, *(name for name in table.columns if name != AVERAGE)]
     rows = []
-    for comparison in comparisons:
-        label = labels[comparison["model"], comparison["revision"]]
+    for row in measured:
+        label = labels[row.model, row.revision]
         points = [table.cells[label, column].text for column in columns]
-        fit = [f"{100 * comparison['neighbour_overlap']:.1f}", f"{comparison['linear_cka']:.3f}"]
-        rows.append([label, comparison["teacher"], *fit, *points])
-    texts = comparisons[0]["texts"]
-    overlap = f"Overlap@{comparisons[0]['neighbours']}"
-    zeros = {row["label"]: row["zero_vectors"] for row in comparisons if row["zero_vectors"]}
-    drawn = f", sampled from {texts['n_all']:,} with seed {texts['seed']}" if texts["texts"] < texts["n_all"] else ""
+        rows.append([label, row.teacher, f"{100 * row.neighbour_overlap:.1f}", f"{row.linear_cka:.3f}", *points])
+    texts, k = measured[0].texts, measured[0].neighbours
+    overlap = f"Overlap@{k}"
+    drawn = f", drawn of {texts['n_all']:,} with seed {texts['seed']}" if texts["texts"] < texts["n_all"] else ""
     notes = [
-        f"{overlap}: % of a text's {comparisons[0]['neighbours']} nearest neighbours (cosine) that teacher and model "
-        "share, mean over texts; CKA: linear centered kernel alignment of unit rows (Kornblith et al., 2019)",
+        f"{overlap}: % of a text's {k} nearest texts by the teacher (cosine) that are also nearest by the model, mean "
+        "over texts; CKA: linear centered kernel alignment of unit rows (Kornblith et al., 2019)",
         f"{texts['texts']:,} distinct texts of {texts['label']}{drawn}",
-        *(f"embeds {n} of the texts as zeros: {label}" for label, n in zeros.items()),
-        *_correlations(comparisons, table, labels),
+        *(f"{row.label} embeds {row.zero_vectors} of the texts as zeros" for row in measured if row.zero_vectors),
+        *_correlations(measured, table, labels),
         merged(record.signature for record in records),
     ]
     names = [header(column, table) for column in columns]
@@ -282,7 +317,7 @@ def fidelity_grid(comparisons: Sequence[Mapping[str, Any]], records: Sequence[Ru
 
 
 def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, str], str]]:
-    """Return the table of all runs, and the label in it of each (name, revision)."""
+    """Return the table of all runs, and the labels of its models by name and revision."""
     rows = pd.concat([record_rows(record).assign(teacher=None) for record in records])
     rows = rows.drop_duplicates(["model", "revision", "task"])
     identities = list(zip(rows["label"], rows["revision"], strict=True))
@@ -292,22 +327,18 @@ def _scores(records: Sequence[RunRecord]) -> tuple[ScoreTable, dict[tuple[str, s
     return score_table(rows, records[0].aggregation), labels
 
 
-def _correlations(
-    comparisons: Sequence[Mapping[str, Any]], table: ScoreTable, labels: Mapping[tuple[str, str], str]
-) -> list[str]:
-    """Correlate fidelity and score of each teacher's students."""
+def _correlations(measured: Sequence[Fidelity], table: ScoreTable, labels: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return a line per teacher: the correlation of its students' fidelity with their average score."""
     notes = []
-    for teacher_label in dict.fromkeys(row["teacher"] for row in comparisons):
-        students = [row for row in comparisons if row["teacher"] == teacher_label and row["student"]]
-        scores = [table.cells[labels[row["model"], row["revision"]], AVERAGE].value for row in students]
-        if len(students) < _MIN_STUDENTS or np.ptp(scores) == 0:
+    for teacher_label in dict.fromkeys(row.teacher for row in measured):
+        students = [row for row in measured if row.teacher == teacher_label and row.student]
+        scores = [table.cells[labels[row.model, row.revision], AVERAGE].value for row in students]
+        if len(students) < _FEW or np.ptp(scores) == 0:
             continue
-        correlations = [
-            f"{spearmanr(scores, [row[name] for row in students]).statistic:+.2f} ({short})"
-            for name, short in (("neighbour_overlap", "overlap"), ("linear_cka", "CKA"))
-        ]
+        overlap = spearmanr(scores, [row.neighbour_overlap for row in students]).statistic
+        cka = spearmanr(scores, [row.linear_cka for row in students]).statistic
         notes.append(
-            f"Spearman correlation with the average over {len(students)} students of {teacher_label}: "
-            f"{', '.join(correlations)}"
+            f"Spearman's correlation with the average over {len(students)} students of {teacher_label}: "
+            f"{overlap:+.2f} (overlap), {cka:+.2f} (CKA)"
         )
     return notes

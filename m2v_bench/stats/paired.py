@@ -16,19 +16,20 @@ from m2v_bench.tasks.samples import Samples
 
 REPLICATES = 2_000  # percentiles need 1,000 or more (Efron and Tibshirani, 1993, ch. 13)
 CONFIDENCE = 0.95
+QUESTIONS = "these tasks: samples resampled; tasks like these: tasks and samples resampled"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Models on the tasks that all of them have a score on.
+    """Models on the tasks that all of them have a score of.
 
     Attributes:
-        labels: of the models, each one once.
+        labels: of the models.
         tasks, types: names and types of the tasks, in the order of the paper's columns.
         comparison: the statistics.
-        sampled: per task, whether its samples are known for all models.
-        notes: what a reader must know about the data.
-        signature: how the numbers were made.
+        sampled: per task, whether all models have samples of it.
+        notes: remarks on the data for the reader.
+        signature: tasks, seeds and versions.
     """
 
     labels: list[str]
@@ -40,13 +41,13 @@ class Compared:
     signature: str
 
     def withheld(self, average: str = "tasks") -> str | None:
-        """Why nothing is said of tasks like these on an average, as of `averages`; None where something is."""
+        """Return why an average gets no verdict on tasks like these; None where it gets one."""
         if absent := self.sampled.count(False):
             return f"no per-sample outputs of {absent} of {len(self.tasks)} tasks"
         groups = len(set(self.types)) if average == "types" else 1
         if len(self.tasks) - groups < LEAST_DF:
-            over = f" of {groups} types" * (average == "types")
-            return f"{len(self.tasks)} tasks{over}, {groups + LEAST_DF} are needed"
+            of_types = f" of {groups} types" * (average == "types")
+            return f"{len(self.tasks)} tasks{of_types}, {groups + LEAST_DF} are needed"
         return None
 
     @property
@@ -101,7 +102,7 @@ def load(
     if absent := len(chosen) - len(samples):
         notes.append(
             f"{absent} of {len(chosen)} tasks without samples: untested; their main scores count in the intervals of "
-            "tasks like these, and averages get no p and no verdict"
+            "tasks like these, and averages get no p-value and no verdict"
         )
     comparison = Comparison(
         table,
@@ -128,13 +129,13 @@ def _common_tasks(scores: Sequence[Mapping[str, TaskScores]], wanted: Sequence[s
 
     An aggregate counts once: its tasks are left out where it is there, unless they are asked for by name.
     """
-    known = {task for own in scores for task in own}
+    known = {task for by_task in scores for task in by_task}
     for task in wanted:
         if task not in known:
             raise BenchError(f"--tasks {task}: none of the models has a score on it.{did_you_mean(task, known)}")
     parts = {part for whole, tasks in cqadupstack().items() if whole in known for part in tasks}
     asked = set(wanted) or known - parts
-    common = [task for task in asked if all(task in own for own in scores)]
+    common = [task for task in asked if all(task in by_task for by_task in scores)]
     if not common:
         raise BenchError("the models have no task in common; score them on the same suite")
     return common, len(asked)
@@ -182,5 +183,5 @@ def _made_with(models: Sequence[StoredModel]) -> str:
 def _versions(scores: Sequence[Mapping[str, TaskScores]], tasks: Sequence[str]) -> str:
     from m2v_bench.system.version import __version__
 
-    versions = sorted({own[task].mteb_version for own in scores for task in tasks})
+    versions = sorted({by_task[task].mteb_version for by_task in scores for task in tasks})
     return f"m2v_bench {__version__}, scored by mteb {' and '.join(versions)}"

@@ -55,8 +55,11 @@ def test_a_model_without_all_tasks_of_a_column_is_named(scored: Scored):
     scored.add("c", T4=0.74)
     marks, notes = scored.daggers()
     assert marks == {"Avg": {"a", "b"}, "STS": {"a", "b"}, "Retrieval": {"b", "c"}}
-    assert "c lacks tasks of Avg, STS, and is not compared there" in notes
-    assert "among those with all scored tasks of the column" in notes
+    assert "c lacks tasks of Avg, STS and is not tested there" in notes
+    assert (
+        "† Not significantly different from the best static model (α = 0.05, paired bootstrap over samples, "
+        "Holm-corrected)." in notes
+    )
 
 
 @pytest.mark.parametrize(("n_more", "marked"), [(0, {}), (1, {}), (5, {"Retrieval": {"a", "b"}})])
@@ -74,7 +77,7 @@ def test_a_column_without_samples_is_named(scored: Scored):
     del scored.samples["a", "T2"]
     marks, notes = scored.daggers()
     assert marks == {}
-    assert "not tested for chance, samples are missing: Avg, STS" in notes
+    assert "Not tested for significance, as per-sample outputs are missing: Avg, STS" in notes
 
 
 def test_other_samples_and_those_of_another_score_are_named_and_not_used(scored: Scored):

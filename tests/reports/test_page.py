@@ -63,7 +63,7 @@ def test_the_report_tells_everything(home: Path, page: Path):
     assert re.search(r"\| M2V all-MiniLM-L6-v2 32d sif \| [^|]*\(2/2\)", told)
     assert "| 1 | 16 | M2V all-MiniLM-L6-v2 16d sif |" in told
     assert re.search(r"\| pca_dims=none \| [\d.]+ \| [\d.]+ \| ", told)
-    assert "Holm over all pairs" in told
+    assert "Holm-corrected" in told
     assert re.search(r"3/3 jobs: prepare [\d.]+ s, distil [\d.]+ s \(forward passes [\d.]+ s\), evaluate ", told)
     assert re.search(r"\| GloVe 6B 50d \| 2/2 \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \|", told)
     assert "| sif_coefficient | 0.0001 |" in told
@@ -72,7 +72,7 @@ def test_the_report_tells_everything(home: Path, page: Path):
     assert "suite custom (2 tasks); average over tasks (micro)" in told
     assert "Failures" not in told
     html = page.read_text(encoding="utf-8")
-    for fact in ("3/3 finished", "Holm over all pairs", "pca_dims=16,32,none", "sif_coefficient"):
+    for fact in ("3/3 finished", "Holm-corrected", "pca_dims=16,32,none", "sif_coefficient"):
         assert fact in html
     for picture in re.findall(r"\((pca_dims[^)]+\.(?:png|svg))\)", told):
         assert (page.parent / picture).is_file()
@@ -126,7 +126,7 @@ def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
     assert re.search(r"- Best static model: [^:]+: [\d.]+ over the 1/2 tasks that all models have", told)
     assert "**3/6 scores are missing**" in told
     assert "| not in hub | all 3 | 1 | WordSim353WordSim |" in told
-    assert "1/2 tasks, of which no model has a score, are not shown" in told
+    assert "1/2 tasks without a score of any model are not shown" in told
     assert "Failures" not in told
 
 
@@ -141,7 +141,7 @@ def test_a_sweep_over_several_settings_tells_their_effects(home: Path):
     record = next((home / "results" / "sweeps" / "grid").glob("*/record.json"))
     record.rename(record.with_name("moved.json"))
     assert report(home, "grid").returncode == 0
-    assert "Not told: " in text_of(home / "results" / "reports" / "grid.html")
+    assert "Effects cannot be estimated: " in text_of(home / "results" / "reports" / "grid.html")
     record.with_name("moved.json").rename(record)
 
 
@@ -154,7 +154,7 @@ def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
     (folder / "sweep.json").write_text(json.dumps(plan))
     assert report(there, "pca_dims").returncode == 0
     told = text_of(there / "results" / "reports" / "pca_dims.html")
-    assert "- Jobs: 1/3 finished; unfinished: 2 to be made, this is the report of the 1 that there are" in told
+    assert "- Jobs: 1/3 finished; 2 unfinished, the report is of the other 1" in told
     assert "| pca_dims=32 | not finished | - |" in told
     assert "| pca_dims=none | not run again since its settings changed | - |" in told
     assert "M2V all-MiniLM-L6-v2 32d sif" not in told
@@ -203,8 +203,8 @@ def test_passwords_in_addresses_are_not_shown(home: Path, tmp_path: Path):
         (["pca_dim"], "pca_dim: no such sweep or run. Did you mean pca_dims? Sweeps in results/sweeps: bad, "),
         (["x", "--results", "nowhere"], "There are no sweeps in nowhere/sweeps; --results DIR names another"),
         (["hub"], "hub: holds neither a sweep (sweep.json, or jobs with a record.json) nor a run (record.json)"),
-        (["pca_dims", "--out", "hub"], "--out hub: is to be the HTML page, NAME.html"),
-        (["pca_dims", "--out", "page.md"], "--out page.md: is to be the HTML page, NAME.html"),
+        (["pca_dims", "--out", "hub"], "--out hub: must be the HTML page, NAME.html"),
+        (["pca_dims", "--out", "page.md"], "--out page.md: must be the HTML page, NAME.html"),
         (["pca_dims", "--out", "file/page.html"], "--out file/page.html: cannot be written"),
         (["pca_dims", "--out", "folder.html"], "--out folder.html: is a folder"),
     ],

@@ -72,7 +72,7 @@ def test_what_is_not_separable_from_the_best_has_a_dagger(scored: Path):
     best = max(cells(shown), key=lambda label: score(scored, label, "SimLex999WordSim"))
     assert best in marked  # random rows: no model is better than another by more than chance
     assert len(marked) > 1
-    assert any(note.startswith("† not separable") for note in shown.notes)
+    assert any(note.startswith("† Not significantly different from the best static model") for note in shown.notes)
     plain = grid(scored, ["SimLex999WordSim"], marks=False)
     assert [[text.removesuffix("†") for text in row] for row in shown.rows] == plain.rows
 
@@ -113,7 +113,7 @@ def test_without_samples_nothing_is_marked_and_that_is_said(scored: Path, tmp_pa
     shutil.copytree(scored / "results", tmp_path / "results")
     shown = grid(tmp_path)
     assert "†" not in str(shown.rows)
-    assert "not tested for chance, samples are missing: Avg, Clust, WordSim" in shown.notes
+    assert "Not tested for significance, as per-sample outputs are missing: Avg, Clust, WordSim" in shown.notes
 
 
 def test_models_are_told_apart_by_what_differs(scored: Path):

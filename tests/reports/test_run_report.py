@@ -105,7 +105,7 @@ def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there:
 @pytest.mark.parametrize(
     ("known", "told"),
     [
-        (0, "What the jobs took is not known: their records hold no times."),
+        (0, "The cost of the jobs is not known: their records hold no times."),
         (1, "distil 2.0 s (1/2 known) (forward passes not known), evaluate 3.0 s (1/2 known), speed not known; "),
         (2, "distil 4.0 s (forward passes not known), evaluate 6.0 s, speed not known; 10.0 s in all"),
     ],
@@ -120,7 +120,7 @@ def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told:
     assert told in text
     assert "0.0" not in text.replace("10.0", "")
     assert model_costs(summarise(typed(jobs)), tmp_path) == (
-        f"What scoring took is not known: none of the 3 scores has a file in {tmp_path / 'costs'}."
+        f"The cost of scoring is not known: none of the 3 scores has a file in {tmp_path / 'costs'}."
     )
 
 
@@ -288,4 +288,4 @@ def test_a_sweep_marks_what_is_not_separable_from_its_best(tmp_path: Path):
 
 def test_a_sweep_without_samples_says_so(tmp_path: Path):
     report_sweep(typed([record("a", "r1", 0.5, 0.6), record("b", "r2", 0.7, 0.6)]), tmp_path, name="x", axis=None)
-    assert "not tested for chance" in (tmp_path / "tables" / "x.md").read_text()
+    assert "Not tested for significance" in (tmp_path / "tables" / "x.md").read_text()

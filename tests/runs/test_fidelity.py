@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,21 @@ import pytest
 
 from m2v_bench import cli
 from m2v_bench.errors import BenchError
+from m2v_bench.results.experiment import find_experiment
 from m2v_bench.runs import fidelity as fidelity_module
-from m2v_bench.runs.fidelity import fidelity, linear_cka, nearest, neighbour_overlap, read_texts, unit_rows
+from m2v_bench.runs.fidelity import (
+    Fidelity,
+    fidelity,
+    fidelity_grid,
+    linear_cka,
+    nearest,
+    neighbour_overlap,
+    read_texts,
+    unit_rows,
+)
 from tests.conftest import run_bench
 
+PAPER = Path(__file__).parents[2] / "results" / "paper"
 OVERRIDES = ["-m", "pca_dims=16,256", "baseline=[teacher,glove-6b-50d]", "tracking=none"]
 OVERRIDES += ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
 
@@ -111,6 +123,25 @@ def test_unknown_column(tmp_path: Path):
     file.write_text("body\n" + "\n".join(map(str, range(20))))
     with pytest.raises(BenchError, match=r"--column text: .*texts\.csv has no such column; it has body"):
         read_texts(str(file), most=20, seed=1)
+
+
+@pytest.mark.parametrize("path", sorted(PAPER.glob("tables/*_fidelity.md")), ids=lambda path: path.stem)
+def test_a_kept_table_is_that_of_the_kept_measurements(path: Path):
+    frame = pd.read_csv(PAPER / "tables" / "fidelity.csv", dtype={"revision": str})
+    kept = {(row["model"], row["revision"], row["teacher"]): row for row in frame.to_dict("records")}
+    name = path.stem.removesuffix("_fidelity")
+    records = find_experiment(name, PAPER / f"{name}.parquet").all_records()
+    keys = [(score.model, score.revision, record.teacher) for record in records for score in record.scores]
+    measured = [measurement(kept[key]) for key in dict.fromkeys(keys) if key in kept]
+    measured.sort(key=lambda row: not row.student)
+    assert fidelity_grid(measured, records).markdown() == path.read_text(encoding="utf-8")
+
+
+def measurement(row: dict[Any, Any]) -> Fidelity:
+    """A row of fidelity.csv."""
+    texts = {"texts": row["texts"]} | {name: row[f"texts_{name}"] for name in ("label", "revision", "n_all", "seed")}
+    fields = {name: value for name, value in row.items() if not name.startswith(("texts", "versions"))}
+    return Fidelity(**fields, texts=texts, versions={})
 
 
 N = 120
