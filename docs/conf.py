@@ -1,4 +1,4 @@
-"""The site of `make docs`: README, docs/, experiments/ and what stands beside them; it opens without a network."""
+"""Configuration of the site of `make docs`, which opens without a network."""
 
 import re
 from typing import Any

@@ -115,7 +115,7 @@ def verify(place: Path, run: str | None = None, *, any_revision: bool = False) -
 
     Args:
         place: folder of a run, a results folder, or an exported table.
-        run: name of a run in the results folder or table; None for all of it.
+        run: name of a run in the results folder or table; None for all runs.
         any_revision: judge a score on another dataset revision than the published one, too.
 
     Raises:

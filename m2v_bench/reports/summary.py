@@ -53,7 +53,7 @@ class Summary:
 
     @property
     def aggregation(self) -> str:
-        """How averages over several types are computed, `micro` or `macro`."""
+        """Aggregation of averages over several types, `micro` or `macro`."""
         return self.records[0].aggregation
 
     @property

@@ -107,7 +107,7 @@ class Experiment:
 
     @property
     def n_finished(self) -> int:
-        """How many jobs ended without a failed score."""
+        """Number of jobs that ended without a failed score."""
         return sum(job.state == "finished" for job in self.jobs)
 
     @cached_property
@@ -155,7 +155,7 @@ def find_experiment(word: str, results: Path) -> Experiment:
         results: a results folder or an exported table.
 
     Raises:
-        BenchError: when there is no such sweep or run, or no job of it has ended.
+        BenchError: when there is no such sweep or run, or none of its jobs has ended.
     """
     experiment = _in_table(word, results) if results.is_file() else _in_folder(word, results)
     if all(job.record is None and job.error is None for job in experiment.jobs):

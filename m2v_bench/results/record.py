@@ -191,7 +191,7 @@ class RunRecord:
 
     @property
     def aggregation(self) -> str:
-        """How averages over several types are computed, `micro` or `macro`."""
+        """Aggregation of averages over several types, `micro` or `macro`."""
         return str(self.settings.get("suite.aggregation", "micro"))
 
     @property

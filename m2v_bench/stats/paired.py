@@ -27,7 +27,7 @@ class Compared:
         labels: of the models.
         tasks, types: names and types of the tasks, in the order of the paper's columns.
         comparison: the statistics.
-        sampled: per task, whether all models have samples of it.
+        sampled: per task, whether all models have samples.
         notes: remarks on the data for the reader.
         signature: tasks, seeds and versions.
     """
