@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-# Variables that the package reads when it needs them, or that nothing reads.
-_READ_LATE = ("M2V_BENCH_", "PYTEST_", "COLUMNS", "TQDM_")
+# Variables that libraries read when they are imported, or that Python does when it starts.
+_READ_AT_IMPORT = ("HF_", "TRANSFORMERS_", "MLFLOW_", "OMP_", "MKL_", "OPENBLAS_", "PYTHON", "HOME", "XDG_", "LC_")
 _AT_START = dict(os.environ)
 _context: Any = None
 
@@ -67,7 +67,7 @@ class Process:
 def start(module: str, *words: str, cwd: Path, **environment: str) -> Any:
     """Start `python -m MODULE WORDS` in a process group of its own; a `Process` or a `subprocess.Popen`."""
     variables = {**os.environ, **environment}
-    if _can_fork(variables):
+    if _can_fork(variables) and not any(word.startswith("launcher") for word in words):  # loky hangs in a fork
         return Process(module, words, cwd, variables)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
@@ -88,9 +88,8 @@ def run_new(module: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[
 
 
 def _can_fork(variables: Mapping[str, str]) -> bool:
-    names = {*variables, *_AT_START}
-    changed = [name for name in names if variables.get(name) != _AT_START.get(name)]
-    return sys.platform == "linux" and all(name.startswith(_READ_LATE) for name in changed)
+    names = [name for name in {*variables, *_AT_START} if name.startswith(_READ_AT_IMPORT)]
+    return sys.platform == "linux" and all(variables.get(name) == _AT_START.get(name) for name in names)
 
 
 def _forkserver() -> Any:
