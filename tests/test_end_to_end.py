@@ -31,8 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first_run(home: Path) -> subprocess.CompletedProcess[str]:
-    """Run `python -m m2v_bench` without arguments, in a new interpreter."""
-    return processes.run_new("m2v_bench", cwd=home)
+    """Run `python -m m2v_bench` without arguments."""
+    return processes.run("m2v_bench", cwd=home)
 
 
 def latest(home: Path, kind: str = "runs") -> Path:
@@ -125,7 +125,7 @@ def test_logged_model_loads_and_encodes(first_run: subprocess.CompletedProcess[s
 
 def test_second_run_reuses_all_scores(first_run: subprocess.CompletedProcess[str], home: Path):
     before, table = score_files(home), (home / "results" / "tables" / "starter.md").read_text()
-    again = processes.run_new("m2v_bench", cwd=home)
+    again = processes.run("m2v_bench", cwd=home)
     assert again.returncode == 0, again.stderr
     assert score_files(home) == before
     assert "forward pass read from the cache" in again.stdout
