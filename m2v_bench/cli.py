@@ -452,8 +452,8 @@ def _speed_options(parser: Parser) -> None:
 
 
 def _speed(arguments: Arguments) -> None:
-    from m2v_bench.speed.benchmark import Plan
     from m2v_bench.speed.speed_command import speed
+    from m2v_bench.speed.speed_record import Plan
 
     grids, files = speed(
         arguments.models,

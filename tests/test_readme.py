@@ -99,6 +99,13 @@ def main_scores(scores: TaskScores) -> list[float]:
     return [float(np.mean(parts)) for parts in splits.values()]
 
 
+def test_committed_tables_explain_their_daggers():
+    marked = [file for file in (ROOT / "results").rglob("*.md") if "† |" in file.read_text(encoding="utf-8")]
+    assert len(marked) >= 8
+    for file in marked:
+        assert DAGGER in file.read_text(encoding="utf-8"), file
+
+
 def test_the_repository_is_light():
     """A clone holds what pages quote; everything else is made by a command."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from m2v_bench.errors import BenchError
 from m2v_bench.speed.energy import Energy
 from m2v_bench.speed.loaders import LOADERS, Contender, Loaded, prepare
+from m2v_bench.speed.speed_record import LengthSpeed, ModelSpeed, Plan, Rates, SpeedRecord, Spread
 from m2v_bench.speed.texts_of_lengths import BenchTexts
 from m2v_bench.speed.throughput import Pass, spread, timed
 from m2v_bench.system.environment import git_commit, hardware, version_of, versions
@@ -33,29 +33,6 @@ _MOST_SECONDS = 2.0  # slower models are timed on the first texts only
 _LEAST = 16  # minimum number of texts of a pass
 _COLD_TEXTS = 256  # texts embedded to measure memory in a fresh process
 _VERSION = 1
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Size of a benchmark.
-
-    Attributes:
-        threads: number of threads of the multi-threaded passes.
-        rounds: number of timed rounds over all models.
-        cold_starts: number of fresh processes per model.
-
-    Raises:
-        BenchError: if a number is too small.
-    """
-
-    threads: int = 2
-    rounds: int = 5
-    cold_starts: int = 5
-
-    def __post_init__(self) -> None:
-        for name, least in (("threads", 1), ("rounds", 1), ("cold_starts", 0)):
-            if (value := getattr(self, name)) < least:
-                raise BenchError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
 
 
 @dataclass
@@ -79,7 +56,7 @@ class _Measured:
     samples: list[np.ndarray] = field(default_factory=list)
 
 
-def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *, seed: int) -> dict[str, Any]:
+def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *, seed: int) -> SpeedRecord:
     """Measure all models.
 
     If a model fails, the record holds the reason and the other models continue.
@@ -91,7 +68,7 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
         seed: sampling seed of the texts, for the record.
 
     Returns:
-        The record, as JSON values: measurements, hardware, versions, plan and texts.
+        The record: measurements, hardware, versions, plan and texts.
     """
     started, load_average = datetime.now(tz=UTC), _load_average()
     models = [_Measured(contender, reason=contender.absent) for contender in contenders]
@@ -106,19 +83,21 @@ def benchmark(contenders: Sequence[Contender], texts: BenchTexts, plan: Plan, *,
                 for model in [*models[first:], *models[:first]]:
                     _attempt(model, bar, partial(_round, model, texts, length, plan.threads, energy))
         _cold_starts(models, texts, plan.cold_starts, bar)
-    return {
-        "version": _VERSION,
-        "started": started.isoformat(timespec="seconds"),
-        "ended": datetime.now(tz=UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "load_average": load_average,
-        "versions": versions() | {name: version_of(name) for name in ("numba", "model2vec")},
-        "git_commit": git_commit(),
-        "seed": seed,
-        "plan": asdict(plan) | {"seconds": SECONDS, "cold_texts": _COLD_TEXTS},
-        "texts": texts.as_record(),
-        "models": [_record(model, models) for model in models],
-    }
+    return SpeedRecord(
+        models=[_record(model, models) for model in models],
+        plan=plan,
+        cold_texts=_COLD_TEXTS,
+        seconds=SECONDS,
+        texts=texts.as_record(),
+        seed=seed,
+        hardware=hardware(),
+        load_average=load_average,
+        versions=versions() | {name: version_of(name) for name in ("numba", "model2vec")},
+        git_commit=git_commit(),
+        started=started.isoformat(timespec="seconds"),
+        ended=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        version=_VERSION,
+    )
 
 
 def _load_average() -> float | None:
@@ -222,41 +201,40 @@ def cold_start(contender: Contender, texts_file: Path) -> dict[str, Any]:
     return measured
 
 
-def _record(model: _Measured, models: Sequence[_Measured]) -> dict[str, Any]:
+def _record(model: _Measured, models: Sequence[_Measured]) -> ModelSpeed:
     """Return the record of a model, without measurements if it failed."""
     complete = model.reason is None
-    return asdict(model.contender) | {
-        "revisions": list(model.contender.revisions),
-        "absent": model.reason,
-        "path": model.path,
-        "max_tokens": model.max_tokens,
-        "difference": _difference(model, models) if complete else None,
-        "speed": {str(length): _speed(model, length) for length in model.passes} if complete else {},
-        "cold": _cold(model.cold) if complete else {},
-    }
+    return ModelSpeed(
+        contender=model.contender,
+        absent=model.reason,
+        path=model.path,
+        max_tokens=model.max_tokens,
+        difference=_difference(model, models) if complete else None,
+        speed={str(length): _speed(model, length) for length in model.passes} if complete else {},
+        cold=_cold(model.cold) if complete else {},
+    )
 
 
-def _speed(model: _Measured, length: int) -> dict[str, Any]:
+def _speed(model: _Measured, length: int) -> LengthSpeed:
     """Return the rates of all rounds and their statistics, by pass."""
-    speeds: dict[str, Any] = {"texts": model.counts[length][0]}
+    rates = {}
     for name, passes in model.passes[length].items():
-        megabytes = [timing.n_bytes / timing.seconds / 1e6 for timing in passes]
         joules = [1000 * timing.joules / timing.n_texts for timing in passes if timing.joules is not None]
-        speeds[name] = spread(passes) | {
-            "rounds": [round(timing.rate, 2) for timing in passes],
-            "megabytes_per_second": float(np.median(megabytes)),
-        }
-        if joules:
-            speeds[name]["joules_per_1000_texts"] = float(np.median(joules))
-    return speeds
+        rates[name] = Rates(
+            **spread(passes),
+            rounds=[round(timing.rate, 2) for timing in passes],
+            megabytes_per_second=float(np.median([timing.n_bytes / timing.seconds / 1e6 for timing in passes])),
+            joules_per_1000_texts=float(np.median(joules)) if joules else None,
+        )
+    return LengthSpeed(model.counts[length][0], rates)
 
 
-def _cold(starts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _cold(starts: Sequence[dict[str, Any]]) -> dict[str, Spread]:
     summary = {}
     for name in ("load_seconds", "first_seconds", "peak_rss_bytes"):
         values = [start[name] for start in starts if start[name] is not None]
         if values:
-            summary[name] = {"median": float(np.median(values)), "min": min(values), "max": max(values)}
+            summary[name] = Spread(float(np.median(values)), min(values), max(values))
     return summary
 
 

@@ -8,8 +8,9 @@ from m2v_bench.cache import write_json
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.figures import save
 from m2v_bench.reports.grid import Grid
-from m2v_bench.speed.benchmark import Plan, benchmark
+from m2v_bench.speed.benchmark import benchmark
 from m2v_bench.speed.contenders import contenders
+from m2v_bench.speed.speed_record import Plan
 from m2v_bench.speed.speed_tables import speed_grids, speed_score_figure, write_markdown
 from m2v_bench.speed.texts_of_lengths import bench_texts
 from m2v_bench.system.threads import limit_threads
@@ -51,11 +52,11 @@ def speed(
         models = contenders(names, Path(scratch), config_dir=config_dir)
         record = benchmark(models, bench_texts(texts, column, seed=seed), plan, seed=seed)
     folder = results_dir / FOLDER
-    name = record["started"].partition("+")[0].replace("-", "").replace(":", "")
+    name = record.started.partition("+")[0].replace("-", "").replace(":", "")
     files = [folder / f"{name}.json", folder / "speed.md"]
-    write_json(files[0], record)
-    if not any(model["speed"] for model in record["models"]):
-        reasons = "\n".join(f"  {model['label']}: {model['absent']}" for model in record["models"])
+    write_json(files[0], record.to_json())
+    if not any(model.speed for model in record.models):
+        reasons = "\n".join(f"  {model.label}: {model.absent}" for model in record.models)
         raise BenchError(f"no model could be measured ({files[0]}):\n{reasons}")
     grids = speed_grids(record)
     write_markdown(grids, files[1])

@@ -5,16 +5,18 @@ import math
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from m2v_bench.errors import BenchError
 from m2v_bench.speed import benchmark as measuring
-from m2v_bench.speed.benchmark import Plan, benchmark, cold_start
+from m2v_bench.speed.benchmark import benchmark, cold_start
 from m2v_bench.speed.contenders import contenders
 from m2v_bench.speed.energy import Energy
 from m2v_bench.speed.loaders import Contender
+from m2v_bench.speed.speed_record import Plan, SpeedRecord
 from m2v_bench.speed.speed_tables import speed_grids, speed_score_figure
 from m2v_bench.speed.texts_of_lengths import LENGTHS, bench_texts
 from tests.conftest import as_model, tiny_static_model
@@ -94,34 +96,41 @@ def test_record_and_tables_cover_all_models(folder: Path, texts_file: Path):
     models = contenders(names, folder.parent)
     assert [model.loader for model in models] == ["static", "model2vec", "sentence_transformer", "baseline"]
     record = benchmark(models, bench_texts([str(texts_file)]), Plan(threads=2, rounds=2, cold_starts=1), seed=42)
-    assert json.loads(json.dumps(record)) == record
-    for model in record["models"]:
-        assert model["absent"] is None
-        assert set(model["speed"]) == {"10", "100", "500"}
-        for speed in model["speed"].values():
-            assert speed["texts"] > 0
+    written = record.to_json()
+    assert json.loads(json.dumps(written)) == written
+    assert written["plan"] == {"threads": 2, "rounds": 2, "cold_starts": 1, "seconds": 0.01, "cold_texts": 256}
+    for model, plain in zip(record.models, written["models"], strict=True):
+        assert model.absent is None
+        assert set(model.speed) == {"10", "100", "500"}
+        for length, speed in model.speed.items():
+            assert speed.texts > 0
+            assert set(plain["speed"][length]) == {"texts", "first", "1", "2"}
             for name in ("first", "1", "2"):
-                assert all(0 < speed[name][rate] < math.inf for rate in RATES)
-                assert speed[name]["slowest"] <= speed[name]["texts_per_second"] <= speed[name]["fastest"]
-                assert len(speed[name]["rounds"]) == 2
-        cold = {name: values["median"] for name, values in model["cold"].items()}
+                rates = speed.passes[name]
+                assert all(0 < plain["speed"][length][name][rate] < math.inf for rate in RATES)
+                assert rates.slowest <= rates.texts_per_second <= rates.fastest
+                assert len(rates.rounds) == 2
+        cold = {name: values.median for name, values in model.cold.items()}
         assert 0 < cold["load_seconds"] < cold["first_seconds"]
         assert cold["peak_rss_bytes"] > 5e6
-    ours, *peers, baseline = record["models"]
-    assert ours["path"] == "compiled loops" or ours["path"].startswith("tokenizers package (")
-    assert ours["difference"] is None
-    assert baseline["path"] is None
-    assert [peer["path"] for peer in peers] == [None, None]
-    assert [peer["difference"] for peer in peers] == pytest.approx([0, 0], abs=1e-5)
-    assert ours["library"].startswith("m2v_bench 0.")
-    assert {peer["library"].split()[0] for peer in peers} == {"model2vec", "sentence-transformers"}
+        assert plain["cold"]["load_seconds"]["median"] == cold["load_seconds"]
+        assert plain["label"] == model.label
+    ours, *peers, baseline = record.models
+    assert ours.path is not None
+    assert ours.path == "compiled loops" or ours.path.startswith("tokenizers package (")
+    assert ours.difference is None
+    assert baseline.path is None
+    assert [peer.path for peer in peers] == [None, None]
+    assert [peer.difference for peer in peers] == pytest.approx([0, 0], abs=1e-5)
+    assert ours.contender.library.startswith("m2v_bench 0.")
+    assert {peer.contender.library.split()[0] for peer in peers} == {"model2vec", "sentence-transformers"}
     throughput, needs = speed_grids(record)
     assert len(throughput.rows) == 3 * len(names)
     assert len(needs.rows) == len(names)
     assert {len(row) for row in throughput.rows} == {len(throughput.columns)}
     assert [row[-2:] for row in throughput.rows if "by model2vec" in row[0]] == [["1", "1"]] * 3
     assert len(throughput.bold) == 3
-    assert record["hardware"]["processor"] in throughput.notes[-1]
+    assert record.hardware["processor"] in throughput.notes[-1]
 
 
 @pytest.mark.usefixtures("briefly")
@@ -132,10 +141,10 @@ def test_failed_model_has_a_reason_and_the_others_are_measured(folder: Path, tex
         "peer", "model2vec", str(folder), "x", "x", "static", 8, 1, 1, absent="model2vec: pip install it"
     )
     record = benchmark([gone, fine, absent], bench_texts([str(texts_file)]), Plan(rounds=1, cold_starts=0), seed=42)
-    first, second, third = record["models"]
-    assert "none: no such folder" in first["absent"]
-    assert (first["speed"], third["speed"]) == ({}, {})
-    assert second["absent"] is None and second["speed"] and second["cold"] == {}
+    first, second, third = record.models
+    assert "none: no such folder" in (first.absent or "")
+    assert (first.speed, third.speed) == ({}, {})
+    assert second.absent is None and second.speed and second.cold == {}
     throughput, needs = speed_grids(record)
     assert "peer was not measured: model2vec: pip install it" in throughput.notes
     assert [row[2] for row in throughput.rows if row[0] == "peer"] == ["-"] * 3
@@ -241,12 +250,16 @@ def test_figure_of_speed_against_score(folder: Path, texts_file: Path):
     ]
     encoders = {model.label: MtebEncoder(model, seed=42) for model in scored}
     evaluate(encoders, scored, suite("MENWordSim"), Session(Store(results), 42, 32))
-    for model, difference in zip(record["models"], (1e-4, 0.1), strict=True):
-        model |= {"peer": True, "difference": difference}  # peers with other embeddings are not drawn
-    assert speed_score_figure(record, results) is None
-    for model in record["models"]:
-        model["difference"] = 1e-4
-    figure = speed_score_figure(record, results)
+
+    def with_differences(*differences: float) -> SpeedRecord:
+        peers = [
+            replace(model, contender=replace(model.contender, peer=True), difference=difference)
+            for model, difference in zip(record.models, differences, strict=True)
+        ]
+        return replace(record, models=peers)
+
+    assert speed_score_figure(with_differences(1e-4, 0.1), results) is None  # peers with other embeddings are not drawn
+    figure = speed_score_figure(with_differences(1e-4, 1e-4), results)
     assert figure is not None
     shown = {text.get_text() for text in figure.axes[0].texts}
     assert {"tiny", "other"} <= shown
