@@ -77,7 +77,7 @@ def test_rebuilt_store_equals_the_live_one(home: Path):
     for _ in range(2):  # the second time there is nothing left to log
         process = processes.run("m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db", cwd=home)
         assert process.returncode == 0, process.stderr
-        assert "holds 4 runs of results, 1 sweeps above them" in process.stdout
+        assert "holds 4 runs of results and 1 sweeps" in process.stdout
         rebuilt = contents(home, "again.db")
         assert rebuilt.keys() == live.keys()
         for folder, expected in live.items():
