@@ -248,7 +248,7 @@ def test_help_shows_groups_and_settings(bench: Cli):
         assert group in shown
 
 
-@pytest.mark.parametrize("modules", ["m2v_bench", "m2v_bench.__main__, m2v_bench.runs.sweep"])
+@pytest.mark.parametrize("modules", ["m2v_bench", "m2v_bench.__main__, m2v_bench.runs.sweep", "m2v_bench.cli"])
 def test_import_and_help_load_no_heavy_modules(modules: str):
     heavy = ("torch", "mteb", "mlflow", "transformers", "scipy", "pandas", "matplotlib")
     code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from m2v_bench.stats.aggregates import task_name
-
 if TYPE_CHECKING:
     from m2v_bench.tasks import SuiteTask
 
@@ -64,5 +62,7 @@ def merged(signatures: Iterable[str]) -> str:
 
 def published_splits(suite: Iterable["SuiteTask"]) -> dict[str, str]:
     """Return the scored splits of the tasks that have been published with more than one split (MSMARCO)."""
+    from m2v_bench.stats.aggregates import task_name  # imports pandas, which the command line must not
+
     split = {entry.name: ", ".join(entry.task.eval_splits) for entry in suite}
     return {name: splits for name, splits in split.items() if task_name(name, splits) != name}
