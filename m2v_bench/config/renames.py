@@ -1,6 +1,6 @@
 """Translate setting names of version 0.1 in overrides, config files and old records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from m2v_bench.errors import BenchError
@@ -82,6 +82,20 @@ def current_params(params: Mapping[str, str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def current_config(config: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Translate nested settings, `{"pca": {"dims": 256}, ...}`, of a config.yaml."""
+    current = dict(config)
+    for former, name in SETTINGS.items():
+        group, _, setting = former.partition(".")
+        values = config.get(group)
+        if isinstance(values, Mapping):  # a group of that name, not the setting that replaced it
+            if current.get(group) is values:
+                del current[group]
+            if setting in values:
+                current[name] = values[setting]
+    return current
+
+
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Translate flat settings of old records and config files, `{"pca.dims": 256, ...}`."""
     current = {SETTINGS.get(name, name): value for name, value in settings.items()}
@@ -103,8 +117,3 @@ def in_file(group: str) -> str | None:
     return (
         f"{group} is no longer a group; set values at the top of the file, as in `pca_dims: 64`: {', '.join(settings)}"
     )
-
-
-def describe(notes: Sequence[str]) -> str:
-    """Join the notes, one per line; return an empty string when there are none."""
-    return "".join(f"{note}\n" for note in notes)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from m2v_bench.config.check import typed
 from m2v_bench.config.compose import compose, read_config
 from m2v_bench.config.renames import SETTINGS, current_params, current_settings, current_words
 from m2v_bench.config.schema import settings
@@ -80,7 +81,7 @@ def test_config_file_of_version_0_1_is_read(tmp_path: Path):
         "quantization": {"dtype": "int8", "vocabulary": None},
         "dialect": {"name": "m2v-0.1", "sequence": None},
         "pooling": {"name": None},
-        "baselines": {},
+        "baselines": {"bge": {"kind": "sentence_transformer", "name": "BAAI/bge-base-en-v1.5"}},
         "suite": {"name": "starter"},
         "tracking": {"name": "none"},
     }
@@ -89,6 +90,13 @@ def test_config_file_of_version_0_1_is_read(tmp_path: Path):
     assert (read.pca_dims, read.weighting, read.sif_coefficient, read.vocabulary) == (64, "sif", 0.001, "glove")
     assert (read.vocabulary_size, read.token_remove_pattern, read.quantize_to) == (100, None, "int8")
     assert (read.dialect, read.pooling, read.distillation.pca_dims) == ("m2v-0.1", None, 64)
+    assert read.baselines["bge"].name == "BAAI/bge-base-en-v1.5"
+
+
+def test_the_config_of_a_job_of_today_is_read(tmp_path: Path):
+    config = compose(["baseline=[bge-base-en-v1.5,teacher]", "vocabulary=glove", "weighting=sif", "pooling=first"])
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    assert read_config(tmp_path) == typed(config)
 
 
 OLD_FILES = {
@@ -109,6 +117,4 @@ def test_a_former_group_in_a_config_file_is_explained(content: str, message: str
 
 
 def test_a_former_axis_is_translated(tmp_path: Path):
-    from m2v_bench.config.check import typed
-
     assert typed(compose(["sweep.axis=weighting.coefficient"])).sweep.axis == "sif_coefficient"
