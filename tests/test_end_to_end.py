@@ -239,7 +239,9 @@ def test_help_shows_groups_and_settings(bench: Cli):
     assert "+sweep=pca_dims" in shown
     groups = (
         "base_model: all-MiniLM-L6-v2",
-        "weighting: dialect, idf, none, sif, sif_counts, zipf_log",
+        "weighting: none, zipf_log, sif, sif_counts, idf",
+        "dialect: m2v-0.1, m2v-0.3.8, m2v-0.3.9, m2v-0.5, m2v-0.7",
+        'eval "$(python -m m2v_bench -sc install=bash)"',
         "sweep: base_model, dialect, full_factorial, pca_dims, quantization, sif_coefficient, ",
         "experiment: paper_ablations, paper_classification, paper_main, speed_vs_score",
     )

@@ -11,11 +11,12 @@ from m2v_bench.config.job_names import register_resolver
 from m2v_bench.config.messages import explain
 from m2v_bench.config.renames import current_config, current_words
 from m2v_bench.config.schema import ENUMERATED, Config, conf_dir
+from m2v_bench.distillation.distill_config import CHOICES
 from m2v_bench.errors import BenchError, hydra_value
 
 
 def register() -> None:
-    """Register `Config` as Hydra's schema, the choices of groups without files, and the resolver for job names."""
+    """Register `Config` as Hydra's schema, groups without files, and the resolvers of conf/config.yaml."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
@@ -24,6 +25,12 @@ def register() -> None:
         for name in names:
             store.store(group=group, name=name, node={"name": name})
     register_resolver()
+    OmegaConf.register_new_resolver("choices", _choices, replace=True)
+
+
+def _choices() -> str:
+    """Return a line per setting that takes one of several names, for `--help`."""
+    return "\n".join(f"{name}: {', '.join(names)}" for name, names in CHOICES.items())
 
 
 def _schema() -> DictConfig:

@@ -2,11 +2,11 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from m2v_bench.distillation.dialects import SEQUENCES, Dialect, get_dialect
+from m2v_bench.distillation.dialects import DIALECTS, SEQUENCES, Dialect, get_dialect
 from m2v_bench.distillation.forward import PRECISIONS
 from m2v_bench.distillation.pca import SOLVERS, parse_dims
 from m2v_bench.distillation.pooling import POOLINGS
@@ -18,6 +18,17 @@ from m2v_bench.errors import BenchError, check_seed, did_you_mean, plain_number,
 UNUSED_TOKENS = r"\[unused\d+\]"
 SIF_COEFFICIENT = 1e-4
 EMBEDDINGS = ("output", "input")
+# Setting -> the names it allows.
+CHOICES: Mapping[str, Collection[str]] = {
+    "dialect": DIALECTS,
+    "sequence": SEQUENCES,
+    "embeddings": EMBEDDINGS,
+    "pooling": POOLINGS,
+    "precision": PRECISIONS,
+    "pca_solver": SOLVERS,
+    "weighting": WEIGHTINGS,
+    "quantize_to": DTYPES,
+}
 
 # Keywords of `distill` in version 0.1 -> current names.
 _RENAMED = {"remove": "token_remove_pattern", "column": "corpus_column"}
@@ -98,16 +109,7 @@ class DistillConfig:
             weighting=self.weighting or preset.weighting,
             sif_coefficient=plain_number(self.sif_coefficient),
         )
-        allowed = {
-            "sequence": SEQUENCES,
-            "embeddings": EMBEDDINGS,
-            "pooling": tuple(POOLINGS),
-            "precision": PRECISIONS,
-            "pca_solver": SOLVERS,
-            "weighting": tuple(WEIGHTINGS),
-            "quantize_to": tuple(DTYPES),
-        }
-        for name, names in allowed.items():
+        for name, names in CHOICES.items():
             if (value := getattr(filled, name)) not in names:
                 raise BenchError(f"{name}={value}: unknown; allowed: {', '.join(names)}")
         coefficient, clusters = filled.sif_coefficient, filled.vocabulary_quantization
