@@ -167,7 +167,15 @@ def _complete(parser: Parser) -> None:
 
 def _overrides(parser: Parser, example: str) -> None:
     parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help=f"settings of a run: {example}")
+    _config_dir(parser)
+
+
+def _config_dir(parser: Parser) -> None:
     parser.add_argument("--config-dir", metavar="FOLDER", help="folder of your own config files")
+
+
+def _column(parser: Parser) -> None:
+    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
 
 
 def _results(parser: Parser) -> None:
@@ -337,8 +345,8 @@ def _distill(arguments: Arguments) -> None:
     from m2v_bench.config.compose import compose
     from m2v_bench.config.schema import conf_dir
     from m2v_bench.distillation.distill import describe, run_recipe
-    from m2v_bench.distillation.recipe import make_recipe
     from m2v_bench.errors import hydra_value
+    from m2v_bench.models import recipe_of
 
     out: Path = arguments.out
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not arguments.force):
@@ -347,7 +355,7 @@ def _distill(arguments: Arguments) -> None:
     base = f"base_model={arguments.model}" if listed else f"base_model.name={hydra_value(arguments.model)}"
     overrides = [base, *arguments.overrides, "tracking=none"]
     settings = check(compose(overrides, arguments.config_dir))
-    recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
+    recipe = recipe_of(settings)
     distillation = run_recipe(recipe, device=settings.device)
     distillation.model.save_pretrained(out)
     print(f"distilled {describe(recipe, distillation)}\nwrote {out}")
@@ -356,7 +364,7 @@ def _distill(arguments: Arguments) -> None:
 def _encode_options(parser: Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="static model: folder or name on the hub")
     parser.add_argument("file", metavar="FILE", help=".txt with one text per line, .csv, .tsv, .jsonl or .parquet")
-    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
+    _column(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="the .npy file (default: FILE with suffix .npy)")
 
 
@@ -438,7 +446,7 @@ def _speed_options(parser: Parser) -> None:
     parser.add_argument(
         "--texts", action="append", default=[], metavar="FILE", help=".txt, .csv, .tsv, .jsonl or .parquet; repeatable"
     )
-    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
+    _column(parser)
     parser.add_argument(
         "--threads", default=2, type=int, metavar="N", help="threads of multi-threaded passes (default: 2)"
     )
@@ -448,7 +456,7 @@ def _speed_options(parser: Parser) -> None:
     )
     _seed(parser)
     _format(parser)
-    parser.add_argument("--config-dir", metavar="FOLDER", help="folder of your own config files")
+    _config_dir(parser)
 
 
 def _speed(arguments: Arguments) -> None:
@@ -475,7 +483,7 @@ def _fidelity_options(parser: Parser) -> None:
     parser.add_argument(
         "--texts", required=True, metavar="FILE", help=".txt with one text per line, .csv, .parquet, or a dataset"
     )
-    parser.add_argument("--column", default="text", metavar="NAME", help="column of the texts (default: text)")
+    _column(parser)
     parser.add_argument(
         "--most", default=20_000, type=int, metavar="N", help="maximum number of distinct texts (default: 20000)"
     )

@@ -23,6 +23,7 @@ from m2v_bench.cache import refuse_lfs_pointer
 from m2v_bench.errors import BenchError, did_you_mean
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+TEXT_SUFFIXES = (".txt", *SUFFIXES)  # where a file need not be a table
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # the most common one first
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _BATCH = 10_000  # rows of a parquet file in memory

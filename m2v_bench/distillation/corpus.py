@@ -14,14 +14,13 @@ from tqdm.auto import tqdm
 from m2v_bench.assets.compression import plain_suffix
 from m2v_bench.assets.dataset_folders import readable_folder
 from m2v_bench.assets.fetch import is_offline
-from m2v_bench.assets.table_files import SUFFIXES, TableFile, allowed_suffixes
+from m2v_bench.assets.table_files import TEXT_SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.cache import cached_arrays, content_hash, file_sha256, folder_hash
 from m2v_bench.distillation.weighting import Tokens
 from m2v_bench.errors import BenchError, did_you_mean
 
 COUNTS_VERSION = 2
 _BATCH = 1_000
-_SUFFIXES = (".txt", *SUFFIXES)
 
 
 class Corpus:
@@ -150,11 +149,12 @@ def _locate(name: str, called: str) -> tuple[Path, str | None]:
         path = Path(before).expanduser()
     if path.is_file() and split is not None:
         raise BenchError(f"{called}: a file has no splits; give only the path: {path}")
-    if path.is_file() and (suffix := plain_suffix(path)) not in _SUFFIXES:
+    if path.is_file() and (suffix := plain_suffix(path)) not in TEXT_SUFFIXES:
         raise BenchError(
-            f"{called}: files that end in {suffix or 'nothing'} are not read; allowed: {allowed_suffixes(*_SUFFIXES)}"
+            f"{called}: files that end in {suffix or 'nothing'} are not read; "
+            f"allowed: {allowed_suffixes(*TEXT_SUFFIXES)}"
         )
-    if not path.exists() and (path.is_absolute() or plain_suffix(path) in _SUFFIXES or len(path.parts) != 2):
+    if not path.exists() and (path.is_absolute() or plain_suffix(path) in TEXT_SUFFIXES or len(path.parts) != 2):
         raise BenchError(
             f"{called}: no such file or folder; name a .txt file with one document a line, a .csv, "
             ".tsv, .json, .jsonl or .parquet file, or a dataset on the hub (org/name)"

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from m2v_bench.assets.table_files import SUFFIXES, TableFile, allowed_suffixes
+from m2v_bench.assets.table_files import TEXT_SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.errors import BenchError
 from m2v_bench.inference.static_model import StaticModel
 
-_SUFFIXES = (".txt", *SUFFIXES)
 _BATCH = 8_192  # texts
 
 
@@ -38,8 +37,8 @@ def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text
         raise BenchError(f"--out {out}: is the input file; name another file")
     static = StaticModel.from_pretrained(model)
     table = TableFile(file, str(file))
-    if table.suffix not in _SUFFIXES:
-        raise BenchError(f"{file}: must be one of {allowed_suffixes(*_SUFFIXES)}")
+    if table.suffix not in TEXT_SUFFIXES:
+        raise BenchError(f"{file}: must be one of {allowed_suffixes(*TEXT_SUFFIXES)}")
     table.check_columns(["text" if table.suffix == ".txt" else column], lambda _: " Name the column with --column.")
     texts = _texts(table, column)
     parts = []
