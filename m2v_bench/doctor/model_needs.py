@@ -7,8 +7,8 @@ from typing import Any
 
 from m2v_bench.assets.fetch import MODEL_FILES, catalog, is_offline, no_downloads
 from m2v_bench.config.schema import Config
-from m2v_bench.distillation.recipe import Recipe, make_recipe
-from m2v_bench.models import Model, load_baselines
+from m2v_bench.distillation.recipe import Recipe
+from m2v_bench.models import Model, load_baselines, recipe_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def models_of_run(settings: Config) -> list[Model]:
         BenchError: if settings are invalid, or a download would be needed.
     """
     with no_downloads():
-        recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
+        recipe = recipe_of(settings)
         return [student_of(recipe), *load_baselines(settings.baselines, recipe.base)]
 
 

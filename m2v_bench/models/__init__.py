@@ -1,11 +1,12 @@
-"""Load baselines: the models that a distilled model is compared with."""
+"""Find the models of a run: base model, the model to distil, and the baselines it is compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from m2v_bench.assets.fetch import catalog
 from m2v_bench.config.check import check_baselines
-from m2v_bench.config.schema import BaselineConfig
-from m2v_bench.distillation.teacher import BaseModel
+from m2v_bench.config.schema import BaselineConfig, Config
+from m2v_bench.distillation.recipe import Recipe, make_recipe
+from m2v_bench.distillation.teacher import BaseModel, find_base
 from m2v_bench.errors import BenchError
 from m2v_bench.models.bm25 import bm25
 from m2v_bench.models.bpemb import bpemb
@@ -15,7 +16,7 @@ from m2v_bench.models.sentence_transformer import sentence_transformer, teacher
 from m2v_bench.models.static import static, wordllama
 from m2v_bench.models.word_vectors import vectors
 
-__all__ = ["MAKERS", "Encoder", "Model", "baseline_assets", "distinct", "load_baselines"]
+__all__ = ["MAKERS", "Encoder", "Model", "base_of", "baseline_assets", "distinct", "load_baselines", "recipe_of"]
 
 
 # Kind -> function (key, settings) -> model; `teacher` takes the run's base model instead.
@@ -28,6 +29,16 @@ MAKERS: dict[str, Callable[[str, BaselineConfig], Model]] = {
     "random": random,
     "bm25": bm25,
 }
+
+
+def base_of(settings: Config) -> BaseModel:
+    """Return the base model that the settings name."""
+    return find_base(settings.base_model.name, revision=settings.base_model.revision)
+
+
+def recipe_of(settings: Config) -> Recipe:
+    """Return the model that the settings distil."""
+    return make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
 
 
 def baseline_assets(baselines: Mapping[str, BaselineConfig]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,21 +27,48 @@ class StaticEncoder:
         return self.model.encode([prompt + text for text in texts] if prompt else texts)
 
 
-def distilled(
-    model: StaticModel, folder: Path, *, name: str, revision: str, label: str, variant: Mapping[str, Any]
-) -> Model:
+class Student(Protocol):
+    """The identity of a distilled model, as a `Recipe` and the record of a run have it."""
+
+    @property
+    def name(self) -> str:
+        """Name in result files."""
+
+    @property
+    def revision(self) -> str:
+        """Hash of everything that determines its numbers."""
+
+    @property
+    def label(self) -> str:
+        """Name in tables and plots."""
+
+    @property
+    def variant(self) -> Mapping[str, Any]:
+        """Its settings."""
+
+
+def distilled(model: StaticModel, folder: Path, student: Student) -> Model:
     """Return a distilled model that was saved to `folder`."""
+    return _as_model(
+        model,
+        folder,
+        name=student.name,
+        revision=student.revision,
+        label=student.label,
+        bytes_on_disk=folder_bytes(folder),
+        variant=student.variant,
+    )
+
+
+def _as_model(model: StaticModel, folder: Path, **fields: Any) -> Model:
+    """Return a `Model` that is `model`, loaded from `folder`."""
     return Model(
-        name=name,
-        revision=revision,
-        label=label,
         kind="static",
         dims=model.dims,
         n_parameters=model.n_parameters,
-        bytes_on_disk=folder_bytes(folder),
         load=lambda device: StaticEncoder(model),
         folder=folder,
-        variant=variant,
+        **fields,
     )
 
 
@@ -65,18 +92,15 @@ def static(key: str, config: BaselineConfig) -> Model:
             f"{setting}.name={name}: {error}\n"
             f"Without a hub, copy the model's folder to this machine and set {setting}.name=/path/to/folder{revision}"
         ) from error
-    return Model(
+    return _as_model(
+        model,
+        folder,
         name=f"local/{folder.resolve().name}" if local.is_dir() else name,
         # the hub's client names the folder after the commit
         revision=_revision(folder_hash(folder, suffixes=MODEL_FILES) if local.is_dir() else folder.name, model),
         label=config.label or key,
-        kind="static",
-        dims=model.dims,
-        n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder, suffixes=MODEL_FILES),
-        load=lambda device: StaticEncoder(model),
-        folder=folder,
-        similarity=model.config.get("similarity_fn_name") or "cosine",
+        similarity=model.similarity_fn_name,
         prompts={name: text for name, text in (model.config.get("prompts") or {}).items() if text},
     )
 
@@ -99,14 +123,11 @@ def wordllama(key: str, config: BaselineConfig) -> Model:
         raise BenchError(f"baselines.{key}.name={name}: no WordLlama in the catalog; allowed: {', '.join(known)}")
     folder = fetch([name])[name]
     model = read_wordllama(folder)
-    return Model(
+    return _as_model(
+        model,
+        folder,
         name=str(catalog()[name].model_name),
         revision=folder_hash(folder),
         label=config.label or key,
-        kind="static",
-        dims=model.dims,
-        n_parameters=model.n_parameters,
         bytes_on_disk=folder_bytes(folder),
-        load=lambda device: StaticEncoder(model),
-        folder=folder,
     )

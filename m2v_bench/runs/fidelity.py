@@ -15,11 +15,10 @@ from tqdm.auto import tqdm
 from m2v_bench.cache import cached_arrays, content_hash, write_json
 from m2v_bench.config.compose import read_config
 from m2v_bench.distillation.corpus import Corpus
-from m2v_bench.distillation.teacher import find_base
 from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.errors import BenchError, check_seed
 from m2v_bench.inference.static_model import StaticModel
-from m2v_bench.models import Model, load_baselines
+from m2v_bench.models import Model, base_of, load_baselines
 from m2v_bench.models.sentence_transformer import teacher
 from m2v_bench.models.static import distilled
 from m2v_bench.reports.grid import Grid
@@ -154,7 +153,7 @@ def _of_run(
 ) -> list[Fidelity]:
     """Measure the models of a run that have not been measured yet, and read the others."""
     settings = read_config(folder)
-    base = find_base(settings.base_model.name, revision=settings.base_model.revision)
+    base = base_of(settings)
     reference = teacher(base)
     others = [model for model in load_baselines(settings.baselines, base) if model.kind != "lexical"]
     models = [_student(folder, record), *(model for model in others if model.name != reference.name)]
@@ -192,15 +191,7 @@ def _of_run(
 
 
 def _student(folder: Path, record: RunRecord) -> Model:
-    model = StaticModel.from_pretrained(folder / "model")
-    return distilled(
-        model,
-        folder / "model",
-        name=record.name,
-        revision=record.revision,
-        label=record.label,
-        variant=record.variant,
-    )
+    return distilled(StaticModel.from_pretrained(folder / "model"), folder / "model", record)
 
 
 def _path(results_dir: Path, model: Model, reference: Model, texts: Texts) -> Path:

@@ -7,9 +7,9 @@ from functools import cached_property
 from m2v_bench.assets.fetch import catalog, fetch
 from m2v_bench.cache import content_hash
 from m2v_bench.config.schema import Config
-from m2v_bench.distillation.recipe import Recipe, make_recipe
+from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.words import GLOVE_ASSET
-from m2v_bench.models import Model, baseline_assets, load_baselines
+from m2v_bench.models import Model, baseline_assets, load_baselines, recipe_of
 from m2v_bench.system.environment import versions
 from m2v_bench.tasks import SuiteTask, load_suite
 
@@ -62,7 +62,7 @@ def prepare(settings: Config, *, loaded: dict[str, list[Model]] | None = None) -
     """
     suite = suite_of(settings)
     fetch([*model_assets(settings), *suite_assets(suite)])
-    recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
+    recipe = recipe_of(settings)
     loaded = {} if loaded is None else loaded
     key = repr([settings.baselines, recipe.base.name, recipe.base.revision])
     if key not in loaded:

@@ -117,15 +117,7 @@ def distil(job: Prepared, folder: Path) -> tuple[Model, Distillation]:
     distillation = run_recipe(recipe, device=pick_device(job.settings.device))
     distillation.model.save_pretrained(folder)
     print(f"distilled {describe(recipe, distillation)}", flush=True)
-    student = distilled(
-        distillation.model,
-        folder,
-        name=recipe.name,
-        revision=recipe.revision,
-        label=recipe.label,
-        variant=recipe.variant,
-    )
-    return student, distillation
+    return distilled(distillation.model, folder, recipe), distillation
 
 
 def score(

@@ -18,13 +18,13 @@ from tqdm.auto import tqdm
 from m2v_bench.cache import content_hash, write_json
 from m2v_bench.config.schema import Config
 from m2v_bench.distillation.distill import run_recipe
-from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import for_mteb
 from m2v_bench.evaluation.store import Store
+from m2v_bench.models import recipe_of
 from m2v_bench.models.static import distilled
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.score_table import AVERAGE, score_table
@@ -179,20 +179,10 @@ def _score(settings: Config, coefficient: float, dims: int, tasks: Sequence[Suit
 
 
 def _average(settings: Config, tasks: Sequence[SuiteTask], folder: Path) -> float:
-    recipe, device = (
-        make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision),
-        pick_device(settings.device),
-    )
+    recipe, device = recipe_of(settings), pick_device(settings.device)
     distillation = run_recipe(recipe, device=device, show_progress=False)
     distillation.model.save_pretrained(folder / "model")
-    model = distilled(
-        distillation.model,
-        folder / "model",
-        name=recipe.name,
-        revision=recipe.revision,
-        label=recipe.label,
-        variant=recipe.variant,
-    )
+    model = distilled(distillation.model, folder / "model", recipe)
     store = Store(Path(settings.results_dir))
     session = Session(store, settings.seed, settings.batch_size, samples=settings.samples, debug=settings.debug)
     encoders = {model.label: for_mteb(model, seed=settings.seed, device=device)}

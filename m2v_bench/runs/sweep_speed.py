@@ -7,9 +7,8 @@ from pathlib import Path
 from m2v_bench.cache import write_json
 from m2v_bench.config.compose import read_config
 from m2v_bench.config.schema import Config
-from m2v_bench.distillation.teacher import find_base
 from m2v_bench.inference.static_model import StaticModel
-from m2v_bench.models import Model, distinct, load_baselines
+from m2v_bench.models import Model, base_of, distinct, load_baselines
 from m2v_bench.models.static import distilled
 from m2v_bench.results.experiment import SPEED, read_speeds, with_speeds
 from m2v_bench.results.record import RunRecord
@@ -82,15 +81,8 @@ def _models(jobs: Mapping[Path, RunRecord], settings: Mapping[Path, Config]) -> 
     """Return the distinct students and baselines of all jobs."""
     models: dict[tuple[str, str], Model] = {}
     for folder, record in jobs.items():
-        student = distilled(
-            StaticModel.from_pretrained(folder / "model"),
-            folder / "model",
-            name=record.name,
-            revision=record.revision,
-            label=record.label,
-            variant=record.variant,
-        )
-        base = find_base(settings[folder].base_model.name, revision=settings[folder].base_model.revision)
+        student = distilled(StaticModel.from_pretrained(folder / "model"), folder / "model", record)
+        base = base_of(settings[folder])
         for model in [student, *load_baselines(settings[folder].baselines, base)]:
             models.setdefault((model.name, model.revision), model)
     return list(models.values())

@@ -5,17 +5,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from m2v_bench.assets.fetch import catalog
 from m2v_bench.config.check import check
 from m2v_bench.config.compose import compose
 from m2v_bench.config.schema import BaselineConfig, Config, conf_dir
 from m2v_bench.distillation.distill import run_recipe
-from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.errors import BenchError, did_you_mean
 from m2v_bench.inference.files import OtherPipeline
-from m2v_bench.models import Model, load_baselines
+from m2v_bench.models import Model, base_of, load_baselines, recipe_of
 from m2v_bench.models.sentence_transformer import is_static, sentence_transformer
 from m2v_bench.models.static import distilled, static
 from m2v_bench.speed.loaders import Contender
@@ -55,14 +53,11 @@ def contenders(names: Sequence[str], scratch: Path, *, config_dir: str | None = 
 
 def _default(scratch: Path, config_dir: str | None) -> list[Contender]:
     settings = _settings([], config_dir)
-    recipe = make_recipe(settings.base_model.name, settings.distillation, revision=settings.base_model.revision)
+    recipe = recipe_of(settings)
     folder = scratch / "model"
     model = run_recipe(recipe, device="cpu").model
     model.save_pretrained(folder, name=recipe.label)
-    student = distilled(
-        model, folder, name=recipe.name, revision=recipe.revision, label=recipe.label, variant=recipe.variant
-    )
-    ours = _as_contender(student, "static")
+    ours = _as_contender(distilled(model, folder, recipe), "static")
     baselines = _baselines(settings, load_baselines(settings.baselines, recipe.base))
     return [ours, *(_run_by(library, ours) for library in PEERS), *baselines]
 
@@ -138,7 +133,7 @@ def _find(name: str, config_dir: str | None) -> list[Contender]:
         return [_of_folder(name)]
     if name in _baseline_names(config_dir):
         settings = _settings([f"baseline=[{name}]"], config_dir)
-        return _baselines(settings, load_baselines(settings.baselines, _teacher(settings)))
+        return _baselines(settings, load_baselines(settings.baselines, base_of(settings)))
     if name in catalog() and catalog()[name].kind == "model":
         model = sentence_transformer(name, BaselineConfig(kind="sentence_transformer", name=name))
         return [_as_contender(model, "sentence_transformer")]
@@ -150,12 +145,6 @@ def _find(name: str, config_dir: str | None) -> list[Contender]:
         f"(org/name), {' or '.join(f'{library}:FOLDER' for library in PEERS)}, or one of "
         f"{', '.join(dict.fromkeys(known))}"
     )
-
-
-def _teacher(settings: Config) -> Any:
-    from m2v_bench.distillation.teacher import find_base
-
-    return find_base(settings.base_model.name, revision=settings.base_model.revision)
 
 
 def _baseline_names(config_dir: str | None) -> list[str]:
