@@ -19,9 +19,9 @@ _MAX_EXIT_CODE = 100
 def _job(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
+    from m2v_bench.config.check import check
     from m2v_bench.config.messages import defect, explain
     from m2v_bench.results.jobs import Job
-    from m2v_bench.runs.run import run
 
     output_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
@@ -31,6 +31,9 @@ def _job(config: DictConfig) -> None:
             show_plan({"this run": Job([], config, output_dir, key="")}, "one run")
             shutil.rmtree(output_dir)
             return
+        check(config)  # refuse bad settings before the imports of `run`, which take seconds
+        from m2v_bench.runs.run import run
+
         run(config, output_dir)
     except Exception as error:
         if config.debug:

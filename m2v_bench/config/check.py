@@ -22,9 +22,7 @@ from m2v_bench.config.schema import (
     is_setting,
     settings,
 )
-from m2v_bench.distillation.dialects import get_dialect
-from m2v_bench.distillation.pca import parse_dims
-from m2v_bench.errors import BenchError, check_seed, did_you_mean, override
+from m2v_bench.errors import BenchError, did_you_mean, override
 
 
 def typed(config: DictConfig) -> Config:
@@ -57,8 +55,7 @@ def check(config: DictConfig) -> Config:
         BenchError: naming the setting, its value and what is allowed.
     """
     checked = typed(config)
-    get_dialect(checked.dialect)
-    parse_dims(checked.pca_dims)
+    checked.distillation.resolved()
     if checked.tracking.name not in TRACKER_NAMES:
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: {', '.join(TRACKER_NAMES)}")
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
@@ -67,7 +64,6 @@ def check(config: DictConfig) -> Config:
     _check_launcher(checked.launcher)
     if checked.batch_size < 1:
         raise BenchError(f"batch_size={checked.batch_size}: must be at least 1")
-    check_seed(checked.seed)
     _check_device(checked.device)
     _check_writable(checked.results_dir)
     return checked

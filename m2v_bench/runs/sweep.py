@@ -130,10 +130,11 @@ class Sweep(Sweeper):
         return list(jobs.values())
 
     def _prepare(self, config: DictConfig) -> "Prepared":
+        settings = check(config)  # before the slow imports of `prepare`
         from m2v_bench.runs.prepare import prepare
 
         with no_downloads() if config.dry_run else nullcontext():
-            return prepare(check(config), loaded=self._baselines)
+            return prepare(settings, loaded=self._baselines)
 
     def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
         """Launch the jobs, relaunch those whose worker died, and return those that never ended."""

@@ -49,7 +49,8 @@ def test_every_sweep_and_its_jobs_compose(choice: str, tmp_path: Path):
     assert config.hydra.mode.name == "MULTIRUN"
     for name, values in config.hydra.sweeper.params.items():
         for value in str(values).split(","):
-            check(composed(f"+{choice}", f"{name}={value}", f"results_dir={tmp_path}"))
+            corpus = f"corpus={tmp_path}/corpus.txt"  # which some weightings need
+            check(composed(f"+{choice}", f"{name}={value}", corpus, f"results_dir={tmp_path}"))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,8 @@ def test_every_sweep_and_its_jobs_compose(choice: str, tmp_path: Path):
         ("launcher.address=auto", r"launcher\.address=auto: not used with launcher=local; set launcher=ray,"),
         ("batch_size=0", r"batch_size=0: must be at least 1"),
         ("seed=-1", r"seed=-1: must lie between"),
+        ("weighting=sift", r"weighting=sift: unknown; allowed: none, zipf_log, sif, sif_counts, idf"),
+        ("weighting=idf", r"weighting=idf counts tokens: set corpus"),
         ("device=cuda:77", r"device=cuda:77: torch cannot use it here"),
         ("results_dir=/proc/nowhere", r"results_dir=/proc/nowhere: not writable"),
         ("+pca_dim=3", r"pca_dim: no such setting\. Did you mean pca_dims"),
