@@ -19,8 +19,10 @@ from mteb.results import TaskResult
 from tqdm.auto import tqdm
 
 from m2v_bench.cache import write_json
+from m2v_bench.evaluation.columns import use_columns
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
-from m2v_bench.evaluation.recorder import Recorder
+from m2v_bench.evaluation.quick_mteb import quick_mteb
+from m2v_bench.evaluation.recorder import Recorder, leaves
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models.model import Model
 from m2v_bench.results.record import Score
@@ -155,7 +157,10 @@ def _line(score: Score) -> str:
 def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]:
     """Return the task with its data, or the reason why it could not be loaded."""
     try:
-        return entry.load(), None
+        task = entry.load()
+        for leaf in leaves(task):
+            use_columns(leaf)
+        return task, None
     except Exception as error:
         if debug:
             raise
@@ -207,7 +212,7 @@ def _score(task: AbsTask, encoder: MtebEncoder, session: Session) -> TaskResult:
         }
         write_json(store.path("costs", result.task_name, meta, ".json"), cost)
 
-    with _uncompiled():
+    with quick_mteb(), _uncompiled():
         results = mteb.evaluate(
             encoder,
             task,

@@ -60,11 +60,17 @@ class TextMemo:
         self.asked += len(texts)
         self.encoded += len(new)
         fresh = encode(list(new.values())) if new else self._table[:0]
-        places = {key: place for place, key in enumerate(new)}
-        rows = np.empty((len(texts), fresh.shape[1]), np.float32)
-        for number, key in enumerate(keys):
-            place = places.get(key)
-            rows[number] = self._table[self._rows[key]] if place is None else fresh[place]
+        if len(new) == len(texts):
+            rows = np.array(fresh, np.float32)
+        else:
+            # rows of the table, then those that were just embedded
+            places = dict(zip(new, range(len(self._table), len(self._table) + len(new)), strict=True))
+            sources = np.array([places[key] if key in places else self._rows[key] for key in keys])
+            known = sources < len(self._table)
+            rows = np.empty((len(texts), fresh.shape[1]), np.float32)
+            if known.any():
+                rows[known] = self._table[sources[known]]
+            rows[~known] = fresh[sources[~known] - len(self._table)]
         self._keep(list(new), fresh)
         return rows
 

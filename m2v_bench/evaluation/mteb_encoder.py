@@ -8,6 +8,7 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
 from m2v_bench.errors import BenchError
+from m2v_bench.evaluation.columns import texts_of
 from m2v_bench.evaluation.memo import TextMemo
 from m2v_bench.models.model import Encoder, Model
 
@@ -71,9 +72,7 @@ class MtebEncoder(AbsEncoder):
         name = self.get_prompt_name(task_metadata, prompt_type)
         prompt = self.model_prompts[name] if self.model_prompts and name else None
         encode = functools.partial(self.loaded().encode, batch_size=kwargs.get("batch_size", 32), prompt=prompt)
-        texts = (text for batch in inputs for text in batch["text"])
-        data = getattr(inputs, "dataset", None)  # a list of batches has none
-        n_texts = sum(len(batch["text"]) for batch in inputs) if data is None else len(data)
+        texts, n_texts = texts_of(inputs)
         embeddings = self.memo.embed(texts, n_texts, encode, prompt=prompt)
         # the sum is not finite if any value is not; this avoids copying gigabytes
         with np.errstate(over="ignore", invalid="ignore"):

@@ -34,7 +34,7 @@ class Recorder:
 
     def __init__(self, task: AbsTask) -> None:
         self._parts: dict[str, dict[str, Samples]] = {}
-        self._leaves = list(_leaves(task))
+        self._leaves = list(leaves(task))
         for leaf in self._leaves:
             self._parts[leaf.metadata.name] = {}
             hooks: dict[str, Any] = {"_save_task_predictions": functools.partial(self._save, leaf)}
@@ -106,10 +106,11 @@ def _query_scores(task: Any, scores: Any, qrels: Any, results: Any) -> list[floa
     return [max_over_subqueries(part, results, task.k_values)[main] for part in whole.values()]
 
 
-def _leaves(task: AbsTask) -> Iterator[AbsTask]:
+def leaves(task: AbsTask) -> Iterator[AbsTask]:
+    """Return the parts of an aggregate task, or the task itself."""
     if isinstance(task, AbsTaskAggregate):
         for part in task.metadata.tasks:
-            yield from _leaves(part)
+            yield from leaves(part)
     else:
         yield task
 

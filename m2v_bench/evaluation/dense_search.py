@@ -1,0 +1,81 @@
+"""Search a corpus for mteb with arrays of candidates instead of a heap per query."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from mteb._create_dataloaders import create_dataloader
+from mteb.models.search_wrappers import SearchEncoderWrapper
+from mteb.timing import TimingStack
+from mteb.types import PromptType
+
+
+class DenseSearch(SearchEncoderWrapper):
+    """mteb's search for encoders, with the same similarities and the same documents per query.
+
+    `mteb.models.search_wrappers.chunked_full_corpus_search` (mteb 2.26) pushes the best documents of each chunk one by
+    one on a heap per query. Here they are merged as arrays. Chunks and the calls of `encode`, `similarity` and
+    `torch.topk` are the same, so the similarities are, bit by bit.
+    """
+
+    def _full_corpus_search(  # type: ignore[override]
+        self,
+        *,
+        query_idx_to_id: dict[int, str],
+        query_embeddings: Any,
+        top_k: int,
+        encode_kwargs: Any,
+        timer: TimingStack,
+        **of_task: Any,
+    ) -> Mapping[str, Iterable[tuple[float, str]]]:
+        """Return score and id of the `top_k` documents of each query."""
+        corpus = self.task_corpus
+        assert corpus is not None  # `search` checks it
+        ids = list(corpus["id"])
+        if len(set(ids)) < len(ids):  # the heap decides which of two documents with one id is kept
+            return super()._full_corpus_search(
+                query_idx_to_id=query_idx_to_id,
+                query_embeddings=query_embeddings,
+                top_k=top_k,
+                encode_kwargs=encode_kwargs,
+                timer=timer,
+                **of_task,
+            )
+        best = torch.empty((len(query_idx_to_id), 0)), torch.empty((len(query_idx_to_id), 0), dtype=torch.int64)
+        with timer("Searching corpus", split=of_task["hf_split"], subset=of_task["hf_subset"]):
+            for start in range(0, len(ids), self.corpus_chunk_size):
+                part = corpus.select(range(start, min(start + self.corpus_chunk_size, len(ids))))
+                batches = create_dataloader(
+                    part,
+                    task_metadata=of_task["task_metadata"],
+                    prompt_type=PromptType.document,
+                    batch_size=encode_kwargs.get("batch_size", 32),
+                )
+                embeddings = self.model.encode(batches, prompt_type=PromptType.document, **of_task, **encode_kwargs)
+                scores = torch.as_tensor(self.model.similarity(query_embeddings, embeddings))
+                values, places = torch.topk(scores, min(top_k + 1, scores.shape[1]), dim=1)
+                del embeddings, scores
+                best = _merge(best, (values.cpu(), places.cpu() + start), top_k, ids)
+        values, places = best
+        return {
+            query: zip(values[number].tolist(), [ids[place] for place in places[number].tolist()], strict=True)
+            for number, query in query_idx_to_id.items()
+        }
+
+
+Candidates = tuple[torch.Tensor, torch.Tensor]  # scores and places in the corpus, both of shape (queries, candidates)
+
+
+def _merge(one: Candidates, other: Candidates, top_k: int, ids: Sequence[str]) -> Candidates:
+    """Return the `top_k` best of both by score; among equal scores, the documents with the largest ids."""
+    scores, places = torch.cat([one[0], other[0]], dim=1), torch.cat([one[1], other[1]], dim=1)
+    if scores.shape[1] <= top_k:
+        return scores, places
+    ranked, order = torch.topk(scores, top_k + 1, dim=1)
+    kept = places.gather(1, order)
+    for query in torch.nonzero(ranked[:, top_k - 1] == ranked[:, top_k]).flatten().tolist():
+        tied = scores[query] == ranked[query, top_k]
+        chosen = sorted(places[query][tied].tolist(), key=ids.__getitem__, reverse=True)
+        first = int((ranked[query] > ranked[query, top_k]).sum())
+        kept[query, first:top_k] = torch.tensor(chosen[: top_k - first])
+    return ranked[:, :top_k], kept[:, :top_k]

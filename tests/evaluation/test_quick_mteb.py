@@ -1,0 +1,350 @@
+"""Every number of a score equals stock mteb's on the same embeddings, for every type of task."""
+
+import copy
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mteb
+import numpy as np
+import pytest
+from datasets import Dataset, DatasetDict
+from mteb.abstasks import (
+    AbsTask,
+    AbsTaskBitextMining,
+    AbsTaskClassification,
+    AbsTaskClustering,
+    AbsTaskClusteringLegacy,
+    AbsTaskMultilabelClassification,
+    AbsTaskPairClassification,
+    AbsTaskRetrieval,
+    AbsTaskSTS,
+)
+from mteb.abstasks.text.summarization import AbsTaskSummarization
+from mteb.models.search_wrappers import SearchEncoderWrapper
+
+from m2v_bench.evaluation.columns import as_columns, use_columns
+from m2v_bench.evaluation.dense_search import DenseSearch
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.evaluation.quick_mteb import REPLACED, quick_mteb, sanitized
+from m2v_bench.models import Model
+from m2v_bench.tasks.own_task import own_metadata
+from m2v_bench.tasks.suite import SuiteTask, load_suite
+from tests.conftest import as_model, tiny_static_model
+
+# mteb warns about newer versions of tasks, and torch about mteb's bitext mining
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+WORDS = [f"word{number}" for number in range(60)]
+ROWS = 60
+# Rows of each split and table of real data; stock mteb takes minutes for all of them.
+CUT = 80
+REAL = (
+    {"name": "AmazonCounterfactualClassification", "subsets": ["en"]},
+    {"name": "MTOPDomainClassification", "subsets": ["en"]},
+    {"name": "MassiveIntentClassification", "subsets": ["en"]},
+    {"name": "MassiveScenarioClassification", "subsets": ["en"]},
+    "Banking77Classification",
+    "TweetSentimentExtractionClassification",
+    "TwitterURLCorpus",
+    "TwentyNewsgroupsClustering",
+    "STS12",
+    "STS14",
+    "STS15",
+    "STS16",
+    "STSBenchmark",
+    "SummEval",
+    "SciFact",
+    "ArguAna",
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return as_model(tiny_static_model(WORDS, dims=12), "quick")
+
+
+class Text:
+    """Random texts; some occur twice, so that documents have equal scores."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(7)
+
+    def __call__(self, n: int) -> list[str]:
+        fresh = [" ".join(self.rng.choice(WORDS, size=4)) for _ in range(n - n // 4)]
+        return [*fresh, *fresh[: n // 4]]
+
+
+def task_of(base: type[AbsTask], kind: str, main_score: str, read: Callable[[Text], Any], **settings: Any) -> AbsTask:
+    """Make a task of a stock class with data of our own."""
+
+    def load_data(self: AbsTask, num_proc: int | None = None, **kwargs: Any) -> None:
+        self.dataset = read(Text())
+        self.data_loaded = True
+
+    metadata = own_metadata(f"Quick{kind}", kind, main_score, "random texts", path="none")
+    return type(f"Quick{kind}", (base,), {"metadata": metadata, "load_data": load_data, **settings})()
+
+
+def splits(read: Callable[[Text], dict[str, Any]]) -> Callable[[Text], DatasetDict]:
+    return lambda text: DatasetDict({split: Dataset.from_dict(read(text)) for split in ("train", "test")})
+
+
+def retrieval(text: Text, *, candidates: bool = False, instructions: bool = False) -> Any:
+    corpus, queries = text(200), text(20)
+    rows = [{"id": f"d{i}", "title": f"title {i % 3}", "text": words} for i, words in enumerate(corpus)]
+    asked = [{"id": f"q{i}", "text": words} for i, words in enumerate(queries)]
+    if instructions:
+        asked = [{**row, "instruction": "only word1 word2"} for row in asked]
+    relevant = {f"q{i}": {f"d{j}": int(text.rng.integers(1, 3)) for j in range(i, 200, 40)} for i in range(19)}
+    ranked = {f"q{i}": [f"d{j}" for j in range(i, 200, 7)] for i in range(20)}
+    data = {
+        "corpus": Dataset.from_list(rows),
+        "queries": Dataset.from_list(asked),
+        "relevant_docs": relevant,
+        "top_ranked": ranked if candidates else None,
+    }
+    return {"default": {"test": data}}
+
+
+def pairs(text: Text) -> dict[str, Any]:
+    labels = text.rng.integers(0, 2, ROWS).tolist()
+    return {"sentence1": text(ROWS), "sentence2": text(ROWS), "labels": labels}
+
+
+SYNTHETIC = {
+    "classification": lambda: task_of(
+        AbsTaskClassification,
+        "Classification",
+        "accuracy",
+        splits(lambda text: {"text": text(ROWS), "label": text.rng.integers(0, 3, ROWS).tolist()}),
+    ),
+    "cross-validation": lambda: task_of(
+        AbsTaskClassification,
+        "Classification",
+        "accuracy",
+        splits(lambda text: {"text": text(ROWS), "label": text.rng.integers(0, 2, ROWS).tolist()}),
+        is_cross_validation=True,
+        train_split="test",
+    ),
+    "multilabel": lambda: task_of(
+        AbsTaskMultilabelClassification,
+        "MultilabelClassification",
+        "accuracy",
+        splits(
+            lambda text: {
+                "text": text(ROWS),
+                "label": [sorted(set(text.rng.integers(0, 4, 2).tolist())) for _ in range(ROWS)],
+            }
+        ),
+    ),
+    "clustering": lambda: task_of(
+        AbsTaskClusteringLegacy,
+        "Clustering",
+        "v_measure",
+        splits(
+            lambda text: {
+                "sentences": [text(40) for _ in range(4)],
+                "labels": [text.rng.integers(0, 5, 40).tolist() for _ in range(3)] + [[1] * 40],
+            }
+        ),
+    ),
+    "fast clustering": lambda: task_of(
+        AbsTaskClustering,
+        "Clustering",
+        "v_measure",
+        splits(
+            lambda text: {
+                "sentences": text(ROWS),
+                "labels": [[int(label), int(label) % 2] for label in text.rng.integers(0, 6, ROWS)],
+            }
+        ),
+        max_fraction_of_documents_to_embed=0.8,
+        max_documents_per_cluster=40,
+    ),
+    "pairs": lambda: task_of(AbsTaskPairClassification, "PairClassification", "max_ap", splits(pairs)),
+    "pairs in one row": lambda: task_of(
+        AbsTaskPairClassification,
+        "PairClassification",
+        "max_ap",
+        splits(lambda text: {name: [values] for name, values in pairs(text).items()}),
+    ),
+    "retrieval": lambda: task_of(AbsTaskRetrieval, "Retrieval", "ndcg_at_10", retrieval),
+    "reranking": lambda: task_of(
+        AbsTaskRetrieval, "Reranking", "map_at_1000", lambda text: retrieval(text, candidates=True)
+    ),
+    "instruction retrieval": lambda: task_of(
+        AbsTaskRetrieval, "InstructionRetrieval", "ndcg_at_10", lambda text: retrieval(text, instructions=True)
+    ),
+    "sts": lambda: task_of(
+        AbsTaskSTS,
+        "STS",
+        "cosine_spearman",
+        splits(
+            lambda text: {"sentence1": text(ROWS), "sentence2": text(ROWS), "score": text.rng.uniform(0, 5, ROWS)},
+        ),
+    ),
+    "summarization": lambda: task_of(
+        AbsTaskSummarization,
+        "Summarization",
+        "cosine_spearman",
+        splits(
+            lambda text: {
+                "text": text(6),
+                "human_summaries": [text(4) for _ in range(6)],
+                "machine_summaries": [text(8) for _ in range(6)],
+                "relevance": text.rng.uniform(0, 5, (6, 8)).tolist(),
+            }
+        ),
+        min_score=0,
+        max_score=5,
+    ),
+    "bitext": lambda: task_of(
+        AbsTaskBitextMining,
+        "BitextMining",
+        "f1",
+        splits(lambda text: {"sentence1": text(ROWS), "sentence2": text(ROWS)}),
+    ),
+}
+
+
+def both(task: AbsTask, model: Model) -> tuple[Any, Any]:
+    """Return the scores of stock mteb and ours, on the same embeddings; `task` has no data yet."""
+    entry = SuiteTask(task, task.metadata.name, task.metadata.type)
+    stock, quick = entry.load(), entry.load()
+    for loaded in (stock, quick):
+        cut(loaded)
+        loaded.rng_state, loaded.np_rng = copy.deepcopy((task.rng_state, task.np_rng))
+    use_columns(quick)
+    expected = score(stock, model)
+    with quick_mteb():
+        return expected, score(quick, model)
+
+
+def score(task: AbsTask, model: Model) -> Any:
+    kwargs = {"batch_size": 32, "show_progress_bar": False}
+    encoder = MtebEncoder(model, seed=42)
+    results = mteb.evaluate(encoder, task, cache=None, co2_tracker=False, encode_kwargs=kwargs, show_progress_bar=False)
+    return results.task_results[0].scores
+
+
+def cut(task: AbsTask) -> None:
+    if task.metadata.dataset["path"] == "none":
+        return
+    if isinstance(task, AbsTaskRetrieval):
+        task.convert_v1_dataset_format_to_v2(num_proc=None)
+    task.dataset = _cut(task.dataset)
+
+
+def _cut(data: Any) -> Any:
+    if isinstance(data, Dataset):
+        rows = data if len(data) > 1 else Dataset.from_dict({name: value[:CUT] for name, value in data[0].items()})
+        rows = rows.select(range(0, len(rows), -(-len(rows) // CUT)))
+        lists = [name for name, value in rows[0].items() if isinstance(value, list) and len(value) > CUT]
+        return rows.map(lambda row: {name: row[name][:CUT] for name in lists}) if lists else rows
+    if isinstance(data, Mapping) and "corpus" in data:
+        queries = _cut(data["queries"])
+        relevant = {query: data["relevant_docs"][query] for query in queries["id"] if query in data["relevant_docs"]}
+        wanted = {document for documents in relevant.values() for document in documents}
+        rows = [i for i, name in enumerate(data["corpus"]["id"]) if name in wanted or i < 10 * CUT]
+        return {**data, "queries": queries, "relevant_docs": relevant, "corpus": data["corpus"].select(rows)}
+    if isinstance(data, Mapping):
+        parts = {name: _cut(part) for name, part in data.items()}
+        return DatasetDict(parts) if isinstance(data, DatasetDict) else parts
+    return data
+
+
+def assert_equal(stock: Any, ours: Any, where: str = "") -> None:
+    """Compare every number."""
+    if isinstance(stock, Mapping):
+        assert set(stock) == set(ours), where
+        for name in stock:
+            assert_equal(stock[name], ours[name], f"{where}/{name}")
+    elif isinstance(stock, list):
+        assert len(stock) == len(ours), where
+        for number, (one, other) in enumerate(zip(stock, ours, strict=True)):
+            assert_equal(one, other, f"{where}/{number}")
+    elif isinstance(stock, float):
+        both_nan = math.isnan(stock) and math.isnan(ours)
+        assert both_nan or abs(stock - ours) <= 1e-9, f"{where}: {stock} {ours}"
+    else:
+        assert stock == ours, f"{where}: {stock} {ours}"
+
+
+@pytest.mark.parametrize("kind", SYNTHETIC)
+def test_every_type_has_the_numbers_of_stock_mteb(kind: str, model: Model):
+    stock, ours = both(SYNTHETIC[kind](), model)
+    numbers = stock["test"][0]
+    assert any(isinstance(value, float) and value not in (0.0, 1.0) for value in numbers.values())
+    assert_equal(stock, ours)
+
+
+@pytest.mark.parametrize("task", REAL, ids=lambda task: task if isinstance(task, str) else task["name"])
+def test_real_tasks_have_the_numbers_of_stock_mteb(task: Any, hub_dir: Path):
+    words = [
+        "a",
+        "the",
+        "of",
+        "in",
+        "is",
+        "to",
+        "and",
+        "for",
+        "i",
+        "my",
+        "on",
+        "it",
+        "that",
+        "what",
+        "card",
+        "not",
+        "you",
+        "with",
+        "be",
+        "how",
+        "can",
+    ]
+    model = as_model(tiny_static_model(words, dims=16), "quick")
+    suite = load_suite(benchmark=None, tasks=[task], languages=["eng"], splits=["test"], hub_dir=str(hub_dir), seed=42)
+    assert suite[0].missing is None
+    assert_equal(*both(suite[0].task, model))
+
+
+@pytest.mark.parametrize("ids", ["unique", "repeated"])
+def test_search_in_several_chunks_finds_the_same_documents(ids: str, model: Model):
+    data = retrieval(Text())["default"]["test"]
+    if ids == "repeated":
+        data["corpus"] = Dataset.from_list([{**row, "id": f"d{i % 90}"} for i, row in enumerate(data["corpus"])])
+    task = SYNTHETIC["retrieval"]()
+    found: list[Any] = []
+    for search in (SearchEncoderWrapper, DenseSearch):
+        engine = search(MtebEncoder(model, seed=42), corpus_chunk_size=30)
+        place: Any = {"task_metadata": task.metadata, "hf_split": "test", "hf_subset": "default"}
+        kwargs: Any = {"batch_size": 32, "show_progress_bar": False}
+        found.append([])
+        for top_k in (1, 7, 40, 500):
+            engine.index(as_columns(data["corpus"]), encode_kwargs=kwargs, **place)
+            found[-1].append(engine.search(as_columns(data["queries"]), top_k=top_k, encode_kwargs=kwargs, **place))
+    stock, ours = found
+    assert stock == ours
+    scores = list(stock[3]["q0"].values())
+    assert len(set(scores)) < len(scores)  # some documents have equal scores
+
+
+def test_a_model_is_recognized_as_mteb_does(model: Model):
+    from mteb.models.model_meta import ModelMeta
+
+    encoder = MtebEncoder(model, seed=42)
+    stock = importlib.import_module("mteb.evaluate")._sanitize_model(encoder)
+    assert isinstance(stock[1], ModelMeta)
+    assert all(one is other for one, other in zip(stock, sanitized(encoder), strict=True))
+
+
+def test_mteb_is_as_before_after_a_score():
+    before = [getattr(importlib.import_module(module), name) for module, name, _ in REPLACED]
+    with pytest.raises(ZeroDivisionError), quick_mteb():
+        assert [getattr(importlib.import_module(module), name) for module, name, _ in REPLACED] != before
+        raise ZeroDivisionError
+    assert [getattr(importlib.import_module(module), name) for module, name, _ in REPLACED] == before
