@@ -1,4 +1,4 @@
-# Everything stands on `install`: a virtual environment with the pinned versions of constraints.txt.
+# Every target needs `install`: a virtual environment with the pinned versions of constraints.txt.
 # uv is used when it is on the PATH, else venv and pip; the result is the same.
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,7 +26,7 @@ help:  ## show this list
 
 install: $(call stamp)  ## set up .venv with the pinned versions
 
-run: $(call stamp)  ## distil, evaluate and log the embedded default
+run: $(call stamp)  ## distil, evaluate and log the default model
 	$(PY) -m m2v_bench $(ARGS)
 
 test: $(call stamp,test)  ## the whole test suite

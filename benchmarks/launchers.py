@@ -122,12 +122,12 @@ def table(record: dict[str, Any]) -> str:
     """Format the record as Markdown."""
     machine = record["hardware"]
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; start of the cluster not counted:",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; without cluster startup:",
         "",
     ]
     lines += ["| Launcher | Wall time of eight jobs | Score files | Scores |", "|---|---:|---:|---|"]
     for name, row in record["launchers"].items():
-        same = "byte for byte those of local" if row["same"] else "DIFFERENT"
+        same = "identical to local" if row["same"] else "DIFFERENT"
         lines.append(f"| {name} | {row['seconds']:.0f} s | {row['files']} | {same if name != 'local' else ''} |")
     return "\n".join(lines) + "\n"
 

@@ -98,7 +98,7 @@ def render() -> str:
 
 def _table(cls: type, prefix: str, defaults: dict[str, Any]) -> str:
     about = attributes(cls)[1]
-    rows = ["| Setting | Type | Default | What it is |", "|---|---|---|---|"]
+    rows = ["| Setting | Type | Default | Description |", "|---|---|---|---|"]
     for setting, kind in own_settings(cls).items():
         name = f"{prefix}{setting}"
         default = _value(defaults[name]) if name in defaults else ""
@@ -108,7 +108,7 @@ def _table(cls: type, prefix: str, defaults: dict[str, Any]) -> str:
 
 def _choices(pattern: str, choices: dict[str, str]) -> str:
     rows = [f"| {pattern.format(name)} | {_cell(about)} |" for name, about in choices.items()]
-    return "\n".join(["| Choice | What it is |", "|---|---|", *rows])
+    return "\n".join(["| Choice | Description |", "|---|---|", *rows])
 
 
 def _type(kind: Any) -> str:

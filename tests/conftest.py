@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def hub_dir() -> Path:
-    """Folder of real MTEB dataset repositories."""
+    """Return the folder of real MTEB dataset repositories."""
     if not (TEST_DATA / "hub").is_dir():
         pytest.skip(f"no real data at {TEST_DATA}/hub (set M2V_BENCH_TEST_DATA)")
     return TEST_DATA / "hub"
@@ -59,7 +59,7 @@ def hub_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def real_texts() -> list[str]:
-    """1,000 sentences of Wikipedia."""
+    """Return 1,000 sentences of Wikipedia."""
     if not (TEST_DATA / "speed").is_dir():
         pytest.skip(f"no real texts at {TEST_DATA}/speed (set M2V_BENCH_TEST_DATA)")
     from tests.golden import cases
@@ -69,13 +69,13 @@ def real_texts() -> list[str]:
 
 @pytest.fixture(scope="session")
 def teacher_folder() -> Path:
-    """Folder of the real all-MiniLM-L6-v2."""
+    """Return the folder of the real all-MiniLM-L6-v2."""
     return fetch(["all-MiniLM-L6-v2"])["all-MiniLM-L6-v2"]
 
 
 @pytest.fixture(scope="session")
 def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Score], Path]:
-    """Real scores of the teacher, and their results folder; computed once for all workers."""
+    """Compute real scores of the teacher once for all workers; return them and their results folder."""
     from benchmarks.parity import score_teacher
 
     base = tmp_path_factory.getbasetemp()
@@ -86,7 +86,7 @@ def teacher_scores(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Cli:
-    """Function that runs `python -m m2v_bench` in an empty folder."""
+    """Return a function that runs `python -m m2v_bench` in an empty folder."""
 
     def run(*overrides: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
         return run_bench(*overrides, cwd=cwd, **environment)

@@ -1,4 +1,4 @@
-"""Model hub on loopback with the part of the protocol for uploading a folder and downloading a snapshot.
+"""Serve a model hub on loopback that supports uploading a folder and downloading a snapshot.
 
 Models are stored as `org/name`, datasets as `datasets/org/name@revision`.
 """

@@ -1,4 +1,4 @@
-"""The browser that other tests look through sees what is wrong with a page."""
+"""Test that the browser of other tests reports errors of a page."""
 
 from pathlib import Path
 

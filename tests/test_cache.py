@@ -1,4 +1,4 @@
-"""Cache of arrays, atomic folders, and hashes."""
+"""Test the cache of arrays, atomic folders, and hashes."""
 
 import multiprocessing
 from pathlib import Path

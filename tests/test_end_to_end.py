@@ -1,4 +1,4 @@
-"""Users' commands, run in subprocesses on the default model and data."""
+"""Test users' commands in subprocesses, on the default model and data."""
 
 import json
 import os
@@ -25,7 +25,7 @@ WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]"]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's working folder."""
+    """Create a user's working folder."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -215,7 +215,7 @@ def test_sweep_over_baselines_and_custom_baselines(bench: Cli, tmp_path: Path):
     assert list((tmp_path / "results" / "results").glob("m2v_bench__random-256d/*/SimLex999WordSim.json"))
 
 
-def test_unreachable_tracking_server_costs_no_result(bench: Cli, tmp_path: Path):
+def test_unreachable_tracking_server_loses_no_results(bench: Cli, tmp_path: Path):
     run = bench(
         *WORDSIM,
         "baseline=[]",

@@ -1,4 +1,4 @@
-"""The layers of the package: imports point down, there is no cycle, and a module name occurs once."""
+"""Test the layers of the package: imports point down, without cycles, and module names are unique."""
 
 import ast
 from collections import Counter
@@ -25,7 +25,7 @@ HALLWAY = 7  # files directly in the package, at most
 
 
 def modules() -> dict[str, Path]:
-    """Every module by its dotted name; a package by that of its folder."""
+    """Return every module by its dotted name; a package by that of its folder."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -34,7 +34,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """The modules of the package that a file imports, anywhere in it."""
+    """Return the modules of the package that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

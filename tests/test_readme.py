@@ -66,7 +66,7 @@ def test_committed_tables_match_the_records(sweep: Path):
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
 def test_committed_figures_match_the_records(sweep: Path):
-    """Compares only text, as positions may differ by rounding."""
+    """Compare only text, as positions may differ by rounding."""
     for stem, figure in figures_of(sweep).items():
         committed = stem.with_name(f"{stem.name}.svg").read_text(encoding="utf-8")
         assert re.findall(r">([^<>]*)</text>", committed) == re.findall(r">([^<>]*)</text>", svg(figure))
@@ -107,7 +107,7 @@ def test_committed_tables_explain_their_daggers():
 
 
 def test_the_repository_is_light():
-    """A clone holds what pages quote; everything else is made by a command."""
+    """Keep only what pages quote; commands make everything else."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("no git repository")

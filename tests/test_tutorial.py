@@ -13,7 +13,7 @@ from scripts.figures import ROOT
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what the blocks define, run one after the other in an empty folder."""
+    """Run the blocks one after the other in an empty folder; return the names they define."""
     page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4

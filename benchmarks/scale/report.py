@@ -63,7 +63,7 @@ def texts(data: Mapping[str, Any]) -> str:
         ]
         for name, model in models.items()
     ]
-    return _table(["Texts per second", *names, "Reads at most"], rows)
+    return _table(["Texts per second", *names, "Longest input"], rows)
 
 
 def evaluation(data: Mapping[str, Any], costs: Costs) -> str:
@@ -102,7 +102,7 @@ def check(record: Mapping[str, Any]) -> str:
     names = {"local": "local, one thread", "joblib": "joblib, 2 workers"}
     rows = []
     for launcher, name in names.items():
-        for quantity, label in (("processor", "processor time"), ("wall", "by the clock")):
+        for quantity, label in (("processor", "processor time"), ("wall", "wall time")):
             predicted, measured = (side[launcher][quantity] for side in (record["check"], record["measured"]))
             off = f"{predicted / measured - 1:+.0%}"
             rows.append([name, label, f"{predicted:.0f} s", f"{measured:.0f} s", off])
@@ -129,22 +129,22 @@ def parts(record: Mapping[str, Any]) -> str:
         name = max(scores, key=lambda task: scores[task])
         longest = f"{time(scores[name])}: on {name}"
         rows.append([f"scores of {base}", str(len(scores)), time(sum(scores.values())), longest])
-    head = ["What", "Number", "Processor time on one thread", "Longest piece that cannot be divided"]
+    head = ["What", "Number", "Processor time on one thread", "Longest indivisible part"]
     top = ", ".join(slowest[:5])
     share = sum(student[name] for name in slowest[:5]) / sum(student.values())
     fitted = max(row["texts"] for row in record["measured"]["evaluation"] if not is_own(row["task"]))
     words = max(sum(part["tokens"] for part in vocabulary) for vocabulary in grid.values())
     measured_words = max(row["tokens"] for row in record["measured"]["forward"])
     notes = [
-        f"{n_jobs:,} variants, {sweep['n_tasks']} datasets with {sweep['texts']:,.0f} different texts of "
+        f"{n_jobs:,} variants, {sweep['n_tasks']} datasets with {sweep['texts']:,.0f} unique texts of "
         f"{sweep['characters'] / 1e9:.1f} billion characters; {share:.0%} of a variant's time goes to {top}.",
         "",
         _table(head, rows),
         "",
-        f"Extrapolated: the largest task that lines are fitted to has {fitted:,} texts, the largest of the "
-        f"{sweep['n_tasks']} has {sweep['largest_texts']:,.0f}; the largest vocabulary that was passed through has "
-        f"{measured_words:,} tokens, the largest of the sweep {words:,}. Nothing is known of the size of "
-        f"{', '.join(sweep['unknown'])}: each counts as the mean of the other PEARL tasks.",
+        f"Extrapolated: the largest task used for fitting has {fitted:,} texts, the largest of the "
+        f"{sweep['n_tasks']} has {sweep['largest_texts']:,.0f}; the largest vocabulary measured has "
+        f"{measured_words:,} tokens, the largest of the sweep {words:,}. The sizes of "
+        f"{', '.join(sweep['unknown'])} are unknown: each counts as the mean of the other PEARL tasks.",
     ]
     return "\n".join(notes)
 

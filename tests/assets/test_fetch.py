@@ -1,4 +1,4 @@
-"""Assets: download, checks, cache, and offline errors."""
+"""Test assets: download, checks, cache, and offline errors."""
 
 import dataclasses
 import os

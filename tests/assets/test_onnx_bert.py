@@ -1,4 +1,4 @@
-"""BERT encoders converted from ONNX."""
+"""Test BERT encoders converted from ONNX."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ PUBLIC_NAMES = {L3: "sentence-transformers/paraphrase-MiniLM-L3-v2", BGE: "m2v_b
 
 @pytest.fixture(scope="module", params=[L3, BGE])
 def base(request: pytest.FixtureRequest) -> tuple[str, BaseModel]:
-    """A base model in the catalog that is stored as an ONNX file."""
+    """Return a base model in the catalog that is stored as an ONNX file."""
     return request.param, find_base(request.param)
 
 

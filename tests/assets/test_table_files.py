@@ -1,4 +1,4 @@
-"""Tables in files: every cell is read as its text, or an error names the row."""
+"""Test that table files are read cell by cell as text, or refused with the row."""
 
 import bz2
 import codecs

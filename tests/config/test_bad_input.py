@@ -1,4 +1,4 @@
-"""Mistyped commands, run in subprocesses: one message that names the fix, and a failing exit."""
+"""Test that mistyped commands, run in subprocesses, fail with one message that names the fix."""
 
 import pytest
 

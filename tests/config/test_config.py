@@ -1,4 +1,4 @@
-"""Default settings, composition of every config file, and refusal of bad values."""
+"""Test default settings, composition of every config file, and refusal of bad values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fixes named in messages work when typed."""
+"""Test that the fixes named in messages work when typed."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Setting names of version 0.1 still work, with a note of the current name."""
+"""Test that setting names of version 0.1 still work, with a note of the current name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Distillation: caching, dialects, and checks of settings."""
+"""Test distillation: caching, dialects, and checks of settings."""
 
 import inspect
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def ours(teacher_folder: Path) -> StaticModel:
 
 @pytest.fixture(scope="module")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with 400 tokens and 32 dimensions."""
+    """Return a model with 400 tokens and 32 dimensions."""
     folder = tmp_path_factory.mktemp("tiny") / "roberta"
     build_bpe(folder)
     return folder

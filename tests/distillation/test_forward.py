@@ -1,4 +1,4 @@
-"""Forward pass: poolings, precision, and resumption after a kill."""
+"""Test the forward pass: poolings, precision, and resumption after a kill."""
 
 import resource
 import shutil

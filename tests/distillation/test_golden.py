@@ -60,7 +60,7 @@ class Pair:
 
     @property
     def signs(self) -> np.ndarray:
-        """Signs by which to multiply our components; all 1 without PCA."""
+        """Return the signs by which to multiply our components; all 1 without PCA."""
         if self.golden["pca_dims"] is None:
             return np.ones(self.ours.dims)
         return component_signs(self.named_rows(), np.array(list(self.golden["rows"].values())))

@@ -1,4 +1,4 @@
-"""Unusual tokenizers are distilled as by model2vec 0.10, or refused with one message."""
+"""Test that unusual tokenizers are distilled as by model2vec 0.10, or refused with one message."""
 
 import contextlib
 import io

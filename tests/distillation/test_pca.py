@@ -1,4 +1,4 @@
-"""PCA: agreement with scikit-learn, signs, and sizes."""
+"""Test PCA: agreement with scikit-learn, signs, and sizes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Quantization of rows and of the vocabulary."""
+"""Test quantization of rows and of the vocabulary."""
 
 import numpy as np
 import pytest

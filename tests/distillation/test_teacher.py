@@ -1,4 +1,4 @@
-"""Base models from folders, memory and the hub."""
+"""Test base models from folders, memory and the hub."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Vocabulary properties beyond the golden files: counts, order, and choices that no release defines."""
+"""Test vocabulary properties beyond the golden files: counts, order, and choices that no release defines."""
 
 import re
 from pathlib import Path

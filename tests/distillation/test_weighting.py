@@ -1,4 +1,4 @@
-"""Weightings, and token counts in a corpus."""
+"""Test weightings, and token counts in a corpus."""
 
 import re
 import textwrap

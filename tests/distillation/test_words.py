@@ -1,4 +1,4 @@
-"""Word lists."""
+"""Test word lists."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ def never_loaded(device: str) -> Any:
 
 @pytest.fixture(scope="module")
 def word_model() -> Model:
-    """Model with common words of the word similarity sets, so that scores differ from chance."""
+    """Make a model with common words of the word similarity sets, so that scores differ from chance."""
     words = ["old", "new", "smart", "intelligent", "hard", "difficult", "happy", "cheerful", "fast", "rapid"]
     return as_model(tiny_static_model(words), "words")
 

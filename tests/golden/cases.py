@@ -1,4 +1,4 @@
-"""Distillations and texts for comparison with model2vec releases."""
+"""Define distillations and texts for comparison with model2vec releases."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""BM25 beside embedding models: scores, reranking, and unsupported tasks."""
+"""Test BM25 beside embedding models: scores, reranking, and unsupported tasks."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Baselines: defaults, every kind, and checks of settings."""
+"""Test baselines: defaults, every kind, and checks of settings."""
 
 import json
 import subprocess

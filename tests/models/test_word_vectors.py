@@ -1,4 +1,4 @@
-"""Files of word vectors in three formats, and the encoders that average them."""
+"""Test files of word vectors in three formats, and the encoders that average them."""
 
 import bz2
 import codecs

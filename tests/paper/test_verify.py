@@ -78,7 +78,7 @@ def test_the_real_teacher_is_green_at_the_published_dataset_revision(teacher_sco
 def test_another_revision_is_judged_on_request_with_a_note(teacher_scores: Scored):
     report = verify(teacher_scores[1], any_revision=True)
     assert set(verdicts(report.lines).values()) == {"green"}
-    assert any("judged all the same: published on dataset revision" in note for note in verify_grid(report).notes)
+    assert any("judged anyway: published on dataset revision" in note for note in verify_grid(report).notes)
 
 
 def test_a_different_model_with_the_same_name_is_red(hub_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

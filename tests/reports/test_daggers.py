@@ -13,7 +13,7 @@ TYPES = {"T1": "STS", "T2": "STS", "T3": "STS", "T4": "Retrieval", "T5": "Retrie
 
 
 class Scored:
-    """Models on tasks, from samples of which a share is right."""
+    """Models scored on tasks whose samples are correct at a given rate."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
@@ -39,7 +39,7 @@ class Scored:
 
 @pytest.fixture
 def scored() -> Scored:
-    """b is better than a where T4 counts as much as the three others together."""
+    """Make b significantly better than a only where T4 weighs as much as the three others together."""
     made = Scored()
     made.add("a", T1=0.60, T2=0.60, T3=0.60, T4=0.60)
     made.add("b", T1=0.57, T2=0.57, T3=0.57, T4=0.75)
@@ -64,7 +64,7 @@ def test_a_model_without_all_tasks_of_a_column_is_named(scored: Scored):
 
 @pytest.mark.parametrize(("n_more", "marked"), [(0, {}), (1, {}), (5, {"Retrieval": {"a", "b"}})])
 def test_models_that_lack_a_task_count_among_the_pairs(n_more: int, marked: dict[str, set[str]]):
-    """a and b differ on two tasks at p = 0.006 or so: of 21 pairs that is not separable, however few can be tested."""
+    """a and b differ on two tasks at p = 0.006 or so, not significant among 21 pairs, however few can be tested."""
     made = Scored()
     made.add("a", T4=0.60, T5=0.60)
     made.add("b", T4=0.67, T5=0.67)

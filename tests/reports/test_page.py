@@ -1,4 +1,4 @@
-"""`m2v-bench report` of real sweeps: what the page tells, and how it looks and behaves in a browser."""
+"""Test `m2v-bench report` on real sweeps: contents of the page, and how it looks and behaves in a browser."""
 
 import json
 import re
@@ -18,7 +18,7 @@ COMMON = ["suite=custom", "baseline=[glove-6b-50d,random]", "tracking=none"]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a sweep that ended well, one in which jobs and scores failed, and a run."""
+    """Create a folder with a finished sweep, one with failed jobs and scores, and a run."""
     home = tmp_path_factory.mktemp("reported")
     good = run_bench("+sweep=pca_dims", "pca_dims=16,32,none", TASKS, *COMMON, cwd=home)
     assert good.returncode == 0, good.stderr
@@ -31,55 +31,55 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def report(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return processes.run("m2v_bench.cli", "report", *words, cwd=home)
+def report(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return processes.run("m2v_bench.cli", "report", *arguments, cwd=home)
 
 
 @pytest.fixture(scope="module")
 def page(home: Path) -> Path:
-    """The report of the sweep that ended well."""
-    made = report(home, "pca_dims")
-    assert made.returncode == 0, made.stderr
-    written = [home / line.removeprefix("wrote ") for line in made.stdout.splitlines()]
+    """Write the report of the finished sweep."""
+    done = report(home, "pca_dims")
+    assert done.returncode == 0, done.stderr
+    written = [home / line.removeprefix("wrote ") for line in done.stdout.splitlines()]
     assert [path.name for path in written[:2]] == ["pca_dims.html", "pca_dims.md"]
     assert all(path.is_file() for path in written)
     return written[0]
 
 
 def copied(home: Path, target: Path) -> Path:
-    """A copy of the results, to be changed."""
+    """Copy the results to a folder where tests may change them."""
     shutil.copytree(home / "results", target / "results", ignore=shutil.ignore_patterns("model", ".locks"))
     return target
 
 
 def text_of(page: Path) -> str:
-    """The page's Markdown, which tells the same."""
+    """Return the Markdown version of the page."""
     return page.with_suffix(".md").read_text(encoding="utf-8")
 
 
-def test_the_report_tells_everything(home: Path, page: Path):
-    told = text_of(page)
-    assert "- Jobs: 3/3 finished" in told
-    assert re.search(r"\| M2V all-MiniLM-L6-v2 32d sif \| [^|]*\(2/2\)", told)
-    assert "| 1 | 16 | M2V all-MiniLM-L6-v2 16d sif |" in told
-    assert re.search(r"\| pca_dims=none \| [\d.]+ \| [\d.]+ \| ", told)
-    assert "Holm-corrected" in told
-    assert re.search(r"3/3 jobs: prepare [\d.]+ s, distil [\d.]+ s \(forward passes [\d.]+ s\), evaluate ", told)
-    assert re.search(r"\| GloVe 6B 50d \| 2/2 \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \|", told)
-    assert "| sif_coefficient | 0.0001 |" in told
-    assert "python -m m2v_bench +sweep=pca_dims pca_dims=16,32,none" in told
-    assert told.rstrip().count("m2v-bench report pca_dims\n") == 1
-    assert "suite custom (2 tasks); average over tasks (micro)" in told
-    assert "Failures" not in told
+def test_report_is_complete(home: Path, page: Path):
+    text = text_of(page)
+    assert "- Jobs: 3/3 finished" in text
+    assert re.search(r"\| M2V all-MiniLM-L6-v2 32d sif \| [^|]*\(2/2\)", text)
+    assert "| 1 | 16 | M2V all-MiniLM-L6-v2 16d sif |" in text
+    assert re.search(r"\| pca_dims=none \| [\d.]+ \| [\d.]+ \| ", text)
+    assert "Holm-corrected" in text
+    assert re.search(r"3/3 jobs: prepare [\d.]+ s, distil [\d.]+ s \(forward passes [\d.]+ s\), evaluate ", text)
+    assert re.search(r"\| GloVe 6B 50d \| 2/2 \| [\d.]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \|", text)
+    assert "| sif_coefficient | 0.0001 |" in text
+    assert "python -m m2v_bench +sweep=pca_dims pca_dims=16,32,none" in text
+    assert text.rstrip().count("m2v-bench report pca_dims\n") == 1
+    assert "suite custom (2 tasks); average over tasks (micro)" in text
+    assert "Failures" not in text
     html = page.read_text(encoding="utf-8")
     for fact in ("3/3 finished", "Holm-corrected", "pca_dims=16,32,none", "sif_coefficient"):
         assert fact in html
-    for picture in re.findall(r"\((pca_dims[^)]+\.(?:png|svg))\)", told):
+    for picture in re.findall(r"\((pca_dims[^)]+\.(?:png|svg))\)", text):
         assert (page.parent / picture).is_file()
-    assert len(set(re.findall(r"\((pca_dims[^)]+\.svg)\)", told))) == 2
+    assert len(set(re.findall(r"\((pca_dims[^)]+\.svg)\)", text))) == 2
 
 
-def test_a_report_made_again_has_the_same_bytes(home: Path, page: Path):
+def test_report_is_reproducible(home: Path, page: Path):
     before = {path.name: path.read_bytes() for path in page.parent.glob("pca_dims*")}
     assert len(before) == 6
     assert report(home, "results/sweeps/pca_dims").returncode == 0
@@ -88,56 +88,56 @@ def test_a_report_made_again_has_the_same_bytes(home: Path, page: Path):
     assert {name: data.replace(command, b"m2v-bench report pca_dims") for name, data in after.items()} == before
 
 
-def test_failures_are_told_with_their_reasons(home: Path):
-    made = report(home, "bad")
-    assert made.returncode == 0, made.stderr
-    told = text_of(home / "results" / "reports" / "bad.html")
-    assert "- Jobs: 1/3 finished; 2 with failures" in told
-    assert "**2/3 jobs not finished**" in told
-    assert re.search(r"\| suite\.tasks=\['STS12'\] \| failed \| suite=custom: no task could be scored", told)
-    # of three models with each of two lists of tasks
-    assert re.search(r"- Scores: \d/12, of 6 models", told)
-    assert "**3/12 scores are failed**" in told
+def test_failures_have_reasons(home: Path):
+    done = report(home, "bad")
+    assert done.returncode == 0, done.stderr
+    text = text_of(home / "results" / "reports" / "bad.html")
+    assert "- Jobs: 1/3 finished; 2 with failures" in text
+    assert "**2/3 jobs not finished**" in text
+    assert re.search(r"\| suite\.tasks=\['STS12'\] \| failed \| suite=custom: no task could be scored", text)
+    # three models on either of two lists of tasks
+    assert re.search(r"- Scores: \d/12, of 6 models", text)
+    assert "**3/12 scores are failed**" in text
     assert re.search(
-        r"\| its data could not be loaded: [^|]* \| M2V [^|]*SimLex999WordSim'\][^|]* \| 1 \| STS12 \|", told
+        r"\| its data could not be loaded: [^|]* \| M2V [^|]*SimLex999WordSim'\][^|]* \| 1 \| STS12 \|", text
     )
-    assert "scores are missing" not in told
-    assert re.search(r"\| M2V all-MiniLM-L6-v2 16d sif suite\.tasks=\['STS12', 'SimLex999WordSim'\] \| .*\(1/2\)", told)
+    assert "scores are missing" not in text
+    assert re.search(r"\| M2V all-MiniLM-L6-v2 16d sif suite\.tasks=\['STS12', 'SimLex999WordSim'\] \| .*\(1/2\)", text)
 
 
-def test_a_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
+def test_run_is_reported_like_a_sweep_of_one_job(home: Path, tmp_path: Path):
     (run,) = (home / "results" / "runs").iterdir()
     assert report(home, str(run)).returncode == 0
-    told = text_of(home / "results" / "reports" / f"{run.name}.html")
-    assert told.startswith(f"# Run {run.name}\n")
-    assert "- Run: 1/1 finished" in told
-    assert "| pca dims | 16 |" in told
-    assert f"python -m m2v_bench pca_dims=16 '{TASKS}'" in told
-    assert f"{run.name}-speed.svg" in told
+    text = text_of(home / "results" / "reports" / f"{run.name}.html")
+    assert text.startswith(f"# Run {run.name}\n")
+    assert "- Run: 1/1 finished" in text
+    assert "| pca dims | 16 |" in text
+    assert f"python -m m2v_bench pca_dims=16 '{TASKS}'" in text
+    assert f"{run.name}-speed.svg" in text
     record = json.loads((run / "record.json").read_text())
-    for score in record["scores"]:  # as if the data of one task had not been there
+    for score in record["scores"]:  # as if the data of one task were missing
         if score["task"] == "WordSim353WordSim":
             score |= {"main_score": None, "state": "missing", "reason": "not in hub: mteb/wordsim353"}
     there = tmp_path / "results" / "runs" / "gaps"
     there.mkdir(parents=True)
     (there / "record.json").write_text(json.dumps(record))
     assert report(tmp_path, "gaps").returncode == 0
-    told = text_of(tmp_path / "results" / "reports" / "gaps.html")
-    assert re.search(r"- Best static model: [^:]+: [\d.]+ over the 1/2 tasks that all models have", told)
-    assert "**3/6 scores are missing**" in told
-    assert "| not in hub | all 3 | 1 | WordSim353WordSim |" in told
-    assert "1/2 tasks without a score of any model are not shown" in told
-    assert "Failures" not in told
+    text = text_of(tmp_path / "results" / "reports" / "gaps.html")
+    assert re.search(r"- Best static model: [^:]+: [\d.]+ over the 1/2 tasks that all models have", text)
+    assert "**3/6 scores are missing**" in text
+    assert "| not in hub | all 3 | 1 | WordSim353WordSim |" in text
+    assert "1/2 tasks without a score of any model are not shown" in text
+    assert "Failures" not in text
 
 
-def test_a_sweep_over_several_settings_tells_their_effects(home: Path):
-    words = ["pca_dims=16,32", "weighting=none,sif", "sweep.name=grid", TASKS, "suite=custom", "baseline=[]"]
-    sweep = run_bench("-m", *words, "tracking=none", cwd=home)
+def test_sweep_over_several_settings_shows_their_effects(home: Path):
+    overrides = ["pca_dims=16,32", "weighting=none,sif", "sweep.name=grid", TASKS, "suite=custom", "baseline=[]"]
+    sweep = run_bench("-m", *overrides, "tracking=none", cwd=home)
     assert sweep.returncode == 0, sweep.stderr
     assert report(home, "grid").returncode == 0
-    told = text_of(home / "results" / "reports" / "grid.html")
-    assert re.search(r"\| pca_dims: 16 less 32 \| main effect \| -\d+\.\d\d \|", told)
-    assert re.search(r"\| pca_dims: 16 × weighting: \w+ \| interaction \|", told)
+    text = text_of(home / "results" / "reports" / "grid.html")
+    assert re.search(r"\| pca_dims: 16 less 32 \| main effect \| -\d+\.\d\d \|", text)
+    assert re.search(r"\| pca_dims: 16 × weighting: \w+ \| interaction \|", text)
     record = next((home / "results" / "sweeps" / "grid").glob("*/record.json"))
     record.rename(record.with_name("moved.json"))
     assert report(home, "grid").returncode == 0
@@ -145,19 +145,19 @@ def test_a_sweep_over_several_settings_tells_their_effects(home: Path):
     record.with_name("moved.json").rename(record)
 
 
-def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
+def test_unfinished_sweep(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
     folder = there / "results" / "sweeps" / "pca_dims"
     plan = json.loads((folder / "sweep.json").read_text())
     (folder / plan["jobs"][1] / "record.json").unlink()
-    plan["keys"][plan["jobs"][2]] = "another"  # its settings have changed since it was made
+    plan["keys"][plan["jobs"][2]] = "another"  # its settings have changed since it ran
     (folder / "sweep.json").write_text(json.dumps(plan))
     assert report(there, "pca_dims").returncode == 0
-    told = text_of(there / "results" / "reports" / "pca_dims.html")
-    assert "- Jobs: 1/3 finished; 2 unfinished, the report is of the other 1" in told
-    assert "| pca_dims=32 | not finished | - |" in told
-    assert "| pca_dims=none | not run again since its settings changed | - |" in told
-    assert "M2V all-MiniLM-L6-v2 32d sif" not in told
+    text = text_of(there / "results" / "reports" / "pca_dims.html")
+    assert "- Jobs: 1/3 finished; 2 unfinished, the report is of the other 1" in text
+    assert "| pca_dims=32 | not finished | - |" in text
+    assert "| pca_dims=none | not run again since its settings changed | - |" in text
+    assert "M2V all-MiniLM-L6-v2 32d sif" not in text
     for job in plan["jobs"]:
         (folder / job / "record.json").unlink(missing_ok=True)
     nothing = report(there, "pca_dims")
@@ -171,17 +171,17 @@ def test_an_unfinished_sweep_says_so(home: Path, tmp_path: Path):
     assert "no room &lt;b&gt;left&lt;/b&gt; &amp; more" in html
 
 
-def test_a_damaged_record_costs_its_job_alone(home: Path, tmp_path: Path):
+def test_damaged_record_affects_only_its_job(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
     record = next((there / "results" / "sweeps" / "pca_dims").glob("pca_dims-16*/record.json"))
     record.write_text("{")
     assert report(there, "pca_dims").returncode == 0
-    told = text_of(there / "results" / "reports" / "pca_dims.html")
-    assert "- Jobs: 2/3 finished; 1 with failures" in told
-    assert "record.json cannot be read; start the same command again" in told
+    text = text_of(there / "results" / "reports" / "pca_dims.html")
+    assert "- Jobs: 2/3 finished; 1 with failures" in text
+    assert "record.json cannot be read; start the same command again" in text
 
 
-def test_passwords_in_addresses_are_not_shown(home: Path, tmp_path: Path):
+def test_passwords_in_uris_are_hidden(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
     folder = there / "results" / "sweeps" / "pca_dims"
     plan = json.loads((folder / "sweep.json").read_text())
@@ -198,7 +198,7 @@ def test_passwords_in_addresses_are_not_shown(home: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["pca_dim"], "pca_dim: no such sweep or run. Did you mean pca_dims? Sweeps in results/sweeps: bad, "),
         (["x", "--results", "nowhere"], "There are no sweeps in nowhere/sweeps; --results DIR names another"),
@@ -209,16 +209,16 @@ def test_passwords_in_addresses_are_not_shown(home: Path, tmp_path: Path):
         (["pca_dims", "--out", "folder.html"], "--out folder.html: is a folder"),
     ],
 )
-def test_bad_input_is_told(home: Path, words: list[str], message: str):
+def test_invalid_arguments(home: Path, arguments: list[str], message: str):
     (home / "file").write_text("")
     (home / "folder.html").mkdir(exist_ok=True)
-    made = report(home, *words)
-    assert made.returncode == 1
-    assert message in made.stderr
-    assert "Traceback" not in made.stderr
+    done = report(home, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_the_page_opens_alone_with_all_its_figures(page: Path, tmp_path: Path):
+def test_page_is_self_contained(page: Path, tmp_path: Path):
     alone = Path(shutil.copyfile(page, tmp_path / "page.html"))
     with visit() as seen:
         seen.open(alone)
@@ -229,16 +229,16 @@ def test_the_page_opens_alone_with_all_its_figures(page: Path, tmp_path: Path):
             assert box is not None and box["width"] > 600 and box["height"] > 300
             assert figures.nth(number).locator("text").count() > 5
         assert "GloVe 6B 50d" in (figures.nth(0).text_content() or "")
-        ids = seen.page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+        ids = seen.page.evaluate("[...document.querySelectorAll('[id]')].map(node => node.id)")
         assert len(set(ids)) == len(ids)
         assert seen.page.evaluate(_BROKEN_REFERENCES) == []
         assert seen.requested == [alone.resolve().as_uri()]
         assert not seen.errors and not seen.failed
 
 
-# references inside figures that lead nowhere, and links that do
+# broken references inside figures, and broken links
 _BROKEN_REFERENCES = """[...document.querySelectorAll('use, a[href], [clip-path]')]
-    .map(each => (each.getAttribute('clip-path') ?? each.getAttribute('href')).replace(/^url\\(|\\)$/g, ''))
+    .map(node => (node.getAttribute('clip-path') ?? node.getAttribute('href')).replace(/^url\\(|\\)$/g, ''))
     .filter(reference => !document.querySelector(reference))"""
 
 
@@ -251,7 +251,7 @@ def numbers(texts: list[str]) -> list[float]:
     return [float(text.split()[0].replace(",", "")) for text in texts]
 
 
-def test_tables_sort_by_click_and_by_key_and_back(page: Path):
+def test_tables_sort_by_mouse_and_keyboard(page: Path):
     with visit() as seen:
         seen.open(page)
         head = seen.page.locator("table").first.locator("thead th").nth(1)
@@ -275,7 +275,7 @@ def test_tables_sort_by_click_and_by_key_and_back(page: Path):
         assert not seen.errors
 
 
-def test_what_is_missing_comes_last_either_way(home: Path, tmp_path: Path):
+def test_missing_values_sort_last_in_both_directions(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
     for path in (there / "results" / "sweeps" / "pca_dims").glob("*/record.json"):
         record = json.loads(path.read_text())
@@ -296,13 +296,13 @@ def test_what_is_missing_comes_last_either_way(home: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])
-def test_nothing_makes_a_small_screen_scroll_sideways(home: Path, page: Path, width: int):
+def test_small_screens_do_not_scroll_sideways(home: Path, page: Path, width: int):
     assert report(home, "bad").returncode == 0
     with visit(width=width, height=740) as seen:
-        for each in (page, home / "results" / "reports" / "bad.html"):
-            seen.open(each)
+        for file in (page, home / "results" / "reports" / "bad.html"):
+            seen.open(file)
             for details in seen.page.locator("details").all():
-                details.evaluate("each => each.open = true")
+                details.evaluate("node => node.open = true")
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
             wide = seen.page.locator(".box").filter(has=seen.page.locator("table")).first
             assert wide.evaluate("box => getComputedStyle(box).overflowX") == "auto"
@@ -310,26 +310,26 @@ def test_nothing_makes_a_small_screen_scroll_sideways(home: Path, page: Path, wi
             assert min(sizes) > 5.5, sizes  # CSS pixels, the small print of figures
 
 
-_LETTER_HEIGHTS = """[...document.querySelectorAll('figure svg text')].map(each => {
-    const svg = each.ownerSVGElement;
-    return parseFloat(getComputedStyle(each).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+_LETTER_HEIGHTS = """[...document.querySelectorAll('figure svg text')].map(node => {
+    const svg = node.ownerSVGElement;
+    return parseFloat(getComputedStyle(node).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
 })"""
 
 
-def test_the_dark_page_is_dark_figures_included(page: Path):
+def test_dark_mode_includes_figures(page: Path):
     with visit() as seen:
         seen.open(page)
         light, dark = [], []
-        for scheme, found in (("light", light), ("dark", dark)):
+        for scheme, colors in (("light", light), ("dark", dark)):
             seen.page.emulate_media(color_scheme=scheme)
-            found.append(seen.page.evaluate("getComputedStyle(document.body).backgroundColor"))
-            found.append(seen.page.locator("figure svg text").first.evaluate("each => getComputedStyle(each).fill"))
-            found.append(seen.page.locator("figure svg path").first.evaluate("each => getComputedStyle(each).fill"))
+            colors.append(seen.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            colors.append(seen.page.locator("figure svg text").first.evaluate("node => getComputedStyle(node).fill"))
+            colors.append(seen.page.locator("figure svg path").first.evaluate("node => getComputedStyle(node).fill"))
         assert light == ["rgb(255, 255, 255)", "rgb(34, 34, 34)", "rgb(255, 255, 255)"]
         assert dark == ["rgb(22, 25, 29)", "rgb(230, 230, 230)", "rgb(22, 25, 29)"]
 
 
-def test_paper_shows_what_is_folded_on_the_screen(page: Path, tmp_path: Path):
+def test_print_unfolds_details(page: Path, tmp_path: Path):
     with visit() as seen:
         seen.open(page)
         assert not seen.page.get_by_text("sif_coefficient", exact=True).is_visible()
@@ -338,19 +338,20 @@ def test_paper_shows_what_is_folded_on_the_screen(page: Path, tmp_path: Path):
         assert data.startswith(b"%PDF") and 2 <= len(re.findall(rb"/Type\s*/Page\b", data)) <= 12
         seen.page.emulate_media(media="print", color_scheme="dark")
         assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        breaks = "each => getComputedStyle(each).breakInside"
+        breaks = "node => getComputedStyle(node).breakInside"
         assert {row.evaluate(breaks) for row in seen.page.locator("tr").all()[:20]} == {"avoid"}
         seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert seen.page.get_by_text("sif_coefficient", exact=True).is_visible()
         seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
-        assert not seen.page.locator("details").first.evaluate("each => each.open")
-        assert seen.page.locator("thead button").count() == 0  # with one in it, a head is not printed on each sheet
-        # nothing sticks out of a sheet of A4
+        assert not seen.page.locator("details").first.evaluate("node => node.open")
+        # a table head with a button is not repeated on each sheet
+        assert seen.page.locator("thead button").count() == 0
+        # the page fits the width of A4
         seen.page.set_viewport_size({"width": 700, "height": 1000})
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 700
 
 
-def test_the_page_reads_without_its_script(page: Path, tmp_path: Path):
+def test_page_works_without_script(page: Path, tmp_path: Path):
     bare = tmp_path / "bare.html"
     bare.write_text(re.sub(r"<script>.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL))
     with visit() as seen:

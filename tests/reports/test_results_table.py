@@ -38,7 +38,7 @@ def suite_of(tasks: Sequence[Any]) -> list[SuiteTask]:
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real result files: two variants of one name, a baseline that misses a task, one seed that is not the usual."""
+    """Write real result files: two variants with one name, a baseline that lacks a task, and an unusual seed."""
     results = tmp_path_factory.mktemp("scored")
     fields: list[tuple[int, list[str], int, dict[str, Any]]] = [
         (0, TASKS, 42, {"name": "m2v_bench/student", "revision": "a1", "variant": {"dialect": "m2v-0.7", "dims": 8}}),
@@ -287,7 +287,7 @@ PAPER = Path(__file__).parents[2] / "results" / "paper"
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PAPER.glob("*.parquet")))
 def test_what_is_kept_reads_back_as_it_is_published(name: str, capsys: pytest.CaptureFixture[str]):
-    """Without the data: a row of each model of a kept table, with its averages, and what is missing in a line."""
+    """Without the data, the row of every model keeps its averages, and a note says what is missing."""
     kept = (PAPER / "tables" / f"{name}.md").read_text().split("\n\n")
     header, _, *rows = [line.strip("| ").split(" | ") for line in kept[0].splitlines()]
     suite = re.search(r"suite (\w+) \((\d+) tasks", kept[-1])

@@ -88,7 +88,7 @@ def test_a_second_swept_setting_is_a_line_of_its_own():
     ],
 )
 def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there: int, n_missing: int, n_failed: int):
-    """One task, three students and the teacher that all of them are compared with: four scores."""
+    """One task, three students and their common teacher give four scores."""
     jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32, 64)]
     for job, score in zip(jobs, teachers, strict=True):
         if score is None or score == "failed":

@@ -1,4 +1,4 @@
-"""A results folder and the file exported from it give the same tables."""
+"""Test that a results folder and the file exported from it give the same tables."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ HARDWARE = {"processor": "p", "cores": 2, "system": "Linux"}
 
 
 def write_scores(results: Path, name: str, revision: str, *, variant: dict[str, Any] | None = None) -> dict[str, float]:
-    """Result files as mteb leaves them, and their costs; the scores by task."""
+    """Write result files as mteb does, and their costs; return the scores by task."""
     place = Path(name.replace("/", "__"), revision, *(["experiments", "_".join(map(str, variant))] if variant else []))
     rng = np.random.default_rng(len(str(place)))
     scores = {}
@@ -57,7 +57,7 @@ def rows(name: str, revision: str, label: str, kind: str, scores: dict[str, floa
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A factorial sweep of four jobs, timed together, and a run of another model, failed and all."""
+    """Write a factorial sweep of four jobs, timed together, and a failed run of another model."""
     results = tmp_path_factory.mktemp("home") / "results"
     teacher = rows(*TEACHER, "transformer", write_scores(results, *TEACHER[:2]))
     plan: dict[str, Any] = {"name": "grid", "command": "python -m m2v_bench x=https://me:secret@host", "jobs": []}
@@ -221,7 +221,7 @@ def test_a_damaged_result_file_is_left_out_and_named(results: Path, tmp_path: Pa
 
 @pytest.fixture
 def home(results: Path, table: Path) -> Path:
-    """The results beside their table, a file that is no table, and one with another table."""
+    """Create a folder with results, their exported file, a file that is no table, and another table."""
     home = results.parent
     (home / "file").write_text("x")
     (home / "all.parquet").write_bytes(table.read_bytes())

@@ -23,7 +23,7 @@ PASSWORD = "password-that-no-result-may-hold"
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Scores of the jobs run sequentially in one process."""
+    """Return the scores of the jobs run sequentially in one process."""
     home = working_folder(tmp_path_factory.mktemp("local") / "home")
     process = start(home, JOBS)
     _, errors = process.communicate()

@@ -27,7 +27,7 @@ RATES = ("texts_per_second", "slowest", "fastest", "megabytes_per_second")
 
 @pytest.fixture
 def texts_file(tmp_path: Path) -> Path:
-    """File of texts whose words are in the vocabulary of the tiny model."""
+    """Write a file of texts whose words are in the vocabulary of the tiny model."""
     rng = random.Random(0)
     lines = [" ".join(rng.choices(["good", "bad", "cat", "dog"], k=60)) for _ in range(100)]
     (tmp_path / "texts.txt").write_text("\n".join(lines))
@@ -36,7 +36,7 @@ def texts_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Folder of a saved static model."""
+    """Return the folder of a saved static model."""
     # long tokens, so that we do not truncate texts by median token length before sentence-transformers would
     long = [f"a_word_of_its_own_{number}" for number in range(8)]
     tiny_static_model(["good", "bad", "cat", "dog", *long]).save_pretrained(tmp_path / "tiny")

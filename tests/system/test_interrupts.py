@@ -1,4 +1,4 @@
-"""Deferred Ctrl-C."""
+"""Test deferred Ctrl-C."""
 
 import os
 import signal

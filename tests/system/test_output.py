@@ -1,4 +1,4 @@
-"""A sweep survives output that cannot be written."""
+"""Test that a sweep survives output that cannot be written."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def sweep(home: Path, *, stdout: Any = subprocess.PIPE, **environment: str) -> s
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a sweep that ran with an ASCII-only output."""
+    """Run a sweep with an ASCII-only output; return its working folder."""
     home = tmp_path_factory.mktemp("output")
     run = sweep(home, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""`m2v-bench bundle` in a subprocess against a local hub, and offline use of the bundle."""
+"""Test `m2v-bench bundle` in a subprocess against a local hub, and offline use of the bundle."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Reranking scores the given candidates, and is refused without them."""
+"""Test that reranking scores the given candidates, and is refused without them."""
 
 import json
 import subprocess

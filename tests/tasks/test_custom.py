@@ -1,4 +1,4 @@
-"""Custom tasks on users' files."""
+"""Test custom tasks on users' files."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def write(path: Path, **columns: list[Any]) -> str:
 
 @pytest.fixture
 def entries(tmp_path: Path) -> dict[str, dict[str, Any]]:
-    """One entry per task type, each from a different file format, with answers that the tiny model can find."""
+    """Return one entry per task type, from different file formats, with answers that the tiny model can find."""
     animals = [f"{adjective} {noun}" for adjective in WORDS[:2] for noun in WORDS[2:4]] * 10
     things = [f"{adjective} {noun}" for adjective in WORDS[:2] for noun in WORDS[4:6]] * 10
     texts, labels = [*animals, *things], ["animal"] * len(animals) + ["thing"] * len(things)

@@ -1,4 +1,4 @@
-"""The paper's task sets WordSim, PEARL and classification, on the original data."""
+"""Test the paper's task sets WordSim, PEARL and classification on the original data."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="module")
 def scores(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """GloVe's scores on all available sets except the large SST-2."""
+    """Return GloVe's scores on all available sets except the large SST-2."""
     model = glove()
     entries = [entry for entry in suite(data_dir) if not entry.missing and not entry.name.startswith("SST2")]
     session = Session(Store(tmp_path_factory.mktemp("results")), seed=42, batch_size=32, debug=True)
@@ -45,7 +45,7 @@ def scores(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 @pytest.fixture(scope="module")
 def glove_unit() -> Any:
-    """Unit embeddings of texts."""
+    """Return unit embeddings of texts."""
     encoder = glove().load("cpu")
 
     def embed(texts: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Suites: benchmarks, task lists, local repositories, and checks."""
+"""Test suites: benchmarks, task lists, local repositories, and checks."""
 
 import shutil
 from pathlib import Path

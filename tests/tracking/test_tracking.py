@@ -31,7 +31,7 @@ WORDSIM = ["suite=custom", "suite.tasks=[SimLex999WordSim,WordSim353WordSim]", "
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Working folder with a run and a sweep, one job of which failed."""
+    """Create a working folder with a run and a sweep of which one job failed."""
     home = tmp_path_factory.mktemp("tracked")
     run = run_bench("pca_dims=16", *WORDSIM, cwd=home)
     assert run.returncode == 0, run.stderr
@@ -74,7 +74,7 @@ def _contents(run: Run, store: mlflow.MlflowClient, names: dict[str, str]) -> di
 def test_rebuilt_store_equals_the_live_one(home: Path):
     live = contents(home, "mlflow.db")
     assert len(live) == 5
-    for _ in range(2):  # the second time there is nothing left to log
+    for _ in range(2):  # the second time, nothing is left to log
         process = processes.run("m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db", cwd=home)
         assert process.returncode == 0, process.stderr
         assert "holds 4 runs of results and 1 sweeps" in process.stdout
@@ -241,7 +241,7 @@ def test_unusable_database_loses_no_results(bench: Cli, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def pages(home: Path) -> Iterator[str]:
-    """Address of an MLflow server on the store."""
+    """Start an MLflow server on the store; yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -256,7 +256,7 @@ def pages(home: Path) -> Iterator[str]:
             _wait_for(address, server, home / "ui.log")
             yield f"http://{address}"
         finally:
-            os.killpg(server.pid, signal.SIGKILL)  # it has only read
+            os.killpg(server.pid, signal.SIGKILL)  # safe: it only reads
             server.wait(20)
 
 

@@ -1,4 +1,4 @@
-"""Merges of byte-pair encoding."""
+"""Test merges of byte-pair encoding."""
 
 from tokenizers import Tokenizer, models
 

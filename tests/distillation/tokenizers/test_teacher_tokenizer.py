@@ -1,4 +1,4 @@
-"""Base model's tokenizer: kind, special tokens, template."""
+"""Test the base model's tokenizer: kind, special tokens, template."""
 
 import shutil
 from pathlib import Path
