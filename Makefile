@@ -18,7 +18,7 @@ endif
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scale figures
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scoring bench-scale figures
 .PHONY: docs constraints clean help
 
 help:  ## show this list
@@ -54,6 +54,9 @@ bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equ
 
 bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
 	$(PY) -m benchmarks.encode $(ARGS)
+
+bench-scoring: $(call stamp,test)  ## scoring beside stock mteb and model2vec 0.10: ratios per task and type, a sweep
+	$(PY) -m benchmarks.scoring $(ARGS)
 
 bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a large one would cost
 	$(PY) -m benchmarks.scale

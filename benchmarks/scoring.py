@@ -1,0 +1,371 @@
+"""Compare the time of scoring a static model with stock mteb and model2vec 0.10.
+
+    python -m benchmarks.scoring [TASK ...] [--rounds N] [--threads N ...] [--variants N]
+
+Both sides score the same model alternately in one process, on the dataset repositories of
+`$M2V_BENCH_TEST_DATA`/hub and on a generated retrieval corpus: stock `mteb.evaluate` with mteb's wrapper of model2vec,
+and the evaluation of a run. Data is loaded before; embedding, scoring and the result file count. Then a sweep of 24
+variants (6 PCA sizes x 4 weightings) is run, caches empty, beside the first `--variants` of them as a script does it:
+model2vec's `distill` and `mteb.evaluate` for each. Prints tables and writes results/bench/scoring.md and .json.
+"""
+
+import argparse
+import copy
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mteb
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from mteb.abstasks import AbsTask, AbsTaskRetrieval
+from mteb.cache import ResultCache
+from mteb.models.model_implementations.model2vec_models import Model2VecModel
+
+from benchmarks.parity import test_data
+from m2v_bench.distillation.distill import run_recipe
+from m2v_bench.distillation.distill_config import DistillConfig
+from m2v_bench.distillation.recipe import make_recipe
+from m2v_bench.evaluation.columns import use_columns
+from m2v_bench.evaluation.evaluate import Session, evaluate
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.evaluation.store import Store
+from m2v_bench.models import Model
+from m2v_bench.models.static import distilled
+from m2v_bench.system.environment import hardware, versions
+from m2v_bench.system.quiet import quiet
+from m2v_bench.system.threads import limit_threads
+from m2v_bench.tasks import SuiteTask, load_suite
+from m2v_bench.tasks.own_task import own_metadata
+
+ROOT = Path(__file__).parents[1]
+BASE = "all-MiniLM-L6-v2"
+DOCUMENTS, QUERIES = 200_000, 3_000
+PCA_DIMS, WEIGHTINGS = (32, 64, 128, 192, 256, 384), ("none", "zipf_log", "sif", "sif_coefficient=1e-3")
+TASKS: tuple[Any, ...] = (
+    {"name": "AmazonCounterfactualClassification", "subsets": ["en"]},
+    "Banking77Classification",
+    {"name": "MTOPDomainClassification", "subsets": ["en"]},
+    {"name": "MassiveIntentClassification", "subsets": ["en"]},
+    {"name": "MassiveScenarioClassification", "subsets": ["en"]},
+    "TweetSentimentExtractionClassification",
+    "TwitterURLCorpus",
+    "TwentyNewsgroupsClustering",
+    "StandInWikiQAReranking",
+    "STS12",
+    "STS14",
+    "STS15",
+    "STS16",
+    "STSBenchmark",
+    "SummEval",
+    "ArguAna",
+    "SciFact",
+    "GeneratedRetrieval",
+)
+
+
+class GeneratedRetrieval(AbsTaskRetrieval):
+    """Find the document that contains a sentence: documents of three real sentences each."""
+
+    metadata = own_metadata("GeneratedRetrieval", "Retrieval", "ndcg_at_10", "generated", path="generated")
+
+    def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
+        """Draw the documents, and of some of them a sentence as the query."""
+        sentences = pd.read_parquet(test_data() / "speed" / "wikisplit_sentences.parquet")["text"].tolist()
+        rng = np.random.default_rng(0)
+        parts = rng.integers(0, len(sentences), (DOCUMENTS, 3))
+        chosen = rng.choice(DOCUMENTS, QUERIES, replace=False).tolist()
+        corpus = {
+            "id": [f"document-{number}" for number in range(DOCUMENTS)],
+            "title": [" ".join(sentences[row[0]].split()[:3]) for row in parts],
+            "text": [" ".join(sentences[part] for part in row) for row in parts],
+        }
+        queries = {
+            "id": [f"query-{number}" for number in chosen],
+            "text": [sentences[parts[number][1]] for number in chosen],
+        }
+        self.dataset = {
+            "default": {
+                "test": {
+                    "corpus": Dataset.from_dict(corpus),
+                    "queries": Dataset.from_dict(queries),
+                    "relevant_docs": {f"query-{number}": {f"document-{number}": 1} for number in chosen},
+                    "top_ranked": None,
+                }
+            }
+        }
+        self.data_loaded = True
+
+
+class StandInWikiQAReranking(AbsTaskRetrieval):
+    """Rank the sentences of an article by whether they answer a question."""
+
+    metadata = own_metadata(
+        "StandInWikiQAReranking", "Reranking", "map_at_1000", "", path="stand-in/wikiqa-reranking", revision="1" * 40
+    )
+
+
+def suite_of(names: Sequence[Any]) -> list[SuiteTask]:
+    """Return the tasks, without data."""
+    from m2v_bench.tasks.hub import localize
+
+    hub = test_data().resolve() / "hub"
+    suite = []
+    for name in names:
+        own = {cls.__name__: cls for cls in (GeneratedRetrieval, StandInWikiQAReranking)}.get(str(name))
+        if own is None:
+            suite += load_suite(
+                benchmark=None, tasks=[name], languages=["eng"], splits=["test"], hub_dir=str(hub), seed=42
+            )
+            continue
+        task = own(seed=42)
+        missing = [] if own is GeneratedRetrieval else localize(task, hub)
+        suite.append(SuiteTask(task, task.metadata.name, task.metadata.type, ", ".join(missing) or None))
+    return suite
+
+
+@dataclass(frozen=True)
+class Loaded(SuiteTask):
+    """A task of a suite whose data is already loaded."""
+
+    data: AbsTask | None = None
+
+    def load(self) -> AbsTask:
+        """Return a copy that starts with the same random state."""
+        assert self.data is not None
+        return fresh(self.data)
+
+
+def fresh(task: AbsTask) -> AbsTask:
+    task = copy.copy(task)
+    task.rng_state, task.np_rng = copy.deepcopy((task.rng_state, task.np_rng))
+    return task
+
+
+def stock(folder: Path, task: AbsTask, results: Path) -> float:
+    """Score the model in `folder` as a script with mteb and model2vec does, and return the main score."""
+    result = mteb.evaluate(
+        Model2VecModel(str(folder)),
+        fresh(task),
+        cache=ResultCache(results),
+        co2_tracker=False,
+        overwrite_strategy="always",
+        encode_kwargs={"batch_size": 32, "show_progress_bar": False},
+        show_progress_bar=False,
+    )
+    return float(result.task_results[0].get_score())
+
+
+def ours(model: Model, entry: Loaded, results: Path) -> float:
+    """Score the model as a run does, and return the main score."""
+    encoders = {model.label: MtebEncoder(model, seed=42)}
+    score = evaluate(encoders, [model], [entry], Session(Store(results), 42, 32, debug=True))[0]
+    assert score.main_score is not None, score.reason
+    return score.main_score
+
+
+def student(folder: Path, **settings: Any) -> Model:
+    """Distil a model into `folder`."""
+    recipe = make_recipe(BASE, DistillConfig(**settings))
+    model = run_recipe(recipe, device="cpu", show_progress=False).model
+    model.save_pretrained(folder)
+    return distilled(model, folder, recipe)
+
+
+def compare(names: Sequence[Any], rounds: int, threads: Sequence[int]) -> list[dict[str, Any]]:
+    """Time both sides on each task, alternately."""
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch, quiet():
+        folder = Path(scratch)
+        model = student(folder / "model")
+        for entry in [*suite_of(["STSBenchmark"]), *suite_of(names)]:  # the first warms both sides up
+            if entry.missing:
+                print(f"{entry.name}: {entry.missing}", file=sys.stderr)
+                continue
+            task = entry.load()
+            quick = copy.copy(task)
+            use_columns(quick)
+            loaded = Loaded(entry.task, entry.name, entry.type, data=quick)
+            for n_threads in threads:
+                times: dict[str, list[float]] = {"stock": [], "ours": []}
+                scores: dict[str, float] = {}
+                for number in range(rounds):
+                    results = folder / f"{n_threads}-{number}-{len(rows)}"
+                    sides: dict[str, Callable[[], float]] = {
+                        "stock": lambda results=results, task=task: stock(folder / "model", task, results / "stock"),
+                        "ours": lambda results=results, loaded=loaded: ours(model, loaded, results / "ours"),
+                    }
+                    for side, run in sides.items():
+                        with limit_threads(n_threads):
+                            started = time.perf_counter()
+                            scores[side] = run()
+                            times[side].append(time.perf_counter() - started)
+                rows.append(
+                    {
+                        "task": entry.name,
+                        "type": entry.type,
+                        "threads": n_threads,
+                        "seconds": times,
+                        "difference": abs(scores["stock"] - scores["ours"]),
+                    }
+                )
+                print(f"{entry.name}, {n_threads} threads: {ratio([rows[-1]]):.1f}x", file=sys.stderr, flush=True)
+    return rows[len(threads) :]
+
+
+def variants() -> Iterator[dict[str, Any]]:
+    """Return the settings of the sweep's variants."""
+    for dims, weighting in itertools.product(PCA_DIMS, WEIGHTINGS):
+        name, _, value = weighting.partition("=")
+        yield {"pca_dims": dims, **({"sif_coefficient": float(value)} if value else {"weighting": name})}
+
+
+def sweep(names: Sequence[Any], n_stock: int) -> dict[str, Any]:
+    """Time all variants on our side, and the first `n_stock` of them as a script of a user."""
+    from model2vec.distill import distill_from_model
+    from transformers import AutoModel, AutoTokenizer
+
+    from m2v_bench.assets.fetch import fetch
+
+    teacher = fetch([BASE])[BASE]
+    suite = [entry for entry in suite_of(names) if not entry.missing]
+    times: dict[str, list[float]] = {"ours": [], "stock": []}
+    with tempfile.TemporaryDirectory() as scratch, quiet():
+        folder = Path(scratch)
+        os.environ["M2V_BENCH_CACHE"] = str(_cache_without_products(folder))
+        started = time.perf_counter()
+        tasks = []
+        for entry in suite:
+            task = entry.load()
+            use_columns(task)
+            tasks.append(Loaded(entry.task, entry.name, entry.type, data=task))
+        times["loading"] = [time.perf_counter() - started]
+        for number, settings in enumerate(variants()):
+            started = time.perf_counter()
+            model = student(folder / f"ours-{number}", **settings)
+            for task in tasks:
+                ours(model, task, folder / "ours")
+            times["ours"].append(time.perf_counter() - started)
+            print(f"variant {number}: {times['ours'][-1]:.1f} s", file=sys.stderr, flush=True)
+        for number, settings in enumerate(itertools.islice(variants(), n_stock)):
+            started = time.perf_counter()
+            model = distill_from_model(
+                AutoModel.from_pretrained(teacher),
+                AutoTokenizer.from_pretrained(teacher),
+                pca_dims=settings["pca_dims"],
+                sif_coefficient=None if settings.get("weighting") == "none" else 1e-4,
+                device="cpu",
+            )
+            model.save_pretrained(str(folder / f"stock-{number}"))
+            for entry in suite:
+                stock(folder / f"stock-{number}", entry.load(), folder / f"results-{number}")
+            times["stock"].append(time.perf_counter() - started)
+            print(f"as a script: {times['stock'][-1]:.1f} s", file=sys.stderr, flush=True)
+    return {"tasks": [entry.name for entry in suite], "variants": list(variants()), "seconds": times}
+
+
+def _cache_without_products(folder: Path) -> Path:
+    """Return a cache that has the downloads of the user's cache, but nothing that is computed."""
+    from m2v_bench.cache import cache_dir
+
+    cache = folder / "cache"
+    cache.mkdir()
+    if (downloads := cache_dir() / "assets").is_dir():
+        (cache / "assets").symlink_to(downloads)
+    return cache
+
+
+def ratio(rows: Sequence[dict[str, Any]]) -> float:
+    """Return how many times as long the stock side takes in all."""
+    total = {side: sum(statistics.median(row["seconds"][side]) for row in rows) for side in ("stock", "ours")}
+    return total["stock"] / total["ours"]
+
+
+def table(result: dict[str, Any]) -> str:
+    """Format the measurements as Markdown."""
+    machine, rows = result["hardware"], result["tasks"]
+    threads = sorted({row["threads"] for row in rows})
+    lines = [
+        f"`make bench-scoring` on {machine['processor']}, {machine['cores']} cores, {machine['system']}: seconds to "
+        f"score a model of 256 dimensions after its data was loaded; stock is mteb {result['versions']['mteb']} with "
+        "model2vec 0.10.",
+        "",
+        "| Task | Type | " + " | ".join(f"Stock, {n} thr. | m2v_bench | Ratio" for n in threads) + " |",
+        "|---|---|" + "---:|---:|---:|" * len(threads),
+    ]
+    names = list(dict.fromkeys((row["task"], row["type"]) for row in rows))
+    types = list(dict.fromkeys(row["type"] for row in rows))
+    hub = [row for row in rows if row["task"] != "GeneratedRetrieval"]
+    groups = [(name, kind, [row for row in rows if row["task"] == name]) for name, kind in names]
+    groups += [(f"**{kind}**", "", [row for row in hub if row["type"] == kind]) for kind in types]
+    groups += [("**all but GeneratedRetrieval**", "", hub)]
+    for name, kind, group in groups:
+        cells = []
+        for n in threads:
+            part = [row for row in group if row["threads"] == n]
+            if not part:
+                cells.append("- | - | -")
+                continue
+            seconds = {side: sum(statistics.median(row["seconds"][side]) for row in part) for side in ("stock", "ours")}
+            cells.append(f"{seconds['stock']:.2f} | {seconds['ours']:.2f} | {ratio(part):.1f}")
+        lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
+    worst = max(row["difference"] for row in rows)
+    lines += [
+        "",
+        f"Main scores of the two sides differ by at most {worst:.1e}; their embeddings differ by rounding. "
+        f"GeneratedRetrieval: {DOCUMENTS:,} documents, {QUERIES:,} queries. "
+        f"{len(rows[0]['seconds']['ours'])} alternating rounds, medians.",
+    ]
+    if result.get("sweep"):
+        lines += ["", *_sweep_lines(result["sweep"])]
+    return "\n".join(lines)
+
+
+def _sweep_lines(of_sweep: dict[str, Any]) -> list[str]:
+    times, n = of_sweep["seconds"], len(of_sweep["variants"])
+    in_all = sum(times["ours"]) + sum(times["loading"])
+    per_variant = statistics.mean(times["stock"])
+    script = per_variant * n
+    return [
+        f"A sweep of {n} variants ({len(PCA_DIMS)} PCA sizes x {len(WEIGHTINGS)} weightings) on "
+        f"{len(of_sweep['tasks'])} tasks, two threads, caches empty: {in_all:.0f} s. A script with model2vec's "
+        f"`distill` and `mteb.evaluate` takes {per_variant:.0f} s per variant (mean of {len(times['stock'])}), so "
+        f"{script:.0f} s for {n}: {script / in_all:.1f} times as long."
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare scoring time with stock mteb and model2vec.")
+    parser.add_argument("tasks", nargs="*", help="task names (default: all)")
+    parser.add_argument("--rounds", type=int, default=1, help="alternating rounds (default 1)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads (default 1 2)")
+    parser.add_argument("--variants", type=int, default=1, help="variants that stock scores; 0 leaves the sweep out")
+    arguments = parser.parse_args()
+    names = [name for name in TASKS if not arguments.tasks or _name(name) in arguments.tasks]
+    result: dict[str, Any] = {"hardware": hardware(), "versions": versions()}
+    result["tasks"] = compare(names, arguments.rounds, arguments.threads)
+    if arguments.variants:
+        result["sweep"] = sweep([name for name in names if name != "GeneratedRetrieval"], arguments.variants)
+    target = ROOT / "results" / "bench"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "scoring.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (target / "scoring.md").write_text(table(result) + "\n", encoding="utf-8")
+    print(table(result))
+    return 0
+
+
+def _name(task: Any) -> str:
+    return task if isinstance(task, str) else str(task["name"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
