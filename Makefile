@@ -40,7 +40,7 @@ lint: $(call stamp,lint)  ## ruff and mypy
 parity: $(call stamp,test)  ## the teacher's scores beside the published ones
 	$(PY) -m benchmarks.parity
 
-golden: $(call stamp,test)  ## write tests/golden anew with the releases of model2vec that defined the dialects
+golden: $(call stamp,test)  ## regenerate tests/golden with the releases of model2vec that defined the dialects
 	$(PY) -m scripts.golden $(ARGS)
 
 bench-run:  ## time `make run` in a fresh clone with an empty cache
@@ -71,7 +71,7 @@ docs: $(call stamp,docs)  ## build the site of README, docs/ and experiments/ in
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
 	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-constraints: $(call stamp,test) $(call stamp,lint) $(call stamp,docs)  ## write constraints.txt anew from what is installed
+constraints: $(call stamp,test) $(call stamp,lint) $(call stamp,docs)  ## regenerate constraints.txt from what is installed
 	@{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable --exclude m2v-bench | sed 's/+cpu//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
