@@ -19,10 +19,10 @@ from mteb.results import TaskResult
 from tqdm.auto import tqdm
 
 from m2v_bench.cache import write_json
-from m2v_bench.evaluation.columns import use_columns
+from m2v_bench.evaluation.loaded_tasks import load_task
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quick_mteb import quick_mteb
-from m2v_bench.evaluation.recorder import Recorder, leaves
+from m2v_bench.evaluation.recorder import Recorder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models.model import Model
 from m2v_bench.results.record import Score
@@ -157,10 +157,7 @@ def _line(score: Score) -> str:
 def _load(entry: SuiteTask, *, debug: bool) -> tuple[AbsTask | None, str | None]:
     """Return the task with its data, or the reason why it could not be loaded."""
     try:
-        task = entry.load()
-        for leaf in leaves(task):
-            use_columns(leaf)
-        return task, None
+        return load_task(entry), None
     except Exception as error:
         if debug:
             raise

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from mteb.abstasks import (
     AbsTaskRetrieval,
     AbsTaskSTS,
 )
-from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from mteb.abstasks.text.summarization import AbsTaskSummarization
 from mteb.results import TaskResult
 
+from m2v_bench.tasks import manifest
 from m2v_bench.tasks.samples import SAME_SCORE, Samples, read_samples, write_samples
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Recorder:
 
     def __init__(self, task: AbsTask) -> None:
         self._parts: dict[str, dict[str, Samples]] = {}
-        self._leaves = list(leaves(task))
+        self._leaves = list(manifest.parts(task))
         for leaf in self._leaves:
             self._parts[leaf.metadata.name] = {}
             hooks: dict[str, Any] = {"_save_task_predictions": functools.partial(self._save, leaf)}
@@ -104,15 +104,6 @@ def _query_scores(task: Any, scores: Any, qrels: Any, results: Any) -> list[floa
     for query in sorted(qrels):
         whole.setdefault(query.rpartition("_")[0], {})[query] = qrels[query]
     return [max_over_subqueries(part, results, task.k_values)[main] for part in whole.values()]
-
-
-def leaves(task: AbsTask) -> Iterator[AbsTask]:
-    """Return the parts of an aggregate task, or the task itself."""
-    if isinstance(task, AbsTaskAggregate):
-        for part in task.metadata.tasks:
-            yield from leaves(part)
-    else:
-        yield task
 
 
 def _readable(path: Path) -> dict[str, Samples]:
