@@ -1,4 +1,4 @@
-"""Datasets that answer mteb quickly: columns as plain lists, and rows computed when they are read.
+"""Give mteb datasets with columns as plain lists, and rows computed when they are read.
 
 mteb 2.26 reads labels and texts through the lazy `Column` of `datasets`, which formats one row per access. That takes
 90 % of the time of scoring a static model. mteb's code runs unchanged on the datasets of this module.
@@ -13,6 +13,8 @@ from mteb.abstasks import AbsTask, AbsTaskRetrieval
 _BLOCK = 20_000  # rows read at once
 # From a task's `dataset` to its tables: subset, split, and for retrieval corpus and queries.
 _DEPTH = 3
+# Columns in which mteb's data loader allows missing values.
+_NULLABLE = {"image", "conversation", "audio", "video"}
 
 
 class Columns(datasets.Dataset):
@@ -94,11 +96,26 @@ def _converted(data: Any, depth: int) -> Any:
     return datasets.DatasetDict(parts) if isinstance(data, datasets.DatasetDict) else parts
 
 
+def tables(data: Any, depth: int = _DEPTH) -> Iterator[datasets.Dataset]:
+    """Yield the datasets in a task's `dataset`."""
+    if isinstance(data, datasets.Dataset):
+        yield data
+    elif isinstance(data, Mapping) and depth:
+        for part in data.values():
+            yield from tables(part, depth - 1)
+
+
+def forget_lists(task: AbsTask) -> None:
+    """Free the columns that were read from the datasets of a task."""
+    for table in tables(task.dataset):
+        vars(table).pop("_lists", None)
+
+
 def texts_of(inputs: Any) -> tuple[Iterator[str], int]:
     """Return the texts of mteb's batches, and how many there are; a data loader's dataset is read in blocks.
 
     Raises:
-        ValueError: for a missing text, as mteb's data loader does.
+        ValueError: for a missing value in any column, as mteb's data loader does.
     """
     data = getattr(inputs, "dataset", None)  # a list of batches has none
     if not isinstance(data, datasets.Dataset):
@@ -108,7 +125,8 @@ def texts_of(inputs: Any) -> tuple[Iterator[str], int]:
 
 def _texts_of_dataset(data: Columns) -> Iterator[str]:
     for start in range(0, len(data), _BLOCK):
-        texts = data[start : start + _BLOCK]["text"]
-        if any(text is None for text in texts):
-            raise ValueError("Found None in batch for key 'text'")
-        yield from texts
+        block = data[start : start + _BLOCK]
+        for name, values in block.items():
+            if name not in _NULLABLE and any(value is None for value in values):
+                raise ValueError(f"Found None in batch for key '{name}'")
+        yield from block["text"]

@@ -26,32 +26,32 @@ class DenseSearch(SearchEncoderWrapper):
         top_k: int,
         encode_kwargs: Any,
         timer: TimingStack,
-        **of_task: Any,
+        **context: Any,
     ) -> Mapping[str, Iterable[tuple[float, str]]]:
         """Return score and id of the `top_k` documents of each query."""
         corpus = self.task_corpus
         assert corpus is not None  # `search` checks it
-        ids = list(corpus["id"])
-        if len(set(ids)) < len(ids):  # the heap decides which of two documents with one id is kept
+        ids, queries = corpus["id"], query_idx_to_id.values()
+        if len(set(ids)) < len(ids) or len(set(queries)) < len(queries):  # the heaps decide what a repeated id means
             return super()._full_corpus_search(
                 query_idx_to_id=query_idx_to_id,
                 query_embeddings=query_embeddings,
                 top_k=top_k,
                 encode_kwargs=encode_kwargs,
                 timer=timer,
-                **of_task,
+                **context,
             )
         best = torch.empty((len(query_idx_to_id), 0)), torch.empty((len(query_idx_to_id), 0), dtype=torch.int64)
-        with timer("Searching corpus", split=of_task["hf_split"], subset=of_task["hf_subset"]):
+        with timer("Searching corpus", split=context["hf_split"], subset=context["hf_subset"]):
             for start in range(0, len(ids), self.corpus_chunk_size):
                 part = corpus.select(range(start, min(start + self.corpus_chunk_size, len(ids))))
                 batches = create_dataloader(
                     part,
-                    task_metadata=of_task["task_metadata"],
+                    task_metadata=context["task_metadata"],
                     prompt_type=PromptType.document,
                     batch_size=encode_kwargs.get("batch_size", 32),
                 )
-                embeddings = self.model.encode(batches, prompt_type=PromptType.document, **of_task, **encode_kwargs)
+                embeddings = self.model.encode(batches, prompt_type=PromptType.document, **context, **encode_kwargs)
                 scores = torch.as_tensor(self.model.similarity(query_embeddings, embeddings))
                 values, places = torch.topk(scores, min(top_k + 1, scores.shape[1]), dim=1)
                 del embeddings, scores

@@ -19,6 +19,7 @@ from mteb.results import TaskResult
 from tqdm.auto import tqdm
 
 from m2v_bench.cache import write_json
+from m2v_bench.evaluation.columns import forget_lists
 from m2v_bench.evaluation.loaded_tasks import load_task
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.quick_mteb import quick_mteb
@@ -29,6 +30,7 @@ from m2v_bench.results.record import Score
 from m2v_bench.system.environment import accelerator
 from m2v_bench.system.memory import Peak
 from m2v_bench.system.quiet import quiet
+from m2v_bench.tasks.manifest import parts
 from m2v_bench.tasks.suite import SuiteTask
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,9 @@ def evaluate(
                 if model in todo:
                     bar.update()
                     bar.write(_line(scores[-1]))
+            if loaded is not None:
+                for part in parts(loaded):
+                    forget_lists(part)
     return scores
 
 

@@ -1,20 +1,22 @@
 """Load tasks, and keep their data for further jobs of the process."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import datasets
 from mteb.abstasks import AbsTask
 
 from m2v_bench.cache import content_hash, folder_hash
-from m2v_bench.evaluation.columns import use_columns
+from m2v_bench.evaluation.columns import tables, use_columns
+from m2v_bench.tasks.custom import CustomTask
 from m2v_bench.tasks.manifest import parts
 from m2v_bench.tasks.suite import SuiteTask
 
 _KEPT_BYTES = 512 * 2**20  # size limit of the kept data
+_JUDGMENT_BYTES = 200  # of a judged or ranked document in Python
 
-# Key -> task and size of its data; the least recently used first.
+# Key -> task and size of its data. What does not fit is not kept: jobs of a sweep read the tasks in the same order, so
+# evicting the oldest would evict what is needed next.
 _kept: dict[tuple[type, str], tuple[AbsTask, int]] = {}
 
 
@@ -22,29 +24,31 @@ def load_task(entry: SuiteTask) -> AbsTask:
     """Return the task with its data, as `Columns`; score only copies of it, as scoring changes its random state."""
     key = _key(entry)
     if key in _kept:
-        _kept[key] = _kept.pop(key)
         return _kept[key][0]
     task = entry.load()
     for part in parts(task):
         use_columns(part)
-    _kept[key] = task, sum(table.data.nbytes for part in parts(task) for table in _tables(part.dataset))
-    while sum(size for _, size in _kept.values()) > _KEPT_BYTES:
-        del _kept[next(iter(_kept))]
+    size = sum(_size(part.dataset) for part in parts(task))
+    if size + sum(other for _, other in _kept.values()) <= _KEPT_BYTES:
+        _kept[key] = task, size
     return task
 
 
 def _key(entry: SuiteTask) -> tuple[type, str]:
     """Return the task's class, and a hash of everything else that determines its data."""
+    # each custom task has a class of its own; its revision hashes data, columns and type
+    kind = CustomTask if isinstance(entry.task, CustomTask) else type(entry.task)
     folders = {str(part.metadata.dataset["path"]) for part in parts(entry.task)}
     contents = {path: folder_hash(Path(path)) for path in folders if Path(path).is_dir() and Path(path).is_absolute()}
-    return type(entry.task), content_hash([entry.name, entry.dataset, contents, entry.task.seed])
+    return kind, content_hash([entry.name, entry.dataset, contents, entry.task.seed])
 
 
-def _tables(data: Any) -> Iterator[datasets.Dataset]:
-    if isinstance(data, datasets.Dataset):
-        yield data
-    elif isinstance(data, Mapping) and "relevant_docs" not in data:
-        for part in data.values():
-            yield from _tables(part)
-    elif isinstance(data, Mapping):
-        yield from (data["corpus"], data["queries"])
+def _size(data: Any) -> int:
+    """Estimate the size of a task's `dataset` in bytes."""
+    size = sum(table.data.nbytes for table in tables(data))
+    splits = [split for subset in data.values() if isinstance(subset, Mapping) for split in subset.values()]
+    for split in splits:
+        if isinstance(split, Mapping) and "relevant_docs" in split:
+            judged = [*split["relevant_docs"].values(), *(split["top_ranked"] or {}).values()]
+            size += _JUDGMENT_BYTES * sum(map(len, judged))
+    return size

@@ -1,6 +1,7 @@
 """Let mteb use the data structures of this package while it scores."""
 
 import importlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,15 +29,25 @@ REPLACED = (
 )
 
 
+_lock = threading.Lock()
+_users = [0]  # contexts that are open
+_originals: dict[tuple[str, str], Any] = {}
+
+
 @contextmanager
 def quick_mteb() -> Iterator[None]:
-    """Replace names in mteb's modules by others that give the same numbers."""
-    modules = [importlib.import_module(module) for module, _, _ in REPLACED]
-    before = [getattr(module, name) for module, (_, name, _) in zip(modules, REPLACED, strict=True)]
+    """Replace names in mteb's modules by others that give the same numbers, until the last user leaves."""
+    with _lock:
+        if not _users[0]:
+            for module, name, quick in REPLACED:
+                _originals[module, name] = getattr(importlib.import_module(module), name)
+                setattr(importlib.import_module(module), name, quick)
+        _users[0] += 1
     try:
-        for module, (_, name, quick) in zip(modules, REPLACED, strict=True):
-            setattr(module, name, quick)
         yield
     finally:
-        for module, (_, name, _), original in zip(modules, REPLACED, before, strict=True):
-            setattr(module, name, original)
+        with _lock:
+            _users[0] -= 1
+            if not _users[0]:
+                for (module, name), original in _originals.items():
+                    setattr(importlib.import_module(module), name, original)

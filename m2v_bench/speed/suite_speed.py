@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
@@ -204,7 +204,9 @@ def _text_columns(task: AbsTask) -> Iterator[Any]:
             if name in task.eval_splits:
                 for part in split.values() if isinstance(split, dict) else [split]:
                     known = getattr(part, "column_names", [])
-                    yield from (part[column] for column in sorted(task._get_content_columns()) if column in known)
+                    names = [name for name in sorted(task._get_content_columns()) if name in known]
+                    # lazily, also where `part[name]` is a list
+                    yield from (Dataset.__getitem__(part, name) for name in names)
 
 
 def _draw(columns: Sequence[Any], rng: random.Random) -> list[str]:

@@ -45,11 +45,11 @@ class _Kind:
     main_score: str
     parts: tuple[tuple[str, ...], ...]
     columns: Mapping[str, tuple[str, ...]]
-    build: Callable[["_Custom", Mapping[str, Any]], Any]
+    build: Callable[["CustomTask", Mapping[str, Any]], Any]
     optional: tuple[str, ...] = ()
 
 
-class _Custom(OwnTask):
+class CustomTask(OwnTask):
     """A task on the user's files."""
 
     version = 2
@@ -144,7 +144,7 @@ def _labels(tables: Mapping[str, Any]) -> dict[str, Dataset]:
     return {part: _dataset(table.assign(label=table["label"].map(numbers))) for part, table in tables.items()}
 
 
-def _classification(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
+def _classification(task: CustomTask, tables: Mapping[str, Any]) -> DatasetDict:
     source = "all" if "all" in tables else "train"
     task.check_differ(source, tables[source], "label")
     if source == "train":
@@ -166,27 +166,27 @@ def _classification(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
     return DatasetDict(_labels({"train": train, "test": test}))
 
 
-def _sts(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
+def _sts(task: CustomTask, tables: Mapping[str, Any]) -> DatasetDict:
     table = tables["test"]
     table = table.assign(score=task.numbers("test", table, "score", "a number", lambda score: True))
     task.check_differ("test", table, "score")
     return DatasetDict(test=_dataset(table))
 
 
-def _pairs(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
+def _pairs(task: CustomTask, tables: Mapping[str, Any]) -> DatasetDict:
     table = tables["test"]
     table = table.assign(label=task.numbers("test", table, "label", "0 or 1", lambda label: label in (0, 1)))
     task.check_differ("test", table, "label")
     return DatasetDict(test=_dataset(table.astype({"label": int}).rename(columns={"label": "labels"})))
 
 
-def _clustering(task: _Custom, tables: Mapping[str, Any]) -> DatasetDict:
+def _clustering(task: CustomTask, tables: Mapping[str, Any]) -> DatasetDict:
     task.check_differ("test", tables["test"], "label")
     data = _labels(tables)["test"].rename_columns({"text": "sentences", "label": "labels"})
     return DatasetDict(test=data)
 
 
-def _retrieval(task: _Custom, tables: Mapping[str, Any]) -> Any:
+def _retrieval(task: CustomTask, tables: Mapping[str, Any]) -> Any:
     corpus, queries, relevant = (tables[part] for part in ("corpus", "queries", "relevant"))
     for part, table in (("corpus", corpus), ("queries", queries)):
         if (is_repeated := table["id"].duplicated()).any():
@@ -287,7 +287,7 @@ def custom_task(entry: Mapping[str, Any]) -> AbsTask:
         path="local",
     ).model_copy(update={"eval_langs": [language]})
     fields = {"metadata": metadata, "files": files, "columns": columns, "kind": kind, **_options(kind)}
-    task: _Custom = type("Custom", (_Custom, kind.base), fields)()
+    task: CustomTask = type("Custom", (CustomTask, kind.base), fields)()
     hashes = {part: file_sha256(path) for part, path in files.items()}
     task.pin(content_hash([hashes, columns, str(entry["type"]), language]))
     task.check()

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict
 from mteb._create_dataloaders import _corpus_to_dict, create_dataloader
 from mteb.types import PromptType
 
-from m2v_bench.evaluation.columns import Columns, as_columns, texts_of
+from m2v_bench.evaluation.columns import Columns, as_columns, forget_lists, texts_of, use_columns
 from tests.evaluation.test_quick_mteb import SYNTHETIC
 
 TABLE = {"text": ["a", "b", "c", "d"], "label": [1, 0, 1, 2], "title": ["", "x", "", "y"]}
@@ -80,11 +80,25 @@ def test_texts_are_those_of_the_data_loader(stock: Dataset, columns: Columns):
         assert n_texts == len(texts)
 
 
-def test_a_missing_text_is_refused():
-    loader = create_dataloader(
-        Dataset.from_dict({"text": ["a", None]}), task_metadata=SYNTHETIC["sts"]().metadata, batch_size=2
-    )
-    with pytest.raises(ValueError, match="Found None in batch for key 'text'"):
-        list(loader)
-    with pytest.raises(ValueError, match="Found None in batch for key 'text'"):
-        list(texts_of(loader)[0])
+@pytest.mark.parametrize("name", ["text", "url"])
+def test_a_missing_value_is_refused_as_by_the_data_loader(name: str):
+    table = {"text": ["a", "b"], "url": ["c", "d"], name: ["e", None]}
+    metadata = SYNTHETIC["sts"]().metadata
+    for dataset in (Dataset.from_dict(table), as_columns(Dataset.from_dict(table))):
+        loader = create_dataloader(dataset, task_metadata=metadata, batch_size=2)
+        with pytest.raises(ValueError, match=f"Found None in batch for key '{name}'"):
+            list(loader)
+        with pytest.raises(ValueError, match=f"Found None in batch for key '{name}'"):
+            list(texts_of(loader)[0])
+
+
+def test_lists_are_freed():
+    task = SYNTHETIC["retrieval"]()
+    task.load_data()
+    use_columns(task)
+    corpus = task.dataset["default"]["test"]["corpus"]
+    before = corpus["text"]
+    assert corpus["text"] is before
+    forget_lists(task)
+    assert corpus["text"] == before
+    assert corpus["text"] is not before

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mteb.abstasks import AbsTask
 
 from m2v_bench.evaluation import loaded_tasks
 from m2v_bench.evaluation.columns import Columns
@@ -53,8 +54,25 @@ def test_changed_data_is_loaded_again(hub: Path):
 def test_kept_data_is_limited(hub: Path, monkeypatch: pytest.MonkeyPatch):
     first = load_task(entry(hub))
     monkeypatch.setattr(loaded_tasks, "_KEPT_BYTES", 1)
-    assert load_task(entry(hub, seed=7)) is not first
-    assert loaded_tasks._kept == {}
+    large = load_task(entry(hub, seed=7))
+    assert load_task(entry(hub, seed=7)) is not large
+    assert load_task(entry(hub)) is first
+
+
+def test_custom_tasks_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loaded_tasks, "_kept", {})
+    file = tmp_path / "pairs.csv"
+
+    def load() -> AbsTask:
+        task = {"name": "Pairs", "type": "STS", "data": str(file)}
+        suite = load_suite(benchmark=None, tasks=[task], languages=["eng"], splits=["test"], hub_dir=None, seed=42)
+        return load_task(suite[0])
+
+    file.write_text("sentence1,sentence2,score\na,b,1\nc,d,2\n")
+    first = load()
+    assert load() is first
+    file.write_text("sentence1,sentence2,score\na,b,1\nc,d,3\n")
+    assert load().dataset["test"]["score"] == [1, 3]
 
 
 def test_scores_do_not_depend_on_kept_data(tmp_path: Path):
