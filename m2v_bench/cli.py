@@ -97,7 +97,7 @@ def _parse(parser: Parser, argv: Sequence[str]) -> Arguments:
         parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
     positional.extend(rest)
     if arguments.command == "fetch" and arguments.list and arguments.names:
-        parser.error(f"unrecognized arguments: {' '.join(arguments.names)}")
+        parser.error(f"--list takes no names: {' '.join(arguments.names)}")
     return arguments
 
 
@@ -126,6 +126,7 @@ def _parser() -> Parser:
     top = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog="m2v-bench"
     )
+    top.add_parser("run", add_help=False)  # `main` hands it over to Hydra; here it completes and is an allowed command
     nested: dict[str, argparse._SubParsersAction[Parser]] = {}
     for _, command in _listed():
         name, _, below = command.name.partition(" ")

@@ -51,7 +51,7 @@ def test_overrides_before_and_after_options(monkeypatch: pytest.MonkeyPatch):
         (["doctor", "suite=wordsim", "--quik", "baseline=[]"], "unrecognized arguments: --quik"),
         (["doctor", "suite=wordsim", "--quick", "wordsim"], "unrecognized arguments: wordsim"),
         (["compare", "a", "--task-s", "b"], "unrecognized arguments: --task-s"),
-        (["assets", "suite=wordsim"], "unrecognized arguments: suite=wordsim"),
+        (["assets", "suite=wordsim"], "--list takes no names: suite=wordsim"),
         (["published", "suite=wordsim"], "unrecognized arguments: suite=wordsim"),
     ],
 )

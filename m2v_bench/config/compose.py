@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from m2v_bench.config.check import typed
 from m2v_bench.config.job_names import register_resolver
 from m2v_bench.config.messages import explain
-from m2v_bench.config.renames import current_config, current_words
+from m2v_bench.config.renames import current_config, current_overrides
 from m2v_bench.config.schema import ENUMERATED, Config, conf_dir
 from m2v_bench.distillation.distill_config import CHOICES
 from m2v_bench.errors import BenchError, hydra_value
@@ -42,7 +42,7 @@ def _schema() -> DictConfig:
 
 def translate(overrides: Sequence[str]) -> list[str]:
     """Return the overrides with current setting names; report old names on standard error."""
-    current, notes = current_words(overrides)
+    current, notes = current_overrides(overrides)
     for note in notes:
         print(note, file=sys.stderr)
     return current

@@ -20,6 +20,7 @@ from m2v_bench.config.schema import conf_dir, groups, is_setting, settings, sett
 from m2v_bench.errors import BenchError, did_you_mean, override
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_COMPOSITE = ("suite", "baseline", "baselines", "vocabulary")  # settings that take lists or mappings
 _HELP = "`python -m m2v_bench --help` lists all settings."
 
 
@@ -66,7 +67,7 @@ def _unparsable(argument: str) -> str:
     name, equals, value = argument.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w./@-]+", name):
         return f"cannot read `{argument}` on the command line; a setting is written NAME=VALUE. {_HELP}"
-    if value[:1] in ("[", "{"):
+    if value[:1] in ("[", "{") and name.lstrip("+~").split(".")[0] in _COMPOSITE:
         return (
             f"cannot read `{argument}` on the command line; quote the whole override for the shell, and names with "
             "characters other than letters and digits for Hydra: "
@@ -134,7 +135,14 @@ def _composition(error: ConfigCompositionException, argv: Sequence[str]) -> str:
         name = match.group(1)
         added = f"+{name}={_value(argv, name, 'NAME')}"
         return f"{name} is not chosen by default; write {shlex.quote(added)}"
+    if match := re.search(r"An item is already at '([^']*)'", text):
+        name = match.group(1)
+        changed = f"{name}={_value(argv, name, 'VALUE')}"
+        return f"{name} is already set; write {shlex.quote(changed)} without the +"
     cause = str(error.__cause__ or "").splitlines()
+    if cause and "is not a ListConfig" in cause[0]:
+        name, _, value = text.splitlines()[0].removeprefix("Error merging override ").partition("=")
+        return f"{name}={value}: must be a list; write {shlex.quote(f'{name}=[{value}]')}"
     return f"{text.splitlines()[0].removeprefix('Error merging override ')}: {cause[0] if cause else text}"
 
 

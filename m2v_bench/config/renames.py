@@ -33,11 +33,11 @@ _GROUPS = {
 _SHARED_ROWS = "vocabulary_quantization=8192"  # set by the former file quantization/vocabulary.yaml
 
 
-def current_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
+def current_overrides(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     """Translate command-line arguments to current setting names.
 
     Args:
-        words: overrides and options; anything but an override is kept unchanged.
+        arguments: overrides and options; anything but an override is kept unchanged.
 
     Returns:
         The arguments, and one line for each changed name.
@@ -46,10 +46,10 @@ def current_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
         BenchError: for a former choice that needs several settings.
     """
     current, notes = [], []
-    for word in words:
-        translated = word if word.startswith("-") else _current_override(word)
-        if translated != word:
-            notes.append(f"{word} is now spelled {translated}")
+    for argument in arguments:
+        translated = argument if argument.startswith("-") else _current_override(argument)
+        if translated != argument:
+            notes.append(f"{argument} is now spelled {translated}")
         current.append(translated)
     return current, notes
 
@@ -76,10 +76,10 @@ def _current_override(override: str) -> str:
     return f"{setting}={','.join(values.get(part, part) for part in parts)}"
 
 
-def current_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Translate the axes in a sweep's config file."""
-    words, _ = current_words(f"{name}={values}" for name, values in params.items())
-    return dict(word.split("=", 1) for word in words)
+def current_params(params: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Translate the axes in a sweep's config file; return them, and one line for each changed name."""
+    overrides, notes = current_overrides(f"{name}={values}" for name, values in params.items())
+    return dict(override.split("=", 1) for override in overrides), notes
 
 
 def current_config(config: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -92,6 +92,18 @@ class DistillConfig:
         """The defaults of the dialect."""
         return get_dialect(self.dialect)
 
+    def _check_types(self) -> None:
+        """Refuse values of another type in settings that are text or true or false."""
+        for name, types, wanted in (
+            ("subwords", bool, "true, false or null"),
+            ("token_remove_pattern", str, "a regular expression or null"),
+            ("corpus", str, "text or null"),
+            ("corpus_column", str, "text"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, types) and (value is not None or "null" not in wanted):
+                raise BenchError(f"{name}={value}: must be {wanted}")
+
     def resolved(self) -> "DistillConfig":
         """Check every value, and fill in the dialect's defaults.
 
@@ -99,6 +111,7 @@ class DistillConfig:
             BenchError: naming the setting, its value and what is allowed.
         """
         preset = self.preset
+        self._check_types()
         filled = dataclasses.replace(
             self,
             vocabulary="model" if self.vocabulary is None else self.vocabulary,
@@ -110,7 +123,7 @@ class DistillConfig:
             sif_coefficient=plain_number(self.sif_coefficient),
         )
         for name, names in CHOICES.items():
-            if (value := getattr(filled, name)) not in names:
+            if (value := getattr(filled, name)) not in tuple(names):
                 raise BenchError(f"{name}={value}: unknown; allowed: {', '.join(names)}")
         coefficient, clusters = filled.sif_coefficient, filled.vocabulary_quantization
         if isinstance(coefficient, bool) or not isinstance(coefficient, int | float) or not 0 < coefficient < 1:
@@ -143,6 +156,8 @@ def distill_config(settings: Mapping[str, Any]) -> DistillConfig:
     current = {}
     for name, value in settings.items():
         if name in _RENAMED:
+            if _RENAMED[name] in settings:
+                raise BenchError(f"{name} is now called {_RENAMED[name]}; give only {_RENAMED[name]}")
             warnings.warn(f"{name} is now called {_RENAMED[name]}", FutureWarning, stacklevel=3)
         current[_RENAMED.get(name, name)] = value
     known = [field.name for field in fields(DistillConfig)]

@@ -64,7 +64,7 @@ def parse_dims(value: object) -> PcaDims:
     """
     allowed = "allowed: none, auto (rotate only), a positive integer, or a share of the variance such as 0.95"
     if value is None or value in ("none", "auto"):
-        return str(value or "none").lower()
+        return "none" if value is None else str(value)
     if isinstance(value, str):
         try:
             value = float(value) if "." in value else int(value)

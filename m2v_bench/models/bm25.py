@@ -6,7 +6,7 @@ from typing import Any
 
 from m2v_bench.config.schema import BaselineConfig
 from m2v_bench.models.model import Model
-from m2v_bench.system.packages import require
+from m2v_bench.system.packages import as_baseline, require
 
 TASK_TYPES = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "InstructionReranking"})
 
@@ -14,9 +14,7 @@ TASK_TYPES = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "Instr
 def bm25(key: str, config: BaselineConfig) -> Model:
     """Return mteb's BM25: Lucene's variant, k1 = 1.5, b = 0.75, English stop words and Snowball's stemmer."""
     for module in ("bm25s", "Stemmer"):
-        require(
-            module, extra="bm25", setting=f"baselines.{key}.kind=bm25", instead=f"leave {key} out of baseline=[...]"
-        )
+        require(module, extra="bm25", **as_baseline(key, "bm25"))
     import mteb
 
     meta = mteb.get_model_meta("mteb/baseline-bm25s")

@@ -13,7 +13,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.models.model import Model
 from m2v_bench.models.vector_files import converted
 from m2v_bench.models.word_vectors import mean_rows
-from m2v_bench.system.packages import require
+from m2v_bench.system.packages import as_baseline, require
 
 
 class BpembEncoder:
@@ -32,12 +32,7 @@ class BpembEncoder:
 
 def bpemb(key: str, config: BaselineConfig) -> Model:
     """Load BPEmb from a folder with its SentencePiece model and its vectors in word2vec's format."""
-    sentencepiece = require(
-        "sentencepiece",
-        extra="bpemb",
-        setting=f"baselines.{key}.kind=bpemb",
-        instead=f"leave {key} out of baseline=[...]",
-    )
+    sentencepiece = require("sentencepiece", extra="bpemb", **as_baseline(key, "bpemb"))
     setting = f"baselines.{key}.name"
     pieces_file, vectors_file = _files(Path(str(config.name)).expanduser(), f"{setting}={config.name}")
     refuse_lfs_pointer(pieces_file, f"{setting}={config.name}")

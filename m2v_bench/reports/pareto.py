@@ -31,7 +31,7 @@ class Point:
         texts_per_second: speed on one thread.
         n_parameters: number of values in its embedding table, or of a transformer's weights.
         spread: texts per second in its slowest and its fastest round.
-        own: whether it was distilled here rather than being a reference model.
+        is_student: whether it was distilled here rather than being a reference model.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Point:
     texts_per_second: float
     n_parameters: int
     spread: tuple[float, float]
-    own: bool = False
+    is_student: bool = False
 
 
 def undominated(points: Sequence[Point]) -> list[Point]:
@@ -70,7 +70,7 @@ def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparabl
     points = [point for point in points if not math.isnan(point.score)]
     best = undominated(points) if comparable else list(points)
     unit = min(_AREA, _LARGEST / max(1.0, *(point.n_parameters / 1e6 for point in points)))
-    named = [point for point in points if len(points) <= _MAX_NAMED or point in best or not point.own]
+    named = [point for point in points if len(points) <= _MAX_NAMED or point in best or not point.is_student]
     if len(named) < len(points):
         caption += f"\n{len(points) - len(named)} distilled models that another one dominates stand without a name"
     with matplotlib.rc_context(STYLE):

@@ -77,7 +77,7 @@ def speed_points(summary: Summary, short: Mapping[str, str]) -> list[Point]:
             speed.texts_per_second,
             speed.n_parameters,
             (speed.slowest, speed.fastest),
-            own=label in summary.students,
+            is_student=label in summary.students,
         )
         for label, speed in summary.speeds.items()
         if not math.isnan(summary.table.common.get(label, math.nan))

@@ -9,7 +9,7 @@ from typing import Any
 from m2v_bench.errors import BenchError
 from m2v_bench.results.experiment import Experiment, experiments, find_experiment
 from m2v_bench.results.long_table import write_table
-from m2v_bench.results.scores import RecordFacts, Results, StoredModel, read_results, told_apart
+from m2v_bench.results.scores import RecordFacts, Results, StoredModel, read_results, with_unique_labels
 from m2v_bench.stats.aggregates import cqadupstack
 from m2v_bench.system.formatting import masked
 
@@ -40,7 +40,7 @@ def export(path: Path, out: Path | None = None, experiment: str | None = None) -
         experiment: name of a sweep or run, or its folder, whose models and tasks alone are written.
 
     Raises:
-        BenchError: when there are no scores or no such experiment, or the file cannot be written.
+        BenchError: when there are no scores or no such experiment, or the file is `path` or cannot be written.
     """
     if experiment is None:
         results, chosen = read_results(path), experiments(path)
@@ -51,6 +51,10 @@ def export(path: Path, out: Path | None = None, experiment: str | None = None) -
         models = _models_of(chosen[0], results)
     folder = path.parent if path.is_file() else path
     target = out or folder / f"{chosen[0].name if experiment is not None else 'results'}.parquet"
+    if target.suffix != ".parquet":
+        raise BenchError(f"--out {target}: must end in .parquet")
+    if target.resolve() == path.resolve():
+        raise BenchError(f"--results {path}: is the file to write; name another with --out FILE.parquet")
     rows = _rows(models, results, None if experiment is None else _tasks_of(chosen[0]))
     if not rows:
         raise BenchError(f"{experiment}: none of its scores are in {results.path}")
@@ -70,7 +74,7 @@ def _models_of(experiment: Experiment, results: Results) -> list[StoredModel]:
         facts.add(record)
         wanted |= {(score.model, score.revision, record.seed) for score in record.scores}
     models = [model for model in results.models if (model.name, model.revision, model.seed) in wanted]
-    return told_apart(
+    return with_unique_labels(
         [
             replace(model, label=facts.labels[identity], kind=facts.kinds[identity])
             for model in models

@@ -232,7 +232,7 @@ def _from_folder(path: Path) -> Results:
             )
         )
     notes = [f"cannot be read, its labels, kinds and types are not known: {damaged}" for damaged in facts.damaged]
-    return Results(path, told_apart(models), facts.types, notes)
+    return Results(path, with_unique_labels(models), facts.types, notes)
 
 
 def _from_table(table: LongTable, path: Path) -> Results:
@@ -240,7 +240,7 @@ def _from_table(table: LongTable, path: Path) -> Results:
     for row in table.rows:
         folders.setdefault(row["folder"], []).append(row)
     models = [_model_of_rows(Path(folder), rows) for folder, rows in folders.items()]
-    return Results(path, told_apart(models), {row["task"]: row["type"] for row in table.rows}, [])
+    return Results(path, with_unique_labels(models), {row["task"]: row["type"] for row in table.rows}, [])
 
 
 def _model_of_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> StoredModel:
@@ -280,7 +280,7 @@ def _number(score: float | None) -> float:
     return float("nan") if score is None else score
 
 
-def told_apart(models: Sequence[StoredModel]) -> list[StoredModel]:
+def with_unique_labels(models: Sequence[StoredModel]) -> list[StoredModel]:
     """Give each model a label and an id that no other has."""
     labels = unique_labels(
         {

@@ -4,6 +4,7 @@ Hydra imports this module for `--help` and mistyped overrides, too, so slow impo
 """
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import product
@@ -102,7 +103,13 @@ class Sweep(Sweeper):
 
     def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
         """Compose, check and prepare all jobs."""
-        params = [f"{name}={values}" for name, values in current_params(self.params).items()]
+        axes, notes = current_params(self.params)
+        axis = self._config.sweep.axis
+        if axis and current_name(axis) != axis:
+            notes.append(f"sweep.axis={axis} is now spelled sweep.axis={current_name(axis)}")
+        for note in notes:
+            print(note, file=sys.stderr)
+        params = [f"{name}={values}" for name, values in axes.items()]
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*params, *arguments])
         from tqdm.auto import tqdm
 

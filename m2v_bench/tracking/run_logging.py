@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from m2v_bench.cache import file_sha256
 from m2v_bench.config.check import flat_settings
+from m2v_bench.config.renames import current_settings
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.reports.summary import record_table
 from m2v_bench.results.jobs import ERROR, TRACEBACK
@@ -116,7 +117,7 @@ def _log_failed(store: Opened, folder: Path, tags: dict[str, str]) -> str:
     if (folder / "config.yaml").is_file():
         config = OmegaConf.load(folder / "config.yaml")
         assert isinstance(config, DictConfig)
-        _log_params(store, run_id, flat_settings(config))
+        _log_params(store, run_id, current_settings(flat_settings(config)))
     _log_files(store, run_id, folder)
     store.client.set_terminated(run_id, "FAILED", end_time=ended)
     return run_id

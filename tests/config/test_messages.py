@@ -76,6 +76,12 @@ def test_argument_without_setting_is_refused(argument: str):
         compose([argument])
 
 
+def test_unparsable_pattern_is_shown_quoted():
+    with pytest.raises(BenchError, match="quote the value for Hydra as well") as error:
+        compose(["token_remove_pattern=["])
+    assert compose(shlex.split(str(error.value).rpartition("as well: ")[2])).token_remove_pattern == "["
+
+
 @pytest.mark.parametrize("bad", ["suite.tasks=[STS12", "suite.tasks=[{name: a(b}]"])
 def test_unparsable_list_is_shown_quoted(bad: str):
     with pytest.raises(BenchError, match="quote the whole override for the shell") as error:
@@ -90,12 +96,15 @@ def test_unparsable_list_is_shown_quoted(bad: str):
         ("sweep=pca_dims", "+sweep=pca_dims"),
         ("experiment=paper_main", "+experiment=paper_main"),
         ("baselines.glove.label=a b", "+baselines.glove.label=a b"),
+        ("+pca_dims=64", "pca_dims=64"),
+        ("suite.tasks=STS12", "suite.tasks=[STS12]"),
     ],
 )
-def test_missing_plus_is_shown(bad: str, fixed: str):
+def test_correct_spelling_is_shown(bad: str, fixed: str):
     with pytest.raises(BenchError) as error:
         compose([bad])
-    assert shlex.split(str(error.value).rpartition("write ")[2]) == [fixed]
+    assert shlex.split(str(error.value).rpartition("write ")[2].removesuffix(" without the +")) == [fixed]
+    compose([fixed])
 
 
 def test_unexpected_error_is_shown_without_traceback():

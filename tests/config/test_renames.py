@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from m2v_bench.config.check import typed
 from m2v_bench.config.compose import compose, read_config
-from m2v_bench.config.renames import SETTINGS, current_params, current_settings, current_words
+from m2v_bench.config.renames import SETTINGS, current_overrides, current_params, current_settings
 from m2v_bench.config.schema import settings
 from m2v_bench.errors import BenchError
 
@@ -35,7 +35,7 @@ def test_former_names_map_to_current_settings():
     ],
 )
 def test_former_name_is_translated_and_reported(former: str, current: str):
-    assert current_words([former]) == ([current], [f"{former} is now spelled {current}"])
+    assert current_overrides([former]) == ([current], [f"{former} is now spelled {current}"])
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_former_name_is_translated_and_reported(former: str, current: str):
     ["pca_dims=64", "weighting=sif", "vocabulary=glove", "+sweep=pca_dims", "--help", "-m", "suite.name=pca.dims"],
 )
 def test_other_arguments_are_unchanged(argument: str):
-    assert current_words([argument]) == ([argument], [])
+    assert current_overrides([argument]) == ([argument], [])
 
 
 def test_former_choice_of_two_settings_is_refused():
     with pytest.raises(BenchError, match="write quantize_to=float32,int8 and, in a separate sweep, vocabulary_quant"):
-        current_words(["quantization=float32,int8,vocabulary"])
+        current_overrides(["quantization=float32,int8,vocabulary"])
 
 
 def test_former_names_compose(capsys: pytest.CaptureFixture[str]):
@@ -64,7 +64,10 @@ def test_former_names_compose(capsys: pytest.CaptureFixture[str]):
 
 
 def test_axes_and_records_are_translated():
-    assert current_params({"pca.dims": "16,32", "weighting": "sif"}) == {"pca_dims": "16,32", "weighting": "sif"}
+    assert current_params({"pca.dims": "16,32", "weighting": "sif"}) == (
+        {"pca_dims": "16,32", "weighting": "sif"},
+        ["pca.dims=16,32 is now spelled pca_dims=16,32"],
+    )
     assert current_settings({"pca.dims": 16, "sweep.axis": "pca.dims", "seed": 1}) == {
         "pca_dims": 16,
         "sweep.axis": "pca_dims",

@@ -222,6 +222,10 @@ def test_unused_setting_keeps_revision(setting: dict[str, Any], change: dict[str
         ({"sif_coefficient": None}, r"sif_coefficient=None: must lie between 0 and 1"),
         ({"seed": -1}, r"seed=-1: must lie between 0 and"),
         ({"token_remove_pattern": "("}, r"token_remove_pattern='\(' is not a regular expression"),
+        ({"token_remove_pattern": 5}, r"token_remove_pattern=5: must be a regular expression or null"),
+        ({"pooling": ["mean"]}, r"pooling=\['mean'\]: unknown; allowed: token, mean"),
+        ({"subwords": "no"}, r"subwords=no: must be true, false or null"),
+        ({"corpus_column": None}, r"corpus_column=None: must be text"),
         ({"pca_dims": 385}, r"pca_dims=385: all-MiniLM-L6-v2 has 384 dimensions; allowed"),
         ({"vocabulary": "webster"}, r"vocabulary=webster: unknown; allowed: model, glove"),
         ({"vocabulary": "glove", "vocabulary_size": 100}, r"pca_dims=256: vocabulary glove has only 100 words"),
@@ -250,6 +254,8 @@ def test_former_keywords_still_work(tiny: Distil):
     with pytest.warns(FutureWarning, match="remove is now called token_remove_pattern"):
         former = tiny(remove="##")
     assert former.tokens == tiny(token_remove_pattern="##").tokens
+    with pytest.raises(BenchError, match=r"remove is now called token_remove_pattern; give only token_remove_pattern"):
+        tiny(remove="##", token_remove_pattern="##")
 
 
 @pytest.mark.parametrize(

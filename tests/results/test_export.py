@@ -224,7 +224,8 @@ def home(results: Path, table: Path) -> Path:
     """Create a folder with results, their exported file, a file that is no table, and another table."""
     home = results.parent
     (home / "file").write_text("x")
-    (home / "all.parquet").write_bytes(table.read_bytes())
+    for name in ("all", "grid"):
+        (home / f"{name}.parquet").write_bytes(table.read_bytes())
     pd.DataFrame({"a": [1]}).to_parquet(home / "other.parquet")
     return home
 
@@ -235,6 +236,8 @@ def home(results: Path, table: Path) -> Path:
         (["export", "grit"], "grit: no such sweep or run. Did you mean grid?"),
         (["export", "--results", "nowhere"], "--results nowhere: holds no result files"),
         (["export", "--out", "file/x.parquet"], "--out file/x.parquet: cannot be written"),
+        (["export", "--out", "x.csv"], "--out x.csv: must end in .parquet"),
+        (["export", "grid", "--results", "grid.parquet"], "--results grid.parquet: is the file to write; name another"),
         (
             ["report", "grit", "--results", "all.parquet"],
             "grit: no such sweep or run in all.parquet. Did you mean grid?",
@@ -259,8 +262,9 @@ def test_bad_input_is_one_message(
 def test_a_file_of_a_later_version_is_refused(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from m2v_bench.results import long_table
 
+    rows = read_table(table).rows
     monkeypatch.setattr(long_table, "_FORMAT", 2)
-    write_table(tmp_path / "later.parquet", read_table(table).rows, [])
+    write_table(tmp_path / "later.parquet", rows, [])
     monkeypatch.undo()
     with pytest.raises(BenchError, match="has version 2 of the format; this m2v_bench reads 1"):
         read_table(tmp_path / "later.parquet")
