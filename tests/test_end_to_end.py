@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first_run(home: Path) -> subprocess.CompletedProcess[str]:
     """Run `python -m m2v_bench` without arguments."""
-    return processes.run("m2v_bench", cwd=home)
+    return processes.run_new("m2v_bench", cwd=home)
 
 
 def latest(home: Path, kind: str = "runs") -> Path:

@@ -1,8 +1,5 @@
 """Test the commands planned with and without a hub, and one real run in separate processes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +13,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.paper import reproduce
 from m2v_bench.paper.reproduce import ITEMS, Plan, plan_of
 from m2v_bench.runs.prepare import suite_of
+from tests import processes
 
 
 @pytest.fixture
@@ -112,33 +110,14 @@ def test_a_dry_run_shows_the_plan(hub_dir: Path, tmp_path: Path, capfd: pytest.C
 
 
 def test_an_item_runs(tmp_path: Path):
-    command = [sys.executable, "-m", "m2v_bench.cli", "paper", "reproduce", "ablations", "base_model=all-MiniLM-L6-v2"]
-    command += [
-        "embeddings=output",
-        "weighting=none,zipf_log",
-        "dialect=m2v-0.7",
-        "suite=custom",
-        "suite.tasks=[SimLex999WordSim]",
-    ]
-    run = subprocess.run(
-        [*command, "baseline=[]", "tracking=none"],
-        cwd=tmp_path,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    item = ["base_model=all-MiniLM-L6-v2", "embeddings=output", "weighting=none,zipf_log", "dialect=m2v-0.7"]
+    command = ["m2v_bench.cli", "paper", "reproduce", "ablations", *item]
+    command += ["suite=custom", "suite.tasks=[SimLex999WordSim]"]
+    run = processes.run(*command, "baseline=[]", "tracking=none", cwd=tmp_path, HF_HUB_OFFLINE="1")
     assert run.returncode == 0, run.stderr
     assert "the authors' findings" in run.stdout
     findings = pd.read_csv(tmp_path / "results" / "tables" / "paper_ablations_findings.csv")
     assert set(findings["n_tasks"]) == {0, 1}
-    failed = subprocess.run(
-        [*command, "baseline=[nothing]"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=dict(os.environ),
-    )
+    failed = processes.run(*command, "baseline=[nothing]", cwd=tmp_path)
     assert failed.returncode == 1
     assert "m2v_bench.cli paper ablations" not in failed.stdout

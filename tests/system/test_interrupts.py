@@ -3,10 +3,19 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from m2v_bench.system.interrupts import deferred
+
+
+@pytest.fixture(autouse=True)
+def python_handler() -> Iterator[None]:
+    """Let Ctrl-C raise: shells start background jobs with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt() -> None:

@@ -1,0 +1,77 @@
+"""Run commands of the package in forks of one process that has done the slow imports.
+
+Started by `tests.processes`. Reads a line of JSON per command, {argv, cwd, environment, stdout, stderr}, and answers
+with a line that holds its exit code.
+"""
+
+import atexit
+import importlib
+import io
+import json
+import os
+import runpy
+import signal
+import sys
+import traceback
+from typing import Any
+
+PRELOADED = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "mteb",
+    "mlflow",
+    "matplotlib.figure",
+    "m2v_bench.runs.run",
+    "m2v_bench.runs.sweep",
+    "m2v_bench.cli",
+)
+
+
+def serve() -> None:
+    """Answer commands until standard input ends."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            become(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def become(command: dict[str, Any]) -> None:
+    """Do what `python -m MODULE ARGUMENTS` does in a process of its own, and exit."""
+    module, *arguments = command["argv"]
+    for number in (1, 2):
+        file = os.open(command["stdout" if number == 1 else "stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, "r", closefd=False))
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8")
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(command["environment"])
+    os.chdir(command["cwd"])
+    sys.path[0] = command["cwd"]
+    sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)  # runpy warns of a module that is run and imported
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if isinstance(exit_.code, str):
+            print(exit_.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    serve()
