@@ -1,7 +1,7 @@
 """Tasks of the suite `starter`, on public data from package registries.
 
-Sizes are chosen so that a six-layer transformer takes about a minute and a half on two CPU cores; sizes and seeds are fixed
-here and stated in the tasks' metadata.
+Sizes are chosen so that a six-layer transformer takes about a minute and a half on two CPU cores; sizes and seeds are
+fixed here and stated in the tasks' metadata.
 """
 
 import csv

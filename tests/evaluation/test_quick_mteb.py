@@ -379,3 +379,13 @@ def test_mteb_is_as_before_after_a_score():
 
 def names_in_mteb() -> list[Any]:
     return [getattr(importlib.import_module(module), name) for module, name, _ in REPLACED]
+
+
+def test_similarity_of_two_vectors_is_that_of_mteb(model: Model):
+    vectors = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
+    vectors[3], vectors[5] = 0, vectors[4]
+    quick, stock = MtebEncoder(model, seed=42), StockEncoder(model)
+    for one in vectors:
+        for other in vectors:
+            assert float(quick.similarity(one, other)) == float(stock.similarity(one, other))
+    assert (np.asarray(quick.similarity(vectors, vectors)) == np.asarray(stock.similarity(vectors, vectors))).all()
