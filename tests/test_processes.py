@@ -15,7 +15,7 @@ def what_it_did(run: processes.Run, *command: str, cwd: Path, **environment: str
     cwd.mkdir()
     done = run(*command, cwd=cwd, **environment)
     texts = [re.sub(r"[\d.,]+|[+] *[\d.]+%| +|─+", "", text) for text in (done.stdout, done.stderr)]
-    files = sorted(re.sub(r"[0-9a-f]{8,}|[\d-]{10,}", "", str(path.relative_to(cwd))) for path in cwd.rglob("*"))
+    files = sorted(re.sub(r"[0-9a-f-]{8,}", "", str(path.relative_to(cwd))) for path in cwd.rglob("*"))
     return done.returncode, texts[0], texts[1], files
 
 

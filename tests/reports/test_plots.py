@@ -50,7 +50,8 @@ def sizes(sweep: int = 6) -> list[Point]:
     points += [point("GloVe 6B 50d", GLOVE, 0.514, 9000, 20_000_000)]
     points += [point("WordLlama 256", WORDLLAMA, 0.592, 11000, 8_192_000)]
     for place, dims in enumerate((16, 32, 64, 128, 256, 384)[:sweep]):
-        points.append(point(f"M2V {dims}d", variant(), 0.5 + 0.02 * place, 12500 - 900 * place, 29525 * dims, own=True))
+        speed, size = 12500 - 900 * place, 29525 * dims
+        points.append(point(f"M2V {dims}d", variant(), 0.5 + 0.02 * place, speed, size, is_student=True))
     return points
 
 
