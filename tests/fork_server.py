@@ -1,7 +1,7 @@
 """Run commands of the package in forks of one process that has done the slow imports.
 
-Started by `tests.processes`. Reads a line of JSON per command, {argv, cwd, environment, stdout, stderr}, and answers
-with a line that holds its exit code.
+Started by `tests.processes`. Reads a line of JSON per request and answers with a line of JSON: to a command, {argv,
+cwd, environment, stdout, stderr}, with the id of its process; to {wait: ID} with its exit code, or null while it runs.
 """
 
 import atexit
@@ -33,11 +33,15 @@ def serve() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            become(json.loads(line))
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        request = json.loads(line)
+        if "wait" in request:
+            process, status = os.waitpid(request["wait"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if process else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                become(request)
+        print(json.dumps(answer), flush=True)
 
 
 def become(command: dict[str, Any]) -> None:

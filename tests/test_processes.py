@@ -22,7 +22,6 @@ def what_it_did(run: processes.Run, *command: str, cwd: Path, **environment: str
 @pytest.mark.parametrize(
     "command",
     [
-        ["m2v_bench", *RUN],
         ["m2v_bench", "-m", "pca_dims=16,3.5", *RUN],
         ["m2v_bench", "pca_dimz=3"],
         ["m2v_bench.cli", "fetch", "--list"],
