@@ -301,8 +301,8 @@ def test_what_is_kept_reads_back_as_it_is_published(name: str, capsys: pytest.Ca
         for column, text in zip(header, row, strict=True):
             if column != "% of teacher" or plain[row[0]][column] != "-":  # of several base models
                 assert plain[row[0]][column] == re.sub(r"[*†]", "", text), (row[0], column)
-    told = [note for note in notes if "of any model" in note]
-    assert re.fullmatch(rf"\d+ of {suite[2]} tasks have no score of any model: .*", "\n".join(told))
+    unscored = [note for note in notes if "of any model" in note]
+    assert re.fullmatch(rf"\d+ of {suite[2]} tasks have no score of any model: .*", "\n".join(unscored))
     assert not [note for note in notes if "counted as missing" in note]
 
 

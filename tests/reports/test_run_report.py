@@ -103,21 +103,21 @@ def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there:
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "shown"),
     [
         (0, "The cost of the jobs is not known: their records hold no times."),
         (1, "distil 2.0 s (1/2 known) (forward passes not known), evaluate 3.0 s (1/2 known), speed not known; "),
         (2, "distil 4.0 s (forward passes not known), evaluate 6.0 s, speed not known; 10.0 s in all"),
     ],
 )
-def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, told: str):
+def test_costs_that_are_not_known_are_no_zeros(tmp_path: Path, known: int, shown: str):
     jobs = [record(f"M2V {dims}d", f"r{dims}", 0.5, 0.9, **{"pca_dims": dims}) for dims in (16, 32)]
     for job in jobs[:known]:
         job |= {"seconds": {"distil": 2.0, "evaluate": 3.0}, "started": 10.0, "ended": 15.0}
     files = [JobResult(tmp_path / job.label, job, None) for job in typed(jobs)]
     costs = job_costs(Experiment("x", "sweep", tmp_path, files, None))
     text = costs if isinstance(costs, str) else "\n".join([*costs.notes, *map(str, costs.rows)])
-    assert told in text
+    assert shown in text
     assert "0.0" not in text.replace("10.0", "")
     assert model_costs(summarise(typed(jobs)), tmp_path) == (
         f"The cost of scoring is not known: none of the 3 scores has a file in {tmp_path / 'costs'}."
@@ -195,11 +195,11 @@ def test_speeds_of_one_machine_are_drawn_and_others_are_left_out_and_told():
     assert [row[0] for row in grid.rows] == ["M2V 16d", "M2V 32d", "teacher"]
     assert [row[-1] for row in grid.rows] == ["no", "yes", "no"]
     assert "1 models were measured in another session or elsewhere" in " ".join(grid.notes)
-    told = words(draw(summary, "pca_dims")["-speed"])
-    assert {"M2V 16d", "M2V 32d", "teacher"} <= set(told)
-    assert "M2V 64d" not in told
-    assert any("1 models were measured in another session or elsewhere and are not shown" in each for each in told)
-    assert any("texts of 5 characters on average" in each for each in told)
+    texts = words(draw(summary, "pca_dims")["-speed"])
+    assert {"M2V 16d", "M2V 32d", "teacher"} <= set(texts)
+    assert "M2V 64d" not in texts
+    assert any("1 models were measured in another session or elsewhere and are not shown" in text for text in texts)
+    assert any("texts of 5 characters on average" in text for text in texts)
 
 
 @pytest.mark.parametrize(
