@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
 MAKE_VENV = uv venv --quiet --allow-existing --seed --python $(PYTHON) $(VENV)
 # pip reads find-links from PIP_FIND_LINKS, uv from UV_FIND_LINKS; unsafe-best-match is how pip treats several indexes
-INSTALL = UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" uv pip install --quiet --python $(PY) --constraint constraints.txt
+INSTALL = UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt
 else
 MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
