@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.output import write
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
 from m2v_bench.system.environment import hardware
@@ -220,11 +221,7 @@ def main() -> int:
     make_environment(next(release for release in RELEASES if release.version == THEIRS))
     with tempfile.TemporaryDirectory() as folder:
         result = measure(arguments.rounds, arguments.glove, Path(folder))
-    target = ROOT / "results" / "bench"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "distill.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (target / "distill.md").write_text(table(result) + "\n", encoding="utf-8")
-    print(table(result))
+    write("distill", result, table(result))
     return 0
 
 

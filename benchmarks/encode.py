@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from benchmarks.output import write
 from m2v_bench import StaticModel, distill
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
@@ -266,11 +267,7 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 small = StaticModel(rows.astype(np.float32), tokenizer)
                 result["processes"] = measure_processes(small, Path(folder), rounds)
-    target = ROOT / "results" / "bench"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "encode.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (target / "encode.md").write_text(table(result) + "\n", encoding="utf-8")
-    print(table(result))
+    write("encode", result, table(result))
     return 0
 
 

@@ -12,7 +12,6 @@ model2vec's `distill` and `mteb.evaluate` for each. Prints tables and writes res
 import argparse
 import copy
 import itertools
-import json
 import os
 import statistics
 import sys
@@ -31,6 +30,8 @@ from mteb.abstasks import AbsTask, AbsTaskRetrieval
 from mteb.cache import ResultCache
 from mteb.models.model_implementations.model2vec_models import Model2VecModel
 
+from benchmarks.encode import alternately
+from benchmarks.output import write
 from benchmarks.parity import test_data
 from m2v_bench.distillation.distill import run_recipe
 from m2v_bench.distillation.distill_config import DistillConfig
@@ -47,11 +48,11 @@ from m2v_bench.system.threads import limit_threads
 from m2v_bench.tasks import SuiteTask, load_suite
 from m2v_bench.tasks.own_task import own_metadata
 
-ROOT = Path(__file__).parents[1]
 BASE = "all-MiniLM-L6-v2"
 DOCUMENTS, QUERIES = 200_000, 3_000
 PCA_DIMS, WEIGHTINGS = (32, 64, 128, 192, 256, 384), ("none", "zipf_log", "sif", "sif_coefficient=1e-3")
-TASKS: tuple[Any, ...] = (
+# Every task whose data is in `$M2V_BENCH_TEST_DATA`/hub.
+HUB_TASKS: tuple[Any, ...] = (
     {"name": "AmazonCounterfactualClassification", "subsets": ["en"]},
     "Banking77Classification",
     {"name": "MTOPDomainClassification", "subsets": ["en"]},
@@ -69,8 +70,8 @@ TASKS: tuple[Any, ...] = (
     "SummEval",
     "ArguAna",
     "SciFact",
-    "GeneratedRetrieval",
 )
+TASKS = (*HUB_TASKS, "GeneratedRetrieval")
 
 
 class GeneratedRetrieval(AbsTaskRetrieval):
@@ -151,24 +152,25 @@ def fresh(task: AbsTask) -> AbsTask:
     return task
 
 
-def stock(folder: Path, task: AbsTask, results: Path) -> float:
+def stock(folder: Path, task: AbsTask) -> float:
     """Score the model in `folder` as a script with mteb and model2vec does, and return the main score."""
-    result = mteb.evaluate(
-        Model2VecModel(str(folder)),
-        fresh(task),
-        cache=ResultCache(results),
-        co2_tracker=False,
-        overwrite_strategy="always",
-        encode_kwargs={"batch_size": 32, "show_progress_bar": False},
-        show_progress_bar=False,
-    )
+    with tempfile.TemporaryDirectory() as results:
+        result = mteb.evaluate(
+            Model2VecModel(str(folder)),
+            fresh(task),
+            cache=ResultCache(results),
+            co2_tracker=False,
+            encode_kwargs={"batch_size": 32, "show_progress_bar": False},
+            show_progress_bar=False,
+        )
     return float(result.task_results[0].get_score())
 
 
-def ours(model: Model, entry: Loaded, results: Path) -> float:
+def ours(model: Model, entry: Loaded) -> float:
     """Score the model as a run does, and return the main score."""
     encoders = {model.label: MtebEncoder(model, seed=42)}
-    score = evaluate(encoders, [model], [entry], Session(Store(results), 42, 32, debug=True))[0]
+    with tempfile.TemporaryDirectory() as results:
+        score = evaluate(encoders, [model], [entry], Session(Store(Path(results)), 42, 32, debug=True))[0]
     assert score.main_score is not None, score.reason
     return score.main_score
 
@@ -185,8 +187,7 @@ def compare(names: Sequence[Any], rounds: int, threads: Sequence[int]) -> list[d
     """Time both sides on each task, alternately."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch, quiet():
-        folder = Path(scratch)
-        model = student(folder / "model")
+        model = student(Path(scratch) / "model")
         for entry in [*suite_of(["STSBenchmark"]), *suite_of(names)]:  # the first warms both sides up
             if entry.missing:
                 print(f"{entry.name}: {entry.missing}", file=sys.stderr)
@@ -196,30 +197,24 @@ def compare(names: Sequence[Any], rounds: int, threads: Sequence[int]) -> list[d
             use_columns(quick)
             loaded = Loaded(entry.task, entry.name, entry.type, data=quick)
             for n_threads in threads:
-                times: dict[str, list[float]] = {"stock": [], "ours": []}
-                scores: dict[str, float] = {}
-                for number in range(rounds):
-                    results = folder / f"{n_threads}-{number}-{len(rows)}"
-                    sides: dict[str, Callable[[], float]] = {
-                        "stock": lambda results=results, task=task: stock(folder / "model", task, results / "stock"),
-                        "ours": lambda results=results, loaded=loaded: ours(model, loaded, results / "ours"),
-                    }
-                    for side, run in sides.items():
-                        with limit_threads(n_threads):
-                            started = time.perf_counter()
-                            scores[side] = run()
-                            times[side].append(time.perf_counter() - started)
-                rows.append(
-                    {
-                        "task": entry.name,
-                        "type": entry.type,
-                        "threads": n_threads,
-                        "seconds": times,
-                        "difference": abs(scores["stock"] - scores["ours"]),
-                    }
-                )
+                with limit_threads(n_threads):
+                    row = compare_task(model, task, loaded, rounds)
+                rows.append({"task": entry.name, "type": entry.type, "threads": n_threads, **row})
                 print(f"{entry.name}, {n_threads} threads: {ratio([rows[-1]]):.1f}x", file=sys.stderr, flush=True)
     return rows[len(threads) :]
+
+
+def compare_task(model: Model, task: AbsTask, loaded: Loaded, rounds: int) -> dict[str, Any]:
+    """Return the seconds of both sides, and the difference of their scores."""
+    folder = model.folder
+    assert folder is not None
+    scores: dict[str, float] = {}
+    sides: dict[str, Callable[[], Any]] = {
+        "stock": lambda: scores.update(stock=stock(folder, task)),
+        "ours": lambda: scores.update(ours=ours(model, loaded)),
+    }
+    seconds = alternately(sides, rounds)
+    return {"seconds": seconds, "difference": abs(scores["stock"] - scores["ours"])}
 
 
 def variants() -> Iterator[dict[str, Any]]:
@@ -253,7 +248,7 @@ def sweep(names: Sequence[Any], n_stock: int) -> dict[str, Any]:
             started = time.perf_counter()
             model = student(folder / f"ours-{number}", **settings)
             for task in tasks:
-                ours(model, task, folder / "ours")
+                ours(model, task)
             times["ours"].append(time.perf_counter() - started)
             print(f"variant {number}: {times['ours'][-1]:.1f} s", file=sys.stderr, flush=True)
         for number, settings in enumerate(itertools.islice(variants(), n_stock)):
@@ -267,7 +262,7 @@ def sweep(names: Sequence[Any], n_stock: int) -> dict[str, Any]:
             )
             model.save_pretrained(str(folder / f"stock-{number}"))
             for entry in suite:
-                stock(folder / f"stock-{number}", entry.load(), folder / f"results-{number}")
+                stock(folder / f"stock-{number}", entry.load())
             times["stock"].append(time.perf_counter() - started)
             print(f"as a script: {times['stock'][-1]:.1f} s", file=sys.stderr, flush=True)
     return {"tasks": [entry.name for entry in suite], "variants": list(variants()), "seconds": times}
@@ -354,12 +349,8 @@ def main() -> int:
     result: dict[str, Any] = {"hardware": hardware(), "versions": versions()}
     result["tasks"] = compare(names, arguments.rounds, arguments.threads)
     if arguments.variants:
-        result["sweep"] = sweep([name for name in names if name != "GeneratedRetrieval"], arguments.variants)
-    target = ROOT / "results" / "bench"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "scoring.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (target / "scoring.md").write_text(table(result) + "\n", encoding="utf-8")
-    print(table(result))
+        result["sweep"] = sweep([name for name in names if name in HUB_TASKS], arguments.variants)
+    write("scoring", result, table(result))
     return 0
 
 

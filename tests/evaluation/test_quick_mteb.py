@@ -4,7 +4,6 @@ import copy
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import mteb
@@ -26,13 +25,14 @@ from mteb.abstasks.text.summarization import AbsTaskSummarization
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.search_wrappers import SearchEncoderWrapper
 
+from benchmarks.scoring import HUB_TASKS, suite_of
 from m2v_bench.evaluation.columns import as_columns, use_columns
 from m2v_bench.evaluation.dense_search import DenseSearch
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, model_meta
 from m2v_bench.evaluation.quick_mteb import REPLACED, quick_mteb, sanitized
 from m2v_bench.models import Model
 from m2v_bench.tasks.own_task import own_metadata
-from m2v_bench.tasks.suite import SuiteTask, load_suite
+from m2v_bench.tasks.suite import SuiteTask
 from tests.conftest import as_model, tiny_static_model
 
 # mteb warns about newer versions of tasks, and torch about mteb's bitext mining
@@ -42,24 +42,6 @@ WORDS = [f"word{number}" for number in range(60)]
 ROWS = 60
 # Rows of each split and table of real data; stock mteb takes minutes for all of them.
 CUT = 80
-REAL = (
-    {"name": "AmazonCounterfactualClassification", "subsets": ["en"]},
-    {"name": "MTOPDomainClassification", "subsets": ["en"]},
-    {"name": "MassiveIntentClassification", "subsets": ["en"]},
-    {"name": "MassiveScenarioClassification", "subsets": ["en"]},
-    "Banking77Classification",
-    "TweetSentimentExtractionClassification",
-    "TwitterURLCorpus",
-    "TwentyNewsgroupsClustering",
-    "STS12",
-    "STS14",
-    "STS15",
-    "STS16",
-    "STSBenchmark",
-    "SummEval",
-    "SciFact",
-    "ArguAna",
-)
 
 
 @pytest.fixture(scope="module")
@@ -264,9 +246,11 @@ def _cut(data: Any) -> Any:
     if isinstance(data, Mapping) and "corpus" in data:
         queries = _cut(data["queries"])
         relevant = {query: data["relevant_docs"][query] for query in queries["id"] if query in data["relevant_docs"]}
-        wanted = {document for documents in relevant.values() for document in documents}
+        ranked = data["top_ranked"] and {query: data["top_ranked"][query] for query in queries["id"]}
+        wanted = {document for documents in [*relevant.values(), *(ranked or {}).values()] for document in documents}
         rows = [i for i, name in enumerate(data["corpus"]["id"]) if name in wanted or i < 10 * CUT]
-        return {**data, "queries": queries, "relevant_docs": relevant, "corpus": data["corpus"].select(rows)}
+        corpus = data["corpus"].select(rows)
+        return {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": ranked}
     if isinstance(data, Mapping):
         parts = {name: _cut(part) for name, part in data.items()}
         return DatasetDict(parts) if isinstance(data, DatasetDict) else parts
@@ -298,8 +282,9 @@ def test_every_type_has_the_numbers_of_stock_mteb(kind: str, model: Model):
     assert_equal(stock, ours)
 
 
-@pytest.mark.parametrize("task", REAL, ids=lambda task: task if isinstance(task, str) else task["name"])
-def test_real_tasks_have_the_numbers_of_stock_mteb(task: Any, hub_dir: Path):
+@pytest.mark.parametrize("task", HUB_TASKS, ids=lambda task: task if isinstance(task, str) else task["name"])
+@pytest.mark.usefixtures("hub_dir")
+def test_real_tasks_have_the_numbers_of_stock_mteb(task: Any):
     words = [
         "a",
         "the",
@@ -324,7 +309,7 @@ def test_real_tasks_have_the_numbers_of_stock_mteb(task: Any, hub_dir: Path):
         "can",
     ]
     model = as_model(tiny_static_model(words, dims=16), "quick")
-    suite = load_suite(benchmark=None, tasks=[task], languages=["eng"], splits=["test"], hub_dir=str(hub_dir), seed=42)
+    suite = suite_of([task])
     assert suite[0].missing is None
     assert_equal(*both(suite[0].task, model))
 
