@@ -76,12 +76,6 @@ def _current_override(override: str) -> str:
     return f"{setting}={','.join(values.get(part, part) for part in parts)}"
 
 
-def current_params(params: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Translate the axes in a sweep's config file; return them, and one line for each changed name."""
-    overrides, notes = current_overrides(f"{name}={values}" for name, values in params.items())
-    return dict(override.split("=", 1) for override in overrides), notes
-
-
 def current_config(config: Mapping[Any, Any]) -> dict[Any, Any]:
     """Translate nested settings, `{"pca": {"dims": 256}, ...}`, of a config.yaml."""
     current = dict(config)

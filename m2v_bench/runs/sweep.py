@@ -20,9 +20,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from m2v_bench.assets.fetch import no_downloads
 from m2v_bench.config.check import check
+from m2v_bench.config.compose import translate
 from m2v_bench.config.job_names import tells_apart
 from m2v_bench.config.messages import explain
-from m2v_bench.config.renames import current_name, current_params
+from m2v_bench.config.renames import current_name
 from m2v_bench.config.schema import LauncherConfig, TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.results.jobs import Job, alone, any_failed, clear_error, write_plan
@@ -72,6 +73,11 @@ class Sweep(Sweeper):
         """Store the configuration and its loader; Hydra calls this before `sweep`."""
         self._config, self._loader = config, hydra_context.config_loader
 
+    @property
+    def _axis(self) -> str | None:
+        axis = self._config.sweep.axis
+        return axis and current_name(axis)
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs that the overrides describe.
 
@@ -103,13 +109,9 @@ class Sweep(Sweeper):
 
     def _plan(self, arguments: list[str], sweep_dir: Path) -> list[Job]:
         """Compose, check and prepare all jobs."""
-        axes, notes = current_params(self.params)
-        axis = self._config.sweep.axis
-        if axis and current_name(axis) != axis:
-            notes.append(f"sweep.axis={axis} is now spelled sweep.axis={current_name(axis)}")
-        for note in notes:
-            print(note, file=sys.stderr)
-        params = [f"{name}={values}" for name, values in axes.items()]
+        if (former := self._config.sweep.axis) != self._axis:
+            print(f"sweep.axis={former} is now spelled sweep.axis={self._axis}", file=sys.stderr)
+        params = translate([f"{name}={values}" for name, values in self.params.items()])
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides([*params, *arguments])
         from tqdm.auto import tqdm
 
@@ -203,8 +205,7 @@ class Sweep(Sweeper):
         try:
             if ended:
                 timed = time_together(ended, sweep_dir, results_dir, debug=self._config.debug)
-                axis = self._config.sweep.axis and current_name(self._config.sweep.axis)
-                files = report_sweep(timed, results_dir, name=sweep_dir.name, axis=axis)
+                files = report_sweep(timed, results_dir, name=sweep_dir.name, axis=self._axis)
         finally:
             written = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
             write_plan(sweep_dir, jobs, written, command=command_line(), failed=len(failures))

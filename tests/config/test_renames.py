@@ -6,8 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from m2v_bench.config.check import typed
-from m2v_bench.config.compose import compose, read_config
-from m2v_bench.config.renames import SETTINGS, current_overrides, current_params, current_settings
+from m2v_bench.config.compose import compose, read_config, translate
+from m2v_bench.config.renames import SETTINGS, current_overrides, current_settings
 from m2v_bench.config.schema import settings
 from m2v_bench.errors import BenchError
 
@@ -63,11 +63,9 @@ def test_former_names_compose(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().err == ""
 
 
-def test_axes_and_records_are_translated():
-    assert current_params({"pca.dims": "16,32", "weighting": "sif"}) == (
-        {"pca_dims": "16,32", "weighting": "sif"},
-        ["pca.dims=16,32 is now spelled pca_dims=16,32"],
-    )
+def test_axes_and_records_are_translated(capsys: pytest.CaptureFixture[str]):
+    assert translate(["pca.dims=16,32", "weighting=sif"]) == ["pca_dims=16,32", "weighting=sif"]
+    assert capsys.readouterr().err.splitlines() == ["pca.dims=16,32 is now spelled pca_dims=16,32"]
     assert current_settings({"pca.dims": 16, "sweep.axis": "pca.dims", "seed": 1}) == {
         "pca_dims": 16,
         "sweep.axis": "pca_dims",
