@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
     from mteb.types import PromptType
 
-_MOST_UNITS = 4096  # normalized vectors in memory
-
 
 def model_meta(model: Model, *, seed: int) -> ModelMeta:
     """Return the metadata that names a model's result files: name, revision, and variant as `experiment_kwargs`."""
@@ -56,7 +54,6 @@ class MtebEncoder(AbsEncoder):
         self._model = model
         self.device = device if model.kind == "transformer" else "cpu"  # other kinds run on the CPU only
         self.memo = TextMemo()
-        self._units: dict[bytes, torch.Tensor] = {}
         self._encoder: Encoder | None = None
         self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)
         prompts, _ = self.validate_task_to_prompt_name(dict(model.prompts), raise_for_invalid_keys=False)
@@ -96,33 +93,32 @@ class MtebEncoder(AbsEncoder):
         mteb compares summaries pair by pair, and spends most of the time on normalizing.
         """
         cosine = self.mteb_model_meta.similarity_fn_name is ScoringFunction.COSINE
-        pair = [vector for vector in (embeddings1, embeddings2) if isinstance(vector, np.ndarray) and vector.ndim == 1]
-        if len(pair) < 2 or not cosine:
+        if not (cosine and all(_is_vector(embeddings) for embeddings in (embeddings1, embeddings2))):
             return super().similarity(embeddings1, embeddings2)
-        one, other = (self._unit(vector) for vector in pair)
-        return one @ other.transpose(0, 1)
-
-    def _unit(self, vector: np.ndarray) -> "torch.Tensor":
-        import torch
-        from mteb.similarity_functions import _normalize_embeddings
-
-        key = vector.tobytes()
-        if key not in self._units:
-            if len(self._units) >= _MOST_UNITS:
-                self._units.clear()
-            self._units[key] = _normalize_embeddings(torch.tensor(vector, dtype=torch.float32).reshape(1, -1))
-        return self._units[key]
+        return _unit(embeddings1.tobytes()) @ _unit(embeddings2.tobytes()).transpose(0, 1)
 
     def forget(self) -> None:
         """Clear the embeddings of the previous task."""
         self.memo = TextMemo()
-        self._units.clear()
 
     def loaded(self) -> Encoder:
         """Return the model, loaded at the first call."""
         if self._encoder is None:
             self._encoder = self._model.load(self.device)
         return self._encoder
+
+
+def _is_vector(embeddings: Any) -> bool:
+    return isinstance(embeddings, np.ndarray) and embeddings.ndim == 1 and embeddings.dtype == np.float32
+
+
+@functools.lru_cache(maxsize=4096)
+def _unit(vector: bytes) -> "torch.Tensor":
+    """Normalize one float32 vector as mteb does: float32 tensor of shape (1, dims)."""
+    import torch
+    from mteb.similarity_functions import _normalize_embeddings
+
+    return _normalize_embeddings(torch.tensor(np.frombuffer(vector, np.float32)).reshape(1, -1))
 
 
 class MtebSearch(MtebEncoder):
