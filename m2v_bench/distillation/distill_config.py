@@ -94,14 +94,13 @@ class DistillConfig:
 
     def _check_types(self) -> None:
         """Refuse values of another type in settings that are text or true or false."""
-        for name, types, wanted in (
-            ("subwords", bool, "true, false or null"),
-            ("token_remove_pattern", str, "a regular expression or null"),
-            ("corpus", str, "text or null"),
+        for name, type_, wanted in (
+            ("subwords", bool | None, "true, false or null"),
+            ("token_remove_pattern", str | None, "a regular expression or null"),
+            ("corpus", str | None, "text or null"),
             ("corpus_column", str, "text"),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, types) and (value is not None or "null" not in wanted):
+            if not isinstance(value := getattr(self, name), type_):
                 raise BenchError(f"{name}={value}: must be {wanted}")
 
     def resolved(self) -> "DistillConfig":

@@ -21,7 +21,10 @@ _kept: dict[tuple[type, str], tuple[AbsTask, int]] = {}
 
 
 def load_task(entry: SuiteTask) -> AbsTask:
-    """Return the task with its data, as `Columns`; score only copies of it, as scoring changes its random state."""
+    """Load a task with its datasets as `Columns`, once per process.
+
+    Score a copy of it: scoring advances a task's random state.
+    """
     key = _key(entry)
     if key in _kept:
         return _kept[key][0]

@@ -17,6 +17,7 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.cache import content_hash, write_json
+from m2v_bench.evaluation.loaded_tasks import load_task
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.models.model import Encoder, Model
 from m2v_bench.results.record import Speed
@@ -53,7 +54,7 @@ class SpeedTexts:
             if entry.missing or entry.name in self._drawn:
                 continue
             try:
-                self.add(entry, entry.load())
+                self.add(entry, load_task(entry))
             except Exception as error:
                 log.warning("no texts of %s for the speed measurement: %s", entry.name, error)
         return [text for entry in suite for text in self._drawn.get(entry.name, [])]
