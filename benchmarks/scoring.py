@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ from m2v_bench.evaluation.columns import use_columns
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
+from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.models import Model
-from m2v_bench.models.static import distilled
+from m2v_bench.models.static import StaticEncoder, distilled
 from m2v_bench.system.environment import hardware, versions
 from m2v_bench.system.quiet import quiet
 from m2v_bench.system.threads import limit_threads
@@ -152,11 +153,11 @@ def fresh(task: AbsTask) -> AbsTask:
     return task
 
 
-def stock(folder: Path, task: AbsTask) -> float:
-    """Score the model in `folder` as a script with mteb and model2vec does, and return the main score."""
+def stock(model: Model2VecModel, task: AbsTask) -> float:
+    """Score a model as a script with mteb and model2vec does, and return the main score."""
     with tempfile.TemporaryDirectory() as results:
         result = mteb.evaluate(
-            Model2VecModel(str(folder)),
+            model,
             fresh(task),
             cache=ResultCache(results),
             co2_tracker=False,
@@ -166,11 +167,11 @@ def stock(folder: Path, task: AbsTask) -> float:
     return float(result.task_results[0].get_score())
 
 
-def ours(model: Model, entry: Loaded) -> float:
-    """Score the model as a run does, and return the main score."""
-    encoders = {model.label: MtebEncoder(model, seed=42)}
+def ours(model: Model, encoder: MtebEncoder, entry: Loaded) -> float:
+    """Score a model as a run does, and return the main score."""
     with tempfile.TemporaryDirectory() as results:
-        score = evaluate(encoders, [model], [entry], Session(Store(Path(results)), 42, 32, debug=True))[0]
+        session = Session(Store(Path(results)), 42, 32, debug=True)
+        score = evaluate({model.label: encoder}, [model], [entry], session)[0]
     assert score.main_score is not None, score.reason
     return score.main_score
 
@@ -195,26 +196,37 @@ def compare(names: Sequence[Any], rounds: int, threads: Sequence[int]) -> list[d
             task = entry.load()
             quick = copy.copy(task)
             use_columns(quick)
-            loaded = Loaded(entry.task, entry.name, entry.type, data=quick)
             for n_threads in threads:
                 with limit_threads(n_threads):
-                    row = compare_task(model, task, loaded, rounds)
+                    row = compare_task(model, task, Loaded(entry.task, entry.name, entry.type, data=quick), rounds)
                 rows.append({"task": entry.name, "type": entry.type, "threads": n_threads, **row})
                 print(f"{entry.name}, {n_threads} threads: {ratio([rows[-1]]):.1f}x", file=sys.stderr, flush=True)
     return rows[len(threads) :]
 
 
-def compare_task(model: Model, task: AbsTask, loaded: Loaded, rounds: int) -> dict[str, Any]:
+def compare_task(model: Model, task: AbsTask, entry: Loaded, rounds: int) -> dict[str, Any]:
     """Return the seconds of both sides, and the difference of their scores."""
-    folder = model.folder
-    assert folder is not None
+    seconds: dict[str, list[float]] = {"stock": [], "ours": []}
     scores: dict[str, float] = {}
-    sides: dict[str, Callable[[], Any]] = {
-        "stock": lambda: scores.update(stock=stock(folder, task)),
-        "ours": lambda: scores.update(ours=ours(model, loaded)),
-    }
-    seconds = alternately(sides, rounds)
+    for _ in range(rounds):
+        theirs, encoder = loaded(model)  # a model that has seen no text
+        sides: dict[str, Callable[[], Any]] = {
+            "stock": lambda theirs=theirs: scores.update(stock=stock(theirs, task)),
+            "ours": lambda encoder=encoder: scores.update(ours=ours(model, encoder, entry)),
+        }
+        for side, (time_,) in alternately(sides, 1).items():
+            seconds[side].append(time_)
     return {"seconds": seconds, "difference": abs(scores["stock"] - scores["ours"])}
+
+
+def loaded(model: Model) -> tuple[Model2VecModel, MtebEncoder]:
+    """Load a saved model for both sides."""
+    assert model.folder is not None
+    static = StaticModel.from_pretrained(model.folder)
+    static.fast_path()
+    return Model2VecModel(str(model.folder)), MtebEncoder(
+        replace(model, load=lambda device: StaticEncoder(static)), seed=42
+    )
 
 
 def variants() -> Iterator[dict[str, Any]]:
@@ -247,8 +259,9 @@ def sweep(names: Sequence[Any], n_stock: int) -> dict[str, Any]:
         for number, settings in enumerate(variants()):
             started = time.perf_counter()
             model = student(folder / f"ours-{number}", **settings)
+            encoder = MtebEncoder(model, seed=42)
             for task in tasks:
-                ours(model, task)
+                ours(model, encoder, task)
             times["ours"].append(time.perf_counter() - started)
             print(f"variant {number}: {times['ours'][-1]:.1f} s", file=sys.stderr, flush=True)
         for number, settings in enumerate(itertools.islice(variants(), n_stock)):
@@ -261,8 +274,9 @@ def sweep(names: Sequence[Any], n_stock: int) -> dict[str, Any]:
                 device="cpu",
             )
             model.save_pretrained(str(folder / f"stock-{number}"))
+            theirs = Model2VecModel(str(folder / f"stock-{number}"))
             for entry in suite:
-                stock(folder / f"stock-{number}", entry.load())
+                stock(theirs, entry.load())
             times["stock"].append(time.perf_counter() - started)
             print(f"as a script: {times['stock'][-1]:.1f} s", file=sys.stderr, flush=True)
     return {"tasks": [entry.name for entry in suite], "variants": list(variants()), "seconds": times}

@@ -56,6 +56,7 @@ class MtebEncoder(AbsEncoder):
         self.memo = TextMemo()
         self._encoder: Encoder | None = None
         self.mteb_model_meta: ModelMeta = model_meta(model, seed=seed)
+        self._is_cosine = self.mteb_model_meta.similarity_fn_name is ScoringFunction.COSINE
         prompts, _ = self.validate_task_to_prompt_name(dict(model.prompts), raise_for_invalid_keys=False)
         self.model_prompts = prompts or None
 
@@ -92,10 +93,9 @@ class MtebEncoder(AbsEncoder):
 
         mteb compares summaries pair by pair, and spends most of the time on normalizing.
         """
-        cosine = self.mteb_model_meta.similarity_fn_name is ScoringFunction.COSINE
-        if not (cosine and all(_is_vector(embeddings) for embeddings in (embeddings1, embeddings2))):
-            return super().similarity(embeddings1, embeddings2)
-        return _unit(embeddings1.tobytes()) @ _unit(embeddings2.tobytes()).transpose(0, 1)
+        if self._is_cosine and _is_vector(embeddings1) and _is_vector(embeddings2):
+            return _unit_row(embeddings1.tobytes()) @ _unit_column(embeddings2.tobytes())
+        return super().similarity(embeddings1, embeddings2)
 
     def forget(self) -> None:
         """Clear the embeddings of the previous task."""
@@ -113,12 +113,17 @@ def _is_vector(embeddings: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _unit(vector: bytes) -> "torch.Tensor":
+def _unit_row(vector: bytes) -> "torch.Tensor":
     """Normalize one float32 vector as mteb does: float32 tensor of shape (1, dims)."""
     import torch
     from mteb.similarity_functions import _normalize_embeddings
 
     return _normalize_embeddings(torch.tensor(np.frombuffer(vector, np.float32)).reshape(1, -1))
+
+
+@functools.lru_cache(maxsize=4096)
+def _unit_column(vector: bytes) -> "torch.Tensor":
+    return _unit_row(vector).transpose(0, 1)
 
 
 class MtebSearch(MtebEncoder):

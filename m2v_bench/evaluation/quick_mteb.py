@@ -1,13 +1,20 @@
 """Let mteb use the data structures of this package while it scores."""
 
+import functools
 import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mteb.cache.result_cache import _get_package_versions
+from sklearn import config_context
+
 from m2v_bench.evaluation.columns import Columns
 from m2v_bench.evaluation.dense_search import DenseSearch
+from m2v_bench.evaluation.quick_metrics import auc, deprecated_summary_metrics, summary_metrics
+
+_SUMMARIES = "mteb._evaluators.text.summarization_evaluator"
 
 
 def sanitized(model: Any) -> tuple[Any, Any, Any, Any]:
@@ -19,13 +26,20 @@ def sanitized(model: Any) -> tuple[Any, Any, Any, Any]:
     return model, meta, meta.name, meta.revision
 
 
-# (module of mteb 2.26, name in it, what it is while scoring); subclasses where mteb makes datasets from lists, and
-# where it searches.
+# Reads the metadata of installed packages for every result.
+package_versions = functools.cache(_get_package_versions)
+
+# (module of mteb 2.26, name in it, what it is while scoring)
 REPLACED = (
+    # where mteb makes datasets from lists
     ("mteb.abstasks.clustering_legacy", "Dataset", Columns),
     ("mteb.abstasks.pair_classification", "Dataset", Columns),
     ("mteb.abstasks.retrieval", "SearchEncoderWrapper", DenseSearch),
     ("mteb.evaluate", "_sanitize_model", sanitized),
+    ("mteb.cache.result_cache", "_get_package_versions", package_versions),
+    ("mteb._evaluators.retrieval_metrics", "auc", auc),
+    (_SUMMARIES, "SummarizationEvaluator._calculate_metrics", summary_metrics),
+    (_SUMMARIES, "DeprecatedSummarizationEvaluator._calculate_metrics", deprecated_summary_metrics),
 )
 
 
@@ -36,18 +50,33 @@ _originals: dict[tuple[str, str], Any] = {}
 
 @contextmanager
 def quick_mteb() -> Iterator[None]:
-    """Replace names in mteb's modules by others that give the same numbers, until the last user leaves."""
+    """Replace names in mteb's modules by others that give the same numbers, until the last user leaves.
+
+    scikit-learn does not check parameters meanwhile: mteb's are right, and the checks take longer than some metrics.
+    """
     with _lock:
         if not _users[0]:
             for module, name, quick in REPLACED:
-                _originals[module, name] = getattr(importlib.import_module(module), name)
-                setattr(importlib.import_module(module), name, quick)
+                owner, attribute = place(module, name)
+                _originals[module, name] = getattr(owner, attribute)
+                setattr(owner, attribute, quick)
         _users[0] += 1
     try:
-        yield
+        with config_context(skip_parameter_validation=True):
+            yield
     finally:
         with _lock:
             _users[0] -= 1
             if not _users[0]:
                 for (module, name), original in _originals.items():
-                    setattr(importlib.import_module(module), name, original)
+                    owner, attribute = place(module, name)
+                    setattr(owner, attribute, original)
+
+
+def place(module: str, name: str) -> tuple[Any, str]:
+    """Return the object that has an attribute, which is a name in a module or `CLASS.METHOD`, and the attribute."""
+    *classes, attribute = name.split(".")
+    owner: Any = importlib.import_module(module)
+    for part in classes:
+        owner = getattr(owner, part)
+    return owner, attribute

@@ -3,13 +3,20 @@
 import copy
 import importlib
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import mteb
 import numpy as np
 import pytest
+import sklearn.metrics
+import torch
 from datasets import Dataset, DatasetDict
+from hypothesis import given
+from hypothesis import strategies as st
+from mteb._evaluators.retrieval_metrics import _DEFAULT_ABSTENTION_RATES
+from mteb._evaluators.text.summarization_evaluator import DeprecatedSummarizationEvaluator, SummarizationEvaluator
 from mteb.abstasks import (
     AbsTask,
     AbsTaskBitextMining,
@@ -27,9 +34,10 @@ from mteb.models.search_wrappers import SearchEncoderWrapper
 
 from benchmarks.scoring import HUB_TASKS, suite_of
 from m2v_bench.evaluation.columns import as_columns, use_columns
-from m2v_bench.evaluation.dense_search import DenseSearch
+from m2v_bench.evaluation.dense_search import DenseSearch, largest
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, model_meta
-from m2v_bench.evaluation.quick_mteb import REPLACED, quick_mteb, sanitized
+from m2v_bench.evaluation.quick_metrics import auc, deprecated_summary_metrics, summary_metrics
+from m2v_bench.evaluation.quick_mteb import REPLACED, place, quick_mteb, sanitized
 from m2v_bench.models import Model
 from m2v_bench.tasks.own_task import own_metadata
 from m2v_bench.tasks.suite import SuiteTask
@@ -338,6 +346,54 @@ def test_search_in_several_chunks_finds_the_same_documents(repeated: str | None,
     assert len(set(scores)) < len(scores)  # some documents have equal scores
 
 
+@pytest.mark.parametrize("lengths", [(16, 16, 16), (4, 8, 4, 5), (3, 5), (2, 2), ()])
+@pytest.mark.parametrize(
+    ("evaluator", "quick"),
+    [
+        (SummarizationEvaluator, summary_metrics),
+        (DeprecatedSummarizationEvaluator, deprecated_summary_metrics),
+    ],
+)
+def test_summaries_have_the_metrics_of_stock_mteb(evaluator: Any, quick: Callable[..., Any], lengths: tuple[int, ...]):
+    rng = np.random.default_rng(len(lengths))
+    names = ("human_scores", "cosine_scores", "dot_scores", "similarity_scores")
+    distances = {name: [rng.normal(size=n).round(1).tolist() for n in lengths] for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_equal(evaluator._calculate_metrics(None, distances), quick(None, distances))
+        if lengths:
+            distances["similarity_scores"][0] = [0.5] * lengths[0]
+            assert_equal(evaluator._calculate_metrics(None, distances), quick(None, distances))
+
+
+@given(st.lists(st.floats(-1, 1), min_size=10, max_size=10))
+def test_area_is_that_of_scikit_learn(curve: list[float]):
+    assert auc(_DEFAULT_ABSTENTION_RATES, np.array(curve)) == sklearn.metrics.auc(_DEFAULT_ABSTENTION_RATES, curve)
+
+
+@pytest.mark.parametrize("levels", [10**6, 300, 20, 2])
+@pytest.mark.parametrize("share", [None, 0.0, 0.5, 0.99, 1.0])
+def test_largest_numbers_are_those_of_torch(levels: int, share: float | None):
+    rng = np.random.default_rng(levels)
+    scores = torch.from_numpy(rng.integers(0, levels, (150, 2000)).astype(np.float32))
+    scores[0] = torch.arange(2000)  # the limit that every 16th column gives is right, or too high
+    scores[1] = torch.where(torch.arange(2000) % 16 == 0, 5.0 * levels, 1.0)
+    worst = None if share is None else scores.quantile(share, dim=1, keepdim=True)
+    for count in (1, 20, 60, 2000):
+        needed = [-math.inf] * len(scores) if worst is None else worst[:, 0].tolist()
+        expected, found = torch.topk(scores, count, dim=1), largest(scores, count, worst)
+        for row, least in enumerate(needed):
+            sides = [
+                {
+                    (value, column)
+                    for value, column in zip(values[row].tolist(), columns[row].tolist(), strict=True)
+                    if value >= least
+                }
+                for values, columns in (expected, found)
+            ]
+            assert sides[0] == sides[1]
+
+
 def test_a_model_is_recognized_as_mteb_does(model: Model):
     from mteb.models.model_meta import ModelMeta
 
@@ -363,7 +419,7 @@ def test_mteb_is_as_before_after_a_score():
 
 
 def names_in_mteb() -> list[Any]:
-    return [getattr(importlib.import_module(module), name) for module, name, _ in REPLACED]
+    return [getattr(*place(module, name)) for module, name, _ in REPLACED]
 
 
 def test_similarity_of_two_vectors_is_that_of_mteb(model: Model):
