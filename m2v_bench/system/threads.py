@@ -3,6 +3,11 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def thread_variables(threads: int) -> dict[str, str]:
@@ -38,6 +43,24 @@ def limit_threads(threads: int) -> Iterator[None]:
 def one_thread() -> AbstractContextManager[None]:
     """Limit everything to one thread."""
     return limit_threads(1)
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Let numpy and scipy multiply matrices in one thread; torch keeps its threads.
+
+    Logistic regression and k-means multiply small matrices: on two cores, OpenBLAS takes four times as long for them in
+    two threads as in one.
+    """
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> "ThreadpoolController":
+    """Return the libraries that have threads; to look for them takes milliseconds."""
+    import scipy.linalg  # noqa: F401  has a library of its own
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def n_threads() -> int:

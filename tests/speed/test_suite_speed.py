@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.results.record import Speed
 from m2v_bench.speed.suite_speed import TEXTS_PER_TASK, SpeedTexts, is_loaded, measure
 from m2v_bench.speed.throughput import ROUNDS, alternately, others_running
-from m2v_bench.system.threads import limit_threads, n_threads, one_thread
+from m2v_bench.system.threads import limit_threads, n_threads, one_blas_thread, one_thread
 from m2v_bench.tasks import load_suite
 from tests.conftest import as_model, tiny_static_model
 
@@ -43,6 +44,16 @@ def test_loaded_task_is_not_loaded_again(monkeypatch: pytest.MonkeyPatch):
     expected = SpeedTexts(42).of([entry])
     monkeypatch.setattr(type(entry), "load", lambda entry: pytest.fail("loaded again"))
     assert texts.of([entry]) == expected
+
+
+def test_one_blas_thread_leaves_torch_its_threads():
+    def blas() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    with limit_threads(2):
+        with one_blas_thread():
+            assert (blas(), torch.get_num_threads()) == ({1}, 2)
+        assert blas() == {2}
 
 
 def test_one_thread_limits_and_restores_threads():
