@@ -11,6 +11,7 @@ from scale.json.
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def parts_of(tasks: list[Task], data: Mapping[str, Any], costs: Costs) -> dict[s
     static = costs.embedding["static"]
     scores = {model: {task.name: task.seconds(costs.embedding[model]) for task in tasks} for model in GRID_BASES}
     student = {task.name: task.seconds(static) for task in tasks}
+    largest = max(tasks, key=lambda task: task.size.texts)
     passes = {
         base: {
             name: sum(costs.forward[base](positions=part["positions"]) for part in parts)
@@ -106,7 +108,8 @@ def parts_of(tasks: list[Task], data: Mapping[str, Any], costs: Costs) -> dict[s
         "passes": passes,
         "texts": sum(task.size.texts for task in tasks),
         "characters": sum(task.size.characters for task in tasks),
-        "largest_texts": max(task.size.texts for task in tasks),
+        "largest": [largest.name, asdict(largest.size)],
+        "largest_texts": largest.size.texts,
     }
 
 

@@ -95,7 +95,7 @@ class Costs:
         further = [{"each": 1.0, "tokens": row["tokens"]} for row in passes]
         embedding = {name: _embedding(measured) for name, measured in data["embedding"].items()}
         static = embedding["static"]
-        scored = [row for row in data["evaluation"] if not is_own(row["task"])]
+        scored = [row for row in [*data["evaluation"], *data["corpora"]] if not is_own(row["task"])]
         kinds = {kind: [row for row in scored if row["type"] == kind] for kind in {row["type"] for row in scored}}
         return cls(
             forward={base: _per_position(rows) for base, rows in of.items()},

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.launchers import start, working_folder
+from benchmarks.scale.corpora import corpora
 from benchmarks.scale.scores import BASES, embeddings, printed, processor_seconds, score_times
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.cache import content_hash
@@ -133,6 +134,7 @@ STAGES: dict[str, Callable[[], Any]] = {
     "forward": passes_measured,
     "embedding": embeddings,
     "evaluation": score_times,
+    "corpora": corpora,
     "grid": lambda: {
         name: parts(make_recipe(BASES[0], DistillConfig(**settings))) for name, settings in GRID_VOCABULARIES.items()
     },

@@ -1,5 +1,6 @@
 """Write the tables of docs/scale.md."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ def tables(record: Mapping[str, Any], costs: Costs) -> dict[str, str]:
         "forward": forward(data, costs),
         "texts": texts(data),
         "evaluation": evaluation(data, costs),
+        "corpora": corpora(record, costs),
         "check": check(record),
         "parts": parts(record),
         "sweep": sweep(record),
@@ -93,6 +95,36 @@ def evaluation(data: Mapping[str, Any], costs: Costs) -> str:
     return _table(head, rows, left=2)
 
 
+def corpora(record: Mapping[str, Any], costs: Costs) -> str:
+    """Return the table of searches of generated corpora, with the largest of the suite as predicted."""
+    rows = [
+        [
+            f"{row['documents']:,}",
+            f"{row['pairs'] / row['documents']:,.0f}",
+            f"{row['characters'] / row['texts']:.0f}",
+            time(row["seconds"]),
+            time(costs.embedding["static"].seconds(measured_size(row))),
+            f"{row['peak_rss_bytes'] / 1e9:.1f} GB",
+        ]
+        for row in record["measured"]["corpora"]
+    ]
+    name, size = record["sweep"]["largest"]
+    # rows are queries + documents, pairs queries x documents
+    documents = (size["rows"] + math.sqrt(size["rows"] ** 2 - 4 * size["pairs"])) / 2
+    rows.append(
+        [
+            f"{name}, predicted: {documents:,.0f}",
+            f"{size['pairs'] / documents:,.0f}",
+            f"{size['characters'] / size['texts']:.0f}",
+            time(record["sweep"]["student"][name]),
+            time(costs.embedding["static"].seconds(Size(**size))),
+            "-",
+        ]
+    )
+    head = ["Documents", "Queries", "Characters per text", "Processor time", "of which embedding", "Peak memory"]
+    return _table(head, rows)
+
+
 def _share(share: float) -> str:
     return "all" if share == 1 else f"1/{round(1 / share)}"
 
@@ -132,7 +164,7 @@ def parts(record: Mapping[str, Any]) -> str:
     head = ["What", "Number", "Processor time on one thread", "Longest indivisible part"]
     top = ", ".join(slowest[:5])
     share = sum(student[name] for name in slowest[:5]) / sum(student.values())
-    fitted = max(row["texts"] for row in record["measured"]["evaluation"] if not is_own(row["task"]))
+    fitted = max(row["texts"] for row in [*record["measured"]["evaluation"], *record["measured"]["corpora"]])
     words = max(sum(part["tokens"] for part in vocabulary) for vocabulary in grid.values())
     measured_words = max(row["tokens"] for row in record["measured"]["forward"])
     notes = [

@@ -189,8 +189,7 @@ def student(folder: Path) -> Model:
     recipe = make_recipe(BASES[0])
     model = run_recipe(recipe, device="cpu", show_progress=False).model
     model.save_pretrained(folder)
-    names = {"name": recipe.name, "revision": recipe.revision, "label": recipe.label, "variant": recipe.variant}
-    return distilled(model, folder, **names)
+    return distilled(model, folder, recipe)
 
 
 def printed(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,50 @@
 """Metrics of mteb whose checks of arguments cost far more than their arithmetic, with the same numbers."""
 
+import math
+import operator
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from mteb._evaluators.text.summarization_evaluator import DeprecatedSummarizationEvaluator, SummarizationEvaluator
+from mteb.abstasks import AbsTaskClassification
 from scipy import stats
+from sklearn.metrics import average_precision_score
 
-_stock, _deprecated = SummarizationEvaluator._calculate_metrics, DeprecatedSummarizationEvaluator._calculate_metrics
-
+_stock_classification = AbsTaskClassification._calculate_scores
+_stock_summaries = SummarizationEvaluator._calculate_metrics
+_deprecated_summaries = DeprecatedSummarizationEvaluator._calculate_metrics
 
 # The p-value of a perfect correlation of three numbers depends on how it is rounded, and two numbers have none.
 _FEWEST_SUMMARIES = 4
+
+
+def classification_metrics(task: AbsTaskClassification, y_test: Any, y_pred: Any) -> Any:
+    """Do what `AbsTaskClassification._calculate_scores` does, reading the labels once instead of seven times."""
+    gold, predicted = np.asarray(y_test), np.asarray(y_pred)
+    if not (gold.shape == predicted.shape == (len(gold),) and gold.dtype.kind == predicted.dtype.kind in "iU"):
+        return _stock_classification(task, y_test, y_pred)
+    labels, numbers = np.unique(np.concatenate([gold, predicted]), return_inverse=True)
+    right = numbers[: len(gold)] == numbers[len(gold) :]
+    n_gold, n_predicted = (
+        np.bincount(part, minlength=len(labels)) for part in (numbers[: len(gold)], numbers[len(gold) :])
+    )
+    n_right = np.bincount(numbers[: len(gold)][right], minlength=len(labels))
+    by_label = {
+        "f1": 2 * n_right / (n_gold + n_predicted),
+        "precision": n_right / np.maximum(n_predicted, 1),
+        "recall": n_right / np.maximum(n_gold, 1),
+    }
+    scores: dict[str, Any] = {"accuracy": float(right.mean())}
+    for name, values in by_label.items():
+        scores[name] = float(np.average(values))
+        scores[f"{name}_weighted"] = float(np.average(values, weights=n_gold))
+    binary = np.count_nonzero(n_gold) == 2
+    for name, average in (("ap", "macro"), ("ap_weighted", "weighted")):
+        scores[name] = average_precision_score(y_test, y_pred, average=average) if binary else None
+    return scores
 
 
 def auc(rates: np.ndarray, curve: np.ndarray) -> float:
@@ -22,17 +55,40 @@ def auc(rates: np.ndarray, curve: np.ndarray) -> float:
     return float(np.trapezoid(curve, rates))
 
 
+def mrr(
+    qrels: Mapping[str, Mapping[str, int]], results: Mapping[str, Mapping[str, float]], k_values: Sequence[int]
+) -> dict[str, list[float]]:
+    """Return reciprocal ranks, as `mteb._evaluators.retrieval_metrics.mrr` does, without sorting all documents."""
+    ranks: dict[str, list[float]] = defaultdict(list)
+    for query, scores in results.items():
+        relevant = qrels[query]
+        first = max(((scores[id_], id_) for id_ in relevant if relevant[id_] > 0 and id_ in scores), default=None)
+        rank = math.inf if first is None else 1 + _greater(scores, first)
+        for k in k_values:
+            ranks[f"MRR@{k}"].append(1.0 / rank if rank <= k else 0.0)
+    return ranks
+
+
+def _greater(scores: Mapping[str, float], first: tuple[float, str]) -> int:
+    """Count documents with a higher score than `first`, or the same score and a larger id."""
+    score = first[0]
+    count = sum(map(partial(operator.lt, score), scores.values()))
+    if sum(map(partial(operator.eq, score), scores.values())) > 1:
+        count += sum(other == score and id_ > first[1] for id_, other in scores.items())
+    return count
+
+
 def summary_metrics(evaluator: SummarizationEvaluator, distances: Any) -> Any:
     """Do what `SummarizationEvaluator._calculate_metrics` does, for all texts at once."""
     if min(map(len, distances["human_scores"]), default=0) < _FEWEST_SUMMARIES:
-        return _stock(evaluator, distances)
+        return _stock_summaries(evaluator, distances)
     return {metric: float(np.mean(rows[:, 0])) for metric, rows in _correlations(distances).items()}
 
 
 def deprecated_summary_metrics(evaluator: DeprecatedSummarizationEvaluator, distances: Any) -> Any:
     """Do what `DeprecatedSummarizationEvaluator._calculate_metrics` does: average correlations and p-values alike."""
     if min(map(len, distances["human_scores"]), default=0) < _FEWEST_SUMMARIES:
-        return _deprecated(evaluator, distances)
+        return _deprecated_summaries(evaluator, distances)
     return {metric: float(np.mean(rows)) for metric, rows in _correlations(distances).items()}
 
 

@@ -12,7 +12,13 @@ from sklearn import config_context
 
 from m2v_bench.evaluation.columns import Columns
 from m2v_bench.evaluation.dense_search import DenseSearch
-from m2v_bench.evaluation.quick_metrics import auc, deprecated_summary_metrics, summary_metrics
+from m2v_bench.evaluation.quick_metrics import (
+    auc,
+    classification_metrics,
+    deprecated_summary_metrics,
+    mrr,
+    summary_metrics,
+)
 
 _SUMMARIES = "mteb._evaluators.text.summarization_evaluator"
 
@@ -37,7 +43,9 @@ REPLACED = (
     ("mteb.abstasks.retrieval", "SearchEncoderWrapper", DenseSearch),
     ("mteb.evaluate", "_sanitize_model", sanitized),
     ("mteb.cache.result_cache", "_get_package_versions", package_versions),
+    ("mteb.abstasks.classification", "AbsTaskClassification._calculate_scores", classification_metrics),
     ("mteb._evaluators.retrieval_metrics", "auc", auc),
+    ("mteb._evaluators.retrieval_metrics", "mrr", mrr),
     (_SUMMARIES, "SummarizationEvaluator._calculate_metrics", summary_metrics),
     (_SUMMARIES, "DeprecatedSummarizationEvaluator._calculate_metrics", deprecated_summary_metrics),
 )

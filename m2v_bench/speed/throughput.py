@@ -16,7 +16,7 @@ from m2v_bench.system.threads import one_thread
 
 # for two equally fast models, all rounds of one are faster than all of the other with probability 1/126
 ROUNDS = 5
-_MIN_SECONDS = 0.5  # fast models repeat the texts to fill a pass of this duration
+_MIN_SECONDS = 0.2  # fast models repeat the texts to fill a pass of this duration
 
 
 @dataclass(frozen=True)

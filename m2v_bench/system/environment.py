@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,6 @@ def accelerator() -> str | None:
 
 def environment() -> dict[str, Any]:
     """Describe the machine and every installed distribution, for reproduction."""
-    installed = {distribution.metadata["Name"]: distribution.version for distribution in distributions()}
     return {
         "platform": platform.platform(),
         "machine": platform.machine(),
@@ -65,8 +65,15 @@ def environment() -> dict[str, Any]:
         "accelerator": accelerator(),
         "versions": versions(),
         "git_commit": git_commit(),
-        "distributions": {name: installed[name] for name in sorted(installed, key=str.lower)},
+        "distributions": dict(_installed()),
     }
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Return the version of every installed distribution; to read them takes as long as some jobs of a sweep."""
+    installed = {distribution.metadata["Name"]: distribution.version for distribution in distributions()}
+    return {name: installed[name] for name in sorted(installed, key=str.lower)}
 
 
 def command_line() -> str:

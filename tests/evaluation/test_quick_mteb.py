@@ -36,7 +36,13 @@ from benchmarks.scoring import HUB_TASKS, suite_of
 from m2v_bench.evaluation.columns import as_columns, use_columns
 from m2v_bench.evaluation.dense_search import DenseSearch, largest
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, model_meta
-from m2v_bench.evaluation.quick_metrics import auc, deprecated_summary_metrics, summary_metrics
+from m2v_bench.evaluation.quick_metrics import (
+    auc,
+    classification_metrics,
+    deprecated_summary_metrics,
+    mrr,
+    summary_metrics,
+)
 from m2v_bench.evaluation.quick_mteb import REPLACED, place, quick_mteb, sanitized
 from m2v_bench.models import Model
 from m2v_bench.tasks.own_task import own_metadata
@@ -346,6 +352,23 @@ def test_search_in_several_chunks_finds_the_same_documents(repeated: str | None,
     assert len(set(scores)) < len(scores)  # some documents have equal scores
 
 
+@pytest.mark.parametrize("kind", [int, str, float, "mixed"])
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
+def test_classifications_have_the_metrics_of_stock_mteb(kind: Any, pairs: list[tuple[int, int]]):
+    first, second = (int, str) if kind == "mixed" else (kind, kind)
+    gold, predicted = [first(one) for one, _ in pairs], np.array([second(other) for _, other in pairs])
+    task: Any = SYNTHETIC["classification"]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = task._calculate_scores(gold, predicted)
+        except (TypeError, ValueError) as error:  # mteb refuses it, so do we
+            with pytest.raises(type(error)):
+                classification_metrics(task, gold, predicted)
+        else:
+            assert_equal(expected, classification_metrics(task, gold, predicted))
+
+
 @pytest.mark.parametrize("lengths", [(16, 16, 16), (4, 8, 4, 5), (3, 5), (2, 2), ()])
 @pytest.mark.parametrize(
     ("evaluator", "quick"),
@@ -364,6 +387,22 @@ def test_summaries_have_the_metrics_of_stock_mteb(evaluator: Any, quick: Callabl
         if lengths:
             distances["similarity_scores"][0] = [0.5] * lengths[0]
             assert_equal(evaluator._calculate_metrics(None, distances), quick(None, distances))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.tuples(
+            st.dictionaries(st.sampled_from("defghijk"), st.sampled_from([-1.0, 0.0, 0.25, 0.5])),
+            st.dictionaries(st.sampled_from("defghijklm"), st.integers(0, 2)),
+        ),
+    )
+)
+def test_reciprocal_ranks_are_those_of_mteb(queries: dict[str, tuple[dict[str, float], dict[str, int]]]):
+    results = {query: scores for query, (scores, _) in queries.items()}
+    qrels = {query: relevant for query, (_, relevant) in queries.items()}
+    stock = importlib.import_module("mteb._evaluators.retrieval_metrics").mrr(qrels, results, [1, 3, 10])
+    assert mrr(qrels, results, [1, 3, 10]) == stock
 
 
 @given(st.lists(st.floats(-1, 1), min_size=10, max_size=10))
