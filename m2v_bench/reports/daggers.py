@@ -1,6 +1,6 @@
 """Daggers of a table: mark the models that are not significantly different from the best static one of a column."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +10,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.reports.score_table import AVERAGE, AVERAGE_MTEB, ScoreTable, header
 from m2v_bench.results.sample_files import Reader, matching_samples, stale_notes
 from m2v_bench.stats.aggregates import OWN_GROUPS
-from m2v_bench.stats.bootstrap import TaskBootstrap, bootstrap_task, check_same
+from m2v_bench.stats.bootstrap import TaskBootstrap, bootstrap_tasks, check_same
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES
 from m2v_bench.stats.significance import Comparison, Difference, pairwise
 from m2v_bench.tasks.samples import Samples
@@ -120,29 +120,33 @@ _Resampled = tuple[list[str], TaskBootstrap]
 
 def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, _Resampled], list[str]]:
     """Resample each task once, whatever the number of its columns; note samples that cannot be used."""
-    bootstraps: dict[str, _Resampled] = {}
+    labels: dict[str, list[str]] = {}
     notes: list[str] = []
     stale: dict[str, list[str]] = {}
-    for task in wide.columns:
-        parts: dict[str, Mapping[str, Samples]] = {}
-        for label, score in wide[task].dropna().items():
-            try:
-                matching = matching_samples(samples, str(label), task, score, stale)
-            except BenchError as error:
-                notes.append(str(error))
+
+    def usable() -> Iterator[tuple[str, list[Mapping[str, Samples]]]]:
+        for task in wide.columns:
+            parts: dict[str, Mapping[str, Samples]] = {}
+            for label, score in wide[task].dropna().items():
+                try:
+                    matching = matching_samples(samples, str(label), task, score, stale)
+                except BenchError as error:
+                    notes.append(str(error))
+                    continue
+                if matching is not None:
+                    parts[str(label)] = matching
+            if len(parts) < 2:
                 continue
-            if matching is not None:
-                parts[str(label)] = matching
-        if len(parts) < 2:
-            continue
-        try:
-            check_same(task, list(parts.values()), list(parts))
-        except BenchError as error:
-            notes.append(str(error).partition("\n")[0])
-            continue
-        bootstrap = bootstrap_task(task, list(parts.values()), replicates=replicates, seed=_SEED)
-        bootstraps[task] = list(parts), bootstrap
-    return bootstraps, [*notes, *stale_notes(stale)]
+            try:
+                check_same(task, list(parts.values()), list(parts))
+            except BenchError as error:
+                notes.append(str(error).partition("\n")[0])
+                continue
+            labels[task] = list(parts)
+            yield task, list(parts.values())
+
+    bootstraps = dict(bootstrap_tasks(usable(), replicates=replicates, seed=_SEED))
+    return {task: (labels[task], bootstrap) for task, bootstrap in bootstraps.items()}, [*notes, *stale_notes(stale)]
 
 
 def _of_models(resampled: _Resampled | None, members: Sequence[str]) -> TaskBootstrap | None:

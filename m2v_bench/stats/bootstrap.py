@@ -6,8 +6,9 @@ counts and the ranks and thresholds of the whole task, so no resample is sorted.
 
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,27 +39,27 @@ class TaskBootstrap:
 
 
 def bootstrap_tasks(
-    tasks: Mapping[str, Sequence[Parts]], *, replicates: int, seed: int, labels: Sequence[str]
-) -> dict[str, TaskBootstrap]:
+    tasks: Iterable[tuple[str, Sequence[Parts]]], *, replicates: int, seed: int
+) -> Iterator[tuple[str, TaskBootstrap]]:
     """Bootstrap each task, in parallel on all cores; the result for a task does not depend on the other tasks.
 
     Args:
-        tasks: the parts of every model, keyed by task name.
+        tasks: task names with the parts of every model, read as cores become free.
         replicates: number of resamples per task.
         seed: seed of the draws.
-        labels: labels of the models, for messages.
 
-    Raises:
-        BenchError: if models were not scored on the same samples of a task.
+    Yields:
+        The tasks in the same order.
     """
-    for task, models in tasks.items():
-        check_same(task, models, labels)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {
-            task: pool.submit(bootstrap_task, task, models, replicates=replicates, seed=seed)
-            for task, models in tasks.items()
-        }
-        return {task: job.result() for task, job in jobs.items()}
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        running: deque[tuple[str, Future[TaskBootstrap]]] = deque()
+        for task, models in tasks:
+            running.append((task, pool.submit(bootstrap_task, task, models, replicates=replicates, seed=seed)))
+            if len(running) > cores:
+                first, job = running.popleft()
+                yield first, job.result()
+        yield from ((task, job.result()) for task, job in running)
 
 
 def check_same(task: str, models: Sequence[Parts], labels: Sequence[str]) -> None:
@@ -215,7 +216,12 @@ def _average_precision(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callab
     """Return a scorer for average precision as scikit-learn defines it."""
     positive = gold > 0
     scorers = [_precision(positive, values) for values in models]
-    return lambda drawn: np.stack([scorer(drawn) for scorer in scorers], axis=1)
+
+    def score(drawn: np.ndarray) -> np.ndarray:
+        counts = drawn.astype(np.int32)  # exact, and four times as fast to sum up as floats
+        return np.stack([scorer(counts) for scorer in scorers], axis=1)
+
+    return score
 
 
 def _precision(positive: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -229,9 +235,9 @@ def _precision(positive: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray
     order_positive = order[positions]
 
     def score(drawn: np.ndarray) -> np.ndarray:
-        retrieved = np.cumsum(drawn.take(order, axis=1), axis=1).take(last, axis=1)
+        retrieved = np.cumsum(drawn.take(order, axis=1), axis=1, dtype=np.int32).take(last, axis=1)
         relevant = drawn.take(order_positive, axis=1)
-        hits = np.cumsum(relevant, axis=1).take(last_positive, axis=1)
+        hits = np.cumsum(relevant, axis=1, dtype=np.int32).take(last_positive, axis=1)
         total = relevant.sum(axis=1)
         return np.einsum("ij,ij->i", relevant, hits / np.maximum(retrieved, 1)) / np.maximum(total, 1)
 

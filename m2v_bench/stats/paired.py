@@ -10,7 +10,7 @@ from m2v_bench.results.sample_files import Reader, matching_samples, reader, sta
 from m2v_bench.results.score_files import TaskScores
 from m2v_bench.results.scores import Results, StoredModel
 from m2v_bench.stats.aggregates import TYPE_LABELS, cqadupstack
-from m2v_bench.stats.bootstrap import bootstrap_tasks
+from m2v_bench.stats.bootstrap import bootstrap_tasks, check_same
 from m2v_bench.stats.significance import LEAST_DF, Comparison
 from m2v_bench.tasks.samples import Samples
 
@@ -95,7 +95,9 @@ def load(
     )
     read = reader(results.path, {model.label: model.folder for model in models}, lambda label, task: parts[task])
     samples, notes = _samples(read, labels, chosen, table)
-    bootstraps = bootstrap_tasks(samples, replicates=replicates, seed=seed, labels=labels)
+    for task, of_models in samples.items():
+        check_same(task, of_models, labels)
+    bootstraps = dict(bootstrap_tasks(samples.items(), replicates=replicates, seed=seed))
     if partial := [task for task in chosen if any(known[task].known.keys() != set(parts[task]) for known in scores)]:
         notes.append(f"only the splits and subsets that all models have: {', '.join(partial)}")
     notes += results.notes

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from m2v_bench.errors import BenchError
-from m2v_bench.stats.bootstrap import bootstrap_task, bootstrap_tasks, resampled_scores
+from m2v_bench.stats.bootstrap import bootstrap_task, bootstrap_tasks, check_same, resampled_scores
 from m2v_bench.tasks.samples import METRICS, Samples
 
 
@@ -67,11 +67,11 @@ def test_parts_are_resampled_separately_and_averaged():
 
 def test_replicates_depend_on_the_seed_but_not_on_other_tasks():
     rng = np.random.default_rng(0)
-    tasks = {name: [{"test/a": model} for model in two_models("spearman", 50, rng)] for name in "ABC"}
-    labels = ["a", "b"]
-    whole = bootstrap_tasks(tasks, replicates=200, seed=1, labels=labels)
-    alone = bootstrap_tasks({"B": tasks["B"]}, replicates=200, seed=1, labels=labels)
-    other = bootstrap_tasks({"B": tasks["B"]}, replicates=200, seed=2, labels=labels)
+    tasks = {name: [{"test/a": model} for model in two_models("spearman", 50, rng)] for name in "ABCDEFGH"}
+    whole = dict(bootstrap_tasks(tasks.items(), replicates=200, seed=1))
+    alone = dict(bootstrap_tasks([("B", tasks["B"])], replicates=200, seed=1))
+    other = dict(bootstrap_tasks([("B", tasks["B"])], replicates=200, seed=2))
+    assert list(whole) == list(tasks)
     assert np.array_equal(whole["B"].deviations, alone["B"].deviations)
     assert not np.array_equal(alone["B"].deviations, other["B"].deviations)
     assert not np.array_equal(whole["A"].deviations, whole["C"].deviations)
@@ -93,4 +93,4 @@ def parts(n: int, *, gold: float = 0, metric: str = "pearson", name: str = "test
 )
 def test_models_with_different_samples_are_refused(other, reason):
     with pytest.raises(BenchError, match=f"STS-X: one and two were not scored on the same samples: {reason}"):
-        bootstrap_tasks({"STS-X": [parts(10), other]}, replicates=100, seed=0, labels=["one", "two"])
+        check_same("STS-X", [parts(10), other], ["one", "two"])
