@@ -1,6 +1,5 @@
 """Cache of text embeddings within a task."""
 
-import hashlib
 import itertools
 import math
 import tempfile
@@ -12,7 +11,7 @@ from m2v_bench.cache import cache_dir
 
 _BLOCK = 50_000  # texts in memory at once
 _KEPT_BYTES = 256 * 2**20  # size limit of the cache
-_KEY_BYTES = 160  # memory of a cache key in Python
+_KEY_BYTES = 160  # memory of a cache key in Python, beside the characters
 _IN_MEMORY = 2**30  # size limit of returned arrays in memory; larger ones are in a temporary file
 
 
@@ -30,8 +29,9 @@ class TextMemo:
 
     def __init__(self) -> None:
         self.asked = self.encoded = 0
-        self._rows: dict[bytes, int] = {}
-        self._table = np.empty((0, 0), np.float32)
+        self._rows: dict[str | None, dict[str, int]] = {}  # prompt -> text -> row of the table
+        self._table, self._used = np.empty((0, 0), np.float32), 0
+        self._bytes = 0  # of rows and texts
 
     def embed(
         self, texts: Iterable[str], n_texts: int, encode: Callable[[Sequence[str]], np.ndarray], *, prompt: str | None
@@ -55,42 +55,42 @@ class TextMemo:
         return out[:start]
 
     def _block(self, texts: list[str], encode: Callable[[Sequence[str]], np.ndarray], prompt: str | None) -> np.ndarray:
-        keys = [_key(text, prompt) for text in texts]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
+        rows = self._rows.setdefault(prompt, {})
+        sources = list(map(rows.get, texts))
+        new = dict.fromkeys(text for text, row in zip(texts, sources, strict=True) if row is None)
         self.asked += len(texts)
         self.encoded += len(new)
-        fresh = encode(list(new.values())) if new else self._table[:0]
+        fresh = np.asarray(encode(list(new)), np.float32) if new else self._table[:0]
         if len(new) == len(texts):
-            rows = np.array(fresh, np.float32)
+            embeddings = fresh.copy()  # a model may return an array that it keeps
         else:
             # rows of the table, then those that were just embedded
-            places = dict(zip(new, range(len(self._table), len(self._table) + len(new)), strict=True))
-            sources = np.array([places[key] if key in places else self._rows[key] for key in keys])
-            known = sources < len(self._table)
-            rows = np.empty((len(texts), fresh.shape[1]), np.float32)
+            places = dict(zip(new, range(self._used, self._used + len(new)), strict=True))
+            pairs = zip(texts, sources, strict=True)
+            which = np.array([places[text] if row is None else row for text, row in pairs])
+            known = which < self._used
+            embeddings = np.empty((len(texts), fresh.shape[1]), np.float32)
             if known.any():
-                rows[known] = self._table[sources[known]]
-            rows[~known] = fresh[sources[~known] - len(self._table)]
-        self._keep(list(new), fresh)
-        return rows
+                embeddings[known] = self._table[which[known]]
+            embeddings[~known] = fresh[which[~known] - self._used]
+        self._keep(rows, list(new), fresh)
+        return embeddings
 
-    def _keep(self, keys: list[bytes], fresh: np.ndarray) -> None:
-        limit = _KEPT_BYTES // (4 * fresh.shape[1] + _KEY_BYTES)
-        room = limit - len(self._rows)
-        keys, fresh = keys[: max(room, 0)], fresh[: max(room, 0)]
-        known, needed = len(self._rows), len(self._rows) + len(keys)
+    def _keep(self, rows: dict[str, int], texts: list[str], fresh: np.ndarray) -> None:
+        sizes = np.cumsum([len(text) + _KEY_BYTES + 4 * fresh.shape[1] for text in texts])
+        count = int(np.searchsorted(sizes, _KEPT_BYTES - self._bytes, side="right"))
+        if not count:
+            return
+        self._bytes += int(sizes[count - 1])
+        needed = self._used + count
         if needed > len(self._table):
-            grown = np.empty((max(needed, min(2 * len(self._table), limit)), fresh.shape[1]), np.float32)
-            if known:
-                grown[:known] = self._table[:known]
+            grown = np.empty((max(needed, 2 * len(self._table)), fresh.shape[1]), np.float32)
+            if self._used:
+                grown[: self._used] = self._table[: self._used]
             self._table = grown
-        self._table[known:needed] = fresh
-        self._rows.update(zip(keys, range(known, needed), strict=True))
-
-
-def _key(text: str, prompt: str | None) -> bytes:
-    # joined, not formatted: a missing text must not become the text "None"
-    return hashlib.blake2b("\0".join((prompt or "", text)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        self._table[self._used : needed] = fresh[:count]
+        rows.update(zip(texts[:count], range(self._used, needed), strict=True))
+        self._used = needed
 
 
 def _empty(n_rows: int, dims: int) -> np.ndarray:

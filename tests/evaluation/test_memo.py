@@ -40,9 +40,9 @@ def test_prompt_is_part_of_the_key():
 
 def test_cache_size_is_limited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memo, "_BLOCK", 10)
-    monkeypatch.setattr(memo, "_KEPT_BYTES", (8 + memo._KEY_BYTES) * 25)
+    monkeypatch.setattr(memo, "_KEPT_BYTES", (8 + memo._KEY_BYTES + 3) * 25)
     encode, cache = Counter(), TextMemo()
-    texts = [str(number) for number in range(100)]
+    texts = [str(number) for number in range(100, 200)]
     for _ in range(2):
         assert (cache.embed(texts, 100, encode, prompt=None) == Counter()(texts)).all()
     assert cache.encoded == 100 + 75
