@@ -3,9 +3,9 @@
     python -m benchmarks.scale.__main__
 
 Measures forward passes at three vocabulary sizes, embedding of texts of three lengths, tasks with 1/16, 1/4 and all of
-their samples, and the overhead of a job. Predicts and runs a small sweep that shares neither tasks nor vocabulary with
-these. Writes results/bench/scale.json, and scale-*.md, the tables of docs/scale.md. To repeat measurements, remove them
-from scale.json.
+their samples, searches of generated corpora, and the overhead of a job. Predicts and runs a small sweep that shares
+neither tasks nor vocabulary with these. Writes results/bench/scale.json, and scale-*.md, the tables of docs/scale.md.
+To repeat measurements, remove them from scale.json.
 """
 
 import json

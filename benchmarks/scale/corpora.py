@@ -6,7 +6,7 @@ Prints a measurement as JSON.
 """
 
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,7 @@ from benchmarks.scale.scores import evaluation, real_texts, student
 from benchmarks.scale.sizes import search_size
 from m2v_bench.config.schema import BaselineConfig
 from m2v_bench.models.static import static
+from m2v_bench.system.memory import peak_of_process
 from m2v_bench.system.threads import one_thread
 from m2v_bench.tasks import SuiteTask
 from m2v_bench.tasks.hub import localize
@@ -50,14 +51,16 @@ def corpora() -> list[dict[str, Any]]:
             hub = Path(scratch) / str(documents)
             write(hub / "generated" / "search", documents)
             command = [sys.executable, "-m", "benchmarks.scale.corpora", str(model), str(hub), str(documents)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            # `datasets` copies the corpus into the cache
+            environment = {**os.environ, "M2V_BENCH_CACHE": str(Path(scratch) / "cache")}
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 
 def write(folder: Path, documents: int) -> None:
-    """Write a dataset repository with a corpus of so many documents."""
+    """Write a dataset repository whose corpus has `documents` documents."""
     sentences = np.array(real_texts()["sentences"], dtype=object)
     rng = np.random.default_rng(0)
     for part in ("corpus", "queries", "default"):
@@ -93,7 +96,7 @@ def main() -> int:
     size = search_size(texts=0, characters=0, queries=QUERIES, documents=documents)
     with one_thread():
         row = evaluation(entry, static("model", BaselineConfig(kind="static", name=str(model))), 1.0, size)
-    row |= {"documents": documents, "peak_rss_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    row |= {"documents": documents, "peak_rss_bytes": peak_of_process()}
     print(json.dumps(row))
     return 0
 

@@ -164,7 +164,8 @@ def parts(record: Mapping[str, Any]) -> str:
     head = ["What", "Number", "Processor time on one thread", "Longest indivisible part"]
     top = ", ".join(slowest[:5])
     share = sum(student[name] for name in slowest[:5]) / sum(student.values())
-    fitted = max(row["texts"] for row in [*record["measured"]["evaluation"], *record["measured"]["corpora"]])
+    measured = [*record["measured"]["evaluation"], *record["measured"]["corpora"]]
+    fitted = max(row["texts"] for row in measured if not is_own(row["task"]))
     words = max(sum(part["tokens"] for part in vocabulary) for vocabulary in grid.values())
     measured_words = max(row["tokens"] for row in record["measured"]["forward"])
     notes = [

@@ -15,8 +15,8 @@ class DenseSearch(SearchEncoderWrapper):
     """mteb's search for encoders, with the same similarities and the same documents per query.
 
     `mteb.models.search_wrappers.chunked_full_corpus_search` (mteb 2.26) pushes the best documents of each chunk one by
-    one on a heap per query. Here they are merged as arrays. Chunks and the calls of `encode`, `similarity` and
-    `torch.topk` are the same, so the similarities are, bit by bit.
+    one on a heap per query. Here they are merged as arrays. Chunks and the calls of `encode` and `similarity` are the
+    same, so the similarities are, bit by bit; `largest` finds the documents that `torch.topk` would.
     """
 
     def _full_corpus_search(  # type: ignore[override]
@@ -72,7 +72,7 @@ _STEP = 16  # every so many columns are looked at to estimate how large the larg
 
 
 def largest(scores: torch.Tensor, count: int, worst: torch.Tensor | None) -> Candidates:
-    """Return the largest numbers of each row and their columns, as `torch.topk(scores, count)` does, but unsorted.
+    """Return the largest numbers of each row and their columns, as `torch.topk` does, with equal ones in any order.
 
     torch.topk takes longer than the product that gives the scores. Here it gets only the numbers above a limit.
 

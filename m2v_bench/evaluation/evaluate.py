@@ -30,7 +30,6 @@ from m2v_bench.results.record import Score
 from m2v_bench.system.environment import accelerator
 from m2v_bench.system.memory import Peak
 from m2v_bench.system.quiet import quiet
-from m2v_bench.system.threads import one_blas_thread
 from m2v_bench.tasks.manifest import parts
 from m2v_bench.tasks.suite import SuiteTask
 
@@ -215,7 +214,7 @@ def _score(task: AbsTask, encoder: MtebEncoder, session: Session) -> TaskResult:
         }
         write_json(store.path("costs", result.task_name, meta, ".json"), cost)
 
-    with quick_mteb(), one_blas_thread(), _uncompiled():
+    with quick_mteb(), _uncompiled():
         results = mteb.evaluate(
             encoder,
             task,

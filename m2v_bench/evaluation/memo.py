@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,7 +12,7 @@ from m2v_bench.cache import cache_dir
 
 _BLOCK = 50_000  # texts in memory at once
 _KEPT_BYTES = 256 * 2**20  # size limit of the cache
-_KEY_BYTES = 160  # memory of a cache key in Python, beside the characters
+_KEY_BYTES = 110  # memory of an entry in Python, beside its text and its row
 _IN_MEMORY = 2**30  # size limit of returned arrays in memory; larger ones are in a temporary file
 
 
@@ -77,7 +78,7 @@ class TextMemo:
         return embeddings
 
     def _keep(self, rows: dict[str, int], texts: list[str], fresh: np.ndarray) -> None:
-        sizes = np.cumsum([len(text) + _KEY_BYTES + 4 * fresh.shape[1] for text in texts])
+        sizes = np.cumsum([sys.getsizeof(text) + _KEY_BYTES + 4 * fresh.shape[1] for text in texts])
         count = int(np.searchsorted(sizes, _KEPT_BYTES - self._bytes, side="right"))
         if not count:
             return

@@ -1,10 +1,10 @@
-"""Let mteb use the data structures of this package while it scores."""
+"""Replace slow parts of mteb by faster ones while it scores."""
 
 import functools
 import importlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from mteb.cache.result_cache import _get_package_versions
@@ -19,6 +19,7 @@ from m2v_bench.evaluation.quick_metrics import (
     mrr,
     summary_metrics,
 )
+from m2v_bench.system.threads import one_blas_thread
 
 _SUMMARIES = "mteb._evaluators.text.summarization_evaluator"
 
@@ -32,13 +33,12 @@ def sanitized(model: Any) -> tuple[Any, Any, Any, Any]:
     return model, meta, meta.name, meta.revision
 
 
-# Reads the metadata of installed packages for every result.
+# mteb looks the versions up for every result; here they are looked up once.
 package_versions = functools.cache(_get_package_versions)
 
 # (module of mteb 2.26, name in it, what it is while scoring)
 REPLACED = (
-    # where mteb makes datasets from lists
-    ("mteb.abstasks.clustering_legacy", "Dataset", Columns),
+    ("mteb.abstasks.clustering_legacy", "Dataset", Columns),  # these two make datasets from lists
     ("mteb.abstasks.pair_classification", "Dataset", Columns),
     ("mteb.abstasks.retrieval", "SearchEncoderWrapper", DenseSearch),
     ("mteb.evaluate", "_sanitize_model", sanitized),
@@ -54,6 +54,7 @@ REPLACED = (
 _lock = threading.Lock()
 _users = [0]  # contexts that are open
 _originals: dict[tuple[str, str], Any] = {}
+_limits = ExitStack()
 
 
 @contextmanager
@@ -68,6 +69,7 @@ def quick_mteb() -> Iterator[None]:
                 owner, attribute = place(module, name)
                 _originals[module, name] = getattr(owner, attribute)
                 setattr(owner, attribute, quick)
+            _limits.enter_context(one_blas_thread())
         _users[0] += 1
     try:
         with config_context(skip_parameter_validation=True):
@@ -76,6 +78,7 @@ def quick_mteb() -> Iterator[None]:
         with _lock:
             _users[0] -= 1
             if not _users[0]:
+                _limits.close()
                 for (module, name), original in _originals.items():
                     owner, attribute = place(module, name)
                     setattr(owner, attribute, original)

@@ -71,7 +71,7 @@ def environment() -> dict[str, Any]:
 
 @cache
 def _installed() -> dict[str, str]:
-    """Return the version of every installed distribution; to read them takes as long as some jobs of a sweep."""
+    """Return the version of every installed distribution, read once per process: it takes a tenth of a second."""
     installed = {distribution.metadata["Name"]: distribution.version for distribution in distributions()}
     return {name: installed[name] for name in sorted(installed, key=str.lower)}
 

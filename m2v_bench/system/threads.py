@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,21 +47,22 @@ def one_thread() -> AbstractContextManager[None]:
 
 
 def one_blas_thread() -> AbstractContextManager[None]:
-    """Let numpy and scipy multiply matrices in one thread; torch keeps its threads.
+    """Let numpy and scipy multiply matrices in one thread; a library that only torch uses keeps its threads.
 
     Logistic regression and k-means multiply small matrices: on two cores, OpenBLAS takes four times as long for them in
     two threads as in one.
     """
-    return _controller().limit(limits=1, user_api="blas")
+    return _controller().limit(limits=1)
 
 
 @cache
 def _controller() -> "ThreadpoolController":
-    """Return the libraries that have threads; to look for them takes milliseconds."""
+    """Find the BLAS libraries of numpy and scipy, once per process: the search takes milliseconds."""
     import scipy.linalg  # noqa: F401  has a library of its own
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    blas = [library["filepath"] for library in ThreadpoolController().info() if library["user_api"] == "blas"]
+    return ThreadpoolController().select(filepath=[path for path in blas if "torch" not in Path(path).parts])
 
 
 def n_threads() -> int:

@@ -1,5 +1,6 @@
 """Test the cache of text embeddings."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_prompt_is_part_of_the_key():
 
 def test_cache_size_is_limited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memo, "_BLOCK", 10)
-    monkeypatch.setattr(memo, "_KEPT_BYTES", (8 + memo._KEY_BYTES + 3) * 25)
+    monkeypatch.setattr(memo, "_KEPT_BYTES", (8 + memo._KEY_BYTES + sys.getsizeof("100")) * 25)
     encode, cache = Counter(), TextMemo()
     texts = [str(number) for number in range(100, 200)]
     for _ in range(2):

@@ -5,6 +5,7 @@ import importlib
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mteb
@@ -448,13 +449,15 @@ def test_mteb_is_as_before_after_a_score():
         assert names_in_mteb() == [quick for _, _, quick in REPLACED]
         raise ZeroDivisionError
     assert names_in_mteb() == before
-    one, other = quick_mteb(), quick_mteb()
-    one.__enter__()
-    other.__enter__()
-    one.__exit__(None, None, None)
-    assert names_in_mteb() == [quick for _, _, quick in REPLACED]
-    other.__exit__(None, None, None)
+    with ThreadPoolExecutor(1) as pool:  # as two threads use it
+        one, other = quick_mteb(), quick_mteb()
+        one.__enter__()
+        pool.submit(other.__enter__).result()
+        one.__exit__(None, None, None)
+        assert names_in_mteb() == [quick for _, _, quick in REPLACED]
+        pool.submit(other.__exit__, None, None, None).result()
     assert names_in_mteb() == before
+    assert not sklearn.get_config()["skip_parameter_validation"]
 
 
 def names_in_mteb() -> list[Any]:
