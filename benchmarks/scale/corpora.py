@@ -1,6 +1,6 @@
 """Measure a search of generated corpora of up to a million documents, each in a process of its own.
 
-    python -m benchmarks.scale.corpora MODEL REPOSITORIES DOCUMENTS
+    python -m benchmarks.scale.corpora MODEL REPOSITORIES DOCUMENTS QUERIES
 
 Prints a measurement as JSON.
 """
@@ -29,8 +29,8 @@ from m2v_bench.tasks import SuiteTask
 from m2v_bench.tasks.hub import localize
 from m2v_bench.tasks.own_task import own_metadata
 
-DOCUMENTS = (100_000, 500_000, 1_000_000)
-QUERIES = 1_000
+# documents and queries; more queries of one corpus tell the cost of a comparison from that of a document
+SIZES = ((100_000, 1_000), (500_000, 1_000), (500_000, 5_000), (1_000_000, 1_000))
 _BLOCK = 100_000  # documents in memory while they are generated
 
 
@@ -47,10 +47,11 @@ def corpora() -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         model = student(Path(scratch) / "model").folder
-        for documents in DOCUMENTS:
-            hub = Path(scratch) / str(documents)
-            write(hub / "generated" / "search", documents)
-            command = [sys.executable, "-m", "benchmarks.scale.corpora", str(model), str(hub), str(documents)]
+        for documents, queries in SIZES:
+            hub = Path(scratch) / f"{documents}-{queries}"
+            write(hub / "generated" / "search", documents, queries)
+            arguments = [str(model), str(hub), str(documents), str(queries)]
+            command = [sys.executable, "-m", "benchmarks.scale.corpora", *arguments]
             # `datasets` copies the corpus into the cache
             environment = {**os.environ, "M2V_BENCH_CACHE": str(Path(scratch) / "cache")}
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
@@ -59,14 +60,14 @@ def corpora() -> list[dict[str, Any]]:
     return rows
 
 
-def write(folder: Path, documents: int) -> None:
-    """Write a dataset repository whose corpus has `documents` documents."""
+def write(folder: Path, documents: int, queries: int) -> None:
+    """Write a dataset repository with so many documents and queries."""
     sentences = np.array(real_texts()["sentences"], dtype=object)
     rng = np.random.default_rng(0)
     for part in ("corpus", "queries", "default"):
         (folder / part).mkdir(parents=True)
     schema = pa.schema({"_id": pa.string(), "title": pa.string(), "text": pa.string()})
-    step = documents // QUERIES
+    step = documents // queries
     asked = []
     with pq.ParquetWriter(folder / "corpus" / "corpus.parquet", schema) as file:
         for start in range(0, documents, _BLOCK):
@@ -75,7 +76,7 @@ def write(folder: Path, documents: int) -> None:
             asked += parts[1][numbers % step == 0].tolist()
             rows = {"_id": [f"d{n}" for n in numbers], "title": [""] * len(numbers), "text": parts[0] + " " + parts[1]}
             file.write_table(pa.table(rows, schema))
-    asked = asked[:QUERIES]
+    asked = asked[:queries]
     ids = [f"q{number}" for number in range(len(asked))]
     pd.DataFrame({"_id": ids, "text": asked}).to_parquet(folder / "queries" / "queries.parquet")
     relevant = {"query-id": ids, "corpus-id": [f"d{number * step}" for number in range(len(ids))], "score": 1}
@@ -89,11 +90,11 @@ def write(folder: Path, documents: int) -> None:
 
 
 def main() -> int:
-    model, hub, documents = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    model, hub, documents, queries = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     task = GeneratedSearch(seed=42)
     localize(task, hub)
     entry = SuiteTask(task, task.metadata.name, task.metadata.type)
-    size = search_size(texts=0, characters=0, queries=QUERIES, documents=documents)
+    size = search_size(texts=0, characters=0, queries=queries, documents=documents)
     with one_thread():
         row = evaluation(entry, static("model", BaselineConfig(kind="static", name=str(model))), 1.0, size)
     row |= {"documents": documents, "peak_rss_bytes": peak_of_process()}
