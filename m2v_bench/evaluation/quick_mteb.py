@@ -62,6 +62,7 @@ def quick_mteb() -> Iterator[None]:
     """Replace names in mteb's modules by others that give the same numbers, until the last user leaves.
 
     scikit-learn does not check parameters meanwhile: mteb's are right, and the checks take longer than some metrics.
+    BLAS has one thread (`one_blas_thread`).
     """
     with _lock:
         if not _users[0]:
