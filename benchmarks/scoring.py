@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,27 +28,24 @@ from typing import Any
 
 import mteb
 import numpy as np
-import pandas as pd
 from datasets import Dataset
 from mteb.abstasks import AbsTask, AbsTaskRetrieval
 from mteb.cache import ResultCache
 from mteb.models.model_implementations.model2vec_models import Model2VecModel
 
 from benchmarks.encode import alternately
-from benchmarks.launchers import working_folder
 from benchmarks.output import write
 from benchmarks.parity import test_data
+from benchmarks.scale.measure import run_sweep
+from benchmarks.scale.scores import real_texts, student
 from m2v_bench.assets.fetch import fetch
-from m2v_bench.distillation.distill import run_recipe
-from m2v_bench.distillation.distill_config import DistillConfig
-from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.evaluation.columns import use_columns
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.evaluation.store import Store
 from m2v_bench.inference.static_model import StaticModel
 from m2v_bench.models import Model
-from m2v_bench.models.static import StaticEncoder, distilled
+from m2v_bench.models.static import StaticEncoder
 from m2v_bench.system.environment import hardware, versions
 from m2v_bench.system.quiet import quiet
 from m2v_bench.system.threads import limit_threads
@@ -98,7 +94,7 @@ class GeneratedRetrieval(AbsTaskRetrieval):
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
         """Draw the documents, and of some of them a sentence as the query."""
-        sentences = pd.read_parquet(test_data() / "speed" / "wikisplit_sentences.parquet")["text"].tolist()
+        sentences = real_texts()["sentences"]
         rng = np.random.default_rng(0)
         parts = rng.integers(0, len(sentences), (DOCUMENTS, 3))
         chosen = rng.choice(DOCUMENTS, QUERIES, replace=False).tolist()
@@ -192,19 +188,11 @@ def ours(model: Model, encoder: MtebEncoder, entry: Loaded) -> float:
     return score.main_score
 
 
-def student(folder: Path, **settings: Any) -> Model:
-    """Distil a model into `folder`."""
-    recipe = make_recipe(BASE, DistillConfig(**settings))
-    model = run_recipe(recipe, device="cpu", show_progress=False).model
-    model.save_pretrained(folder)
-    return distilled(model, folder, recipe)
-
-
 def compare(names: Sequence[Any], rounds: int, threads: Sequence[int]) -> list[dict[str, Any]]:
     """Time both sides on each task, alternately."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch, quiet():
-        model = student(Path(scratch) / "model")
+        model = student(Path(scratch) / "model", BASE)
         for entry in [*suite_of(["STSBenchmark"]), *suite_of(names)]:  # the first warms both sides up
             if entry.missing:
                 print(f"{entry.name}: {entry.missing}", file=sys.stderr)
@@ -258,9 +246,7 @@ def sweep(tasks: Sequence[Any], n_stock: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"ours": [], "stock": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        started = time.perf_counter()
-        _run_sweep(working_folder(folder / "home"), tasks)
-        seconds["ours"].append(time.perf_counter() - started)
+        seconds["ours"].append(run_sweep(_overrides(tasks))["wall"])
         for number, (pca_dims, sif_coefficient) in enumerate(variants[:n_stock]):
             started = time.perf_counter()
             model = distill_from_model(
@@ -280,8 +266,8 @@ def sweep(tasks: Sequence[Any], n_stock: int) -> dict[str, Any]:
     return {"tasks": [_name(task) for task in tasks], "variants": variants, "seconds": seconds}
 
 
-def _run_sweep(home: Path, tasks: Sequence[Any]) -> None:
-    overrides = {
+def _overrides(tasks: Sequence[Any]) -> list[str]:
+    settings = {
         "pca_dims": ",".join(map(str, PCA_DIMS)),
         "sif_coefficient": ",".join(map(str, SIF_COEFFICIENTS)),
         "suite": "custom",
@@ -289,8 +275,7 @@ def _run_sweep(home: Path, tasks: Sequence[Any]) -> None:
         "hub_dir": test_data().resolve() / "hub",
         "baseline": "[]",
     }
-    command = [sys.executable, "-m", "m2v_bench", "-m", *(f"{name}={value}" for name, value in overrides.items())]
-    subprocess.run(command, cwd=home, check=True, env={**os.environ, "M2V_BENCH_CACHE": str(home / "cache")})
+    return ["-m", *(f"{name}={value}" for name, value in settings.items())]
 
 
 def ratio(rows: Sequence[dict[str, Any]]) -> float:

@@ -109,7 +109,6 @@ def parts_of(tasks: list[Task], data: Mapping[str, Any], costs: Costs) -> dict[s
         "texts": sum(task.size.texts for task in tasks),
         "characters": sum(task.size.characters for task in tasks),
         "largest": [largest.name, asdict(largest.size)],
-        "largest_texts": largest.size.texts,
     }
 
 

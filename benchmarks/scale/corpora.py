@@ -61,7 +61,7 @@ def corpora() -> list[dict[str, Any]]:
 
 
 def write(folder: Path, documents: int, queries: int) -> None:
-    """Write a dataset repository with so many documents and queries."""
+    """Write a dataset repository with the given numbers of documents and queries."""
     sentences = np.array(real_texts()["sentences"], dtype=object)
     rng = np.random.default_rng(0)
     for part in ("corpus", "queries", "default"):

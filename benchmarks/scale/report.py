@@ -175,7 +175,7 @@ def parts(record: Mapping[str, Any]) -> str:
         _table(head, rows),
         "",
         f"Extrapolated: the largest task used for fitting has {fitted:,} texts, the largest of the "
-        f"{sweep['n_tasks']} has {sweep['largest_texts']:,.0f}; the largest vocabulary measured has "
+        f"{sweep['n_tasks']} has {sweep['largest'][1]['texts']:,.0f}; the largest vocabulary measured has "
         f"{measured_words:,} tokens, the largest of the sweep {words:,}. The sizes of "
         f"{', '.join(sweep['unknown'])} are unknown: each counts as the mean of the other PEARL tasks.",
     ]

@@ -184,9 +184,9 @@ def score_times() -> list[dict[str, Any]]:
         return [printed(row) for row in evaluations(model, Path(scratch))]
 
 
-def student(folder: Path) -> Model:
+def student(folder: Path, base: str = BASES[0]) -> Model:
     """Distil a model of 256 dimensions with the base model's vocabulary."""
-    recipe = make_recipe(BASES[0])
+    recipe = make_recipe(base)
     model = run_recipe(recipe, device="cpu", show_progress=False).model
     model.save_pretrained(folder)
     return distilled(model, folder, recipe)

@@ -85,16 +85,16 @@ def largest(scores: torch.Tensor, count: int, worst: torch.Tensor | None) -> Can
     if few or scores.device.type != "cpu":
         values, columns = torch.topk(scores, count, dim=1)
         return values.cpu(), columns.cpu()
-    found = torch.full((len(scores), count), -torch.inf), torch.zeros((len(scores), count), dtype=torch.int64)
+    best = torch.full((len(scores), count), -torch.inf), torch.zeros((len(scores), count), dtype=torch.int64)
     for start in range(0, len(scores), _ROWS):
         rows = slice(start, start + _ROWS)
-        _largest_of(scores[rows], None if worst is None else worst[rows], (found[0][rows], found[1][rows]))
-    return found
+        _largest_of(scores[rows], None if worst is None else worst[rows], (best[0][rows], best[1][rows]))
+    return best
 
 
-def _largest_of(scores: torch.Tensor, worst: torch.Tensor | None, found: Candidates) -> None:
-    """Write the largest numbers of some rows to `found`, which has -inf."""
-    count = found[0].shape[1]
+def _largest_of(scores: torch.Tensor, worst: torch.Tensor | None, best: Candidates) -> None:
+    """Write the largest numbers of some rows to `best`, which is filled with -inf."""
+    count = best[0].shape[1]
     limit = worst
     if limit is None:
         expected = count / _STEP
@@ -108,15 +108,15 @@ def _largest_of(scores: torch.Tensor, worst: torch.Tensor | None, found: Candida
     columns = np.zeros(kept.shape, np.int64)
     kept[row, place], columns[row, place] = scores.numpy().ravel()[flat], column
     ranked, order = torch.topk(torch.from_numpy(kept), count + 1, dim=1)
-    found[0][:] = ranked[:, :count]
-    found[1][:] = torch.from_numpy(columns).gather(1, order[:, :count])
+    best[0][:] = ranked[:, :count]
+    best[1][:] = torch.from_numpy(columns).gather(1, order[:, :count])
     # torch.topk itself decides which of several equal numbers are in
     enough = torch.from_numpy(counts)
     again = (enough > count) & (ranked[:, count - 1] == ranked[:, count])
     if worst is None:
         again |= enough < count
     if again.any():
-        found[0][again], found[1][again] = torch.topk(scores[again], count, dim=1)
+        best[0][again], best[1][again] = torch.topk(scores[again], count, dim=1)
 
 
 def _merge(one: Candidates, other: Candidates, top_k: int, ids: Sequence[str]) -> Candidates:

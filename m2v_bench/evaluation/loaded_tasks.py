@@ -23,7 +23,7 @@ _kept: dict[tuple[type, str], tuple[AbsTask, int]] = {}
 def load_task(entry: SuiteTask) -> AbsTask:
     """Load a task with its datasets as `Columns`, once per process.
 
-    Score a copy of it: scoring advances a task's random state.
+    Score a copy, because scoring advances the task's random state.
     """
     key = _key(entry)
     if key in _kept:

@@ -103,11 +103,11 @@ def _correlations(distances: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _correlate(human: Sequence[Any], predicted: Sequence[Any], *, ranks: bool) -> np.ndarray:
     """Return Pearson's correlations, or those of ranks, which are Spearman's; both have the p-value of one t-test."""
-    found = np.empty((len(human), 2))
+    correlations = np.empty((len(human), 2))
     lengths = np.array([len(scores) for scores in human])
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         sides = [np.array([scores[row] for row in rows.tolist()], np.float64) for scores in (human, predicted)]
         result = stats.pearsonr(*(stats.rankdata(side, axis=1) if ranks else side for side in sides), axis=1)
-        found[rows, 0], found[rows, 1] = result.statistic, result.pvalue
-    return found
+        correlations[rows, 0], correlations[rows, 1] = result.statistic, result.pvalue
+    return correlations

@@ -1,4 +1,4 @@
-"""Replace slow parts of mteb by faster ones while it scores."""
+"""Replace slow parts of mteb with faster ones while it scores."""
 
 import functools
 import importlib
@@ -59,7 +59,7 @@ _limits = ExitStack()
 
 @contextmanager
 def quick_mteb() -> Iterator[None]:
-    """Replace names in mteb's modules by others that give the same numbers, until the last user leaves.
+    """Replace names in mteb's modules with others that give the same numbers, until the last user leaves.
 
     scikit-learn does not check parameters meanwhile: mteb's are right, and the checks take longer than some metrics.
     BLAS has one thread (`one_blas_thread`).
