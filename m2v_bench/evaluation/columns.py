@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import datasets
+from mteb._create_dataloaders import _corpus_to_dict
 from mteb.abstasks import AbsTask, AbsTaskRetrieval
 
 _BLOCK = 20_000  # rows read at once
@@ -52,6 +53,9 @@ class Columns(datasets.Dataset):
         if function is None or args or set(kwargs) - {"desc", "num_proc"} or self._format_type is not None:
             return super().map(function, *args, **kwargs)
 
+        if function is _corpus_to_dict:
+            return self.with_transform(_documents)
+
         def transform(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
             names = list(batch)
             rows = [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
@@ -59,6 +63,17 @@ class Columns(datasets.Dataset):
             return {name: [row.get(name) for row in mapped] for name in (mapped[0] if mapped else names)}
 
         return self.with_transform(transform)
+
+
+def _documents(batch: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return what mteb's `_corpus_to_dict` does for each row: title and text joined, and the text as `body`."""
+    texts = batch["text"]
+    if "title" not in batch:
+        joined = [text.strip() for text in texts]
+    else:
+        pairs = zip(batch["title"], texts, strict=True)
+        joined = [(f"{title} {text}" if len(title) > 0 else text).strip() for title, text in pairs]
+    return {**batch, "text": joined, "body": texts}
 
 
 class _Lists(dict[str, list[Any]]):
@@ -127,6 +142,6 @@ def _texts_of_dataset(data: Columns) -> Iterator[str]:
     for start in range(0, len(data), _BLOCK):
         block = data[start : start + _BLOCK]
         for name, values in block.items():
-            if name not in _NULLABLE and any(value is None for value in values):
+            if name not in _NULLABLE and None in values:
                 raise ValueError(f"Found None in batch for key '{name}'")
         yield from block["text"]

@@ -1,6 +1,6 @@
 """Search a corpus for mteb with arrays of candidates instead of a heap per query."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,27 @@ from mteb.models.search_wrappers import SearchEncoderWrapper
 from mteb.timing import TimingStack
 from mteb.types import PromptType
 
+from m2v_bench.evaluation.mteb_encoder import MtebEncoder
+from m2v_bench.inference.fast.workers import in_threads
+from m2v_bench.system.threads import n_threads
+
 
 class DenseSearch(SearchEncoderWrapper):
     """mteb's search for encoders, with the same similarities and the same documents per query.
 
     `mteb.models.search_wrappers.chunked_full_corpus_search` (mteb 2.26) pushes the best documents of each chunk one by
-    one on a heap per query. Here they are merged as arrays. Chunks and the calls of `encode` and `similarity` are the
-    same, so the similarities are, bit by bit; `largest` finds the documents that `torch.topk` would.
+    one on a heap per query. Here they are merged as arrays. Chunks and the calls of `encode` are the same, and
+    `MtebEncoder.similarities` gives the same similarities, bit by bit; `largest` finds the documents that `torch.topk`
+    would.
     """
+
+    _found: dict[str, dict[str, float]] | None = None
+
+    def search(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the score of each document by query and id; mteb's own loop over the documents is slow."""
+        self._found = None
+        results = super().search(*args, **kwargs)
+        return results if self._found is None else self._found
 
     def _full_corpus_search(  # type: ignore[override]
         self,
@@ -29,7 +42,7 @@ class DenseSearch(SearchEncoderWrapper):
         timer: TimingStack,
         **context: Any,
     ) -> Mapping[str, Iterable[tuple[float, str]]]:
-        """Return score and id of the `top_k` documents of each query."""
+        """Find the `top_k` documents of each query, which `search` returns."""
         corpus = self.task_corpus
         assert corpus is not None  # `search` checks it
         ids, queries = corpus["id"], query_idx_to_id.values()
@@ -42,7 +55,8 @@ class DenseSearch(SearchEncoderWrapper):
                 timer=timer,
                 **context,
             )
-        best = torch.empty((len(query_idx_to_id), 0)), torch.empty((len(query_idx_to_id), 0), dtype=torch.int64)
+        n_queries = len(query_idx_to_id)
+        best = np.empty((n_queries, 0), np.float32), np.empty((n_queries, 0), np.int64)
         with timer("Searching corpus", split=context["hf_split"], subset=context["hf_subset"]):
             for start in range(0, len(ids), self.corpus_chunk_size):
                 part = corpus.select(range(start, min(start + self.corpus_chunk_size, len(ids))))
@@ -53,82 +67,117 @@ class DenseSearch(SearchEncoderWrapper):
                     batch_size=encode_kwargs.get("batch_size", 32),
                 )
                 embeddings = self.model.encode(batches, prompt_type=PromptType.document, **context, **encode_kwargs)
-                scores = torch.as_tensor(self.model.similarity(query_embeddings, embeddings))
-                worst = best[0].amin(dim=1, keepdim=True) if best[0].shape[1] == top_k else None
-                values, places = largest(scores, min(top_k + 1, scores.shape[1]), worst)
-                del embeddings, scores
-                best = _merge(best, (values, places + start), top_k, ids)
+                best = self._merged(best, query_embeddings, embeddings, start, top_k, ids)
+                del embeddings
         values, places = best
-        return {
-            query: zip(values[number].tolist(), [ids[place] for place in places[number].tolist()], strict=True)
+        all_ids = np.array(ids, object)
+        self._found = {
+            query: dict(zip(all_ids[places[number]].tolist(), values[number].tolist(), strict=True))
             for number, query in query_idx_to_id.items()
         }
+        return {}
+
+    def _merged(
+        self, best: "Candidates", queries: Any, documents: Any, start: int, top_k: int, ids: Sequence[str]
+    ) -> "Candidates":
+        """Return the best of the candidates so far and of a chunk of documents, whose first has place `start`."""
+        n_queries, n_before = best[0].shape
+        count = min(top_k + 1, len(documents))
+        kept = min(top_k, n_before + count)
+        merged = np.empty((n_queries, kept), np.float32), np.empty((n_queries, kept), np.int64)
+        threads = n_threads()
+        for block, scores in self._similarities(queries, documents):
+
+            def merge(rows: slice, first: int = block.start, scores: np.ndarray = scores) -> None:
+                before = best[0][rows], best[1][rows]
+                worst = before[0].min(axis=1, keepdims=True) if n_before == top_k else None
+                values, places = largest(scores[rows.start - first : rows.stop - first], count, worst)
+                merged[0][rows], merged[1][rows] = _merge(before, (values, places + start), top_k, ids)
+
+            in_threads(
+                merge,
+                [slice(row, min(row + _ROWS, block.stop)) for row in range(block.start, block.stop, _ROWS)],
+                threads,
+            )
+        return merged
+
+    def _similarities(self, queries: Any, documents: Any) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the similarities of consecutive queries with all documents; a later block may overwrite them."""
+        if isinstance(self.model, MtebEncoder):
+            yield from self.model.similarities(queries, documents)
+        else:
+            scores = torch.as_tensor(self.model.similarity(queries, documents)).cpu().numpy()
+            yield slice(0, len(scores)), scores
 
 
-Candidates = tuple[torch.Tensor, torch.Tensor]  # scores and places in the corpus, both of shape (queries, candidates)
+Candidates = tuple[np.ndarray, np.ndarray]  # scores and places in the corpus, both of shape (queries, candidates)
 
-_ROWS = 64  # rows that stay in the processor's cache while they are searched
+_ROWS = 16  # rows that stay in the processor's cache while they are searched
 _STEP = 16  # every so many columns are looked at to estimate how large the largest numbers are
 
 
-def largest(scores: torch.Tensor, count: int, worst: torch.Tensor | None) -> Candidates:
-    """Return the largest numbers of each row and their columns, as `torch.topk` does, with equal ones in any order.
+def largest(scores: np.ndarray, count: int, worst: np.ndarray | None) -> Candidates:
+    """Return the largest numbers of each row and their columns, as `torch.topk` does, in any order.
 
-    torch.topk takes longer than the product that gives the scores. Here it gets only the numbers above a limit.
+    torch.topk takes longer than the product that gives the scores. Here only the numbers above a limit are compared.
 
     Args:
         scores: float32 of shape (rows, columns).
         count: how many numbers to return.
-        worst: of shape (rows, 1); numbers below it may be replaced by -inf.
+        worst: of shape (rows, 1); numbers below it may be left out, or replaced by -inf.
     """
-    few = worst is None and scores.shape[1] < 2 * _STEP * count
-    if few or scores.device.type != "cpu":
-        values, columns = torch.topk(scores, count, dim=1)
-        return values.cpu(), columns.cpu()
-    best = torch.full((len(scores), count), -torch.inf), torch.zeros((len(scores), count), dtype=torch.int64)
-    for start in range(0, len(scores), _ROWS):
-        rows = slice(start, start + _ROWS)
-        _largest_of(scores[rows], None if worst is None else worst[rows], (best[0][rows], best[1][rows]))
-    return best
-
-
-def _largest_of(scores: torch.Tensor, worst: torch.Tensor | None, best: Candidates) -> None:
-    """Write the largest numbers of some rows to `best`, which is filled with -inf."""
-    count = best[0].shape[1]
     limit = worst
     if limit is None:
+        if scores.shape[1] < 2 * _STEP * count:
+            return _topk(scores, count)
         expected = count / _STEP
         # five standard deviations above what is expected, so that hardly a row has too few numbers above the limit
-        limit = torch.topk(scores[:, ::_STEP], int(expected + 5 * expected**0.5) + 1, dim=1).values[:, -1:]
-    flat = np.flatnonzero(scores.numpy() >= limit.numpy())
+        enough = int(expected + 5 * expected**0.5) + 1
+        limit = np.partition(scores[:, ::_STEP], -enough, axis=1)[:, -enough, None]
+    flat = np.flatnonzero(scores >= limit)
     row, column = np.divmod(flat, scores.shape[1])
     counts = np.bincount(row, minlength=len(scores))
     place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    kept = np.full((len(scores), max(int(counts.max()), count + 1)), -np.inf, np.float32)
-    columns = np.zeros(kept.shape, np.int64)
-    kept[row, place], columns[row, place] = scores.numpy().ravel()[flat], column
-    ranked, order = torch.topk(torch.from_numpy(kept), count + 1, dim=1)
-    best[0][:] = ranked[:, :count]
-    best[1][:] = torch.from_numpy(columns).gather(1, order[:, :count])
+    few = worst is not None and counts.max() <= count
+    width = counts.max() if few else max(counts.max(), count + 1)
+    kept, columns = np.full((len(scores), width), -np.inf, np.float32), np.zeros((len(scores), width), np.int64)
+    kept[row, place], columns[row, place] = scores.ravel()[flat], column
+    if few:
+        return kept, columns
+    values, next_, order = _partition(kept, count)
+    best = values, np.take_along_axis(columns, order, axis=1)
     # torch.topk itself decides which of several equal numbers are in
-    enough = torch.from_numpy(counts)
-    again = (enough > count) & (ranked[:, count - 1] == ranked[:, count])
+    again = (counts > count) & (values.min(axis=1) == next_)
     if worst is None:
-        again |= enough < count
+        again |= counts < count
     if again.any():
-        best[0][again], best[1][again] = torch.topk(scores[again], count, dim=1)
+        best[0][again], best[1][again] = _topk(scores[again], count)
+    return best
+
+
+def _topk(scores: np.ndarray, count: int) -> Candidates:
+    values, columns = torch.topk(torch.from_numpy(scores), count, dim=1)
+    return values.numpy(), columns.numpy()
+
+
+def _partition(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the `count` largest numbers of each row in any order, the next smaller one, and their columns."""
+    order = np.argpartition(scores, -count - 1, axis=1)[:, -count - 1 :]
+    ranked = np.take_along_axis(scores, order, axis=1)
+    return ranked[:, 1:], ranked[:, 0], order[:, 1:]
 
 
 def _merge(one: Candidates, other: Candidates, top_k: int, ids: Sequence[str]) -> Candidates:
     """Return the `top_k` best of both by score; among equal scores, the documents with the largest ids."""
-    scores, places = torch.cat([one[0], other[0]], dim=1), torch.cat([one[1], other[1]], dim=1)
+    scores, places = np.concatenate([one[0], other[0]], axis=1), np.concatenate([one[1], other[1]], axis=1)
     if scores.shape[1] <= top_k:
         return scores, places
-    ranked, order = torch.topk(scores, top_k + 1, dim=1)
-    kept = places.gather(1, order)
-    for query in torch.nonzero(ranked[:, top_k - 1] == ranked[:, top_k]).flatten().tolist():
-        tied = scores[query] == ranked[query, top_k]
-        chosen = sorted(places[query][tied].tolist(), key=ids.__getitem__, reverse=True)
-        first = int((ranked[query] > ranked[query, top_k]).sum())
-        kept[query, first:top_k] = torch.tensor(chosen[: top_k - first])
-    return ranked[:, :top_k], kept[:, :top_k]
+    values, next_, order = _partition(scores, top_k)
+    kept = np.take_along_axis(places, order, axis=1)
+    for query in np.flatnonzero(values.min(axis=1) == next_):
+        tied = np.flatnonzero(scores[query] == next_[query])
+        better = np.flatnonzero(scores[query] > next_[query])
+        chosen = sorted(places[query, tied].tolist(), key=ids.__getitem__, reverse=True)[: top_k - len(better)]
+        values[query] = np.append(scores[query, better], np.full(len(chosen), next_[query]))
+        kept[query] = np.append(places[query, better], chosen)
+    return values, kept

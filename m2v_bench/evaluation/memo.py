@@ -30,8 +30,10 @@ class TextMemo:
 
     def __init__(self) -> None:
         self.asked = self.encoded = 0
-        self._rows: dict[str | None, dict[str, int]] = {}  # prompt -> text -> row of the table
-        self._table, self._used = np.empty((0, 0), np.float32), 0
+        self._rows: dict[str | None, dict[str, int]] = {}  # prompt -> text -> row of all blocks together
+        self._blocks: list[np.ndarray] = []
+        self._starts: list[int] = []  # first row of each block
+        self._used = 0  # rows
         self._bytes = 0  # of rows and texts
 
     def embed(
@@ -50,6 +52,8 @@ class TextMemo:
         while block := list(itertools.islice(stream, _BLOCK)):
             rows = self._block(block, encode, prompt)
             if start == 0:
+                if len(block) == n_texts:
+                    return rows
                 out = _empty(n_texts, rows.shape[1])
             out[start : start + len(block)] = rows
             start += len(block)
@@ -61,37 +65,34 @@ class TextMemo:
         new = dict.fromkeys(text for text, row in zip(texts, sources, strict=True) if row is None)
         self.asked += len(texts)
         self.encoded += len(new)
-        fresh = np.asarray(encode(list(new)), np.float32) if new else self._table[:0]
+        unknown = list(new)
+        fresh = np.asarray(encode(unknown), np.float32) if new else np.empty((0, self._blocks[0].shape[1]), np.float32)
         if len(new) == len(texts):
-            embeddings = fresh.copy()  # a model may return an array that it keeps
+            embeddings = fresh
         else:
-            # rows of the table, then those that were just embedded
-            places = dict(zip(new, range(self._used, self._used + len(new)), strict=True))
+            # rows of the cache, then those that were just embedded
+            places = dict(zip(unknown, range(self._used, self._used + len(new)), strict=True))
             pairs = zip(texts, sources, strict=True)
             which = np.array([places[text] if row is None else row for text, row in pairs])
-            known = which < self._used
             embeddings = np.empty((len(texts), fresh.shape[1]), np.float32)
-            if known.any():
-                embeddings[known] = self._table[which[known]]
-            embeddings[~known] = fresh[which[~known] - self._used]
-        self._keep(rows, list(new), fresh)
+            starts, blocks = [*self._starts, self._used], [*self._blocks, fresh]
+            block_of = np.searchsorted(starts, which, side="right") - 1
+            for number in np.unique(block_of).tolist():
+                inside = block_of == number
+                embeddings[inside] = blocks[number][which[inside] - starts[number]]
+        self._keep(rows, unknown, fresh)
         return embeddings
 
     def _keep(self, rows: dict[str, int], texts: list[str], fresh: np.ndarray) -> None:
-        sizes = np.cumsum([sys.getsizeof(text) + _KEY_BYTES + 4 * fresh.shape[1] for text in texts])
-        count = int(np.searchsorted(sizes, _KEPT_BYTES - self._bytes, side="right"))
+        sizes = np.fromiter(map(sys.getsizeof, texts), np.int64, len(texts)) + _KEY_BYTES + 4 * fresh.shape[1]
+        count = int(np.searchsorted(np.cumsum(sizes), _KEPT_BYTES - self._bytes, side="right"))
         if not count:
             return
-        self._bytes += int(sizes[count - 1])
-        needed = self._used + count
-        if needed > len(self._table):
-            grown = np.empty((max(needed, 2 * len(self._table)), fresh.shape[1]), np.float32)
-            if self._used:
-                grown[: self._used] = self._table[: self._used]
-            self._table = grown
-        self._table[self._used : needed] = fresh[:count]
-        rows.update(zip(texts[:count], range(self._used, needed), strict=True))
-        self._used = needed
+        self._bytes += int(sizes[:count].sum())
+        self._starts.append(self._used)
+        self._blocks.append(fresh[:count].copy())  # the caller may change its array
+        rows.update(zip(texts[:count], range(self._used, self._used + count), strict=True))
+        self._used += count
 
 
 def _empty(n_rows: int, dims: int) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Adapt a `Model` to mteb's encoder interface."""
 
 import functools
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +13,14 @@ from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.columns import texts_of
 from m2v_bench.evaluation.memo import TextMemo
 from m2v_bench.models.model import Encoder, Model
+from m2v_bench.system.environment import accelerator
 
 if TYPE_CHECKING:
     import torch
     from mteb.abstasks.task_metadata import TaskMetadata
     from mteb.types import PromptType
+
+_QUERIES = 512  # whose similarities with a chunk of documents are in memory at once
 
 
 def model_meta(model: Model, *, seed: int) -> ModelMeta:
@@ -96,6 +101,25 @@ class MtebEncoder(AbsEncoder):
         if self._is_cosine and _is_vector(embeddings1) and _is_vector(embeddings2):
             return _unit_row(embeddings1.tobytes()) @ _unit_column(embeddings2.tobytes())
         return super().similarity(embeddings1, embeddings2)
+
+    def similarities(self, queries: Any, documents: Any) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield `similarity` for consecutive queries and all documents; each block overwrites the one before.
+
+        To get memory for all similarities from the system takes a quarter of the time of the product.
+        """
+        if not self._is_cosine or accelerator() is not None:
+            scores = self.similarity(queries, documents).cpu().numpy()
+            yield slice(0, len(scores)), scores
+            return
+        import torch
+        from mteb.similarity_functions import _normalize_embeddings
+
+        rows, columns = _normalize_embeddings(queries), _normalize_embeddings(documents).transpose(0, 1)
+        n_blocks = max(1, round(len(rows) / _QUERIES))
+        bounds = np.linspace(0, len(rows), n_blocks + 1).astype(int).tolist()
+        memory = torch.empty((max(np.diff(bounds)), columns.shape[1]))
+        for start, stop in itertools.pairwise(bounds):
+            yield slice(start, stop), torch.mm(rows[start:stop], columns, out=memory[: stop - start]).numpy()
 
     def forget(self) -> None:
         """Clear the embeddings of the previous task."""

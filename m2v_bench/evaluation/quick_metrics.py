@@ -1,10 +1,6 @@
 """Faster versions of mteb's metrics that give the same numbers; the stock ones spend their time checking arguments."""
 
-import math
-import operator
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,29 +49,6 @@ def auc(rates: np.ndarray, curve: np.ndarray) -> float:
     mteb computes it 210 times for a retrieval task, each of ten points.
     """
     return float(np.trapezoid(curve, rates))
-
-
-def mrr(
-    qrels: Mapping[str, Mapping[str, int]], results: Mapping[str, Mapping[str, float]], k_values: Sequence[int]
-) -> dict[str, list[float]]:
-    """Return reciprocal ranks, as `mteb._evaluators.retrieval_metrics.mrr` does, without sorting all documents."""
-    ranks: dict[str, list[float]] = defaultdict(list)
-    for query, scores in results.items():
-        relevant = qrels[query]
-        first = max(((scores[id_], id_) for id_ in relevant if relevant[id_] > 0 and id_ in scores), default=None)
-        rank = math.inf if first is None else 1 + _greater(scores, first)
-        for k in k_values:
-            ranks[f"MRR@{k}"].append(1.0 / rank if rank <= k else 0.0)
-    return ranks
-
-
-def _greater(scores: Mapping[str, float], first: tuple[float, str]) -> int:
-    """Count documents with a higher score than `first`, or the same score and a larger id."""
-    score = first[0]
-    count = sum(map(partial(operator.lt, score), scores.values()))
-    if sum(map(partial(operator.eq, score), scores.values())) > 1:
-        count += sum(other == score and id_ > first[1] for id_, other in scores.items())
-    return count
 
 
 def summary_metrics(evaluator: SummarizationEvaluator, distances: Any) -> Any:

@@ -16,9 +16,9 @@ from m2v_bench.evaluation.quick_metrics import (
     auc,
     classification_metrics,
     deprecated_summary_metrics,
-    mrr,
     summary_metrics,
 )
+from m2v_bench.evaluation.rank_metrics import RankEvaluator, confidence_scores, mrr
 from m2v_bench.system.threads import one_blas_thread
 
 _SUMMARIES = "mteb._evaluators.text.summarization_evaluator"
@@ -46,6 +46,8 @@ REPLACED = (
     ("mteb.abstasks.classification", "AbsTaskClassification._calculate_scores", classification_metrics),
     ("mteb._evaluators.retrieval_metrics", "auc", auc),
     ("mteb._evaluators.retrieval_metrics", "mrr", mrr),
+    ("mteb._evaluators.retrieval_metrics", "confidence_scores", confidence_scores),
+    ("pytrec_eval", "RelevanceEvaluator", RankEvaluator),
     (_SUMMARIES, "SummarizationEvaluator._calculate_metrics", summary_metrics),
     (_SUMMARIES, "DeprecatedSummarizationEvaluator._calculate_metrics", deprecated_summary_metrics),
 )

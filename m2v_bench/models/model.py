@@ -12,7 +12,7 @@ class Encoder(Protocol):
     """Anything that embeds texts."""
 
     def encode(self, texts: Sequence[str], *, batch_size: int, prompt: str | None = None) -> np.ndarray:
-        """Embed `texts`: float32 array of shape (texts, dims).
+        """Embed `texts`: a new float32 array of shape (texts, dims).
 
         Models trained with prompts put `prompt` before each text; others ignore it.
         """

@@ -51,6 +51,7 @@ def test_cache_size_is_limited(monkeypatch: pytest.MonkeyPatch):
 
 def test_large_arrays_are_in_a_file(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memo, "_IN_MEMORY", 100)
+    monkeypatch.setattr(memo, "_BLOCK", 300)
     texts = [str(number) for number in range(1000)]
     rows = TextMemo().embed(texts, len(texts), Counter(), prompt=None)
     assert isinstance(rows, np.memmap)

@@ -11,6 +11,7 @@ from typing import Any
 import mteb
 import numpy as np
 import pytest
+import pytrec_eval
 import sklearn.metrics
 import torch
 from datasets import Dataset, DatasetDict
@@ -41,10 +42,10 @@ from m2v_bench.evaluation.quick_metrics import (
     auc,
     classification_metrics,
     deprecated_summary_metrics,
-    mrr,
     summary_metrics,
 )
 from m2v_bench.evaluation.quick_mteb import REPLACED, place, quick_mteb, sanitized
+from m2v_bench.evaluation.rank_metrics import RankEvaluator, confidence_scores, mrr
 from m2v_bench.models import Model
 from m2v_bench.tasks.own_task import own_metadata
 from m2v_bench.tasks.suite import SuiteTask
@@ -390,20 +391,42 @@ def test_summaries_have_the_metrics_of_stock_mteb(evaluator: Any, quick: Callabl
             assert_equal(evaluator._calculate_metrics(None, distances), quick(None, distances))
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from("abc"),
-        st.tuples(
-            st.dictionaries(st.sampled_from("defghijk"), st.sampled_from([-1.0, 0.0, 0.25, 0.5])),
-            st.dictionaries(st.sampled_from("defghijklm"), st.integers(0, 2)),
-        ),
-    )
+RANKED = st.dictionaries(
+    st.sampled_from("abc"),
+    st.tuples(
+        st.dictionaries(st.sampled_from("defghijk"), st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.5 + 1e-9, 0.5 + 1e-7])),
+        st.dictionaries(st.sampled_from("defghijklm"), st.integers(-1, 3)),
+    ),
 )
+
+
+@given(RANKED)
 def test_reciprocal_ranks_are_those_of_mteb(queries: dict[str, tuple[dict[str, float], dict[str, int]]]):
     results = {query: scores for query, (scores, _) in queries.items()}
     qrels = {query: relevant for query, (_, relevant) in queries.items()}
     stock = importlib.import_module("mteb._evaluators.retrieval_metrics").mrr(qrels, results, [1, 3, 10])
     assert mrr(qrels, results, [1, 3, 10]) == stock
+
+
+@given(RANKED)
+def test_rank_metrics_are_those_of_trec_eval(queries: dict[str, tuple[dict[str, float], dict[str, int]]]):
+    results = {query: scores for query, (scores, _) in queries.items()}
+    qrels = {query: relevant for query, (_, relevant) in queries.items() if query != "c"}
+    measures = {f"{name}.1,3,10" for name in ("map_cut", "ndcg_cut", "recall", "P", "success")}
+    stock = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(results)
+    quick = RankEvaluator(qrels, measures).evaluate(results)
+    assert list(quick) == list(stock)
+    assert_equal(stock, quick)
+    others = {"map", "P.1"}
+    assert RankEvaluator(qrels, others).evaluate(results) == pytrec_eval.RelevanceEvaluator(qrels, others).evaluate(
+        results
+    )
+
+
+@given(st.lists(st.floats(-1, 1), max_size=8))
+def test_confidence_scores_are_those_of_mteb(scores: list[float]):
+    stock = importlib.import_module("mteb._evaluators.retrieval_metrics").confidence_scores(scores)
+    assert confidence_scores(scores) == stock
 
 
 @given(st.lists(st.floats(-1, 1), min_size=10, max_size=10))
@@ -421,7 +444,8 @@ def test_largest_numbers_are_those_of_torch(levels: int, share: float | None):
     worst = None if share is None else scores.quantile(share, dim=1, keepdim=True)
     for count in (1, 20, 60, 2000):
         needed = [-math.inf] * len(scores) if worst is None else worst[:, 0].tolist()
-        expected, found = torch.topk(scores, count, dim=1), largest(scores, count, worst)
+        expected = torch.topk(scores, count, dim=1)
+        found = largest(scores.numpy(), count, None if worst is None else worst.numpy())
         for row, least in enumerate(needed):
             sides = [
                 {
