@@ -67,7 +67,7 @@ class DenseSearch(SearchEncoderWrapper):
                     batch_size=encode_kwargs.get("batch_size", 32),
                 )
                 embeddings = self.model.encode(batches, prompt_type=PromptType.document, **context, **encode_kwargs)
-                best = self._merged(best, query_embeddings, embeddings, start, top_k, ids)
+                best = _search(self._similarities(query_embeddings, embeddings), best, start, top_k, ids)
                 del embeddings
         values, places = best
         all_ids = np.array(ids, object)
@@ -76,30 +76,6 @@ class DenseSearch(SearchEncoderWrapper):
             for number, query in query_idx_to_id.items()
         }
         return {}
-
-    def _merged(
-        self, best: "Candidates", queries: Any, documents: Any, start: int, top_k: int, ids: Sequence[str]
-    ) -> "Candidates":
-        """Return the best of the candidates so far and of a chunk of documents, whose first has place `start`."""
-        n_queries, n_before = best[0].shape
-        count = min(top_k + 1, len(documents))
-        kept = min(top_k, n_before + count)
-        merged = np.empty((n_queries, kept), np.float32), np.empty((n_queries, kept), np.int64)
-        threads = n_threads()
-        for block, scores in self._similarities(queries, documents):
-
-            def merge(rows: slice, first: int = block.start, scores: np.ndarray = scores) -> None:
-                before = best[0][rows], best[1][rows]
-                worst = before[0].min(axis=1, keepdims=True) if n_before == top_k else None
-                values, places = largest(scores[rows.start - first : rows.stop - first], count, worst)
-                merged[0][rows], merged[1][rows] = _merge(before, (values, places + start), top_k, ids)
-
-            in_threads(
-                merge,
-                [slice(row, min(row + _ROWS, block.stop)) for row in range(block.start, block.stop, _ROWS)],
-                threads,
-            )
-        return merged
 
     def _similarities(self, queries: Any, documents: Any) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the similarities of consecutive queries with all documents; a later block may overwrite them."""
@@ -114,6 +90,36 @@ Candidates = tuple[np.ndarray, np.ndarray]  # scores and places in the corpus, b
 
 _ROWS = 16  # rows that stay in the processor's cache while they are searched
 _STEP = 16  # every so many columns are looked at to estimate how large the largest numbers are
+
+
+def _search(
+    blocks: Iterable[tuple[slice, np.ndarray]], best: Candidates, start: int, top_k: int, ids: Sequence[str]
+) -> Candidates:
+    """Return the best of the candidates so far and of a chunk of documents.
+
+    Args:
+        blocks: consecutive queries, and their similarities with the documents of the chunk.
+        best: the candidates so far.
+        start: place of the chunk's first document.
+        top_k: number of candidates per query to return, fewer while there are fewer documents.
+        ids: ids of all documents.
+    """
+    n_before = best[0].shape[1]
+    parts: dict[int, Candidates] = {}
+    for block, scores in blocks:
+
+        def search(rows: slice, first: int = block.start, scores: np.ndarray = scores) -> None:
+            before = best[0][rows], best[1][rows]
+            worst = before[0].min(axis=1, keepdims=True) if n_before == top_k else None
+            values, places = largest(
+                scores[rows.start - first : rows.stop - first], min(top_k + 1, scores.shape[1]), worst
+            )
+            parts[rows.start] = _merge(before, (values, places + start), top_k, ids)
+
+        rows = [slice(row, min(row + _ROWS, block.stop)) for row in range(block.start, block.stop, _ROWS)]
+        in_threads(search, rows, n_threads())
+    ordered = [parts[row] for row in sorted(parts)]
+    return np.concatenate([part[0] for part in ordered]), np.concatenate([part[1] for part in ordered])
 
 
 def largest(scores: np.ndarray, count: int, worst: np.ndarray | None) -> Candidates:

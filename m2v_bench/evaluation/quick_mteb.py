@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import mteb
 from mteb.cache.result_cache import _get_package_versions
 from sklearn import config_context
 
@@ -36,6 +37,13 @@ def sanitized(model: Any) -> tuple[Any, Any, Any, Any]:
 # mteb looks the versions up for every result; here they are looked up once.
 package_versions = functools.cache(_get_package_versions)
 
+
+class _Distribution:
+    """The installed mteb; `importlib.metadata` parses its metadata again whenever the version is read."""
+
+    version = mteb.__version__
+
+
 # (module of mteb 2.26, name in it, what it is while scoring)
 REPLACED = (
     ("mteb.abstasks.clustering_legacy", "Dataset", Columns),  # these two make datasets from lists
@@ -43,6 +51,7 @@ REPLACED = (
     ("mteb.abstasks.retrieval", "SearchEncoderWrapper", DenseSearch),
     ("mteb.evaluate", "_sanitize_model", sanitized),
     ("mteb.cache.result_cache", "_get_package_versions", package_versions),
+    ("mteb.results.task_result", "_mteb_distribution", _Distribution),
     ("mteb.abstasks.classification", "AbsTaskClassification._calculate_scores", classification_metrics),
     ("mteb._evaluators.retrieval_metrics", "auc", auc),
     ("mteb._evaluators.retrieval_metrics", "mrr", mrr),

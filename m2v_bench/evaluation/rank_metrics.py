@@ -98,11 +98,11 @@ def _ranks(scores: Mapping[str, float], relevant: Sequence[str] | Mapping[str, i
     present = [id_ for id_ in relevant if id_ in scores]
     if not present:
         return {}
-    values = np.fromiter(scores.values(), dtype, len(scores))
+    values: np.ndarray = np.fromiter(scores.values(), dtype, len(scores))
     ranks = {}
     for id_ in present:
         score = dtype(scores[id_])
-        ranks[id_] = 1 + np.count_nonzero(values > score)
+        ranks[id_] = 1 + int(np.count_nonzero(values > score))
         equal = np.flatnonzero(values == score)
         if len(equal) > 1:
             ids = list(scores)

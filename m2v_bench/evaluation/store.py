@@ -99,12 +99,17 @@ class Store(mteb.ResultCache):
             self._lock(target.parent),
             tempfile.TemporaryDirectory(prefix=".new-", dir=self.folder) as scratch,
         ):
-            copy = mteb.ResultCache(Path(scratch))
-            written = copy.get_task_result_path(task_result.task_name, model_name, *args)
-            written.parent.mkdir(parents=True, exist_ok=True)
             settings = target.parent / "run_settings.jsonl"  # mteb appends to an existing file
             if settings.is_file():
-                shutil.copyfile(settings, written.parent / settings.name)
-            copy.save_to_cache(task_result, model_name, *args, **kwargs)
-            for file in sorted(written.parent.iterdir(), key=lambda file: file.name == written.name):
+                shutil.copyfile(settings, Path(scratch) / settings.name)
+            _Flat(Path(scratch)).save_to_cache(task_result, model_name, *args, **kwargs)
+            for file in sorted(Path(scratch).iterdir(), key=lambda file: file.name == target.name):
                 file.replace(target.parent / file.name)
+
+
+class _Flat(mteb.ResultCache):
+    """Write the files of one result into a folder without subfolders, which take longer than the files."""
+
+    def get_task_result_path(self, task_name: str, *args: Any, **kwargs: Any) -> Path:
+        """Return the file of the result."""
+        return self.cache_path / f"{task_name}.json"
