@@ -1,21 +1,24 @@
-"""Read from a tokenizer's JSON where a text may be split without changing its tokens.
+"""Read from a tokenizer's JSON how texts are split into pre-tokens, which have the same tokens wherever they occur.
 
-Tokenizers that split texts into words first give a word the same tokens whatever its neighbours are. The caller checks
-what was read on the texts of `probes`.
+Compiled loops split as the package does where they know the rules, else only at spaces where it is safe. The caller
+checks what was read on the texts of `probes`.
 """
 
 import re
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-# classes of bytes for `kernels.tokenize`
+# classes of bytes for `split_kernels.split`
 SEPARATOR, MARK, WORD = 0, 1, 2
+# how texts are split: at white space; before spaces, where it is safe; or as the package does: by a regular expression,
+# into words, or into words with all spaces before them
+AT_SPACES, BEFORE_SPACES, EXPRESSION, METASPACE, UNITS = range(5)
 
 _ANY_NORMALIZERS = {"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 _COMPOSING = {"NFC", "NFKC"}  # they compose an accent with a punctuation mark or a capital before it
@@ -29,6 +32,19 @@ _ALTERNATIVES = {
     *(r" ?\p{L}+", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", r" ?[^\s\p{L}\p{N}]+[\r\n]*"),
     *(r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\p{N}", r"\p{N}{1,3}", r"\s*[\r\n]+", r"\s*[\r\n]", r"\s+(?!\S)", r"\s+"),
 }
+# Expressions that compiled loops match, by their alternatives in order; the values are described at `Boundaries`.
+_IN_ORDER: tuple[dict[str, int], ...] = (
+    {"": 0, f"{_CONTRACTIONS}|": 1, f"(?i:{_CONTRACTIONS})|": 2},
+    {r" ?\p{L}+|": 0, r"[^\r\n\p{L}\p{N}]?\p{L}+|": 1},
+    {r" ?\p{N}+|": 0, r"\p{N}|": 1, r"\p{N}{1,3}|": 3},
+    {r" ?[^\s\p{L}\p{N}]+|": 0, r" ?[^\s\p{L}\p{N}]+[\r\n]*|": 1},
+    {"": 0, r"\s*[\r\n]+|": 1, r"\s*[\r\n]|": 1},
+)
+_EXPRESSIONS = {
+    "".join(text for text, _ in parts) + r"\s+(?!\S)|\s+": tuple(value for _, value in parts)
+    for parts in product(*(part.items() for part in _IN_ORDER))
+}
+_BYTE_LEVEL = 1, 0, 0, 0, 0
 _MANY_ADDED = 64  # each is searched for wherever its first byte occurs
 
 
@@ -41,21 +57,31 @@ class Boundaries:
     """Rules that split texts into pre-tokens.
 
     Attributes:
-        classes: class of each byte, uint8 of shape (256,): SEPARATOR for white space between pre-tokens, MARK for a
-            punctuation mark, which is a pre-token by itself, or WORD.
-        fold: replacement of each byte, uint8 of shape (256,): lower case where case makes no difference.
-        before_spaces: whether pre-tokens begin before single spaces, rather than lie between white space.
-        keep_space: whether a pre-token that begins before a space keeps it.
         added: tokens matched in the raw text; a text that contains one, in any case, is not split.
+        mode: `AT_SPACES` or another of these constants.
+        classes: class of each byte, uint8 of shape (256,), for `AT_SPACES`: SEPARATOR for white space between
+            pre-tokens, MARK for a punctuation mark, which is a pre-token by itself, or WORD.
+        fold: replacement of each byte, uint8 of shape (256,): lower case where case makes no difference.
         splits_words: whether a word of letters and digits reaches the model unchanged except for case.
+        prefixes: whether a text that does not begin with a space gets one.
+        expression: for `EXPRESSION`: whether contractions are split off, and whatever their case (0, 1, 2); whether any
+            character but a space may be before letters (0, 1); how many numerals go together (0: all, after a space);
+            whether marks take the ends of lines after them (0, 1); whether white space ends with lines (0, 1); whether
+            every pre-token that does not begin with a space gets one (0, 1).
+        words: for `METASPACE`: whether words are separated by any white space, whether the first one gets a space,
+            whether spaces in a row count as one, and whether they are removed at the end.
+        normalizer: for `EXPRESSION` and `METASPACE`: the steps that change single characters.
     """
 
-    classes: np.ndarray
-    fold: np.ndarray
-    before_spaces: bool
-    keep_space: bool
     added: tuple[bytes, ...]
+    mode: int
+    classes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.uint8))
+    fold: np.ndarray = field(default_factory=_IDENTITY.copy)
     splits_words: bool = False
+    prefixes: bool = False
+    expression: tuple[int, ...] = (*_BYTE_LEVEL, 0)
+    words: tuple[bool, ...] = (False, False, False, False)
+    normalizer: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def folds(self) -> bool:
@@ -64,16 +90,18 @@ class Boundaries:
 
     @cached_property
     def fields(self) -> tuple[Any, ...]:
-        """The arguments of `kernels.tokenize`.
+        """The rules as `split_kernels.split` takes them.
 
         classes; fold; which bytes begin an added token (bool); the bytes of all added tokens, and where each begins
-        (int64); before_spaces; keep_space.
+        (int64); mode; the byte before a text; expression; words.
         """
         # folded, as the folded text may contain a token where the text itself does not
         added = self.fold[np.frombuffer(b"".join(self.added), np.uint8)]
         offsets = np.cumsum([0, *map(len, self.added)], dtype=np.int64)
         begins = np.isin(self.fold, added[offsets[:-1]])
-        return self.classes, self.fold, begins, added, offsets, self.before_spaces, self.keep_space
+        prefix = ord(" ") if self.prefixes else 0
+        rules = self.mode, prefix, self.expression, self.words
+        return self.classes, self.fold, begins, added, offsets, *rules
 
 
 def find_boundaries(data: Mapping[str, Any]) -> Boundaries:
@@ -100,10 +128,11 @@ def find_boundaries(data: Mapping[str, Any]) -> Boundaries:
     if names and names[-1] in ("ByteLevel", "Metaspace"):
         _check_splitters(splitters)
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "Precompiled", "Strip", "Replace"})
-        return _split_before_spaces(added, keep_space=True)
+        find = _expression if names[-1] == "ByteLevel" else _words
+        return find(data["model"], steps, splitters, added) or Boundaries(added, BEFORE_SPACES)
     if not names and [step["type"] for step in steps] == ["Prepend", "Replace"]:
         _check_unsplit(data["model"], steps)
-        return _split_before_spaces(added, keep_space=False)
+        return Boundaries(added, UNITS)
     raise Unproven(f"its splitting is {' + '.join(names) or 'none'}")
 
 
@@ -154,13 +183,66 @@ def _check_unsplit(model: Mapping[str, Any], steps: Sequence[Mapping[str, Any]])
     """Allow a BPE that sees the whole text, as Llama's, if no merge crosses the beginning of a word."""
     prepend, replace = steps
     spaced = prepend["prepend"] == _SPACE and (replace["pattern"], replace["content"]) == ({"String": " "}, _SPACE)
-    odd = ("ignore_merges", "end_of_word_suffix", "continuing_subword_prefix")
-    if model["type"] != "BPE" or not spaced or not model.get("byte_fallback") or any(model.get(name) for name in odd):
+    if model["type"] != "BPE" or not spaced or not _falls_back(model):
         raise Unproven("its words may hold spaces")
     if any(_SPACE in token.lstrip(_SPACE) for token in model["vocab"]):
         raise Unproven("its tokens reach over spaces")
-    if any(f"<0x{byte:02X}>" not in model["vocab"] for byte in range(256)):
-        raise Unproven("it joins unknown characters")
+
+
+def _expression(
+    model: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    splitters: Sequence[Mapping[str, Any]],
+    added: tuple[bytes, ...],
+) -> Boundaries | None:
+    """Return rules that match the regular expression of a byte-level BPE, or None where they are not known."""
+    *before, last = splitters
+    expression = _EXPRESSIONS.get(str(before[0]["pattern"].get("Regex"))) if before else _BYTE_LEVEL
+    if expression is None or [step["type"] for step in steps] not in ([], ["NFC"]):
+        return None
+    if model["type"] != "BPE" or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        return None
+    prefixes = bool(last["add_prefix_space"])
+    expression = *expression, int(prefixes and bool(before))
+    prefixes = prefixes and not before
+    return Boundaries(added, EXPRESSION, prefixes=prefixes, expression=expression, normalizer=tuple(steps))
+
+
+def _words(
+    model: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    splitters: Sequence[Mapping[str, Any]],
+    added: tuple[bytes, ...],
+) -> Boundaries | None:
+    """Return rules that split into words as `Metaspace` does, or None where they are not known."""
+    scheme, at_white_space = splitters[-1].get("prepend_scheme", "always"), len(splitters) > 1
+    names = [step["type"] for step in steps]
+    last = [name for name in names if name in ("Strip", "Replace")]
+    in_order = (
+        last == sorted(last, reverse=True) and len(set(last)) == len(last) and names[len(names) - len(last) :] == last
+    )
+    if not in_order or splitters[-1]["replacement"] != _SPACE or (at_white_space and scheme != "always"):
+        return None
+    if not (_is_whole_unigram(model) or (model["type"] == "BPE" and _falls_back(model))):
+        return None
+    words = at_white_space, scheme != "never", "Replace" in last, "Strip" in last
+    return Boundaries(added, METASPACE, words=words, normalizer=tuple(steps[: len(names) - len(last)]))
+
+
+def _is_whole_unigram(model: Mapping[str, Any]) -> bool:
+    """Return whether a Unigram model splits every text: it has an unknown token, or falls back to all bytes."""
+    if model["type"] != "Unigram" or model.get("unk_id") is None:
+        return False
+    tokens = {token for token, _ in model["vocab"]}
+    in_bytes = sum(f"<0x{byte:02X}>" in tokens for byte in range(256)) if model.get("byte_fallback") else 0
+    return in_bytes in (0, 256) and not any(" " in token for token in tokens)
+
+
+def _falls_back(model: Mapping[str, Any]) -> bool:
+    """Return whether a BPE splits unknown characters into bytes, and nothing else is unusual about it."""
+    odd = any(model.get(name) for name in ("ignore_merges", "end_of_word_suffix", "continuing_subword_prefix"))
+    in_bytes = all(f"<0x{byte:02X}>" in model["vocab"] for byte in range(256))
+    return bool(model.get("byte_fallback")) and in_bytes and not odd
 
 
 def _split_at_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> Boundaries:
@@ -171,12 +253,7 @@ def _split_at_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> 
     fold = _IDENTITY.copy()
     if lowers:
         fold[list(string.ascii_uppercase.encode())] = list(string.ascii_lowercase.encode())
-    return Boundaries(classes, fold, before_spaces=False, keep_space=False, added=added, splits_words=marks)
-
-
-def _split_before_spaces(added: tuple[bytes, ...], *, keep_space: bool) -> Boundaries:
-    nothing = np.zeros(256, np.uint8)
-    return Boundaries(nothing, _IDENTITY, before_spaces=True, keep_space=keep_space, added=added)
+    return Boundaries(added, AT_SPACES, classes=classes, fold=fold, splits_words=marks)
 
 
 def probes(added: Sequence[bytes]) -> list[str]:

@@ -1,7 +1,7 @@
 """Split texts into token ids by looking up pre-tokens, in threads.
 
-The `tokenizers` package tokenizes each pre-token once; from then on its ids are looked up. The cache belongs to a model
-and lives as long as it does.
+A new pre-token is split once, by compiled loops or the `tokenizers` package; from then on its ids are looked up. The
+cache belongs to a model and lives as long as it does.
 """
 
 import json
@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.inference.fast import kernels
+from m2v_bench.inference.fast import kernels, split_kernels
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries, probes
+from m2v_bench.inference.fast.characters import characters_of
 from m2v_bench.inference.fast.pretoken_cache import LONGEST_PRETOKEN, PretokenCache, grown
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.texts import check
@@ -37,9 +38,9 @@ class _Piece:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = texts
-        self.buffer, self.starts, self.ends = _utf8(texts)
+        self.buffer, self.starts, self.ends, self.used = _utf8(texts)
         self.id_starts, self.id_ends = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
-        self.pending = np.empty((0, 4), np.int64)  # see `kernels.tokenize`
+        self.pending = np.empty((0, 5), np.int64)  # see `kernels.look_up`
         self.ids: list[np.ndarray] = []
         self.n_ids = 0
 
@@ -54,15 +55,22 @@ class _Piece:
     def missing(self) -> list[bytes]:
         """Return the pre-tokens that are not in the cache."""
         raw = self.buffer.data
-        spans = self.pending[self.pending[:, 1] == kernels.MISSING, 2:]
+        spans = self.pending[self.pending[:, 1] == kernels.MISSING, 2:4]
         return [raw[first:end].tobytes() for first, end in spans.tolist()]
 
 
 class _Scratch:
-    """Memory for ids and pending work that threads reuse; to allocate it for each piece costs as much as to use it."""
+    """Memory that threads reuse; to allocate it for each piece costs as much as to use it."""
 
     def __init__(self) -> None:
-        self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
+        self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 5), np.int64)
+        self.tails, self.spans = np.empty((0, 4), np.uint64), np.empty((0, 3), np.int64)
+
+    def reserve(self, n_ids: int, n_texts: int, n_bytes: int) -> None:
+        """Make room for the ids of so many texts, of at most `n_bytes`."""
+        self.ids = grown(self.ids, n_ids)
+        self.pending = grown(self.pending, n_texts + MAX_MISSING)
+        self.tails, self.spans = grown(self.tails, n_bytes + 1), grown(self.spans, n_bytes + 1)
 
 
 class FastTokenizer(BatchTokenizer):
@@ -76,6 +84,7 @@ class FastTokenizer(BatchTokenizer):
         super().__init__(tokenizer, rules)
         data = json.loads(tokenizer.to_str())
         self._boundaries = find_boundaries(data)
+        self._characters = characters_of(self._boundaries)
         self._cache = PretokenCache(data["model"], self._boundaries)
         self._lock = threading.RLock()
         self._spare: list[_Scratch] = []  # one per thread at work
@@ -126,8 +135,7 @@ class FastTokenizer(BatchTokenizer):
             scratch = self._spare.pop()
         except IndexError:
             scratch = _Scratch()
-        scratch.ids = grown(scratch.ids, 64 + len(piece.buffer) // 2)
-        scratch.pending = grown(scratch.pending, len(texts) + MAX_MISSING)
+        scratch.reserve(64 + len(piece.buffer) // 2, len(texts), len(piece.buffer))
         self._look_up(piece, np.arange(len(texts)), scratch, max_length, unknown)
         self._spare.append(scratch)
         return piece
@@ -136,23 +144,28 @@ class FastTokenizer(BatchTokenizer):
         self, piece: _Piece, texts: np.ndarray, scratch: _Scratch, max_length: int | None, unknown: int | None
     ) -> None:
         """Look up the pre-tokens of some texts; what keeps a text from being done is then in `piece.pending`."""
-        limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
-        tokenizer = self._boundaries.fields, self._cache.word_piece, LONGEST_PRETOKEN, self._cache.arrays
-        outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending
-        n_pending, n_ids = kernels.tokenize(
-            *(piece.buffer, piece.starts, piece.ends, texts), *tokenizer, *limits, *outputs
+        firsts, reasons = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
+        pretokens = scratch.tails, scratch.spans, firsts, reasons
+        piece.used = split_kernels.split(
+            *(piece.buffer, piece.starts, piece.ends, texts),
+            *(self._boundaries.fields, self._characters.fields, piece.used, *pretokens),
         )
+        limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
+        tables = self._boundaries.fold, self._cache.pieces.fields, LONGEST_PRETOKEN, self._cache.arrays
+        outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending
+        n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *tables, *limits, *outputs)
         piece.pending = scratch.pending[:n_pending].copy()
         piece.add(scratch.ids[:n_ids].copy(), texts)
 
     def _finish(self, piece: _Piece, max_length: int | None, unknown: int | None) -> None:
         """Do the texts that are left: those whose pre-tokens are in the cache by now, and those not to be split."""
         room = 64 + len(piece.buffer) // 2  # too little, if that is the reason
-        self._add_split_words(piece)
+        self._add_split(piece)
         while len(piece.pending):
             numbers, reasons = piece.pending[:, 0], piece.pending[:, 1]
             whole = np.unique(numbers[reasons == kernels.WHOLE])
             again = np.setdiff1d(numbers, whole)
+            self._characters.learn(piece.texts[i] for i in numbers[reasons == split_kernels.ASK].tolist())
             piece.pending = piece.pending[:0]
             piece.id_starts[again] = piece.id_ends[again] = 0
             if len(whole):
@@ -162,11 +175,10 @@ class FastTokenizer(BatchTokenizer):
             if len(again):
                 room *= 2 if (reasons == kernels.NO_ROOM).any() else 1
                 scratch = _Scratch()
-                scratch.ids = np.empty(room, np.int32)
-                scratch.pending = np.empty((len(again) + MAX_MISSING, 4), np.int64)
+                scratch.reserve(room, len(again), len(piece.buffer))
                 self._look_up(piece, again, scratch, max_length, unknown)
                 self._add_missing(piece.missing())
-                self._add_split_words(piece)
+                self._add_split(piece)
 
     def _add_missing(self, pretokens: Sequence[bytes]) -> None:
         """Tokenize pre-tokens and add them to the cache."""
@@ -175,11 +187,11 @@ class FastTokenizer(BatchTokenizer):
             encodings = self.tokenizer.encode_batch_fast([key.decode() for key in keys], add_special_tokens=False)
             self._cache.add(keys, [encoding.ids for encoding in encodings])
 
-    def _add_split_words(self, piece: _Piece) -> None:
-        """Add the words of a piece that were split on the way to the cache."""
+    def _add_split(self, piece: _Piece) -> None:
+        """Add the pre-tokens of a piece that were split on the way to the cache."""
         is_split = piece.pending[:, 1] == kernels.LEARN
         words, piece.pending = piece.pending[is_split, 2:], piece.pending[~is_split]
-        self._cache.add_split_words(words, piece.buffer)
+        self._cache.add_split(words, piece.buffer)
 
 
 def _divided(rows: slice, lengths: np.ndarray, n_pieces: int, batch_size: int) -> list[slice]:
@@ -206,17 +218,22 @@ def _joined(pieces: Sequence[_Piece], start: int) -> Batch:
     return Batch(slice(start, start + sum(counts)), ids, starts, ends)
 
 
-def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the UTF-8 bytes of texts with a null between two, and where each text begins and ends."""
-    buffer = np.frombuffer("\0".join(texts).encode(), np.uint8)
+def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return the UTF-8 bytes of texts with a null between two, where each text begins and ends, and how many they are.
+
+    The array is twice as long, which leaves room for texts with replaced characters.
+    """
+    raw = np.frombuffer("\0".join(texts).encode(), np.uint8)
     ends = np.empty(len(texts), np.int64)
-    nulls = np.flatnonzero(buffer == 0)
+    nulls = np.flatnonzero(raw == 0)
     if len(nulls) == len(texts) - 1:
         ends[:-1] = nulls
-        ends[-1] = len(buffer)
+        ends[-1] = len(raw)
     else:  # a text contains one itself
         np.cumsum([len(text.encode()) + 1 for text in texts], out=ends)
         ends -= 1
     starts = np.zeros(len(texts), np.int64)
     starts[1:] = ends[:-1] + 1
-    return buffer, starts, ends
+    buffer = np.empty(2 * len(raw), np.uint8)
+    buffer[: len(raw)] = raw
+    return buffer, starts, ends, len(raw)

@@ -1,44 +1,54 @@
-"""Tokenize the bytes of texts by looking up pre-tokens; loops compiled by numba, all of which release the GIL.
+"""Look up the token ids of pre-tokens, and split new ones; loops compiled by numba, all of which release the GIL.
 
 Pre-tokens are found in a hash table with open addressing. `slots` holds 0, or the upper half of a pre-token's hash and
 the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
 its number of bytes and of ids, up to four ids or where in `ids` they begin, where in `keys` a longer key begins, and
 whether it is a piece of WordPiece. The key of a piece that continues a word begins with `INSIDE`.
 
-All loops are in one file, as numba does not recompile a function when one that it calls from another file changes.
+All loops of this file are in one file, as numba does not recompile a function when one that it calls from another file
+changes.
 """
 
 import numpy as np
 from numba import njit
 
-from m2v_bench.inference.fast.boundaries import MARK, SEPARATOR
-
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 INSIDE = 0xFF  # in no UTF-8
+# models that split new pre-tokens here
+NO_PIECES, WORD_PIECE, BPE, UNIGRAM = range(4)
 # why a text has no ids yet: a pre-token is not in the table, the text must not be split, its ids do not fit into `out`,
-# too many pre-tokens are missing to look at it now; LEARN notes a word that was split here, to be added to the table
-MISSING, WHOLE, NO_ROOM, LATER, LEARN = 1, 2, 3, 4, 5
+# too many pre-tokens are missing to look at it now; LEARN notes one that was split here, to be added to the table
+MISSING, WHOLE, NO_ROOM, LATER, LEARN = (np.int64(reason) for reason in range(1, 6))
+PREFIX, AS_A_WHOLE = 0xFF, 0x100  # in `spans[:, 2]`: the byte before a pre-token; only the package can split it
+MOST_SYMBOLS = 512  # of a pre-token that BPE merges here, as the time grows with their square
 
 _SPACE = 0x20
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # odd numbers of random bits, as multiplicative hashing needs
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
+_ZERO, _ALL = np.int64(0), np.int64(-1)  # numba compiles a function once more for a number in the code
+_LAST_RANK = np.int64(0x7FFFFFFFFFFFFFFF)  # of a pair that is not merged
 
 
-@njit(cache=True, nogil=True, inline="always")
+# no wrappers for calls from Python, which take most of the time of compiling
+inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+@inner
 def _hash(low, high, size):
     value = (low * _FIRST) ^ (high * _SECOND) ^ np.uint64(size)
     value = (value ^ (value >> _HALF)) * _THIRD
     return value ^ (value >> _HALF)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _find(low, high, inside, buffer, first, end, fold, table):
-    """Return the entry of `buffer[first:end]`, whose last 16 folded bytes are in `high` and `low`, or -1.
+@inner
+def _find(low, high, prefix, buffer, first, end, fold, table):
+    """Return the entry of a byte (or none, if 0) and `buffer[first:end]`, or -1.
 
-    `inside` is 1 for a piece that continues a word, and 0 for others.
+    `high` and `low` hold the last 16 bytes, folded.
     """
     slots, entries, _, keys, _ = table
+    inside = 1 if prefix else 0
     size, mask = end - first + inside, np.uint64(len(slots) - 1)
     value = _hash(low, high, size)
     slot = value & mask
@@ -51,7 +61,7 @@ def _find(low, high, inside, buffer, first, end, fold, table):
                 offset = np.int64(entries[entry, 5])
                 while k > inside and keys[offset + k - 1] == fold[buffer[first + k - 1 - inside]]:
                     k -= 1
-                if k <= inside and (k <= 0 or keys[offset] == INSIDE):
+                if k <= inside and (k <= 0 or keys[offset] == prefix):
                     match = entry
                     break
         slot = (slot + np.uint64(1)) & mask
@@ -71,37 +81,40 @@ def link(first, last, table):
         slots[slot] = (value >> _HALF) << _HALF | np.uint64(entry + 1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner
 def _pushed(low, high, byte):
     """Append a byte to the last 16 bytes, which are held in two words."""
     return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _last16(raw, start, end, fold):
-    low = high = np.uint64(0)
+@inner
+def _last16(raw, start, end, prefix, fold):
+    low, high = np.uint64(prefix), np.uint64(0)
     for i in range(start, end):
         low, high = _pushed(low, high, fold[raw[i]])
     return low, high
 
 
-@njit(cache=True, nogil=True)
-def _write(entry, raw, start, end, fold, new_ids, is_piece, table, used):
+@inner
+def _write(entry, raw, start, end, prefix, fold, new_ids, is_piece, table, used):
     """Write an entry; `used` says how much of the table's `keys` and `ids` is in use."""
     _, entries, entry_ids, keys, ids = table
-    count = len(new_ids)
-    entries[entry, 0], entries[entry, 1] = _last16(raw, start, end, fold)
-    entries[entry, 2] = np.uint64(end - start) | np.uint64(count) << _HALF
+    count, size = len(new_ids), end - start + (1 if prefix else 0)
+    entries[entry, 0], entries[entry, 1] = _last16(raw, start, end, prefix, fold)
+    entries[entry, 2] = np.uint64(size) | np.uint64(count) << _HALF
     entries[entry, 5], entries[entry, 6] = np.uint64(used[0]), np.uint64(is_piece)
-    if end - start > KEY_HERE:
+    if size > KEY_HERE:
+        keys[used[0]] = prefix
         for i in range(start, end):
-            keys[used[0] + i - start] = fold[raw[i]]
-        used[0] += end - start
+            keys[used[0] + size - (end - i)] = fold[raw[i]]
+        used[0] += size
     if count <= IDS_HERE:
-        entry_ids[entry, 6 : 6 + count] = new_ids
+        for k in range(count):
+            entry_ids[entry, 6 + k] = new_ids[k]
     else:
         entries[entry, 3] = np.uint64(used[1])
-        ids[used[1] : used[1] + count] = new_ids
+        for k in range(count):
+            ids[used[1] + k] = new_ids[k]
         used[1] += count
 
 
@@ -110,10 +123,10 @@ def enter(first, raw, offsets, new_ids, id_offsets, fold, are_pieces, table, use
     """Write entries from `first` on: their keys are in `raw` at `offsets`, their ids in `new_ids` at `id_offsets`."""
     for k in range(len(offsets) - 1):
         ids = new_ids[id_offsets[k] : id_offsets[k + 1]]
-        _write(first + k, raw, offsets[k], offsets[k + 1], fold, ids, are_pieces, table, used)
+        _write(first + k, raw, offsets[k], offsets[k + 1], _ZERO, fold, ids, np.int64(are_pieces), table, used)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _word_pieces(buffer, first, end, word_piece, fold, table, left, out, n, lows, highs):
     """Split a word of letters and digits into pieces, greedily, and write up to `left` ids (-1: all) to `out[n:]`.
 
@@ -126,8 +139,8 @@ def _word_pieces(buffer, first, end, word_piece, fold, table, left, out, n, lows
     _, entries, entry_ids, _, _ = table
     count, start = 0, first
     while start < end and end - first <= longest:
-        inside = 1 if start > first else 0
-        low, high = np.uint64(INSIDE if inside else 0), np.uint64(0)
+        inside = INSIDE if start > first else 0
+        low, high = np.uint64(inside), np.uint64(0)
         for i in range(start, end):
             low, high = _pushed(low, high, fold[buffer[i]])
             lows[i - start], highs[i - start] = low, high
@@ -151,106 +164,224 @@ def _word_pieces(buffer, first, end, word_piece, fold, table, left, out, n, lows
 
 
 @njit(cache=True, nogil=True)
-def learn(first, words, buffer, fold, word_piece, table, used):
-    """Write entries from `first` on for words that were split.
-
-    Args:
-        first: number of the first new entry.
-        words: where in `buffer` each word begins and ends, int64 of shape (words, 2).
-        buffer, fold, word_piece, table: see `tokenize`.
-        used: see `_write`.
-
-    Returns:
-        The number of entries after that.
-    """
-    lows, highs = np.empty(word_piece[1] + 1, np.uint64), np.empty(word_piece[1] + 1, np.uint64)
-    pieces = np.empty(word_piece[1] + 1, np.int32)
-    entry = first
-    for k in range(len(words)):
-        start, end = words[k, 0], words[k, 1]
-        low, high = _last16(buffer, start, end, fold)
-        if _find(low, high, 0, buffer, start, end, fold, table) < 0:
-            n = _word_pieces(buffer, start, end, word_piece, fold, table, -1, pieces, 0, lows, highs)
-            _write(entry, buffer, start, end, fold, pieces[:n], 0, table, used)
-            link(entry, entry + 1, table)
-            entry += 1
-    return entry
+def link_pairs(pairs, merged, keys, values):
+    """Fill the hash table of merges: ids of left and right in one number -> rank and id of the result in one number."""
+    mask = np.uint64(len(keys) - 1)
+    for rank in range(len(pairs)):
+        value = pairs[rank] * _FIRST
+        slot = (value ^ (value >> _HALF)) & mask
+        while keys[slot] != 0 and keys[slot] != pairs[rank] + np.uint64(1):
+            slot = (slot + np.uint64(1)) & mask
+        keys[slot] = pairs[rank] + np.uint64(1)
+        values[slot] = np.int64(rank) << 32 | merged[rank]
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _is_plain(buffer, i, end):
-    """Whether the character at `i` is neither white space nor combines with the character before it."""
-    byte = buffer[i]
-    if byte < 0x80:
-        return 0x20 < byte < 0x7F
-    if 0xC3 <= byte <= 0xC9 or 0xCF <= byte <= 0xD1:  # Latin, Greek, Cyrillic
-        return True
-    if byte == 0xCE:
-        return i + 1 < end and buffer[i + 1] >= 0x86
-    if byte == 0xE2:  # dashes, quotation marks, ellipsis
-        return i + 2 < end and buffer[i + 1] == 0x80 and 0x90 <= buffer[i + 2] <= 0xA7 and buffer[i + 2] != 0x97
-    return 0xE5 <= byte <= 0xE9 or 0xEB <= byte <= 0xEC  # Han, Hangul
+@inner
+def _rank(left, right, keys, values):
+    """Return rank and id of the result of a merge, or `_LAST_RANK`."""
+    pair, mask = np.uint64(left) << _HALF | np.uint64(right), np.uint64(len(keys) - 1)
+    value = pair * _FIRST
+    slot = (value ^ (value >> _HALF)) & mask
+    while keys[slot] != 0:
+        if keys[slot] == pair + np.uint64(1):
+            return values[slot]
+        slot = (slot + np.uint64(1)) & mask
+    return _LAST_RANK
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _may_split(buffer, i, start, end):
-    """Whether the byte at `i` is a single space between plain characters."""
-    if i == start or i + 1 == end or not _is_plain(buffer, i + 1, end):
-        return False
-    before = i - 1
-    while before > start and 0x80 <= buffer[before] < 0xC0:
-        before -= 1
-    return _is_plain(buffer, before, i)
+@inner
+def _size(byte):
+    """Return the bytes of a character from its first one."""
+    return 1 if byte < 0x80 else (2 if byte < 0xE0 else (3 if byte < 0xF0 else 4))
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _has_added(buffer, start, end, fold, begins, added, added_offsets):
-    for i in range(start, end):
-        if begins[buffer[i]]:
-            for token in range(len(added_offsets) - 1):
-                offset, size = added_offsets[token], added_offsets[token + 1] - added_offsets[token]
-                k = 0
-                while k < size and i + k < end and fold[buffer[i + k]] == added[offset + k]:
-                    k += 1
-                if k == size:
-                    return True
-    return False
+@inner
+def _character(buffer, i, size):
+    point = np.int64(buffer[i]) & (0x7F if size == 1 else 0x7F >> size)
+    for k in range(1, size):
+        point = point << 6 | np.int64(buffer[i + k]) & 0x3F
+    return point
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _split(buffer, start, end, boundaries, tails, spans):
-    """Split a text: `tails` receives the last 16 folded bytes of each pre-token, `spans` where it begins and ends."""
-    classes, fold, _, _, _, before_spaces, keep_space = boundaries
+@inner
+def _symbols(buffer, first, last, prefix, bpe, symbols):
+    """Write the ids of the bytes or characters of a pre-token, and return how many there are, or -1 for too many."""
+    byte_ids, characters, _, _ = bpe
     n = 0
-    i = start
-    while i < end:
-        low = high = np.uint64(0)
-        if before_spaces:
-            first = i if keep_space or i == start else i + 1
-            i = first
-            while True:
-                low, high = _pushed(low, high, buffer[i])
-                i += 1
-                if i == end or (buffer[i] == _SPACE and _may_split(buffer, i, start, end)):
-                    break
-        else:
-            kind = classes[buffer[i]]
-            first = i
-            i += 1
-            if kind == SEPARATOR:
-                continue
-            low = np.uint64(fold[buffer[first]])
-            if kind != MARK:
-                while i < end and classes[buffer[i]] > MARK:
-                    low, high = _pushed(low, high, fold[buffer[i]])
-                    i += 1
-        tails[n, 0], tails[n, 1] = low, high
-        spans[n, 0], spans[n, 1] = first, i
+    if prefix:
+        symbols[n] = byte_ids[prefix] if len(characters) == 0 else characters[prefix]
         n += 1
+    if len(characters) == 0:
+        if last - first + n > MOST_SYMBOLS:
+            return -1
+        for i in range(first, last):
+            symbols[n] = byte_ids[buffer[i]]
+            n += 1
+    i = first
+    while i < last and len(characters) > 0:
+        size = _size(buffer[i])
+        if n + size > MOST_SYMBOLS:
+            return -1
+        id_ = characters[_character(buffer, i, size)]
+        if id_ >= 0:
+            symbols[n] = id_
+            n += 1
+        else:
+            for k in range(size):
+                symbols[n] = byte_ids[buffer[i + k]]
+                n += 1
+        i += size
+    for k in range(n):
+        if symbols[k] < 0:
+            return -1
     return n
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner
+def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
+    """Merge the symbols of a pre-token, always the first pair of the lowest rank, and write the ids to `out[n:]`.
+
+    Returns:
+        The number of ids, or -1 for a pre-token that is not merged here.
+    """
+    _, _, keys, values = bpe
+    symbols, ranks = scratch
+    count = _symbols(buffer, first, last, prefix, bpe, symbols)
+    for k in range(count - 1):
+        ranks[k] = _rank(symbols[k], symbols[k + 1], keys, values)
+    while count > 1:
+        best, lowest = 0, ranks[0]
+        for k in range(1, count - 1):
+            if ranks[k] < lowest:
+                best, lowest = k, ranks[k]
+        if lowest == _LAST_RANK:
+            break
+        symbols[best] = np.int32(lowest & 0x7FFFFFFF)
+        count -= 1
+        for k in range(best + 1, count):
+            symbols[k] = symbols[k + 1]
+            ranks[k - 1] = ranks[k]
+        if best > 0:
+            ranks[best - 1] = _rank(symbols[best - 1], symbols[best], keys, values)
+        if best + 1 < count:
+            ranks[best] = _rank(symbols[best], symbols[best + 1], keys, values)
+    for k in range(count):
+        out[n + k] = symbols[k]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def link_trie(raw, offsets, trie):
+    """Fill the trie of pieces, whose bytes are in `raw` at `offsets`, and return the number of its nodes."""
+    keys, children, ids = trie
+    mask, n = np.uint64(len(keys) - 1), 1
+    for piece in range(len(offsets) - 1):
+        node = np.int64(0)
+        for i in range(offsets[piece], offsets[piece + 1]):
+            key = np.uint64(node) << np.uint64(8) | np.uint64(raw[i])
+            value = key * _FIRST
+            slot = (value ^ (value >> _HALF)) & mask
+            while keys[slot] != 0 and keys[slot] != key + np.uint64(1):
+                slot = (slot + np.uint64(1)) & mask
+            if keys[slot] == 0:
+                keys[slot], children[slot] = key + np.uint64(1), n
+                n += 1
+            node = np.int64(children[slot])
+        if node > 0:
+            ids[node] = piece
+    return n
+
+
+@inner
+def _child(node, byte, keys, children):
+    """Return the node that a byte leads to, or -1."""
+    key, mask = np.uint64(node) << np.uint64(8) | np.uint64(byte), np.uint64(len(keys) - 1)
+    value = key * _FIRST
+    slot = (value ^ (value >> _HALF)) & mask
+    while keys[slot] != 0:
+        if keys[slot] == key + np.uint64(1):
+            return np.int64(children[slot])
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(-1)
+
+
+@inner
+def _byte(buffer, first, prefix, inside, i):
+    """Return byte `i` of a pre-token, of which byte 0 may be the prefix."""
+    return buffer[first + i - inside] if i >= inside else np.uint8(prefix)
+
+
+@inner
+def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
+    """Write the ids of the most probable pieces of a pre-token to `out[n:]`, found by Viterbi's algorithm.
+
+    `best`, `froms` and `ids` are scratch memory for one more number than bytes. Additions and comparisons are those of
+    the tokenizers package, so that equal scores are decided alike.
+
+    Returns:
+        The number of ids.
+    """
+    unknown, unknown_score, byte_ids, scores, (keys, children, node_ids) = unigram
+    inside = 1 if prefix else 0
+    size = last - first + inside
+    for i in range(size + 1):
+        froms[i] = -1
+    best[0] = 0.0
+    start = 0
+    while start < size:
+        here = best[start]
+        width = min(_size(_byte(buffer, first, prefix, inside, start)), size - start)
+        single = False
+        node, i = np.int64(0), start
+        while i < size:
+            node = _child(node, _byte(buffer, first, prefix, inside, i), keys, children)
+            if node < 0:
+                break
+            i += 1
+            id_ = node_ids[node]
+            if id_ >= 0:
+                score = scores[id_] + here
+                if froms[i] < 0 or score > best[i]:
+                    best[i], froms[i], ids[i] = score, start, id_
+                single = single or i - start == width
+        if not single:
+            i = start + width
+            score = unknown_score + here
+            if froms[i] < 0 or score > best[i]:
+                best[i], froms[i], ids[i] = score, start, unknown
+        start += width
+    # reverse the path: `froms[start]` is then where the piece at `start` ends
+    end, after = size, np.int64(-1)
+    while end > 0:
+        start = froms[end]
+        froms[end] = after
+        after, end = end, start
+    froms[0] = after
+    count, start, was_unknown = 0, 0, False
+    while start < size:
+        end = froms[start]
+        is_unknown = ids[end] == unknown
+        if not is_unknown:
+            out[n + count] = ids[end]
+            count += 1
+        elif byte_ids[0] >= 0:
+            for i in range(start, end):
+                byte = _byte(buffer, first, prefix, inside, i)
+                if byte == _SPACE:  # stands for three bytes
+                    out[n + count], out[n + count + 1] = byte_ids[0xE2], byte_ids[0x96]
+                    count += 2
+                    byte = np.uint8(0x81)
+                out[n + count] = byte_ids[byte]
+                count += 1
+        elif not was_unknown:
+            out[n + count] = unknown
+            count += 1
+        was_unknown = is_unknown
+        start = end
+    return count
+
+
+@inner
 def _all_of(allowed, buffer, first, end):
     """Whether every byte is allowed."""
     i = first
@@ -259,7 +390,75 @@ def _all_of(allowed, buffer, first, end):
     return i == end
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner
+def _pieces(buffer, first, last, info, fold, pieces, table, left, out, n, scratch):
+    """Split a pre-token by the model and write at most `left` ids (-1: all) to `out[n:]`.
+
+    Returns:
+        The number of its ids before the cut, or -1 if only the package can split it.
+    """
+    kind, word_piece, bpe, unigram = pieces
+    lows, highs, symbols, ranks, best, froms, ids = scratch
+    if info & AS_A_WHOLE:
+        return -1
+    if kind == WORD_PIECE and _all_of(word_piece[2], buffer, first, last):
+        return _word_pieces(buffer, first, last, word_piece, fold, table, left, out, n, lows, highs)
+    if kind == BPE:
+        return _merge(buffer, first, last, info & PREFIX, bpe, (symbols, ranks), out, n)
+    if kind == UNIGRAM:
+        return _best_path(buffer, first, last, info & PREFIX, unigram, best, froms, ids, out, n)
+    return -1
+
+
+@inner
+def _scratch(pieces, longest):
+    """Return memory to split pre-tokens of at most `longest` bytes."""
+    kind, word_piece, _, _ = pieces
+    letters = word_piece[1] + 1
+    symbols = MOST_SYMBOLS + 1 if kind == BPE else 1
+    bytes_ = longest + 2 if kind == UNIGRAM else 1
+    return (
+        np.empty(letters, np.uint64),
+        np.empty(letters, np.uint64),
+        np.empty(symbols, np.int32),
+        np.empty(symbols, np.int64),
+        np.empty(bytes_, np.float64),
+        np.empty(bytes_, np.int64),
+        np.empty(bytes_, np.int32),
+    )
+
+
+@njit(cache=True, nogil=True)
+def learn(first, words, buffer, fold, pieces, table, used):
+    """Write entries from `first` on for pre-tokens that were split.
+
+    Args:
+        first: number of the first new entry.
+        words: where in `buffer` each begins and ends, and its prefix, int64 of shape (words, 3).
+        buffer, fold, pieces, table: see `look_up`.
+        used: see `_write`.
+
+    Returns:
+        The number of entries after that.
+    """
+    longest = _ZERO
+    for k in range(len(words)):
+        longest = max(longest, words[k, 1] - words[k, 0])
+    scratch = _scratch(pieces, longest)
+    ids = np.empty(longest + 4, np.int32)
+    entry = first
+    for k in range(len(words)):
+        start, end, prefix = words[k, 0], words[k, 1], words[k, 2]
+        low, high = _last16(buffer, start, end, prefix, fold)
+        if _find(low, high, prefix, buffer, start, end, fold, table) < 0:
+            n = _pieces(buffer, start, end, prefix, fold, pieces, table, _ALL, ids, _ZERO, scratch)
+            _write(entry, buffer, start, end, prefix, fold, ids[:n], _ZERO, table, used)
+            link(entry, entry + 1, table)
+            entry += 1
+    return entry
+
+
+@inner
 def _copy(entry, size, table, out, n):
     """Copy the first `size` ids of an entry to `out[n:]`; up to four places beyond may be overwritten."""
     _, entries, entry_ids, _, ids = table
@@ -272,76 +471,76 @@ def _copy(entry, size, table, out, n):
             out[n + k] = ids[offset + k]
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _note(pending, n_pending, text, reason, first, last):
-    pending[n_pending, 0], pending[n_pending, 1], pending[n_pending, 2], pending[n_pending, 3] = (
-        text,
-        reason,
-        first,
-        last,
-    )
+@inner
+def _note(pending, n_pending, text, reason, first, last, prefix):
+    pending[n_pending, 0], pending[n_pending, 1] = text, reason
+    pending[n_pending, 2], pending[n_pending, 3], pending[n_pending, 4] = first, last, prefix
     return n_pending + 1
 
 
-@njit(cache=True, nogil=True)
-def _touch(tails, spans, table):
+@inner
+def _touch(tails, spans, begin, stop, table):
     """Write the entry + 1 of each pre-token to `tails[:, 3]`, or 0 where only `_find` can tell.
 
     In loops this short the processor fetches many slots, and then many entries, from memory at a time.
     """
     slots, entries, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
-    for pretoken in range(len(spans)):
-        value = _hash(tails[pretoken, 0], tails[pretoken, 1], spans[pretoken, 1] - spans[pretoken, 0])
+    for pretoken in range(begin, stop):
+        size = spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0)
+        value = _hash(tails[pretoken, 0], tails[pretoken, 1], size)
         slot = slots[value & mask]
         tails[pretoken, 2] = slot if slot >> _HALF == value >> _HALF else np.uint64(0)
-    for pretoken in range(len(spans)):
-        slot, size = tails[pretoken, 2] & _LOW, np.uint64(spans[pretoken, 1] - spans[pretoken, 0])
+    for pretoken in range(begin, stop):
+        size = np.uint64(spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0))
+        slot = tails[pretoken, 2] & _LOW
         entry = np.int64(slot) - 1 if slot > 0 else 0
         same = entries[entry, 0] == tails[pretoken, 0] and entries[entry, 1] == tails[pretoken, 1]
         same = same and entries[entry, 2] & _LOW == size and size <= KEY_HERE
         tails[pretoken, 3] = slot if same and slot > 0 else np.uint64(0)
 
 
-@njit(cache=True, nogil=True)
-def _look_up(text, buffer, pretokens, fold, word_piece, table, limits, out, n, pending, n_pending, lows, highs):
-    """Write the ids of a text that was split into `pretokens` to `out[n:]`.
+@inner
+def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, table, limits, out, n, pending, n_pending, scratch):
+    """Write the ids of a text's pre-tokens, `begin` to `stop` (excluded), to `out[n:]`.
 
-    `limits` are the bytes of the longest pre-token, the ids of a text (-1: any number), and the rows of `pending`.
+    `limits` are the bytes of the longest pre-token in the table, the ids of a text (-1: any number), and the rows of
+    `pending`.
 
     Returns:
         Why the text has no ids, or 0; how much of `out` is in use; how many rows of `pending` are.
     """
-    tails, spans = pretokens
     longest, left, last_note = limits
-    _, _, simple = word_piece
+    kind, _, _, _ = pieces
     _, entries, _, _, _ = table
-    _touch(tails, spans, table)
-    reason = 0
-    for pretoken in range(len(spans)):
-        first, last = spans[pretoken, 0], spans[pretoken, 1]
-        if last - first > longest:
-            return WHOLE, n, n_pending
+    _touch(tails, spans, begin, stop, table)
+    reason = _ZERO
+    for pretoken in range(begin, stop):
+        first, last, info = spans[pretoken, 0], spans[pretoken, 1], spans[pretoken, 2]
         entry = np.int64(tails[pretoken, 3]) - 1
-        if entry < 0:
-            entry = _find(tails[pretoken, 0], tails[pretoken, 1], 0, buffer, first, last, fold, table)
-        if n + max(last - first, 0 if entry < 0 else np.int64(entries[entry, 2] >> _HALF)) + IDS_HERE > len(out):
+        if entry < 0 and last - first <= longest:
+            entry = _find(tails[pretoken, 0], tails[pretoken, 1], info & PREFIX, buffer, first, last, fold, table)
+        if n + max(last - first + 3, 0 if entry < 0 else np.int64(entries[entry, 2] >> _HALF)) + IDS_HERE > len(out):
             return max(reason, NO_ROOM), n, n_pending
         if entry >= 0:
             size = np.int64(entries[entry, 2] >> _HALF)
             size = min(size, left) if left >= 0 else size
             _copy(entry, size, table, out, n)
-        elif _all_of(simple, buffer, first, last):
-            size = _word_pieces(buffer, first, last, word_piece, fold, table, left, out, n, lows, highs)
-            size = min(size, left) if left >= 0 else size
-            if n_pending < last_note:
-                n_pending = _note(pending, n_pending, text, LEARN, first, last)
-        elif n_pending < last_note:
-            reason = MISSING
-            n_pending = _note(pending, n_pending, text, reason, first, last)
-            continue
+        elif kind <= WORD_PIECE and last - first > longest:
+            return WHOLE, n, n_pending
         else:
-            return LATER, n, n_pending
+            size = _pieces(buffer, first, last, info, fold, pieces, table, left, out, n, scratch)
+            if size < 0:
+                if last - first > longest:
+                    return WHOLE, n, n_pending
+                if n_pending >= last_note:
+                    return LATER, n, n_pending
+                reason = MISSING
+                n_pending = _note(pending, n_pending, text, reason, first, last, _ZERO)
+                continue
+            if last - first <= longest and n_pending < last_note:
+                n_pending = _note(pending, n_pending, text, LEARN, first, last, info & PREFIX)
+            size = min(size, left) if left >= 0 else size
         n += size
         left = left - size if left >= 0 else left
         if left == 0:
@@ -350,32 +549,17 @@ def _look_up(text, buffer, pretokens, fold, word_piece, table, limits, out, n, p
 
 
 @njit(cache=True, nogil=True)
-def tokenize(
-    buffer,
-    starts,
-    ends,
-    texts,
-    boundaries,
-    word_piece,
-    longest,
-    table,
-    max_length,
-    unknown,
-    out,
-    id_starts,
-    id_ends,
-    pending,
+def look_up(
+    buffer, texts, pretokens, fold, pieces, longest, table, max_length, unknown, out, id_starts, id_ends, pending
 ):
-    """Write the token ids of texts, as far as their pre-tokens are in the table.
+    """Write the token ids of texts, as far as their pre-tokens are in the table or can be split here.
 
     Args:
         buffer: the bytes of all texts, uint8.
-        starts: where in `buffer` each text begins, int64.
-        ends: where it ends.
         texts: numbers of the texts to do, int64.
-        boundaries: `boundaries.Boundaries.fields`.
-        word_piece: for a WordPiece model that has all of its pieces in the table: the unknown id, the characters of the
-            longest word, and the bytes of words that are split here (bool, none for other models).
+        pretokens: tails, spans, firsts and reasons of `split_kernels.split`.
+        fold: replacement of each byte, uint8 of shape (256,).
+        pieces: `pieces.Pieces.fields`.
         longest: bytes of the longest pre-token to look up.
         table: slots, entries, entries as int32, keys, ids.
         max_length: ids of a text beyond it are cut; -1 cuts nothing.
@@ -383,28 +567,25 @@ def tokenize(
         out: receives the ids, int32.
         id_starts: receives where in `out` each text begins, int64.
         id_ends: receives where it ends.
-        pending: receives what is left to do, int64 of shape (more than texts, 4): the text, `MISSING` or another
-            reason, and where the pre-token begins and ends.
+        pending: receives what is left to do, int64 of shape (more than texts, 5): the text, `MISSING` or another
+            reason, where the pre-token begins and ends, and its prefix.
 
     Returns:
         How many rows of `pending` and how much of `out` are in use.
     """
-    _, fold, begins, added, added_offsets, _, _ = boundaries
-    lows, highs = np.empty(word_piece[1] + 1, np.uint64), np.empty(word_piece[1] + 1, np.uint64)
-    n = n_pending = most = 0
-    for text in texts:
-        most = max(most, ends[text] - starts[text])
-    tails, spans = np.empty((most, 4), np.uint64), np.empty((most, 2), np.int64)
-    for text in texts:
-        start, end, first_id = starts[text], ends[text], n
-        reason = WHOLE if _has_added(buffer, start, end, fold, begins, added, added_offsets) else 0
+    tails, spans, firsts, reasons = pretokens
+    most = _ZERO
+    for pretoken in range(firsts[len(texts)]):
+        most = max(most, spans[pretoken, 1] - spans[pretoken, 0])
+    scratch = _scratch(pieces, most)
+    limits = (longest, max_length, len(pending) - len(texts))
+    n = n_pending = _ZERO
+    for number in range(len(texts)):
+        text, first_id, reason = texts[number], n, np.int64(reasons[number])
         if reason == 0 and max_length != 0:
-            # split first, then look up: look-ups then do not wait for each other
-            n_pretokens = _split(buffer, start, end, boundaries, tails, spans)
-            limits = (longest, max_length, len(pending) - len(texts))
-            pretokens = (tails, spans[:n_pretokens])
-            reason, n, n_pending = _look_up(
-                text, buffer, pretokens, fold, word_piece, table, limits, out, n, pending, n_pending, lows, highs
+            reason, n, n_pending = _ids_of(
+                *(text, buffer, tails, spans, firsts[number], firsts[number + 1], fold, pieces, table, limits),
+                *(out, n, pending, n_pending, scratch),
             )
         if reason == 0:
             n = _without(out, first_id, n, unknown)
@@ -412,11 +593,11 @@ def tokenize(
             continue
         n = first_id
         if reason != MISSING:
-            n_pending = _note(pending, n_pending, text, reason, start, end)
+            n_pending = _note(pending, n_pending, text, reason, _ZERO, _ZERO, _ZERO)
     return n_pending, n
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner
 def _without(out, first, end, unknown):
     """Drop the unknown id; return where the other ids end."""
     n = first

@@ -1,6 +1,5 @@
 """Cache the token ids of pre-tokens in a hash table that compiled loops read."""
 
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from m2v_bench.inference.fast import kernels
 from m2v_bench.inference.fast.boundaries import Boundaries
+from m2v_bench.inference.fast.pieces import Pieces
 from m2v_bench.inference.tokenizer import flatten
 
 LONGEST_PRETOKEN = 128  # bytes; longer ones hardly occur twice
@@ -25,25 +25,29 @@ class PretokenCache:
     def __init__(self, model: Mapping[str, Any], boundaries: Boundaries) -> None:
         self._fold = boundaries.fold
         self.folds = boundaries.folds
-        self.word_piece, self._pieces = _word_piece(model, boundaries)
+        self.pieces = Pieces(model, boundaries, LONGEST_PRETOKEN)
         self.clear()
 
     def clear(self) -> None:
-        """Empty the cache, except for the pieces of a WordPiece model."""
+        """Empty the cache, except for what it holds from the start."""
         self._consistent = False  # an interrupt may come anywhere
         self._n_entries = 0
         self._used = np.zeros(2, np.int64)  # of keys and of ids
         self._slots = np.zeros(1 << 12, np.uint64)
         self._entries = np.empty((1 << 11, kernels.ENTRY), np.uint64)
         self._keys, self._ids = np.empty(1 << 12, np.uint8), np.empty(1 << 12, np.int32)
-        if self._pieces:
-            self.add(list(self._pieces), [[id_] for id_ in self._pieces.values()], are_pieces=True)
+        if entries := self.pieces.entries:
+            self.add(list(entries), [[id_] for id_ in entries.values()], are_pieces=self.pieces.are_pieces)
+        self._own = self._size()
         self._consistent = True
 
     def make_usable(self) -> None:
         """Empty the cache when it is full, or when an interrupt left it half written."""
-        if not self._consistent or 64 * self._n_entries + self._used @ (1, 4) > MAX_BYTES:
+        if not self._consistent or self._size() - self._own > MAX_BYTES:
             self.clear()
+
+    def _size(self) -> int:
+        return int(64 * self._n_entries + self._used @ (1, 4))
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -66,18 +70,18 @@ class PretokenCache:
         self._n_entries = first + len(keys)
         kernels.link(first, self._n_entries, self.arrays)
 
-    def add_split_words(self, words: np.ndarray, buffer: np.ndarray) -> None:
-        """Add words that `kernels.tokenize` split into pieces itself.
+    def add_split(self, words: np.ndarray, buffer: np.ndarray) -> None:
+        """Add pre-tokens that `kernels.look_up` split itself.
 
         Args:
-            words: where in `buffer` each word begins and ends, int64 of shape (words, 2).
+            words: where in `buffer` each begins and ends, and its prefix, int64 of shape (words, 3).
             buffer: bytes of texts.
         """
         if len(words):
-            size = int((words[:, 1] - words[:, 0]).sum())
+            size = int((words[:, 1] - words[:, 0] + 4).sum())
             self._reserve(len(words), size, size)
             self._n_entries = kernels.learn(
-                *(self._n_entries, words, buffer, self._fold, self.word_piece, self.arrays, self._used)
+                *(self._n_entries, words, buffer, self._fold, self.pieces.fields, self.arrays, self._used)
             )
 
     def _reserve(self, n_entries: int, n_bytes: int, n_ids: int) -> None:
@@ -99,30 +103,3 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
     longer = np.empty((2 * size, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
-
-
-def _word_piece(
-    model: Mapping[str, Any], boundaries: Boundaries
-) -> tuple[tuple[int, int, np.ndarray], dict[bytes, int]]:
-    """Return what `kernels.tokenize` needs to split words of letters and digits itself, and the pieces by their keys.
-
-    WordPiece (Wu et al., 2016) takes the longest matching piece, from left to right; a word that cannot be matched to
-    its end is unknown, and so is one that is too long. Other models have no pieces.
-    """
-    simple = np.zeros(256, bool)
-    if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"] or not boundaries.splits_words:
-        return (-1, 0, simple), {}
-    simple[list((string.ascii_letters + string.digits).encode())] = True
-    prefix = model["continuing_subword_prefix"]
-    inside = bytes([kernels.INSIDE])
-    longest = min(model["max_input_chars_per_word"], LONGEST_PRETOKEN)  # no longer word is split here
-
-    def reachable(piece: str) -> bool:
-        lower = piece == piece.lower() or not boundaries.folds
-        return piece.isascii() and piece.isalnum() and lower and len(piece) <= longest
-
-    pieces = {token.encode(): id_ for token, id_ in model["vocab"].items() if reachable(token)}
-    for token, id_ in model["vocab"].items():
-        if token.startswith(prefix) and reachable(token.removeprefix(prefix)):
-            pieces[inside + token.removeprefix(prefix).encode()] = id_
-    return (model["vocab"][model["unk_token"]], longest, simple), pieces

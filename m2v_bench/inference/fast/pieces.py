@@ -1,0 +1,157 @@
+"""Turn a tokenizer's model into the arrays with which `kernels` splits new pre-tokens into pieces."""
+
+import string
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from m2v_bench.inference.fast import kernels
+from m2v_bench.inference.fast.boundaries import BEFORE_SPACES, EXPRESSION, Boundaries
+
+_WORD_SPACE = "▁"
+_NONE = -1
+
+
+class Pieces:
+    """A model's vocabulary.
+
+    Args:
+        model: the `model` of a tokenizer's JSON.
+        boundaries: how texts are split into pre-tokens.
+        longest: bytes of the longest pre-token that is cached.
+
+    Attributes:
+        entries: what the cache holds from the start, and its ids: the pieces of WordPiece, or the tokens of a BPE that
+            takes a pre-token that is a token as it is.
+        are_pieces: whether these are pieces of words rather than pre-tokens.
+        fields: the arrays as `kernels.look_up` takes them.
+    """
+
+    def __init__(self, model: Mapping[str, Any], boundaries: Boundaries, longest: int) -> None:
+        self.entries: dict[bytes, int] = {}
+        self.are_pieces = False
+        kind = kernels.NO_PIECES
+        word_piece, bpe, unigram = _NO_WORD_PIECE, _NO_BPE, _NO_UNIGRAM
+        if model["type"] == "WordPiece" and model["unk_token"] in model["vocab"] and boundaries.splits_words:
+            kind, self.are_pieces = kernels.WORD_PIECE, True
+            word_piece, self.entries = _word_piece(model, boundaries, longest)
+        elif boundaries.mode > BEFORE_SPACES and model["type"] == "BPE":
+            kind = kernels.BPE
+            bpe = _bpe(model, in_bytes=boundaries.mode == EXPRESSION)
+            if model.get("ignore_merges"):
+                self.entries = _byte_level_tokens(model["vocab"])
+        elif boundaries.mode > BEFORE_SPACES:
+            kind = kernels.UNIGRAM
+            unigram = _unigram(model)
+        self.fields = kind, word_piece, bpe, unigram
+
+
+# the same types as those of a model
+_NO_BYTES = np.full(256, _NONE, np.int32)
+_NO_WORD_PIECE = (_NONE, 0, np.zeros(256, bool))
+_NO_BPE = (_NO_BYTES, np.empty(0, np.int32), np.zeros(1, np.uint64), np.zeros(1, np.int64))
+_NO_TRIE = (np.zeros(1, np.uint64), np.zeros(1, np.int32), np.zeros(1, np.int32))
+_NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_TRIE)
+
+
+def _word_piece(
+    model: Mapping[str, Any], boundaries: Boundaries, longest: int
+) -> tuple[tuple[int, int, np.ndarray], dict[bytes, int]]:
+    """Return what splits words of letters and digits, and the pieces by their keys.
+
+    WordPiece (Wu et al., 2016) takes the longest matching piece, from left to right; a word that cannot be matched to
+    its end is unknown, and so is one that is too long.
+    """
+    simple = np.zeros(256, bool)
+    simple[list((string.ascii_letters + string.digits).encode())] = True
+    prefix = model["continuing_subword_prefix"]
+    inside = bytes([kernels.INSIDE])
+    longest = min(model["max_input_chars_per_word"], longest)  # no longer word is split here
+
+    def reachable(piece: str) -> bool:
+        lower = piece == piece.lower() or not boundaries.folds
+        return piece.isascii() and piece.isalnum() and lower and len(piece) <= longest
+
+    pieces = {token.encode(): id_ for token, id_ in model["vocab"].items() if reachable(token)}
+    for token, id_ in model["vocab"].items():
+        if token.startswith(prefix) and reachable(token.removeprefix(prefix)):
+            pieces[inside + token.removeprefix(prefix).encode()] = id_
+    return (model["vocab"][model["unk_token"]], longest, simple), pieces
+
+
+def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
+    """Return the merges of a BPE (Sennrich et al., 2016), the most frequent first.
+
+    Args:
+        model: the model.
+        in_bytes: whether the symbols to merge are bytes, rather than characters.
+
+    Returns:
+        Ids of bytes, int32 of shape (256,); ids of characters by code point, int32, empty for bytes, -1 for characters
+        that are split into bytes; and a hash table of the merges: left and right id in one number, uint64; rank and id
+        of the result in one number, int64.
+    """
+    vocabulary = model["vocab"]
+    if in_bytes:
+        characters = np.empty(0, np.int32)
+        ids = [vocabulary.get(character, _NONE) for character in _byte_characters()]
+    else:
+        characters = np.full(0x110000, _NONE, np.int32)
+        for token, id_ in vocabulary.items():
+            if len(token) == 1:
+                characters[ord(token)] = id_
+        characters[ord(" ")] = characters[ord(_WORD_SPACE)]
+        ids = [vocabulary[f"<0x{byte:02X}>"] for byte in range(256)]
+    pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in model["merges"]]
+    left = np.array([vocabulary[one] for one, _ in pairs], np.uint64)
+    right = np.array([vocabulary[other] for _, other in pairs], np.uint64)
+    merged = np.array([vocabulary[one + other] for one, other in pairs], np.int64)
+    slots = 1 << (2 * len(pairs) + 1).bit_length()
+    keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
+    kernels.link_pairs(left << np.uint64(32) | right, merged, keys, values)
+    return np.array(ids, np.int32), characters, keys, values
+
+
+def _byte_characters() -> list[str]:
+    """Return the characters that byte-level BPE writes for bytes: printable ones for themselves, others from U+0100."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+def _byte_level_tokens(vocabulary: Mapping[str, int]) -> dict[bytes, int]:
+    bytes_of = {character: byte for byte, character in enumerate(_byte_characters())}
+    return {
+        bytes(bytes_of[character] for character in token): id_
+        for token, id_ in vocabulary.items()
+        if bytes_of.keys() >= set(token)
+    }
+
+
+def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the pieces of a Unigram model (Kudo, 2018) and their scores.
+
+    Returns:
+        The unknown id and its score; ids of bytes, int32 of shape (256,), -1 without them; scores by id, float64; and a
+        trie of the pieces, in which a space is one byte: a hash table of node and byte in one number, uint64, and the
+        nodes these lead to, int32; and the id of each node, int32, or -1.
+    """
+    scores = np.array([score for _, score in model["vocab"]], np.float64)
+    ids = _NO_BYTES
+    if model.get("byte_fallback"):
+        by_token = {token: id_ for id_, (token, _) in enumerate(model["vocab"])}
+        ids = np.array([by_token.get(f"<0x{byte:02X}>", _NONE) for byte in range(256)], np.int32)
+    tokens = [token.replace(_WORD_SPACE, " ").encode() for token, _ in model["vocab"]]
+    offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
+    raw = np.frombuffer(b"".join(tokens), np.uint8)
+    trie = _empty_trie(len(raw) + 1)
+    trie = _empty_trie(kernels.link_trie(raw, offsets, trie))  # again in the size that it needs
+    kernels.link_trie(raw, offsets, trie)
+    penalty = 10.0  # `K_UNK_PENALTY` of SentencePiece
+    return model["unk_id"], scores.min() - penalty, ids, scores, trie
+
+
+def _empty_trie(n_nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    slots = 1 << (2 * n_nodes).bit_length()
+    return np.zeros(slots, np.uint64), np.zeros(slots, np.int32), np.full(n_nodes, _NONE, np.int32)
