@@ -387,7 +387,7 @@ def test_an_interrupted_cache_is_rebuilt(tokenizers: dict[str, Tokenizer], monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fast._cache, "add", interrupt)
+        patch.setattr(fast._cache.table, "add", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fast._cache.clear()
     assert fast.lists(["the thing"], None, None) == expected

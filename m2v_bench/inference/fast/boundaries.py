@@ -45,6 +45,7 @@ _EXPRESSIONS = {
     for parts in product(*(part.items() for part in _IN_ORDER))
 }
 _BYTE_LEVEL = 1, 0, 0, 0, 0
+_FEW = 3  # bytes that are searched for eight at a time
 _MANY_ADDED = 64  # each is searched for wherever its first byte occurs
 
 
@@ -92,16 +93,18 @@ class Boundaries:
     def fields(self) -> tuple[Any, ...]:
         """The rules as `split_kernels.split` takes them.
 
-        classes; fold; which bytes begin an added token (bool); the bytes of all added tokens, and where each begins
-        (int64); mode; the byte before a text; expression; words.
+        classes; fold; whether that is lower case; the added tokens: which bytes begin one (bool), these bytes (none if
+        they are many), the bytes of all tokens, and where each begins (int64); mode; the byte before a text; expression;
+        words.
         """
         # folded, as the folded text may contain a token where the text itself does not
         added = self.fold[np.frombuffer(b"".join(self.added), np.uint8)]
         offsets = np.cumsum([0, *map(len, self.added)], dtype=np.int64)
         begins = np.isin(self.fold, added[offsets[:-1]])
+        few = np.flatnonzero(begins).astype(np.uint8)
+        tokens = begins, few[: len(few) if len(few) <= _FEW else 0], added, offsets
         prefix = ord(" ") if self.prefixes else 0
-        rules = self.mode, prefix, self.expression, self.words
-        return self.classes, self.fold, begins, added, offsets, *rules
+        return self.classes, self.fold, self.folds, tokens, self.mode, prefix, self.expression, self.words
 
 
 def find_boundaries(data: Mapping[str, Any]) -> Boundaries:

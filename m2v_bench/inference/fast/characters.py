@@ -41,15 +41,17 @@ class Characters:
         self._pool = np.zeros(0, np.uint8)
         for block in (0x00, 0x20):
             self._fill(block)
+        printable = self._kinds[ord(" ") : ord("~") + 1]
+        self._plain = bool(((printable != ODD) & (printable <= KIND)).all())
 
     @property
     def fields(self) -> tuple[Any, ...]:
         """The tables as `split_kernels.split` takes them.
 
-        Kinds, uint8 of shape (0x110000,); canonical combining classes, likewise; and the replacements: offset and size
-        in bytes by code point, and the bytes.
+        Kinds, uint8 of shape (0x110000,); canonical combining classes, likewise; the replacements: offset and size in
+        bytes by code point, and the bytes; and whether printable ASCII is neither odd nor replaced.
         """
-        return self._kinds, self._orders, (self._offsets, self._sizes, self._pool)
+        return self._kinds, self._orders, (self._offsets, self._sizes, self._pool), self._plain
 
     def learn(self, texts: Iterable[str]) -> None:
         """Look up the characters of texts, and others near them."""
@@ -83,7 +85,7 @@ class Characters:
 class NoCharacters:
     """Takes the place of `Characters` where texts are split by their bytes."""
 
-    fields = (np.zeros(1, np.uint8), np.zeros(1, np.uint8), (np.zeros(1, np.int32), *(np.zeros(1, np.uint8),) * 2))
+    fields = (*(np.zeros(1, np.uint8),) * 2, (np.zeros(1, np.int32), *(np.zeros(1, np.uint8),) * 2), False)
 
     def learn(self, texts: Iterable[str]) -> None:
         """Do nothing."""

@@ -14,7 +14,9 @@ from tokenizers import Tokenizer
 from m2v_bench.inference.fast import kernels, split_kernels
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries, probes
 from m2v_bench.inference.fast.characters import characters_of
-from m2v_bench.inference.fast.pretoken_cache import LONGEST_PRETOKEN, PretokenCache, grown
+from m2v_bench.inference.fast.pieces import Pieces, Scratch
+from m2v_bench.inference.fast.pretoken_cache import LONGEST_PRETOKEN, PretokenCache, Table, grown
+from m2v_bench.inference.fast.utf8_kernels import PADDING
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.texts import check
 from m2v_bench.inference.tokenizer import (
@@ -40,7 +42,7 @@ class _Piece:
         self.texts = texts
         self.buffer, self.starts, self.ends, self.used = _utf8(texts)
         self.id_starts, self.id_ends = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
-        self.pending = np.empty((0, 5), np.int64)  # see `kernels.look_up`
+        self.pending = np.empty((0, 4), np.int64)  # see `kernels.look_up`
         self.ids: list[np.ndarray] = []
         self.n_ids = 0
 
@@ -62,8 +64,10 @@ class _Piece:
 class _Scratch:
     """Memory that threads reuse; to allocate it for each piece costs as much as to use it."""
 
-    def __init__(self) -> None:
-        self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 5), np.int64)
+    def __init__(self, pieces: Pieces) -> None:
+        self.split = Scratch(pieces)
+        self.table = Table()  # pre-tokens that were split while other threads read the cache
+        self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
         self.tails, self.spans = np.empty((0, 4), np.uint64), np.empty((0, 3), np.int64)
 
     def reserve(self, n_ids: int, n_texts: int, n_bytes: int) -> None:
@@ -71,6 +75,7 @@ class _Scratch:
         self.ids = grown(self.ids, n_ids)
         self.pending = grown(self.pending, n_texts + MAX_MISSING)
         self.tails, self.spans = grown(self.tails, n_bytes + 1), grown(self.spans, n_bytes + 1)
+        self.split.reserve(n_bytes)
 
 
 class FastTokenizer(BatchTokenizer):
@@ -88,6 +93,7 @@ class FastTokenizer(BatchTokenizer):
         self._cache = PretokenCache(data["model"], self._boundaries)
         self._lock = threading.RLock()
         self._spare: list[_Scratch] = []  # one per thread at work
+        _ = self._median_token_length  # of the whole vocabulary: takes longer than to embed a thousand texts
         texts = probes(self._boundaries.added)
         expected = tokenize_batch(tokenizer, texts, None, None).lists()
         for _ in range(2):  # with an empty cache, then with a full one
@@ -122,45 +128,60 @@ class FastTokenizer(BatchTokenizer):
         """Tokenize the texts of each part, which becomes a piece."""
         with self._lock:
             self._cache.make_usable()
-            pieces = in_threads(lambda texts: self._begin(texts, max_length, unknown), parts, threads)
+            alone = threads == 1 or len(parts) == 1
+            pieces = in_threads(lambda texts: self._begin(texts, max_length, unknown, alone=alone), parts, threads)
             # the cache changes here alone, while no thread reads it
+            for scratch in self._spare:
+                self._cache.merge(scratch.table)
             self._add_missing([pretoken for piece in pieces for pretoken in piece.missing()])
             for piece in pieces:
                 self._finish(piece, max_length, unknown)
             return pieces
 
-    def _begin(self, texts: Sequence[str], max_length: int | None, unknown: int | None) -> _Piece:
+    def _begin(self, texts: Sequence[str], max_length: int | None, unknown: int | None, *, alone: bool) -> _Piece:
         piece = _Piece(texts)
         try:
             scratch = self._spare.pop()
         except IndexError:
-            scratch = _Scratch()
+            scratch = _Scratch(self._cache.pieces)
         scratch.reserve(64 + len(piece.buffer) // 2, len(texts), len(piece.buffer))
-        self._look_up(piece, np.arange(len(texts)), scratch, max_length, unknown)
+        table = self._cache.table if alone else scratch.table
+        self._look_up(piece, np.arange(len(texts)), scratch, max_length, unknown, table)
         self._spare.append(scratch)
         return piece
 
     def _look_up(
-        self, piece: _Piece, texts: np.ndarray, scratch: _Scratch, max_length: int | None, unknown: int | None
+        self,
+        piece: _Piece,
+        texts: np.ndarray,
+        scratch: _Scratch,
+        max_length: int | None,
+        unknown: int | None,
+        table: Table,
     ) -> None:
-        """Look up the pre-tokens of some texts; what keeps a text from being done is then in `piece.pending`."""
+        """Look up the pre-tokens of some texts; what keeps a text from being done is then in `piece.pending`.
+
+        `table` receives those that are split on the way.
+        """
         firsts, reasons = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
         pretokens = scratch.tails, scratch.spans, firsts, reasons
         piece.used = split_kernels.split(
             *(piece.buffer, piece.starts, piece.ends, texts),
             *(self._boundaries.fields, self._characters.fields, piece.used, *pretokens),
         )
-        limits = -1 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
-        tables = self._boundaries.fold, self._cache.pieces.fields, LONGEST_PRETOKEN, self._cache.arrays
-        outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending
-        n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *tables, *limits, *outputs)
+        limits = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
+        table.reserve()
+        cache = self._cache.table
+        tables = cache.arrays, table.arrays, table.used, table is not cache
+        rules = self._boundaries.fold, self._cache.pieces.fields, LONGEST_PRETOKEN
+        outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending, scratch.split.fields
+        n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *rules, tables, *limits, *outputs)
         piece.pending = scratch.pending[:n_pending].copy()
         piece.add(scratch.ids[:n_ids].copy(), texts)
 
     def _finish(self, piece: _Piece, max_length: int | None, unknown: int | None) -> None:
         """Do the texts that are left: those whose pre-tokens are in the cache by now, and those not to be split."""
         room = 64 + len(piece.buffer) // 2  # too little, if that is the reason
-        self._add_split(piece)
         while len(piece.pending):
             numbers, reasons = piece.pending[:, 0], piece.pending[:, 1]
             whole = np.unique(numbers[reasons == kernels.WHOLE])
@@ -174,11 +195,10 @@ class FastTokenizer(BatchTokenizer):
                 piece.add(batch.ids, whole)
             if len(again):
                 room *= 2 if (reasons == kernels.NO_ROOM).any() else 1
-                scratch = _Scratch()
+                scratch = _Scratch(self._cache.pieces)
                 scratch.reserve(room, len(again), len(piece.buffer))
-                self._look_up(piece, again, scratch, max_length, unknown)
+                self._look_up(piece, again, scratch, max_length, unknown, self._cache.table)
                 self._add_missing(piece.missing())
-                self._add_split(piece)
 
     def _add_missing(self, pretokens: Sequence[bytes]) -> None:
         """Tokenize pre-tokens and add them to the cache."""
@@ -186,12 +206,6 @@ class FastTokenizer(BatchTokenizer):
         if keys:
             encodings = self.tokenizer.encode_batch_fast([key.decode() for key in keys], add_special_tokens=False)
             self._cache.add(keys, [encoding.ids for encoding in encodings])
-
-    def _add_split(self, piece: _Piece) -> None:
-        """Add the pre-tokens of a piece that were split on the way to the cache."""
-        is_split = piece.pending[:, 1] == kernels.LEARN
-        words, piece.pending = piece.pending[is_split, 2:], piece.pending[~is_split]
-        self._cache.add_split(words, piece.buffer)
 
 
 def _divided(rows: slice, lengths: np.ndarray, n_pieces: int, batch_size: int) -> list[slice]:
@@ -219,9 +233,9 @@ def _joined(pieces: Sequence[_Piece], start: int) -> Batch:
 
 
 def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return the UTF-8 bytes of texts with a null between two, where each text begins and ends, and how many they are.
+    """Return the UTF-8 bytes of texts with a null between two, where each begins and ends, and where the last does.
 
-    The array is twice as long, which leaves room for texts with replaced characters.
+    `PADDING` bytes are before them, and as many as they are after them, for texts with replaced characters.
     """
     raw = np.frombuffer("\0".join(texts).encode(), np.uint8)
     ends = np.empty(len(texts), np.int64)
@@ -234,6 +248,6 @@ def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int
         ends -= 1
     starts = np.zeros(len(texts), np.int64)
     starts[1:] = ends[:-1] + 1
-    buffer = np.empty(2 * len(raw), np.uint8)
-    buffer[: len(raw)] = raw
-    return buffer, starts, ends, len(raw)
+    buffer = np.empty(PADDING + 2 * len(raw), np.uint8)
+    buffer[PADDING : PADDING + len(raw)] = raw
+    return buffer, starts + PADDING, ends + PADDING, PADDING + len(raw)

@@ -12,13 +12,15 @@ changes.
 import numpy as np
 from numba import njit
 
+from m2v_bench.inference.fast.utf8_kernels import character, inner, size_of
+
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 INSIDE = 0xFF  # in no UTF-8
 # models that split new pre-tokens here
 NO_PIECES, WORD_PIECE, BPE, UNIGRAM = range(4)
 # why a text has no ids yet: a pre-token is not in the table, the text must not be split, its ids do not fit into `out`,
-# too many pre-tokens are missing to look at it now; LEARN notes one that was split here, to be added to the table
-MISSING, WHOLE, NO_ROOM, LATER, LEARN = (np.int64(reason) for reason in range(1, 6))
+# too many pre-tokens are missing to look at it now
+MISSING, WHOLE, NO_ROOM, LATER = (np.int64(reason) for reason in range(1, 5))
 PREFIX, AS_A_WHOLE = 0xFF, 0x100  # in `spans[:, 2]`: the byte before a pre-token; only the package can split it
 MOST_SYMBOLS = 512  # of a pre-token that BPE merges here, as the time grows with their square
 
@@ -28,10 +30,6 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
 _ZERO, _ALL = np.int64(0), np.int64(-1)  # numba compiles a function once more for a number in the code
 _LAST_RANK = np.int64(0x7FFFFFFFFFFFFFFF)  # of a pair that is not merged
-
-
-# no wrappers for calls from Python, which take most of the time of compiling
-inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @inner
@@ -68,17 +66,22 @@ def _find(low, high, prefix, buffer, first, end, fold, table):
     return match
 
 
-@njit(cache=True, nogil=True)
-def link(first, last, table):
-    """Put written entries `first` to `last` (excluded) into the slots."""
+@inner
+def _link(entry, table):
     slots, entries, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
-    for entry in range(first, last):
-        value = _hash(entries[entry, 0], entries[entry, 1], np.int64(entries[entry, 2] & _LOW))
-        slot = value & mask
-        while slots[slot] != 0:
-            slot = (slot + np.uint64(1)) & mask
-        slots[slot] = (value >> _HALF) << _HALF | np.uint64(entry + 1)
+    value = _hash(entries[entry, 0], entries[entry, 1], np.int64(entries[entry, 2] & _LOW))
+    slot = value & mask
+    while slots[slot] != 0:
+        slot = (slot + np.uint64(1)) & mask
+    slots[slot] = (value >> _HALF) << _HALF | np.uint64(entry + 1)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def link(last, table):
+    """Put the first `last` entries, which are written, into the slots."""
+    for entry in range(last):
+        _link(entry, table)
 
 
 @inner
@@ -96,10 +99,10 @@ def _last16(raw, start, end, prefix, fold):
 
 
 @inner
-def _write(entry, raw, start, end, prefix, fold, new_ids, is_piece, table, used):
-    """Write an entry; `used` says how much of the table's `keys` and `ids` is in use."""
+def _write(entry, raw, start, end, prefix, fold, new_ids, begin, count, is_piece, table, used):
+    """Write an entry; `used` says how much of the table's `keys`, `ids` and `entries` is in use."""
     _, entries, entry_ids, keys, ids = table
-    count, size = len(new_ids), end - start + (1 if prefix else 0)
+    size = end - start + (1 if prefix else 0)
     entries[entry, 0], entries[entry, 1] = _last16(raw, start, end, prefix, fold)
     entries[entry, 2] = np.uint64(size) | np.uint64(count) << _HALF
     entries[entry, 5], entries[entry, 6] = np.uint64(used[0]), np.uint64(is_piece)
@@ -110,30 +113,32 @@ def _write(entry, raw, start, end, prefix, fold, new_ids, is_piece, table, used)
         used[0] += size
     if count <= IDS_HERE:
         for k in range(count):
-            entry_ids[entry, 6 + k] = new_ids[k]
+            entry_ids[entry, 6 + k] = new_ids[begin + k]
     else:
         entries[entry, 3] = np.uint64(used[1])
         for k in range(count):
-            ids[used[1] + k] = new_ids[k]
+            ids[used[1] + k] = new_ids[begin + k]
         used[1] += count
 
 
-@njit(cache=True, nogil=True)
-def enter(first, raw, offsets, new_ids, id_offsets, fold, are_pieces, table, used):
-    """Write entries from `first` on: their keys are in `raw` at `offsets`, their ids in `new_ids` at `id_offsets`."""
+@njit(cache=True, nogil=True, _nrt=False)
+def enter(raw, offsets, new_ids, id_offsets, fold, are_pieces, table, used):
+    """Add entries: their keys are in `raw` at `offsets`, their ids in `new_ids` at `id_offsets`."""
     for k in range(len(offsets) - 1):
-        ids = new_ids[id_offsets[k] : id_offsets[k + 1]]
-        _write(first + k, raw, offsets[k], offsets[k + 1], _ZERO, fold, ids, np.int64(are_pieces), table, used)
+        begin, count, is_piece = id_offsets[k], id_offsets[k + 1] - id_offsets[k], np.int64(are_pieces)
+        _write(used[2], raw, offsets[k], offsets[k + 1], _ZERO, fold, new_ids, begin, count, is_piece, table, used)
+        _link(used[2], table)
+        used[2] += 1
 
 
 @inner
-def _word_pieces(buffer, first, end, word_piece, fold, table, left, out, n, lows, highs):
-    """Split a word of letters and digits into pieces, greedily, and write up to `left` ids (-1: all) to `out[n:]`.
+def _word_pieces(buffer, first, end, word_piece, fold, table, out, n, lows, highs):
+    """Split a word of letters and digits into pieces, greedily, and write their ids to `out[n:]`.
 
     `lows` and `highs` are scratch memory for as many numbers as a word may have characters.
 
     Returns:
-        The number of pieces before the cut.
+        The number of pieces.
     """
     unknown, longest, _ = word_piece
     _, entries, entry_ids, _, _ = table
@@ -153,8 +158,7 @@ def _word_pieces(buffer, first, end, word_piece, fold, table, left, out, n, lows
             stop -= 1
         if stop == start:
             break
-        if left < 0 or count < left:
-            out[n + count] = entry_ids[entry, 6]
+        out[n + count] = entry_ids[entry, 6]
         count += 1
         start = stop
     if start < end:
@@ -163,7 +167,7 @@ def _word_pieces(buffer, first, end, word_piece, fold, table, left, out, n, lows
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def link_pairs(pairs, merged, keys, values):
     """Fill the hash table of merges: ids of left and right in one number -> rank and id of the result in one number."""
     mask = np.uint64(len(keys) - 1)
@@ -190,20 +194,6 @@ def _rank(left, right, keys, values):
 
 
 @inner
-def _size(byte):
-    """Return the bytes of a character from its first one."""
-    return 1 if byte < 0x80 else (2 if byte < 0xE0 else (3 if byte < 0xF0 else 4))
-
-
-@inner
-def _character(buffer, i, size):
-    point = np.int64(buffer[i]) & (0x7F if size == 1 else 0x7F >> size)
-    for k in range(1, size):
-        point = point << 6 | np.int64(buffer[i + k]) & 0x3F
-    return point
-
-
-@inner
 def _symbols(buffer, first, last, prefix, bpe, symbols):
     """Write the ids of the bytes or characters of a pre-token, and return how many there are, or -1 for too many."""
     byte_ids, characters, _, _ = bpe
@@ -219,10 +209,10 @@ def _symbols(buffer, first, last, prefix, bpe, symbols):
             n += 1
     i = first
     while i < last and len(characters) > 0:
-        size = _size(buffer[i])
+        size = size_of(buffer[i])
         if n + size > MOST_SYMBOLS:
             return -1
-        id_ = characters[_character(buffer, i, size)]
+        id_ = characters[character(buffer, i)]
         if id_ >= 0:
             symbols[n] = id_
             n += 1
@@ -270,7 +260,7 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def link_trie(raw, offsets, trie):
     """Fill the trie of pieces, whose bytes are in `raw` at `offsets`, and return the number of its nodes."""
     keys, children, ids = trie
@@ -330,7 +320,7 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
     start = 0
     while start < size:
         here = best[start]
-        width = min(_size(_byte(buffer, first, prefix, inside, start)), size - start)
+        width = min(size_of(_byte(buffer, first, prefix, inside, start)), size - start)
         single = False
         node, i = np.int64(0), start
         while i < size:
@@ -391,18 +381,18 @@ def _all_of(allowed, buffer, first, end):
 
 
 @inner
-def _pieces(buffer, first, last, info, fold, pieces, table, left, out, n, scratch):
-    """Split a pre-token by the model and write at most `left` ids (-1: all) to `out[n:]`.
+def _pieces(buffer, first, last, info, fold, pieces, table, out, n, scratch):
+    """Split a pre-token by the model and write its ids to `out[n:]`.
 
     Returns:
-        The number of its ids before the cut, or -1 if only the package can split it.
+        The number of ids, or -1 if only the package can split it.
     """
     kind, word_piece, bpe, unigram = pieces
     lows, highs, symbols, ranks, best, froms, ids = scratch
     if info & AS_A_WHOLE:
         return -1
     if kind == WORD_PIECE and _all_of(word_piece[2], buffer, first, last):
-        return _word_pieces(buffer, first, last, word_piece, fold, table, left, out, n, lows, highs)
+        return _word_pieces(buffer, first, last, word_piece, fold, table, out, n, lows, highs)
     if kind == BPE:
         return _merge(buffer, first, last, info & PREFIX, bpe, (symbols, ranks), out, n)
     if kind == UNIGRAM:
@@ -411,51 +401,46 @@ def _pieces(buffer, first, last, info, fold, pieces, table, left, out, n, scratc
 
 
 @inner
-def _scratch(pieces, longest):
-    """Return memory to split pre-tokens of at most `longest` bytes."""
-    kind, word_piece, _, _ = pieces
-    letters = word_piece[1] + 1
-    symbols = MOST_SYMBOLS + 1 if kind == BPE else 1
-    bytes_ = longest + 2 if kind == UNIGRAM else 1
-    return (
-        np.empty(letters, np.uint64),
-        np.empty(letters, np.uint64),
-        np.empty(symbols, np.int32),
-        np.empty(symbols, np.int64),
-        np.empty(bytes_, np.float64),
-        np.empty(bytes_, np.int64),
-        np.empty(bytes_, np.int32),
-    )
+def _insert(buffer, first, last, prefix, fold, ids, begin, count, table, used):
+    """Write an entry for a pre-token whose ids are `ids[begin : begin + count]`, if there is room."""
+    slots, entries, _, keys, all_ids = table
+    entry = used[2]
+    if 2 * (entry + 1) > len(slots) or entry == len(entries):
+        return
+    if used[0] + last - first + 1 > len(keys) or used[1] + count > len(all_ids):
+        return
+    _write(entry, buffer, first, last, prefix, fold, ids, begin, count, _ZERO, table, used)
+    _link(entry, table)
+    used[2] = entry + 1
 
 
-@njit(cache=True, nogil=True)
-def learn(first, words, buffer, fold, pieces, table, used):
-    """Write entries from `first` on for pre-tokens that were split.
-
-    Args:
-        first: number of the first new entry.
-        words: where in `buffer` each begins and ends, and its prefix, int64 of shape (words, 3).
-        buffer, fold, pieces, table: see `look_up`.
-        used: see `_write`.
-
-    Returns:
-        The number of entries after that.
-    """
-    longest = _ZERO
-    for k in range(len(words)):
-        longest = max(longest, words[k, 1] - words[k, 0])
-    scratch = _scratch(pieces, longest)
-    ids = np.empty(longest + 4, np.int32)
-    entry = first
-    for k in range(len(words)):
-        start, end, prefix = words[k, 0], words[k, 1], words[k, 2]
-        low, high = _last16(buffer, start, end, prefix, fold)
-        if _find(low, high, prefix, buffer, start, end, fold, table) < 0:
-            n = _pieces(buffer, start, end, prefix, fold, pieces, table, _ALL, ids, _ZERO, scratch)
-            _write(entry, buffer, start, end, prefix, fold, ids[:n], _ZERO, table, used)
-            link(entry, entry + 1, table)
-            entry += 1
-    return entry
+@njit(cache=True, nogil=True, _nrt=False)
+def merge(others, others_used, fold, table, used):
+    """Copy the entries of another table that this one, which has room for them, does not have."""
+    _, other_entries, other_ids_here, other_keys, other_ids = others
+    _, entries, _, _, _ = table
+    for number in range(others_used[2]):
+        low, high = other_entries[number, 0], other_entries[number, 1]
+        size, count = np.int64(other_entries[number, 2] & _LOW), np.int64(other_entries[number, 2] >> _HALF)
+        first = np.int64(other_entries[number, 5])
+        if _find(low, high, _ZERO, other_keys, first, first + size, fold, table) >= 0:
+            continue
+        entry = used[2]
+        for k in range(ENTRY):
+            entries[entry, k] = other_entries[number, k]
+        if size > KEY_HERE:
+            entries[entry, 5] = np.uint64(used[0])
+            for k in range(size):
+                table[3][used[0] + k] = other_keys[first + k]
+            used[0] += size
+        if count > IDS_HERE:
+            begin = np.int64(other_entries[number, 3])
+            entries[entry, 3] = np.uint64(used[1])
+            for k in range(count):
+                table[4][used[1] + k] = other_ids[begin + k]
+            used[1] += count
+        _link(entry, table)
+        used[2] = entry + 1
 
 
 @inner
@@ -472,9 +457,9 @@ def _copy(entry, size, table, out, n):
 
 
 @inner
-def _note(pending, n_pending, text, reason, first, last, prefix):
+def _note(pending, n_pending, text, reason, first, last):
     pending[n_pending, 0], pending[n_pending, 1] = text, reason
-    pending[n_pending, 2], pending[n_pending, 3], pending[n_pending, 4] = first, last, prefix
+    pending[n_pending, 2], pending[n_pending, 3] = first, last
     return n_pending + 1
 
 
@@ -489,68 +474,108 @@ def _touch(tails, spans, begin, stop, table):
     for pretoken in range(begin, stop):
         size = spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0)
         value = _hash(tails[pretoken, 0], tails[pretoken, 1], size)
-        slot = slots[value & mask]
-        tails[pretoken, 2] = slot if slot >> _HALF == value >> _HALF else np.uint64(0)
+        slot, next_ = slots[value & mask], slots[(value + np.uint64(1)) & mask]
+        slot = slot if slot >> _HALF == value >> _HALF else next_
+        tails[pretoken, 2] = slot & _LOW if slot >> _HALF == value >> _HALF else np.uint64(0)
     for pretoken in range(begin, stop):
         size = np.uint64(spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0))
-        slot = tails[pretoken, 2] & _LOW
-        entry = np.int64(slot) - 1 if slot > 0 else 0
-        same = entries[entry, 0] == tails[pretoken, 0] and entries[entry, 1] == tails[pretoken, 1]
-        same = same and entries[entry, 2] & _LOW == size and size <= KEY_HERE
-        tails[pretoken, 3] = slot if same and slot > 0 else np.uint64(0)
+        slot = tails[pretoken, 2]
+        entry = np.int64(max(slot, np.uint64(1))) - 1
+        odd = (entries[entry, 0] ^ tails[pretoken, 0]) | (entries[entry, 1] ^ tails[pretoken, 1])
+        odd |= (entries[entry, 2] & _LOW) ^ size
+        tails[pretoken, 3] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
 
 
 @inner
-def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, table, limits, out, n, pending, n_pending, scratch):
+def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limits, out, n, pending, n_pending, scratch):
     """Write the ids of a text's pre-tokens, `begin` to `stop` (excluded), to `out[n:]`.
 
-    `limits` are the bytes of the longest pre-token in the table, the ids of a text (-1: any number), and the rows of
-    `pending`.
+    `limits` are the bytes of the longest pre-token in the table, the ids of a text, and the rows of `pending`.
 
     Returns:
         Why the text has no ids, or 0; how much of `out` is in use; how many rows of `pending` are.
     """
     longest, left, last_note = limits
-    kind, _, _, _ = pieces
-    _, entries, _, _, _ = table
+    table = tables[0]
+    entries, entry_ids = table[1], table[2]
     _touch(tails, spans, begin, stop, table)
-    reason = _ZERO
+    reason, last_id = _ZERO, n + left
     for pretoken in range(begin, stop):
-        first, last, info = spans[pretoken, 0], spans[pretoken, 1], spans[pretoken, 2]
         entry = np.int64(tails[pretoken, 3]) - 1
-        if entry < 0 and last - first <= longest:
-            entry = _find(tails[pretoken, 0], tails[pretoken, 1], info & PREFIX, buffer, first, last, fold, table)
-        if n + max(last - first + 3, 0 if entry < 0 else np.int64(entries[entry, 2] >> _HALF)) + IDS_HERE > len(out):
-            return max(reason, NO_ROOM), n, n_pending
-        if entry >= 0:
-            size = np.int64(entries[entry, 2] >> _HALF)
-            size = min(size, left) if left >= 0 else size
-            _copy(entry, size, table, out, n)
-        elif kind <= WORD_PIECE and last - first > longest:
-            return WHOLE, n, n_pending
+        if entry >= 0 and n + 2 * IDS_HERE <= len(out) and entries[entry, 2] >> _HALF <= np.uint64(IDS_HERE):
+            for k in range(IDS_HERE):
+                out[n + k] = entry_ids[entry, 6 + k]
+            n += np.int64(entries[entry, 2] >> _HALF)
         else:
-            size = _pieces(buffer, first, last, info, fold, pieces, table, left, out, n, scratch)
-            if size < 0:
-                if last - first > longest:
-                    return WHOLE, n, n_pending
-                if n_pending >= last_note:
-                    return LATER, n, n_pending
+            first, last, info = spans[pretoken, 0], spans[pretoken, 1], spans[pretoken, 2]
+            size = _ids_of_one(
+                *(buffer, first, last, info, tails[pretoken, 0], tails[pretoken, 1]),
+                *(fold, pieces, tables, longest, out, n, scratch),
+            )
+            if size == -MISSING and n_pending < last_note:
                 reason = MISSING
-                n_pending = _note(pending, n_pending, text, reason, first, last, _ZERO)
-                continue
-            if last - first <= longest and n_pending < last_note:
-                n_pending = _note(pending, n_pending, text, LEARN, first, last, info & PREFIX)
-            size = min(size, left) if left >= 0 else size
-        n += size
-        left = left - size if left >= 0 else left
-        if left == 0:
+                n_pending = _note(pending, n_pending, text, reason, first, last)
+            elif size == -MISSING:
+                return LATER, n, n_pending
+            elif size == -NO_ROOM:
+                return max(reason, NO_ROOM), n, n_pending
+            elif size < 0:
+                return -size, n, n_pending
+            else:
+                n += size
+        if n >= last_id:
+            n = last_id
             break
     return reason, n, n_pending
 
 
-@njit(cache=True, nogil=True)
+@inner
+def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, longest, out, n, scratch):
+    """Write the ids of a pre-token to `out[n:]`, splitting it if it is in no table.
+
+    Returns:
+        The number of ids, or the reason why there are none, times -1.
+    """
+    table, own, own_used, apart = tables
+    prefix, is_long = info & PREFIX, last - first > longest
+    if not is_long:
+        for is_own in range(2 if apart else 1):
+            entries = own[1] if is_own else table[1]
+            entry = _find(low, high, prefix, buffer, first, last, fold, own if is_own else table)
+            if entry >= 0:
+                size = np.int64(entries[entry, 2] >> _HALF)
+                if n + size + IDS_HERE > len(out):
+                    return -NO_ROOM
+                _copy(entry, size, own if is_own else table, out, n)
+                return size
+    elif pieces[0] <= WORD_PIECE:
+        return -WHOLE
+    if n + last - first + 3 + IDS_HERE > len(out):
+        return -NO_ROOM
+    size = _pieces(buffer, first, last, info, fold, pieces, table, out, n, scratch)
+    if size < 0:
+        return -WHOLE if is_long else -MISSING
+    if not is_long:
+        _insert(buffer, first, last, prefix, fold, out, n, size, own, own_used)
+    return size
+
+
+@njit(cache=True, nogil=True, _nrt=False)
 def look_up(
-    buffer, texts, pretokens, fold, pieces, longest, table, max_length, unknown, out, id_starts, id_ends, pending
+    buffer,
+    texts,
+    pretokens,
+    fold,
+    pieces,
+    longest,
+    tables,
+    max_length,
+    unknown,
+    out,
+    id_starts,
+    id_ends,
+    pending,
+    scratch,
 ):
     """Write the token ids of texts, as far as their pre-tokens are in the table or can be split here.
 
@@ -561,30 +586,28 @@ def look_up(
         fold: replacement of each byte, uint8 of shape (256,).
         pieces: `pieces.Pieces.fields`.
         longest: bytes of the longest pre-token to look up.
-        table: slots, entries, entries as int32, keys, ids.
-        max_length: ids of a text beyond it are cut; -1 cuts nothing.
+        tables: a table (slots, entries, entries as int32, keys, ids); another one that receives what is split here, how
+            much of it is used (see `_write`), and whether the two are apart.
+        max_length: ids of a text beyond it are cut.
         unknown: id to drop after the cut, or -1.
         out: receives the ids, int32.
         id_starts: receives where in `out` each text begins, int64.
         id_ends: receives where it ends.
-        pending: receives what is left to do, int64 of shape (more than texts, 5): the text, `MISSING` or another
-            reason, where the pre-token begins and ends, and its prefix.
+        pending: receives what is left to do, int64 of shape (more than texts, 4): the text, `MISSING` or another
+            reason, and where the pre-token begins and ends.
+        scratch: `pieces.Scratch.fields`.
 
     Returns:
         How many rows of `pending` and how much of `out` are in use.
     """
     tails, spans, firsts, reasons = pretokens
-    most = _ZERO
-    for pretoken in range(firsts[len(texts)]):
-        most = max(most, spans[pretoken, 1] - spans[pretoken, 0])
-    scratch = _scratch(pieces, most)
     limits = (longest, max_length, len(pending) - len(texts))
     n = n_pending = _ZERO
     for number in range(len(texts)):
         text, first_id, reason = texts[number], n, np.int64(reasons[number])
         if reason == 0 and max_length != 0:
             reason, n, n_pending = _ids_of(
-                *(text, buffer, tails, spans, firsts[number], firsts[number + 1], fold, pieces, table, limits),
+                *(text, buffer, tails, spans, firsts[number], firsts[number + 1], fold, pieces, tables, limits),
                 *(out, n, pending, n_pending, scratch),
             )
         if reason == 0:
@@ -593,7 +616,7 @@ def look_up(
             continue
         n = first_id
         if reason != MISSING:
-            n_pending = _note(pending, n_pending, text, reason, _ZERO, _ZERO, _ZERO)
+            n_pending = _note(pending, n_pending, text, reason, _ZERO, _ZERO)
     return n_pending, n
 
 

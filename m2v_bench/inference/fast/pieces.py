@@ -47,6 +47,29 @@ class Pieces:
         self.fields = kind, word_piece, bpe, unigram
 
 
+class Scratch:
+    """Memory to split pre-tokens, as `kernels` takes it."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        kind, (_, longest, _), _, _ = pieces.fields
+        self._is_unigram = kind == kernels.UNIGRAM
+        symbols = kernels.MOST_SYMBOLS + 1
+        self._prefixes = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64)
+        self._symbols = np.empty(symbols, np.int32), np.empty(symbols, np.int64)
+        self._path = np.empty(1, np.float64), np.empty(1, np.int64), np.empty(1, np.int32)
+
+    def reserve(self, n_bytes: int) -> None:
+        """Make room for pre-tokens of so many bytes."""
+        if self._is_unigram and n_bytes + 2 > len(self._path[0]):
+            size = 2 * n_bytes + 2
+            self._path = np.empty(size, np.float64), np.empty(size, np.int64), np.empty(size, np.int32)
+
+    @property
+    def fields(self) -> tuple[np.ndarray, ...]:
+        """The arrays."""
+        return *self._prefixes, *self._symbols, *self._path
+
+
 # the same types as those of a model
 _NO_BYTES = np.full(256, _NONE, np.int32)
 _NO_WORD_PIECE = (_NONE, 0, np.zeros(256, bool))

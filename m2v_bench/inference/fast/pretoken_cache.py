@@ -1,4 +1,4 @@
-"""Cache the token ids of pre-tokens in a hash table that compiled loops read."""
+"""Cache the token ids of pre-tokens in a hash table that compiled loops read and fill."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +12,80 @@ from m2v_bench.inference.tokenizer import flatten
 
 LONGEST_PRETOKEN = 128  # bytes; longer ones hardly occur twice
 MAX_BYTES = 64_000_000  # of the cache, which is emptied beyond
+_ROOM = 1 << 12  # entries that compiled loops may add before the next call
+_BYTES, _IDS = 16, 4  # of such an entry, on average
+
+
+class Table:
+    """Token ids by pre-token. Any number of threads may read it while none changes it."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop all entries."""
+        self._consistent = False  # an interrupt may come anywhere
+        self.used = np.zeros(3, np.int64)  # of keys, ids and entries
+        self._slots = np.zeros(2 * _ROOM, np.uint64)
+        self._entries = np.empty((_ROOM, kernels.ENTRY), np.uint64)
+        self._keys, self._ids = np.empty(_BYTES * _ROOM, np.uint8), np.empty(_IDS * _ROOM, np.int32)
+        self._consistent = True
+
+    def __len__(self) -> int:
+        return int(self.used[2])
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether no interrupt left it half written."""
+        return self._consistent
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory in use."""
+        return int(self.used @ (1, 4, 64))
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The table as `kernels` takes it: slots, entries, entries as int32, keys, ids."""
+        return self._slots, self._entries, self._entries.view(np.int32), self._keys, self._ids
+
+    def add(
+        self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]], fold: np.ndarray, *, are_pieces: bool = False
+    ) -> None:
+        """Add pre-tokens that are not in the table.
+
+        Args:
+            keys: the pre-tokens, in lower case where case makes no difference.
+            ids_of_keys: token ids of each.
+            fold: replacement of each byte, uint8 of shape (256,).
+            are_pieces: whether they are pieces of WordPiece rather than pre-tokens.
+        """
+        ids, id_offsets = flatten(ids_of_keys)
+        raw, offsets = np.frombuffer(b"".join(keys), np.uint8), np.cumsum([0, *map(len, keys)], dtype=np.int64)
+        self.reserve(len(keys), len(raw), len(ids))
+        kernels.enter(raw, offsets, ids, id_offsets, fold, are_pieces, self.arrays, self.used)
+
+    def merge(self, other: "Table", fold: np.ndarray) -> None:
+        """Add the entries of another table."""
+        if len(other):
+            self.reserve(len(other), int(other.used[0]), int(other.used[1]))
+            kernels.merge(other.arrays, other.used, fold, self.arrays, self.used)
+
+    def reserve(self, n_entries: int = _ROOM, n_bytes: int = _BYTES * _ROOM, n_ids: int = _IDS * _ROOM) -> None:
+        """Make room for more entries."""
+        last = len(self) + n_entries
+        self._entries = grown(self._entries, last)
+        self._keys = grown(self._keys, int(self.used[0]) + n_bytes)
+        self._ids = grown(self._ids, int(self.used[1]) + n_ids)
+        if 2 * last > len(self._slots):
+            self._consistent = False
+            self._slots = np.zeros(1 << (2 * last).bit_length(), np.uint64)
+            kernels.link(len(self), self.arrays)
+            self._consistent = True
 
 
 class PretokenCache:
-    """Token ids by pre-token. Any number of threads may read it while none changes it.
+    """Token ids of the pre-tokens of a tokenizer.
 
     Args:
         model: the `model` of a tokenizer's JSON.
@@ -26,74 +96,33 @@ class PretokenCache:
         self._fold = boundaries.fold
         self.folds = boundaries.folds
         self.pieces = Pieces(model, boundaries, LONGEST_PRETOKEN)
+        self.table = Table()
         self.clear()
 
     def clear(self) -> None:
         """Empty the cache, except for what it holds from the start."""
-        self._consistent = False  # an interrupt may come anywhere
-        self._n_entries = 0
-        self._used = np.zeros(2, np.int64)  # of keys and of ids
-        self._slots = np.zeros(1 << 12, np.uint64)
-        self._entries = np.empty((1 << 11, kernels.ENTRY), np.uint64)
-        self._keys, self._ids = np.empty(1 << 12, np.uint8), np.empty(1 << 12, np.int32)
+        self.table.clear()
+        self._usable = False
         if entries := self.pieces.entries:
-            self.add(list(entries), [[id_] for id_ in entries.values()], are_pieces=self.pieces.are_pieces)
-        self._own = self._size()
-        self._consistent = True
+            ids = [[id_] for id_ in entries.values()]
+            self.table.add(list(entries), ids, self._fold, are_pieces=self.pieces.are_pieces)
+        self._own_bytes = self.table.n_bytes
+        self._usable = True
 
     def make_usable(self) -> None:
         """Empty the cache when it is full, or when an interrupt left it half written."""
-        if not self._consistent or self._size() - self._own > MAX_BYTES:
+        if not (self._usable and self.table.is_consistent) or self.table.n_bytes - self._own_bytes > MAX_BYTES:
             self.clear()
 
-    def _size(self) -> int:
-        return int(64 * self._n_entries + self._used @ (1, 4))
+    def add(self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]]) -> None:
+        """Add pre-tokens that are not in the cache, in lower case where case makes no difference."""
+        self.table.add(keys, ids_of_keys, self._fold)
 
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The cache as `kernels` takes it: slots, entries, entries as int32, keys, ids."""
-        return self._slots, self._entries, self._entries.view(np.int32), self._keys, self._ids
-
-    def add(self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]], *, are_pieces: bool = False) -> None:
-        """Add pre-tokens that are not in the cache.
-
-        Args:
-            keys: the pre-tokens, in lower case where case makes no difference.
-            ids_of_keys: token ids of each.
-            are_pieces: whether they are pieces of WordPiece rather than pre-tokens.
-        """
-        ids, id_offsets = flatten(ids_of_keys)
-        raw, offsets = np.frombuffer(b"".join(keys), np.uint8), np.cumsum([0, *map(len, keys)], dtype=np.int64)
-        first = self._n_entries
-        self._reserve(len(keys), len(raw), len(ids))
-        kernels.enter(first, raw, offsets, ids, id_offsets, self._fold, are_pieces, self.arrays, self._used)
-        self._n_entries = first + len(keys)
-        kernels.link(first, self._n_entries, self.arrays)
-
-    def add_split(self, words: np.ndarray, buffer: np.ndarray) -> None:
-        """Add pre-tokens that `kernels.look_up` split itself.
-
-        Args:
-            words: where in `buffer` each begins and ends, and its prefix, int64 of shape (words, 3).
-            buffer: bytes of texts.
-        """
-        if len(words):
-            size = int((words[:, 1] - words[:, 0] + 4).sum())
-            self._reserve(len(words), size, size)
-            self._n_entries = kernels.learn(
-                *(self._n_entries, words, buffer, self._fold, self.pieces.fields, self.arrays, self._used)
-            )
-
-    def _reserve(self, n_entries: int, n_bytes: int, n_ids: int) -> None:
-        last = self._n_entries + n_entries
-        self._entries = grown(self._entries, last)
-        self._keys = grown(self._keys, self._used[0] + n_bytes)
-        self._ids = grown(self._ids, self._used[1] + n_ids)
-        if 2 * last > len(self._slots):
-            self._consistent = False
-            self._slots = np.zeros(1 << (2 * last).bit_length(), np.uint64)
-            kernels.link(0, self._n_entries, self.arrays)
-            self._consistent = True
+    def merge(self, other: Table) -> None:
+        """Add the pre-tokens of a table, and empty that."""
+        self.table.merge(other, self._fold)
+        if len(other):
+            other.clear()
 
 
 def grown(array: np.ndarray, size: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from m2v_bench.inference.fast.characters import (
     SPACE,
     UNKNOWN,
 )
+from m2v_bench.inference.fast.utf8_kernels import are_printable, character, has_byte, inner, key, load8, size_of
 
 # why a text is not split: it must not be, or has characters whose kinds are not known yet
 WHOLE, ASK = 2, 6
@@ -39,66 +40,53 @@ _ZERO = np.int64(0)  # numba compiles a function once more for a number in the c
 _SPACE, _APOSTROPHE = np.int64(0x20), 0x27
 
 
-# no wrappers for calls from Python, which take most of the time of compiling
-inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
 @inner
-def _pushed(low, high, byte):
-    """Append a byte to the last 16 bytes, which are held in two words."""
-    return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
-
-
-@inner
-def _add(buffer, first, last, info, tails, spans, n):
-    """Append a pre-token whose bytes are not folded."""
-    low = high = np.uint64(0)
-    if info & PREFIX:
-        low = np.uint64(info & PREFIX)
-    for i in range(first, last):
-        low, high = _pushed(low, high, buffer[i])
-    tails[n, 0], tails[n, 1] = low, high
+def _add(buffer, first, last, info, lowers, tails, spans, n):
+    """Append a pre-token."""
+    tails[n, 0], tails[n, 1] = key(buffer, first, last, info & PREFIX, lowers)
     spans[n, 0], spans[n, 1], spans[n, 2] = first, last, info
     return n + 1
 
 
 @inner
-def _size(byte):
-    """Return the bytes of a character from its first one."""
-    return 1 if byte < 0x80 else (2 if byte < 0xE0 else (3 if byte < 0xF0 else 4))
-
-
-@inner
-def _character(buffer, i):
-    """Return the code point of the character at `i`."""
-    byte = np.int64(buffer[i])
-    if byte < 0x80:
-        return byte
-    if byte < 0xE0:
-        return (byte & 0x1F) << 6 | np.int64(buffer[i + 1]) & 0x3F
-    if byte < 0xF0:
-        return (byte & 0x0F) << 12 | (np.int64(buffer[i + 1]) & 0x3F) << 6 | np.int64(buffer[i + 2]) & 0x3F
-    high = (byte & 0x07) << 18 | (np.int64(buffer[i + 1]) & 0x3F) << 12
-    return high | (np.int64(buffer[i + 2]) & 0x3F) << 6 | np.int64(buffer[i + 3]) & 0x3F
-
-
-@inner
 def _kind(buffer, i, kinds):
     byte = buffer[i]
-    return kinds[byte] & KIND if byte < 0x80 else kinds[_character(buffer, i)] & KIND
+    return kinds[byte] & KIND if byte < 0x80 else kinds[character(buffer, i)] & KIND
 
 
 @inner
-def _has_added(buffer, start, end, fold, begins, added, added_offsets):
-    for i in range(start, end):
-        if begins[buffer[i]]:
-            for token in range(len(added_offsets) - 1):
-                offset, size = added_offsets[token], added_offsets[token + 1] - added_offsets[token]
-                k = 0
-                while k < size and i + k < end and fold[buffer[i + k]] == added[offset + k]:
-                    k += 1
-                if k == size:
-                    return True
+def _has_added(buffer, start, end, fold, tokens):
+    """Whether an added token is in a text, in any case where case makes no difference."""
+    begins, few, added, added_offsets = tokens
+    if len(added) == 0:
+        return False
+    i = start
+    while i < end:
+        if len(few) > 0 and i + 8 <= end:
+            word, hit = load8(buffer, i), False
+            for byte in few:
+                hit |= has_byte(word, byte)
+            if not hit:
+                i += 8
+                continue
+        # byte by byte until the next eight
+        last = min(i + 8, end)
+        while i < last:
+            if begins[buffer[i]] and _is_added(buffer, i, end, fold, added, added_offsets):
+                return True
+            i += 1
+    return False
+
+
+@inner
+def _is_added(buffer, i, end, fold, added, added_offsets):
+    for token in range(len(added_offsets) - 1):
+        offset, size = added_offsets[token], added_offsets[token + 1] - added_offsets[token]
+        k = 0
+        while k < size and i + k < end and fold[buffer[i + k]] == added[offset + k]:
+            k += 1
+        if k == size:
+            return True
     return False
 
 
@@ -129,7 +117,7 @@ def _may_split(buffer, i, start, end):
 
 
 @inner
-def _at_spaces(buffer, start, end, classes, fold, tails, spans, n):
+def _at_spaces(buffer, start, end, classes, lowers, tails, spans, n):
     """Append the words and marks between white space."""
     i = start
     while i < end:
@@ -138,14 +126,9 @@ def _at_spaces(buffer, start, end, classes, fold, tails, spans, n):
         i += 1
         if kind == SEPARATOR:
             continue
-        low, high = np.uint64(fold[buffer[first]]), np.uint64(0)
-        if kind != MARK:
-            while i < end and classes[buffer[i]] > MARK:
-                low, high = _pushed(low, high, fold[buffer[i]])
-                i += 1
-        tails[n, 0], tails[n, 1] = low, high
-        spans[n, 0], spans[n, 1], spans[n, 2] = first, i, 0
-        n += 1
+        while kind != MARK and i < end and classes[buffer[i]] > MARK:
+            i += 1
+        n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
     return n
 
 
@@ -158,25 +141,33 @@ def _before_spaces(buffer, start, end, tails, spans, n):
         i = first + 1
         while i < end and not (buffer[i] == _SPACE and _may_split(buffer, i, start, end)):
             i += 1
-        n = _add(buffer, first, i, AS_A_WHOLE, tails, spans, n)
+        n = _add(buffer, first, i, AS_A_WHOLE, False, tails, spans, n)
     return n
 
 
 @inner
-def _scan(buffer, start, end, kinds, orders):
-    """Return which of 1 (unknown kinds), 2 (odd characters) and 4 (characters to be replaced) a text has."""
+def _scan(buffer, start, end, kinds, orders, plain):
+    """Return which of 1 (unknown kinds), 2 (odd characters) and 4 (characters to be replaced) a text has.
+
+    `plain` says that printable ASCII has none of these.
+    """
     seen = 0
     order, changed = 0, False  # of the character before
     i = start
     while i < end:
+        if plain and i + 8 <= end and are_printable(load8(buffer, i)):
+            order, changed = 0, False
+            i += 8
+            continue
         byte = buffer[i]
         if byte < 0x80:
             kind = kinds[byte]
+            order = 0
             i += 1
         else:
-            point = _character(buffer, i)
+            point = character(buffer, i)
             kind = kinds[point]
-            i += _size(byte)
+            i += size_of(byte)
             if kind & COMBINES:
                 # marks that are not in canonical order change places
                 if order > orders[point]:
@@ -186,8 +177,6 @@ def _scan(buffer, start, end, kinds, orders):
                 order = 0
             if changed and kind & EXTENDS:
                 seen |= 2
-        if byte < 0x80:
-            order = 0
         changed = kind & CHANGES != 0
         if changed:
             seen |= 4
@@ -204,8 +193,8 @@ def _replaced(buffer, start, end, kinds, replacements, at):
     offsets, sizes, pool = replacements
     i = start
     while i < end:
-        size = _size(buffer[i])
-        point = _character(buffer, i)
+        size = size_of(buffer[i])
+        point = character(buffer, i)
         if at + max(size, sizes[point]) > len(buffer):
             return -1
         if kinds[point] & CHANGES:
@@ -242,7 +231,7 @@ def _contraction(buffer, i, end, ignore_case):
 def _run(buffer, i, end, kinds, kind):
     """Return where a run of characters of a kind ends."""
     while i < end and _kind(buffer, i, kinds) == kind:
-        i += _size(buffer[i])
+        i += size_of(buffer[i])
     return i
 
 
@@ -259,7 +248,7 @@ def _match(buffer, i, end, kinds, expression, prefix):
         size = _contraction(buffer, i + 1, end, contractions == 2)
         if size:
             return i + 1 + size
-    after = i + _size(byte)
+    after = i + size_of(byte)
     if kind == LETTER:
         return _run(buffer, after, end, kinds, LETTER)
     takes_one = byte == _SPACE or (any_before_letters and kind in (SPACE, OTHER))
@@ -276,7 +265,7 @@ def _match(buffer, i, end, kinds, expression, prefix):
             return -1
         k = 0
         while k < most_numbers and i < end and _kind(buffer, i, kinds) == NUMBER:
-            i += _size(buffer[i])
+            i += size_of(buffer[i])
             k += 1
         return i
     if kind_then == OTHER:
@@ -293,7 +282,7 @@ def _match(buffer, i, end, kinds, expression, prefix):
         if kind not in (SPACE, NEWLINE):
             break
         before_last = last
-        last += _size(buffer[last])
+        last += size_of(buffer[last])
         if kind == NEWLINE:
             after_newline = last
     if newlines and after_newline > i:
@@ -307,12 +296,18 @@ def _by_expression(buffer, start, end, kinds, expression, prefix, tails, spans, 
     i = start
     while i < end:
         before = prefix if i == start else _ZERO
-        last = _match(buffer, i, end, kinds, expression, before != 0)
+        # most are ASCII letters after a space
+        last = i + 1 if buffer[i] == _SPACE else i
+        first = last
+        while last < end and buffer[last] < 0x80 and kinds[buffer[last]] == LETTER:
+            last += 1
+        if last == first or (last < end and buffer[last] >= 0x80):
+            last = _match(buffer, i, end, kinds, expression, before != 0)
         if last < 0:
             return -1
         if expression[5] and buffer[i] != _SPACE:
             before = _SPACE
-        n = _add(buffer, i, last, before, tails, spans, n)
+        n = _add(buffer, i, last, before, False, tails, spans, n)
         i = last
     return n
 
@@ -333,15 +328,15 @@ def _words(buffer, start, end, kinds, metaspace, tails, spans, n):
         is_space = _kind(buffer, i, kinds) == SPACE
         prefix = _SPACE if is_space or prefix_first or at_white_space else _ZERO
         if is_space:
-            i += _size(buffer[i])
+            i += size_of(buffer[i])
             if at_white_space:
                 continue
             while collapses and i < end and _kind(buffer, i, kinds) == SPACE:
-                i += _size(buffer[i])
+                i += size_of(buffer[i])
         first = i
         while i < end and _kind(buffer, i, kinds) != SPACE:
-            i += _size(buffer[i])
-        n = _add(buffer, first, i, prefix, tails, spans, n)
+            i += size_of(buffer[i])
+        n = _add(buffer, first, i, prefix, False, tails, spans, n)
     return n
 
 
@@ -363,7 +358,7 @@ def _units(buffer, start, end, tails, spans, n):
             i += _space_width(buffer, i, end)
         while i < end and _space_width(buffer, i, end) == 0:
             i += 1
-        n = _add(buffer, first, i, _SPACE if first == start else _ZERO, tails, spans, n)
+        n = _add(buffer, first, i, _SPACE if first == start else _ZERO, False, tails, spans, n)
     return n
 
 
@@ -379,18 +374,18 @@ def _around_odd(buffer, start, end, kinds, orders, rules, prefix, tails, spans, 
     first = start
     while first < end:
         # up to a single space between characters that do nothing to each other
-        last, kind = first, kinds[_character(buffer, first)]
+        last, kind = first, kinds[character(buffer, first)]
         while True:
-            last += _size(buffer[last])
+            last += size_of(buffer[last])
             if last >= end:
                 break
-            before, kind = kind, kinds[_character(buffer, last)]
+            before, kind = kind, kinds[character(buffer, last)]
             is_single = buffer[last] == _SPACE and last + 1 < end and _is_word(before)
-            if is_single and _is_word(kinds[_character(buffer, last + 1)]):
+            if is_single and _is_word(kinds[character(buffer, last + 1)]):
                 break
         prefix_here = prefix if first == start else _ZERO
-        if _scan(buffer, first, last, kinds, orders) & 2:
-            n = _add(buffer, first, last, AS_A_WHOLE, tails, spans, n)
+        if _scan(buffer, first, last, kinds, orders, False) & 2:
+            n = _add(buffer, first, last, AS_A_WHOLE, False, tails, spans, n)
         elif mode == METASPACE:
             n = _words(buffer, first, last, kinds, metaspace, tails, spans, n)
         else:
@@ -401,12 +396,12 @@ def _around_odd(buffer, start, end, kinds, orders, rules, prefix, tails, spans, 
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def split(buffer, starts, ends, texts, boundaries, characters, used, tails, spans, firsts, reasons):
     """Split texts into pre-tokens.
 
     Args:
-        buffer: the bytes of all texts, uint8, and room for texts with replaced characters.
+        buffer: `PADDING` bytes, the bytes of all texts, and room for texts with replaced characters, uint8.
         starts: where in `buffer` each text begins, int64.
         ends: where it ends.
         texts: numbers of the texts to do, int64.
@@ -421,23 +416,23 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
     Returns:
         How much of `buffer` is in use.
     """
-    classes, fold, begins, added, added_offsets, mode, prefix, expression, metaspace = boundaries
-    kinds, orders, replacements = characters
+    classes, fold, lowers, tokens, mode, prefix, expression, metaspace = boundaries
+    kinds, orders, replacements, plain = characters
     n = _ZERO
     for number in range(len(texts)):
         text = texts[number]
         start, end = starts[text], ends[text]
         firsts[number], reasons[number] = n, 0
-        if _has_added(buffer, start, end, fold, begins, added, added_offsets):
+        if _has_added(buffer, start, end, fold, tokens):
             reasons[number] = WHOLE
         elif mode == AT_SPACES:
-            n = _at_spaces(buffer, start, end, classes, fold, tails, spans, n)
+            n = _at_spaces(buffer, start, end, classes, lowers, tails, spans, n)
         elif mode == BEFORE_SPACES:
             n = _before_spaces(buffer, start, end, tails, spans, n)
         elif mode == UNITS:
             n = _units(buffer, start, end, tails, spans, n)
         else:
-            seen = _scan(buffer, start, end, kinds, orders)
+            seen = _scan(buffer, start, end, kinds, orders, plain)
             if seen & 4 and seen & 3 == 0:
                 at = used
                 used = _replaced(buffer, start, end, kinds, replacements, at)

@@ -1,0 +1,94 @@
+"""Read UTF-8 in compiled loops; shared by `split_kernels` and `kernels`.
+
+numba does not recompile a function when one that it calls from another file changes: after a change here, delete the
+caches beside these files (`__pycache__/*.nb?`).
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+# functions for other compiled functions: without wrappers for calls from Python, which take most of the time of
+# compiling, and without counting references to arrays, which takes half of the time of short loops
+inner = njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+PADDING = 16  # bytes that must be before the first text, as `key` reads them
+
+_TOP, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+
+
+@intrinsic
+def load8(typing_context, buffer, i):
+    """Return the eight bytes from `i` on as a number, the first one on top; the address need not be aligned."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.gep(array.data, [arguments[1]])
+        word = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
+        return builder.bswap(word)
+
+    return types.uint64(buffer, types.int64), generate
+
+
+@inner
+def are_printable(word):
+    """Whether eight bytes are printable ASCII."""
+    low = (word - np.uint64(0x20) * _ONES) & ~word & _TOP  # below 0x20
+    delete = word ^ np.uint64(0x7F) * _ONES
+    delete = (delete - _ONES) & ~delete & _TOP
+    return (word & _TOP) | low | delete == 0
+
+
+@inner
+def has_byte(word, byte):
+    """Whether one of eight bytes is `byte`."""
+    word = word ^ np.uint64(byte) * _ONES
+    return (word - _ONES) & ~word & _TOP != 0
+
+
+@inner
+def _lower(word):
+    """Return eight bytes with ASCII capitals in lower case."""
+    seven = word & ~_TOP
+    upper = ((seven + np.uint64(0x80 - 0x41) * _ONES) ^ (seven + np.uint64(0x7F - 0x5A) * _ONES)) & ~word & _TOP
+    return word | upper >> np.uint64(2)
+
+
+@inner
+def key(buffer, first, last, prefix, lowers):
+    """Return the last 16 bytes of a byte (or none, if 0) and `buffer[first:last]`, as two numbers."""
+    size = last - first
+    low, high = load8(buffer, last - 8), np.uint64(0)
+    if lowers:
+        low = _lower(low)
+    if size < 8:
+        shift = np.uint64(8 * size)
+        low = low & ((np.uint64(1) << shift) - np.uint64(1)) | np.uint64(prefix) << shift
+        return low, high
+    high = load8(buffer, last - 16)
+    if lowers:
+        high = _lower(high)
+    if size < 16:
+        shift = np.uint64(8 * (size - 8))
+        high = high & ((np.uint64(1) << shift) - np.uint64(1)) | np.uint64(prefix) << shift
+    return low, high
+
+
+@inner
+def size_of(byte):
+    """Return the bytes of a character from its first one."""
+    return 1 if byte < 0x80 else (2 if byte < 0xE0 else (3 if byte < 0xF0 else 4))
+
+
+@inner
+def character(buffer, i):
+    """Return the code point of the character at `i`."""
+    byte = np.int64(buffer[i])
+    if byte < 0x80:
+        return byte
+    if byte < 0xE0:
+        return (byte & 0x1F) << 6 | np.int64(buffer[i + 1]) & 0x3F
+    if byte < 0xF0:
+        return (byte & 0x0F) << 12 | (np.int64(buffer[i + 1]) & 0x3F) << 6 | np.int64(buffer[i + 2]) & 0x3F
+    high = (byte & 0x07) << 18 | (np.int64(buffer[i + 1]) & 0x3F) << 12
+    return high | (np.int64(buffer[i + 2]) & 0x3F) << 6 | np.int64(buffer[i + 3]) & 0x3F
