@@ -14,6 +14,9 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 endif
 
+# the loops that embed texts, which the first use would wait for
+COMPILE = $(PY) -c 'from m2v_bench.inference.fast.loading import compile_ahead; compile_ahead()'
+
 # one stamp per set of extras; newer pins or requirements make it stale
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
@@ -83,8 +86,10 @@ $(VENV)/bin/python:
 
 $(call stamp): $(VENV)/bin/python $(PINS)
 	$(INSTALL) --editable .
+	@$(COMPILE)
 	@touch $@
 
 $(call stamp,test) $(call stamp,lint) $(call stamp,docs): $(call stamp,%): $(VENV)/bin/python $(PINS)
 	$(INSTALL) --editable '.[$*]'
+	@$(COMPILE)
 	@touch $@

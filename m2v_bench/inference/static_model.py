@@ -230,7 +230,7 @@ class StaticModel:
             normalize_embeddings: whether to divide embeddings by their L2 norm; as the model says when None.
             max_length: longest text in tokens, the rest is cut; None cuts nothing, `model` is what the model says.
             batch_size: texts that a thread embeds at a time, at most; does not change the result.
-            fast: whether to use compiled loops (extra `fast`), which give the same bits. True demands them, False
+            fast: whether to use loops compiled by numba, which give the same bits. True demands them, False
                 forbids them, None uses them once the model has embedded enough texts to make loading them worthwhile.
             show_progress: another name of `show_progress_bar`.
 

@@ -94,8 +94,8 @@ class Boundaries:
         """The rules as `split_kernels.split` takes them.
 
         classes; fold; whether that is lower case; the added tokens: which bytes begin one (bool), these bytes (none if
-        they are many), the bytes of all tokens, and where each begins (int64); mode; the byte before a text; expression;
-        words.
+        they are many), the bytes of all tokens, and where each begins (int64); mode; the byte before a text;
+        expression; words.
         """
         # folded, as the folded text may contain a token where the text itself does not
         added = self.fold[np.frombuffer(b"".join(self.added), np.uint8)]

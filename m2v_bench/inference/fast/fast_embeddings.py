@@ -39,8 +39,12 @@ class FastEmbeddings(Embeddings):
     @cached_property
     def _table(self) -> np.ndarray:
         if self.table.dtype == np.float16:
-            return self.table.view(np.uint16) if mean_kernel.HALVES else self.table.astype(np.float32)
-        return self.table if self.table.dtype == np.int8 else self.table.astype(np.float32, copy=False)
+            table = self.table.view(np.uint16) if mean_kernel.HALVES else self.table.astype(np.float32)
+        else:
+            table = self.table if self.table.dtype == np.int8 else self.table.astype(np.float32, copy=False)
+        table = table.view(np.ndarray)
+        table.flags.writeable = False  # numba compiles once more for a table that is
+        return table
 
     @cached_property
     def _mapping(self) -> np.ndarray:

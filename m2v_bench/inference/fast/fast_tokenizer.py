@@ -146,7 +146,7 @@ class FastTokenizer(BatchTokenizer):
             scratch = _Scratch(self._cache.pieces)
         scratch.reserve(64 + len(piece.buffer) // 2, len(texts), len(piece.buffer))
         table = self._cache.table if alone else scratch.table
-        self._look_up(piece, np.arange(len(texts)), scratch, max_length, unknown, table)
+        self._look_up(piece, np.arange(len(texts)), scratch, (max_length, unknown), table)
         self._spare.append(scratch)
         return piece
 
@@ -155,13 +155,17 @@ class FastTokenizer(BatchTokenizer):
         piece: _Piece,
         texts: np.ndarray,
         scratch: _Scratch,
-        max_length: int | None,
-        unknown: int | None,
+        limits: tuple[int | None, int | None],
         table: Table,
     ) -> None:
         """Look up the pre-tokens of some texts; what keeps a text from being done is then in `piece.pending`.
 
-        `table` receives those that are split on the way.
+        Args:
+            piece: texts and their ids.
+            texts: numbers of the texts to do.
+            scratch: memory.
+            limits: longest text in tokens, and the id to drop; None for no limit.
+            table: receives pre-tokens that are split on the way.
         """
         firsts, reasons = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
         pretokens = scratch.tails, scratch.spans, firsts, reasons
@@ -169,13 +173,14 @@ class FastTokenizer(BatchTokenizer):
             *(piece.buffer, piece.starts, piece.ends, texts),
             *(self._boundaries.fields, self._characters.fields, piece.used, *pretokens),
         )
-        limits = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
+        max_length, unknown = limits
+        cut = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
         table.reserve()
         cache = self._cache.table
         tables = cache.arrays, table.arrays, table.used, table is not cache
         rules = self._boundaries.fold, self._cache.pieces.fields, LONGEST_PRETOKEN
         outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending, scratch.split.fields
-        n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *rules, tables, *limits, *outputs)
+        n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *rules, tables, *cut, *outputs)
         piece.pending = scratch.pending[:n_pending].copy()
         piece.add(scratch.ids[:n_ids].copy(), texts)
 
@@ -197,7 +202,7 @@ class FastTokenizer(BatchTokenizer):
                 room *= 2 if (reasons == kernels.NO_ROOM).any() else 1
                 scratch = _Scratch(self._cache.pieces)
                 scratch.reserve(room, len(again), len(piece.buffer))
-                self._look_up(piece, again, scratch, max_length, unknown, self._cache.table)
+                self._look_up(piece, again, scratch, (max_length, unknown), self._cache.table)
                 self._add_missing(piece.missing())
 
     def _add_missing(self, pretokens: Sequence[bytes]) -> None:

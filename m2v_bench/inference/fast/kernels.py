@@ -417,7 +417,7 @@ def _insert(buffer, first, last, prefix, fold, ids, begin, count, table, used):
 @njit(cache=True, nogil=True, _nrt=False)
 def merge(others, others_used, fold, table, used):
     """Copy the entries of another table that this one, which has room for them, does not have."""
-    _, other_entries, other_ids_here, other_keys, other_ids = others
+    _, other_entries, _, other_keys, other_ids = others
     _, entries, _, _, _ = table
     for number in range(others_used[2]):
         low, high = other_entries[number, 0], other_entries[number, 1]

@@ -4,12 +4,16 @@ Importing this module imports no compiled code.
 """
 
 import importlib.util
+import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from m2v_bench.errors import BenchError
 from m2v_bench.inference.embeddings import Embeddings
@@ -19,6 +23,8 @@ from m2v_bench.inference.tokenizer import BatchTokenizer
 if TYPE_CHECKING:
     from m2v_bench.inference.fast.fast_embeddings import FastEmbeddings
     from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
+
+log = logging.getLogger(__name__)
 
 # Loading numba and the compiled loops takes about as long as the tokenizers package does for so many characters.
 WORTH_IT = 1_000_000
@@ -87,13 +93,14 @@ class FastLoader:
 
         tokenizer, embeddings = self._plain
         try:
-            from m2v_bench.inference.fast.fast_embeddings import FastEmbeddings
-            from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
+            with _announced():
+                from m2v_bench.inference.fast.fast_embeddings import FastEmbeddings
+                from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
 
-            self._compiled = (
-                FastTokenizer(tokenizer.tokenizer, tokenizer.rules),
-                FastEmbeddings(embeddings.table, embeddings.mapping, embeddings.weights),
-            )
+                self._compiled = (
+                    FastTokenizer(tokenizer.tokenizer, tokenizer.rules),
+                    FastEmbeddings(embeddings.table, embeddings.mapping, embeddings.weights),
+                )
         except Unproven as error:
             return f"compiled loops are not proven on this tokenizer: {error}"
         except (KeyboardInterrupt, SystemExit):
@@ -105,6 +112,50 @@ class FastLoader:
     def unload(self) -> None:
         """Start over in a forked process, where nobody holds the locks and the cache may be half written."""
         self._lock, self._compiled = threading.RLock(), None
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Tell the user when numba compiles, rather than loads what it compiled before."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, event: object) -> None:
+            if not _ANNOUNCED:
+                _ANNOUNCED.append(True)
+                log.warning("compiling the loops that embed texts, once per installation: about 15 s")
+
+        def on_end(self, event: object) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
+
+
+_ANNOUNCED: list[bool] = []
+
+
+def compile_ahead() -> FastPath:
+    """Compile all loops, unless numba's cache has them, and return whether models can use them here."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    path = FastPath("no loops were compiled")
+    for dtype in (np.float32, np.float16, np.int8):
+        loader = FastLoader(BatchTokenizer(tokenizer, "model2vec"), Embeddings(np.ones((2, 2), dtype), None, None))
+        path = loader.load()
+        if not path or loader._compiled is None:
+            return path
+        with _announced():
+            compiled, embeddings = loader._compiled
+            for batch in compiled.batches(["a"], max_length=None):
+                embeddings.mean(batch, out=np.empty((1, 2), np.float32), normalize=False)
+    with _announced():
+        from m2v_bench.inference.fast.pieces import link_nothing
+
+        link_nothing()
+    return path
 
 
 _LOADERS: "weakref.WeakSet[FastLoader]" = weakref.WeakSet()

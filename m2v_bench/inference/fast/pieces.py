@@ -73,7 +73,7 @@ class Scratch:
 # the same types as those of a model
 _NO_BYTES = np.full(256, _NONE, np.int32)
 _NO_WORD_PIECE = (_NONE, 0, np.zeros(256, bool))
-_NO_BPE = (_NO_BYTES, np.empty(0, np.int32), np.zeros(1, np.uint64), np.zeros(1, np.int64))
+_NO_BPE: tuple[np.ndarray, ...] = (_NO_BYTES, np.empty(0, np.int32), np.zeros(1, np.uint64), np.zeros(1, np.int64))
 _NO_TRIE = (np.zeros(1, np.uint64), np.zeros(1, np.int32), np.zeros(1, np.int32))
 _NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_TRIE)
 
@@ -178,3 +178,14 @@ def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
 def _empty_trie(n_nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     slots = 1 << (2 * n_nodes).bit_length()
     return np.zeros(slots, np.uint64), np.zeros(slots, np.int32), np.full(n_nodes, _NONE, np.int32)
+
+
+def link_nothing() -> None:
+    """Call the loops that only some models need, so that they are compiled."""
+    from m2v_bench.inference.fast.pretoken_cache import Table
+
+    _bpe({"vocab": {}, "merges": []}, in_bytes=True)
+    _unigram({"vocab": [("a", 0.0)], "unk_id": 0})
+    table, identity = Table(), np.arange(256, dtype=np.uint8)
+    table.add([b"a"], [[0]], identity)
+    Table().merge(table, identity)
