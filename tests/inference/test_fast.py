@@ -1,5 +1,6 @@
 """Check that the fast path gives the token ids and the bits of the plain path on every kind of text."""
 
+import io
 import itertools
 import json
 import os
@@ -17,12 +18,12 @@ from unicodedata import category
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from m2v_bench import StaticModel
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
-from m2v_bench.inference.fast import fast_tokenizer, pretoken_cache
+from m2v_bench.inference.fast import boundaries, fast_tokenizer, pretoken_cache
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries
 from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
 from m2v_bench.inference.fast.workers import in_threads
@@ -74,10 +75,86 @@ def of_model(build: Callable[[Path], Path], folder: Path) -> Tokenizer:
     return distill(str(build(folder)), pca_dims=16, show_progress=False).tokenizer
 
 
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+MULTILINGUAL = [
+    "naïve Ångström",
+    "Привет, мир!",
+    "日本語のテキスト、です。",
+    "สวัสดีครับทุกคน ค่ำนี้",
+    "नमस्ते दुनिया",
+    "مرحبا بالعالم",
+    "한국어 문장",
+]
+
+
+def ignoring_merges(texts: list[str]) -> Tokenizer:
+    """Train a byte-level BPE that takes a pre-token that is a token as it is, as Llama 3's."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    data = json.loads(tokenizer.to_str())
+    data["model"]["vocab"]["Ġunreachable"] = len(data["model"]["vocab"])  # no merges lead to it
+    data["model"]["vocab"]["unreachable"] = len(data["model"]["vocab"])
+    return Tokenizer.from_str(json.dumps(data))
+
+
+def of_sentencepiece(texts: list[str], *, white_space: bool, fallback: bool) -> Tokenizer:
+    """Train a Unigram model with SentencePiece's map of characters, split as XLM-R's or as multilingual E5's."""
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=trained,
+        vocab_size=1500,
+        model_type="unigram",
+        byte_fallback=fallback,
+        character_coverage=0.998,
+        minloglevel=2,
+    )
+    proto: Any = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(trained.getvalue())
+    unigram = models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], 0, fallback)
+    tokenizer = Tokenizer(unigram)
+    mapped = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    if white_space:
+        tokenizer.normalizer = mapped
+        steps = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    else:
+        ends = [normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "▁")]
+        tokenizer.normalizer = normalizers.Sequence([mapped, *ends])
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
+
+
+def composing(texts: list[str]) -> Tokenizer:
+    """Train a Unigram model that strips accents."""
+    tokenizer = Tokenizer(models.Unigram())
+    steps = [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    trainer = trainers.UnigramTrainer(vocab_size=1500, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
 @pytest.fixture(scope="module")
-def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
+def tokenizers(tmp_path_factory: pytest.TempPathFactory, real_texts: list[str]) -> dict[str, Tokenizer]:
     tmp = tmp_path_factory.mktemp("tiny")
     llama = fetch(["wordllama-256"])["wordllama-256"] / "tokenizer.json"
+    texts = [*real_texts[:1000], *MULTILINGUAL * 20]
     return {
         "uncased": wordpiece(lowercase=True),
         "cased": wordpiece(lowercase=False),
@@ -86,10 +163,14 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
         "unigram": of_model(tiny_models.build_unigram, tmp / "unigram"),
         "llama": Tokenizer.from_file(str(llama)),
         "words": words_alone(),
+        "llama 3": ignoring_merges(texts),
+        "xlm-r": of_sentencepiece(texts, white_space=True, fallback=False),
+        "e5": of_sentencepiece(texts, white_space=False, fallback=True),
+        "accents": composing(texts),
     }
 
 
-NAMES = ["uncased", "cased", "bpe", "qwen", "unigram", "llama", "words"]
+NAMES = ["uncased", "cased", "bpe", "qwen", "unigram", "llama", "words", "llama 3", "xlm-r", "e5", "accents"]
 
 
 def assert_same_ids(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> None:
@@ -117,9 +198,40 @@ def random_texts(n: int) -> Iterator[str]:
         yield rng.choice(["", " "]).join(parts)
 
 
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    {
+        "bpe": boundaries.EXPRESSION,
+        "qwen": boundaries.EXPRESSION,
+        "llama 3": boundaries.EXPRESSION,
+        "unigram": boundaries.METASPACE,
+        "xlm-r": boundaries.METASPACE,
+        "e5": boundaries.METASPACE,
+        "accents": boundaries.METASPACE,
+        "llama": boundaries.UNITS,
+    }.items(),
+)
+def test_new_words_cost_no_call_of_the_package(
+    tokenizers: dict[str, Tokenizer], name: str, mode: int, real_texts: list[str]
+):
+    fast = FastTokenizer(tokenizers[name], "model2vec")
+    assert fast._boundaries.mode == mode
+    asked: list[str] = []
+
+    class Spy:
+        def encode_batch_fast(self, texts: list[str], **_: Any) -> Any:
+            asked.extend(texts)
+            return tokenizers[name].encode_batch_fast(texts, add_special_tokens=False)
+
+    fast.tokenizer = Spy()  # type: ignore[assignment]
+    texts = [*real_texts, *MULTILINGUAL]
+    fast.lists(texts, None, None)
+    assert sum(map(len, asked)) < 0.01 * sum(map(len, texts)), asked[:20]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_random_texts(tokenizers: dict[str, Tokenizer], name: str):
-    assert_same_ids(tokenizers[name], list(random_texts(100_000)))
+    assert_same_ids(tokenizers[name], list(random_texts(50_000)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,7 +249,7 @@ def test_every_code_point(tokenizers: dict[str, Tokenizer], name: str):
 def test_real_and_odd_texts(tokenizers: dict[str, Tokenizer], name: str, max_length: int | None, real_texts: list[str]):
     odd = [text if isinstance(text, str) else "".join(part * n for part, n in text) for text in ODD_TEXTS]
     long = ["word" * 5000, "日" * 3000, "\u0301" * 300, " " * 500, "a " * 3000, "x" * 256 + " " + "y" * 257]
-    assert_same_ids(tokenizers[name], [*odd, *ADDED_WORDS, *long, *real_texts], max_length)
+    assert_same_ids(tokenizers[name], [*odd, *ADDED_WORDS, *long, *MULTILINGUAL, *real_texts], max_length)
 
 
 def test_words_up_to_the_longest_that_wordpiece_splits(tokenizers: dict[str, Tokenizer]):

@@ -15,7 +15,8 @@ from m2v_bench.inference.fast.boundaries import EXPRESSION, METASPACE, Boundarie
 # Kinds of characters; an odd one is left to the package, together with its neighbours.
 KIND = 0x0F
 UNKNOWN, LETTER, NUMBER, SPACE, NEWLINE, OTHER, ODD = range(7)
-CHANGES, EXTENDS, COMBINES = 0x10, 0x20, 0x40  # is replaced; may join the character before; has a combining class
+# is replaced; may join the character before; has a combining class; stands for a space, and what joins it may vanish
+CHANGES, EXTENDS, COMBINES, SPACED = 0x10, 0x20, 0x40, 0x80
 
 _POINTS = 0x110000
 _BLOCK = 256  # characters looked at together
@@ -149,7 +150,8 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
     def kind_of(character: str) -> tuple[int, str]:
         replacement = normalize(character)
         if replacement == " " or (at_white_space and replacement and not split.pre_tokenize_str(replacement)):
-            return (ODD if joins_lines and character in "\r\n" else SPACE), character
+            spaced = SPACED if replacement != character else 0
+            return (ODD if joins_lines and character in "\r\n" else SPACE | spaced), character
         odd = character in seconds or unicodedata.category(character) == "Cn" or not seconds.isdisjoint(replacement)
         odd = odd or " " in replacement or _WORD_SPACE in replacement
         if at_white_space:

@@ -29,6 +29,7 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # odd numbers of random bits, as multiplicative hashing needs
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
 _ZERO, _ALL = np.int64(0), np.int64(-1)  # numba compiles a function once more for a number in the code
+_NO_PIECE = np.int32(-2)  # of a character that no piece has
 _LAST_RANK = np.int64(0x7FFFFFFFFFFFFFFF)  # of a pair that is not merged
 
 
@@ -338,7 +339,7 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
             i = start + width
             score = unknown_score + here
             if froms[i] < 0 or score > best[i]:
-                best[i], froms[i], ids[i] = score, start, unknown
+                best[i], froms[i], ids[i] = score, start, _NO_PIECE
         start += width
     # reverse the path: `froms[start]` is then where the piece at `start` ends
     end, after = size, np.int64(-1)
@@ -347,27 +348,40 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
         froms[end] = after
         after, end = end, start
     froms[0] = after
-    count, start, was_unknown = 0, 0, False
+    count, start = 0, np.int64(0)
     while start < size:
         end = froms[start]
-        is_unknown = ids[end] == unknown
-        if not is_unknown:
+        if ids[end] != unknown and ids[end] != _NO_PIECE:
             out[n + count] = ids[end]
             count += 1
-        elif byte_ids[0] >= 0:
-            for i in range(start, end):
-                byte = _byte(buffer, first, prefix, inside, i)
-                if byte == _SPACE:  # stands for three bytes
-                    out[n + count], out[n + count + 1] = byte_ids[0xE2], byte_ids[0x96]
-                    count += 2
-                    byte = np.uint8(0x81)
-                out[n + count] = byte_ids[byte]
-                count += 1
-        elif not was_unknown:
+            start = end
+            continue
+        # unknown characters in a row are one; the unknown token itself, if it is written in the text, stays one
+        is_written = ids[end] == unknown
+        while end < size and (ids[froms[end]] == unknown or ids[froms[end]] == _NO_PIECE):
+            end = froms[end]
+            is_written = False
+        if byte_ids[0] < 0 or is_written:
             out[n + count] = unknown
             count += 1
-        was_unknown = is_unknown
+        else:
+            count += _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n + count)
         start = end
+    return count
+
+
+@inner
+def _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n):
+    """Write the ids of bytes `start` to `end` of a pre-token to `out[n:]`, and return how many there are."""
+    count = 0
+    for i in range(start, end):
+        byte = _byte(buffer, first, prefix, inside, i)
+        if byte == _SPACE:  # stands for three bytes
+            out[n + count], out[n + count + 1] = byte_ids[0xE2], byte_ids[0x96]
+            count += 2
+            byte = np.uint8(0x81)
+        out[n + count] = byte_ids[byte]
+        count += 1
     return count
 
 

@@ -26,6 +26,7 @@ from m2v_bench.inference.fast.characters import (
     ODD,
     OTHER,
     SPACE,
+    SPACED,
     UNKNOWN,
 )
 from m2v_bench.inference.fast.utf8_kernels import are_printable, character, has_byte, inner, key, load8, size_of
@@ -177,8 +178,8 @@ def _scan(buffer, start, end, kinds, orders, plain):
                 order = 0
             if changed and kind & EXTENDS:
                 seen |= 2
-        changed = kind & CHANGES != 0
-        if changed:
+        changed = kind & (CHANGES | SPACED) != 0
+        if kind & CHANGES:
             seen |= 4
         if kind & KIND == UNKNOWN:
             seen |= 1
