@@ -3,9 +3,11 @@
 import functools
 import itertools
 import json
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
@@ -22,20 +24,23 @@ _POINTS = 0x110000
 _BLOCK = 256  # characters looked at together
 _SURROGATES = range(0xD800, 0xE000)
 # Characters that are no marks and join the one before all the same: joiners, Thai and Lao vowels, emoji modifiers.
-_JOINING = {0x200C, 0x200D, 0x0E33, 0x0EB3, *range(0x1F3FB, 0x1F400)}
+_JOINING = set(map(chr, [0x200C, 0x200D, 0x0E33, 0x0EB3, *range(0x1F3FB, 0x1F400)]))
+_WHITE_SPACE = {*"\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000", *map(chr, range(0x2000, 0x200B))}
 _WORD_SPACE = "▁"
+Look = Callable[[Sequence[str]], tuple[np.ndarray, Sequence[str | None]]]
 
 
 class Characters:
     """Kinds of characters, looked up block by block when a text has one.
 
     Args:
-        kinds_of: returns kind and replacement of each character of a string.
+        look: returns the kind of each of some characters, uint8, and its replacement, or None.
         orders_matter: whether the normalization sorts marks by combining class.
     """
 
-    def __init__(self, kinds_of: Callable[[str], Iterable[tuple[int, str]]], *, orders_matter: bool) -> None:
-        self._kinds_of = kinds_of
+    def __init__(self, look: "Look", *, orders_matter: bool) -> None:
+        self._look = look
+        self._lock = threading.Lock()
         self._orders_matter = orders_matter
         self._kinds, self._orders = np.zeros(_POINTS, np.uint8), np.zeros(_POINTS, np.uint8)
         self._offsets, self._sizes = np.zeros(_POINTS, np.int32), np.zeros(_POINTS, np.uint8)
@@ -57,29 +62,30 @@ class Characters:
     def learn(self, texts: Iterable[str]) -> None:
         """Look up the characters of texts, and others near them."""
         points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-        for block in np.unique(points // _BLOCK).tolist():
-            self._fill(block)
+        with self._lock:
+            for block in np.unique(points // _BLOCK).tolist():
+                self._fill(block)
 
     def _fill(self, block: int) -> None:
         points = [point for point in range(block * _BLOCK, (block + 1) * _BLOCK) if point not in _SURROGATES]
         if not points or self._kinds[points[0]] != UNKNOWN:
             return
-        pool = [self._pool]
-        used = len(self._pool)
-        for point, (kind, replacement) in zip(points, self._kinds_of("".join(map(chr, points))), strict=True):
-            character = chr(point)
-            self._kinds[point] = kind
-            if self._orders_matter and unicodedata.combining(character):
-                self._kinds[point] |= COMBINES
-                self._orders[point] = unicodedata.combining(character)
-            if unicodedata.category(character)[0] == "M" or point in _JOINING:
-                self._kinds[point] |= EXTENDS
-            if replacement != character:
-                raw = np.frombuffer(replacement.encode(), np.uint8)
+        characters = list(map(chr, points))
+        kinds, replacements = self._look(characters)
+        orders = list(map(unicodedata.combining, characters))
+        joins = [category(character)[0] == "M" or character in _JOINING for character in characters]
+        kinds |= np.where(joins, EXTENDS, 0).astype(np.uint8)
+        if self._orders_matter:
+            kinds |= np.where(orders, COMBINES, 0).astype(np.uint8)
+        part = slice(points[0], points[-1] + 1)
+        self._kinds[part], self._orders[part] = kinds, orders
+        pool, used = [self._pool], len(self._pool)
+        for point, replacement in zip(points, replacements, strict=True):
+            if replacement is not None:
+                pool.append(np.frombuffer(replacement.encode(), np.uint8))
                 self._kinds[point] |= CHANGES
-                self._offsets[point], self._sizes[point] = used, len(raw)
-                pool.append(raw)
-                used += len(raw)
+                self._offsets[point], self._sizes[point] = used, len(pool[-1])
+                used += len(pool[-1])
         self._pool = np.concatenate(pool)
 
 
@@ -93,13 +99,24 @@ class NoCharacters:
 
 
 def characters_of(boundaries: Boundaries) -> Characters | NoCharacters:
-    """Return the characters of a tokenizer."""
-    if boundaries.mode == EXPRESSION:
-        return _of_expression(composes=bool(boundaries.normalizer))
-    if boundaries.mode == METASPACE:
-        at_white_space, _, _, strips = boundaries.words
-        return _of_words(boundaries.normalizer, at_white_space=at_white_space, strips=strips)
+    """Return the characters of a tokenizer; those that treat characters alike share them."""
+    return _characters_of(boundaries.mode, json.dumps(boundaries.normalizer), boundaries.words)
+
+
+@functools.lru_cache(maxsize=16)
+def _characters_of(mode: int, normalizer: str, words: tuple[bool, ...]) -> Characters | NoCharacters:
+    steps = json.loads(normalizer)
+    if mode == EXPRESSION:
+        return _of_expression(composes=bool(steps))
+    if mode == METASPACE:
+        at_white_space, _, _, strips = words
+        return _of_words(steps, at_white_space=at_white_space, strips=strips)
     return NoCharacters()
+
+
+def forget_characters() -> None:
+    """Start over in a forked process, where nobody holds the locks."""
+    _characters_of.cache_clear()
 
 
 def _of_expression(*, composes: bool) -> Characters:
@@ -109,22 +126,30 @@ def _of_expression(*, composes: bool) -> Characters:
         for kind, pattern in ((LETTER, r"\p{L}"), (NUMBER, r"\p{N}"), (SPACE, r"\s"))
     ]
 
-    def kinds_of(characters: str) -> Iterable[tuple[int, str]]:
-        kinds = np.full(len(characters), OTHER)
+    def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
+        whole = "".join(characters)
+        kinds = np.full(len(characters), OTHER, np.uint8)
         for kind, matcher in matchers:
             matched = np.ones(len(characters), bool)
-            for _, (start, end) in matcher.pre_tokenize_str(characters):
+            for _, (start, end) in matcher.pre_tokenize_str(whole):
                 matched[start:end] = False
             kinds[matched] = kind
-        for number, (character, kind) in enumerate(zip(characters, kinds.tolist(), strict=True)):
-            odd = character == "ſ"  # matches an s where case is ignored
-            if composes:
-                odd = odd or character in _seconds() or unicodedata.normalize("NFC", character) != character
-                odd = odd or unicodedata.category(character) == "Cn"  # the package may know a newer Unicode
-            kinds[number] = ODD if odd else (NEWLINE if character in "\r\n" else kind)
-        return zip(kinds.tolist(), characters, strict=True)
+        kinds[[character in "\r\n" for character in characters]] = NEWLINE
+        odd = np.array([character == "ſ" for character in characters])  # matches an s where case is ignored
+        if composes:
+            odd |= [character in _seconds() for character in characters]
+            odd |= [category(character) == "Cn" for character in characters]  # the package may know a newer Unicode
+            if not unicodedata.is_normalized("NFC", _apart(characters)):
+                odd |= [unicodedata.normalize("NFC", character) != character for character in characters]
+        kinds[odd] = ODD
+        return kinds, [None] * len(characters)
 
-    return Characters(kinds_of, orders_matter=composes)
+    return Characters(look, orders_matter=composes)
+
+
+def _apart(characters: Sequence[str]) -> str:
+    """Join characters so that none meets another; nothing composes with a q."""
+    return "q".join(characters)
 
 
 def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strips: bool) -> Characters:
@@ -145,25 +170,28 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
             seconds |= _second_characters(step["precompiled_charsmap"])
     # "\r\n" is one grapheme, which a map of characters may replace by one space
     joins_lines = not at_white_space and normalize("\r\n") != normalize("\r") + normalize("\n")
-    split = pre_tokenizers.WhitespaceSplit()
+    ends = {*" ", _WORD_SPACE, *(_WHITE_SPACE if at_white_space else ())}
 
-    def kind_of(character: str) -> tuple[int, str]:
-        replacement = normalize(character)
-        if replacement == " " or (at_white_space and replacement and not split.pre_tokenize_str(replacement)):
+    def kind_of(character: str, replacement: str) -> tuple[int, str | None]:
+        if replacement == " " or (at_white_space and replacement in _WHITE_SPACE):
             spaced = SPACED if replacement != character else 0
-            return (ODD if joins_lines and character in "\r\n" else SPACE | spaced), character
-        odd = character in seconds or unicodedata.category(character) == "Cn" or not seconds.isdisjoint(replacement)
-        odd = odd or " " in replacement or _WORD_SPACE in replacement
-        if at_white_space:
-            odd = odd or [part for part, _ in split.pre_tokenize_str(replacement)] not in ([], [replacement])
-        elif strips:
-            odd = odd or replacement.isspace()
-        if replacement != character and sorts and not strips_accents:
+            return (ODD if joins_lines and character in "\r\n" else SPACE | spaced), None
+        odd = character in seconds or category(character) == "Cn" or not seconds.isdisjoint(replacement)
+        odd = odd or not ends.isdisjoint(replacement) or (strips and replacement.isspace())
+        if replacement == character:
+            return (ODD if odd else OTHER), None
+        if sorts and not strips_accents:
             odd = odd or any(map(unicodedata.combining, replacement))
-        odd = odd or normalize(replacement) != replacement
-        return (ODD, character) if odd else (OTHER, replacement)
+        odd = odd or normalize(replacement) != replacement or len(replacement.encode()) > np.iinfo(np.uint8).max
+        return (ODD, None) if odd else (OTHER, replacement)
 
-    return Characters(functools.partial(map, kind_of), orders_matter=sorts and not strips_accents)
+    def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
+        whole = _apart(characters)
+        unchanged = normalize(whole) == whole
+        found = [kind_of(one, one if unchanged else normalize(one)) for one in characters]
+        return np.array([kind for kind, _ in found], np.uint8), [replacement for _, replacement in found]
+
+    return Characters(look, orders_matter=sorts and not strips_accents)
 
 
 def _normalizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
@@ -189,31 +217,13 @@ def _seconds() -> frozenset[str]:
 
 
 def _second_characters(charsmap: Any) -> set[str]:
-    """Return the characters that follow others in the keys of SentencePiece's map of characters, a double-array trie.
-
-    The format is that of Darts-clone: a unit holds the label of the byte that leads to it, whether a key ends below it,
-    and the offset of its children.
-    """
+    """Return the characters that follow others in the keys of SentencePiece's map, a double-array trie."""
     import base64
+
+    from m2v_bench.inference.fast.utf8_kernels import later_characters
 
     raw = base64.b64decode(charsmap) if isinstance(charsmap, str) else bytes(charsmap)
     size = int.from_bytes(raw[:4], "little")
-    units = np.frombuffer(raw[4 : 4 + size], np.uint32)
-
-    def offset(places: np.ndarray) -> np.ndarray:
-        unit = units[places]
-        return (unit >> 10) << ((unit & (1 << 9)) >> 6)
-
-    labels = np.arange(1, 256, dtype=np.uint32)
-    places, keys = np.zeros(1, np.uint32), [b""]
-    seconds: set[str] = set()
-    while len(places):
-        children = (places ^ offset(places))[:, None] ^ labels
-        inside = children < len(units)
-        found = inside & ((units[np.where(inside, children, 0)] & (1 << 31 | 0xFF)) == labels)
-        rows, columns = np.nonzero(found)
-        places = children[rows, columns]
-        keys = [keys[row] + bytes([column + 1]) for row, column in zip(rows.tolist(), columns.tolist(), strict=True)]
-        for key in keys:
-            seconds.update(key.decode(errors="ignore")[1:])
-    return seconds
+    are_later = np.zeros(_POINTS, bool)
+    later_characters(np.frombuffer(raw[4 : 4 + size], np.uint32), are_later)
+    return set(map(chr, np.flatnonzero(are_later).tolist()))

@@ -30,7 +30,7 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
 _ZERO, _ALL = np.int64(0), np.int64(-1)  # numba compiles a function once more for a number in the code
 _NO_PIECE = np.int32(-2)  # of a character that no piece has
-_LAST_RANK = np.int64(0x7FFFFFFFFFFFFFFF)  # of a pair that is not merged
+_LAST_RANK = np.uint64(0xFFFFFFFFFFFFFFFF)  # of a pair that is not merged
 
 
 @inner
@@ -169,35 +169,35 @@ def _word_pieces(buffer, first, end, word_piece, fold, table, out, n, lows, high
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def link_pairs(pairs, merged, keys, values):
+def link_pairs(pairs, merged, merges):
     """Fill the hash table of merges: ids of left and right in one number -> rank and id of the result in one number."""
-    mask = np.uint64(len(keys) - 1)
     for rank in range(len(pairs)):
-        value = pairs[rank] * _FIRST
-        slot = (value ^ (value >> _HALF)) & mask
-        while keys[slot] != 0 and keys[slot] != pairs[rank] + np.uint64(1):
-            slot = (slot + np.uint64(1)) & mask
-        keys[slot] = pairs[rank] + np.uint64(1)
-        values[slot] = np.int64(rank) << 32 | merged[rank]
+        slot = _slot(pairs[rank], merges)
+        merges[slot, 0] = pairs[rank] + np.uint64(1)
+        merges[slot, 1] = np.uint64(rank) << _HALF | merged[rank]
 
 
 @inner
-def _rank(left, right, keys, values):
-    """Return rank and id of the result of a merge, or `_LAST_RANK`."""
-    pair, mask = np.uint64(left) << _HALF | np.uint64(right), np.uint64(len(keys) - 1)
-    value = pair * _FIRST
+def _slot(key, table):
+    """Return where a key is in a hash table of (key + 1, value), or the free slot that is its place."""
+    mask, value = np.uint64(len(table) - 1), key * _FIRST
     slot = (value ^ (value >> _HALF)) & mask
-    while keys[slot] != 0:
-        if keys[slot] == pair + np.uint64(1):
-            return values[slot]
+    while table[slot, 0] != 0 and table[slot, 0] != key + np.uint64(1):
         slot = (slot + np.uint64(1)) & mask
-    return _LAST_RANK
+    return slot
+
+
+@inner
+def _rank(left, right, merges):
+    """Return rank and id of the result of a merge, or `_LAST_RANK`."""
+    slot = _slot(np.uint64(left) << _HALF | np.uint64(right), merges)
+    return merges[slot, 1] if merges[slot, 0] != 0 else _LAST_RANK
 
 
 @inner
 def _symbols(buffer, first, last, prefix, bpe, symbols):
     """Write the ids of the bytes or characters of a pre-token, and return how many there are, or -1 for too many."""
-    byte_ids, characters, _, _ = bpe
+    byte_ids, characters, _ = bpe
     n = 0
     if prefix:
         symbols[n] = byte_ids[prefix] if len(characters) == 0 else characters[prefix]
@@ -235,11 +235,11 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
     Returns:
         The number of ids, or -1 for a pre-token that is not merged here.
     """
-    _, _, keys, values = bpe
+    merges = bpe[2]
     symbols, ranks = scratch
     count = _symbols(buffer, first, last, prefix, bpe, symbols)
     for k in range(count - 1):
-        ranks[k] = _rank(symbols[k], symbols[k + 1], keys, values)
+        ranks[k] = _rank(symbols[k], symbols[k + 1], merges)
     while count > 1:
         best, lowest = 0, ranks[0]
         for k in range(1, count - 1):
@@ -247,15 +247,15 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
                 best, lowest = k, ranks[k]
         if lowest == _LAST_RANK:
             break
-        symbols[best] = np.int32(lowest & 0x7FFFFFFF)
+        symbols[best] = np.int32(lowest & _LOW)
         count -= 1
         for k in range(best + 1, count):
             symbols[k] = symbols[k + 1]
             ranks[k - 1] = ranks[k]
         if best > 0:
-            ranks[best - 1] = _rank(symbols[best - 1], symbols[best], keys, values)
+            ranks[best - 1] = _rank(symbols[best - 1], symbols[best], merges)
         if best + 1 < count:
-            ranks[best] = _rank(symbols[best], symbols[best + 1], keys, values)
+            ranks[best] = _rank(symbols[best], symbols[best + 1], merges)
     for k in range(count):
         out[n + k] = symbols[k]
     return count
@@ -264,36 +264,19 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
 @njit(cache=True, nogil=True, _nrt=False)
 def link_trie(raw, offsets, trie):
     """Fill the trie of pieces, whose bytes are in `raw` at `offsets`, and return the number of its nodes."""
-    keys, children, ids = trie
-    mask, n = np.uint64(len(keys) - 1), 1
+    n = np.uint64(1)
     for piece in range(len(offsets) - 1):
-        node = np.int64(0)
+        node, slot = np.uint64(0), np.uint64(0)
         for i in range(offsets[piece], offsets[piece + 1]):
-            key = np.uint64(node) << np.uint64(8) | np.uint64(raw[i])
-            value = key * _FIRST
-            slot = (value ^ (value >> _HALF)) & mask
-            while keys[slot] != 0 and keys[slot] != key + np.uint64(1):
-                slot = (slot + np.uint64(1)) & mask
-            if keys[slot] == 0:
-                keys[slot], children[slot] = key + np.uint64(1), n
-                n += 1
-            node = np.int64(children[slot])
+            key = node << np.uint64(8) | np.uint64(raw[i])
+            slot = _slot(key, trie)
+            if trie[slot, 0] == 0:
+                trie[slot, 0], trie[slot, 1] = key + np.uint64(1), n << _HALF | _LOW
+                n += np.uint64(1)
+            node = trie[slot, 1] >> _HALF
         if node > 0:
-            ids[node] = piece
+            trie[slot, 1] = node << _HALF | np.uint64(piece)
     return n
-
-
-@inner
-def _child(node, byte, keys, children):
-    """Return the node that a byte leads to, or -1."""
-    key, mask = np.uint64(node) << np.uint64(8) | np.uint64(byte), np.uint64(len(keys) - 1)
-    value = key * _FIRST
-    slot = (value ^ (value >> _HALF)) & mask
-    while keys[slot] != 0:
-        if keys[slot] == key + np.uint64(1):
-            return np.int64(children[slot])
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(-1)
 
 
 @inner
@@ -312,7 +295,7 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
     Returns:
         The number of ids.
     """
-    unknown, unknown_score, byte_ids, scores, (keys, children, node_ids) = unigram
+    unknown, unknown_score, byte_ids, scores, trie = unigram
     inside = 1 if prefix else 0
     size = last - first + inside
     for i in range(size + 1):
@@ -323,17 +306,18 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
         here = best[start]
         width = min(size_of(_byte(buffer, first, prefix, inside, start)), size - start)
         single = False
-        node, i = np.int64(0), start
+        node, i = np.uint64(0), start
         while i < size:
-            node = _child(node, _byte(buffer, first, prefix, inside, i), keys, children)
-            if node < 0:
+            byte = np.uint64(_byte(buffer, first, prefix, inside, i))
+            slot = _slot(node << np.uint64(8) | byte, trie)
+            if trie[slot, 0] == 0:
                 break
             i += 1
-            id_ = node_ids[node]
-            if id_ >= 0:
-                score = scores[id_] + here
+            node, piece = trie[slot, 1] >> _HALF, trie[slot, 1] & _LOW
+            if piece != _LOW:
+                score = scores[piece] + here
                 if froms[i] < 0 or score > best[i]:
-                    best[i], froms[i], ids[i] = score, start, id_
+                    best[i], froms[i], ids[i] = score, start, np.int32(piece)
                 single = single or i - start == width
         if not single:
             i = start + width

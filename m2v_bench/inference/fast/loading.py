@@ -6,6 +6,7 @@ Importing this module imports no compiled code.
 import importlib.util
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
@@ -163,6 +164,8 @@ if hasattr(os, "register_at_fork"):
 
     def _after_fork() -> None:
         forget_threads()
+        if characters := sys.modules.get("m2v_bench.inference.fast.characters"):
+            characters.forget_characters()
         for loader in list(_LOADERS):
             loader.unload()
 

@@ -55,7 +55,7 @@ class Scratch:
         self._is_unigram = kind == kernels.UNIGRAM
         symbols = kernels.MOST_SYMBOLS + 1
         self._prefixes = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64)
-        self._symbols = np.empty(symbols, np.int32), np.empty(symbols, np.int64)
+        self._symbols = np.empty(symbols, np.int32), np.empty(symbols, np.uint64)
         self._path = np.empty(1, np.float64), np.empty(1, np.int64), np.empty(1, np.int32)
 
     def reserve(self, n_bytes: int) -> None:
@@ -73,9 +73,9 @@ class Scratch:
 # the same types as those of a model
 _NO_BYTES = np.full(256, _NONE, np.int32)
 _NO_WORD_PIECE = (_NONE, 0, np.zeros(256, bool))
-_NO_BPE: tuple[np.ndarray, ...] = (_NO_BYTES, np.empty(0, np.int32), np.zeros(1, np.uint64), np.zeros(1, np.int64))
-_NO_TRIE = (np.zeros(1, np.uint64), np.zeros(1, np.int32), np.zeros(1, np.int32))
-_NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_TRIE)
+_NO_PAIRS = np.zeros((1, 2), np.uint64)
+_NO_BPE: tuple[np.ndarray, ...] = (_NO_BYTES, np.empty(0, np.int32), _NO_PAIRS)
+_NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_PAIRS)
 
 
 def _word_piece(
@@ -112,8 +112,8 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
 
     Returns:
         Ids of bytes, int32 of shape (256,); ids of characters by code point, int32, empty for bytes, -1 for characters
-        that are split into bytes; and a hash table of the merges: left and right id in one number, uint64; rank and id
-        of the result in one number, int64.
+        that are split into bytes; and a hash table of the merges, uint64 of shape (slots, 2): left and right id in one
+        number, plus 1, and rank and id of the result in one number.
     """
     vocabulary = model["vocab"]
     if in_bytes:
@@ -129,11 +129,10 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
     pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in model["merges"]]
     left = np.array([vocabulary[one] for one, _ in pairs], np.uint64)
     right = np.array([vocabulary[other] for _, other in pairs], np.uint64)
-    merged = np.array([vocabulary[one + other] for one, other in pairs], np.int64)
-    slots = 1 << (2 * len(pairs) + 1).bit_length()
-    keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
-    kernels.link_pairs(left << np.uint64(32) | right, merged, keys, values)
-    return np.array(ids, np.int32), characters, keys, values
+    merged = np.array([vocabulary[one + other] for one, other in pairs], np.uint64)
+    merges = _empty_table(len(pairs))
+    kernels.link_pairs(left << np.uint64(32) | right, merged, merges)
+    return np.array(ids, np.int32), characters, merges
 
 
 def _byte_characters() -> list[str]:
@@ -157,8 +156,8 @@ def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
 
     Returns:
         The unknown id and its score; ids of bytes, int32 of shape (256,), -1 without them; scores by id, float64; and a
-        trie of the pieces, in which a space is one byte: a hash table of node and byte in one number, uint64, and the
-        nodes these lead to, int32; and the id of each node, int32, or -1.
+        trie of the pieces, in which a space is one byte: a hash table, uint64 of shape (slots, 2), of node and byte in
+        one number, plus 1, and the node these lead to and the id of its piece in one number.
     """
     scores = np.array([score for _, score in model["vocab"]], np.float64)
     ids = _NO_BYTES
@@ -168,16 +167,15 @@ def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
     tokens = [token.replace(_WORD_SPACE, " ").encode() for token, _ in model["vocab"]]
     offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
     raw = np.frombuffer(b"".join(tokens), np.uint8)
-    trie = _empty_trie(len(raw) + 1)
-    trie = _empty_trie(kernels.link_trie(raw, offsets, trie))  # again in the size that it needs
+    n_nodes = kernels.link_trie(raw, offsets, _empty_table(len(raw)))
+    trie = _empty_table(n_nodes)  # of the size that it needs
     kernels.link_trie(raw, offsets, trie)
     penalty = 10.0  # `K_UNK_PENALTY` of SentencePiece
     return model["unk_id"], scores.min() - penalty, ids, scores, trie
 
 
-def _empty_trie(n_nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    slots = 1 << (2 * n_nodes).bit_length()
-    return np.zeros(slots, np.uint64), np.zeros(slots, np.int32), np.full(n_nodes, _NONE, np.int32)
+def _empty_table(n_keys: int) -> np.ndarray:
+    return np.zeros((1 << (2 * n_keys + 1).bit_length(), 2), np.uint64)
 
 
 def link_nothing() -> None:

@@ -92,3 +92,32 @@ def character(buffer, i):
         return (byte & 0x0F) << 12 | (np.int64(buffer[i + 1]) & 0x3F) << 6 | np.int64(buffer[i + 2]) & 0x3F
     high = (byte & 0x07) << 18 | (np.int64(buffer[i + 1]) & 0x3F) << 12
     return high | (np.int64(buffer[i + 2]) & 0x3F) << 6 | np.int64(buffer[i + 3]) & 0x3F
+
+
+@njit(cache=True, nogil=True)
+def later_characters(units, are_later):
+    """Mark the characters that are not the first in a key of a double-array trie.
+
+    Args:
+        units: the trie as Darts-clone stores it, uint32: a unit holds the byte that leads to it in its lowest bits, and
+            the offset of its children, from bit 10 on, times 256 if bit 9 is set.
+        are_later: receives True for these characters, bool of shape (0x110000,).
+    """
+    places, depths = [np.uint32(0)], [0]
+    path = np.zeros(256, np.uint8)
+    while len(places) > 0:
+        place, depth = places.pop(), depths.pop()
+        if depth > 0:
+            path[depth - 1] = units[place] & np.uint32(0xFF)
+            start = depth - 1
+            while start > 0 and path[start] & 0xC0 == 0x80:
+                start -= 1
+            if start > 0 and depth - start == size_of(path[start]):
+                are_later[character(path, start)] = True
+        unit = units[place]
+        children = place ^ (unit >> np.uint32(10) << ((unit & np.uint32(1 << 9)) >> np.uint32(6)))
+        for byte in range(1, 256):
+            child = np.uint32(children ^ np.uint32(byte))
+            if child < len(units) and units[child] & np.uint32(0x800000FF) == byte and depth < len(path):
+                places.append(child)
+                depths.append(depth + 1)
