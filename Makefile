@@ -55,8 +55,9 @@ bench-distill: $(call stamp,test)  ## time and memory of a distillation beside m
 bench-launchers: $(call stamp,test)  ## the same sweep under every launcher: equal scores, wall times
 	$(PY) -m benchmarks.launchers
 
-bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on three lengths of texts, loading, memory
+bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on new texts, by length and language, memory
 	$(PY) -m benchmarks.encode $(ARGS)
+	$(PY) -m benchmarks.languages $(ARGS)
 
 bench-scoring: $(call stamp,test)  ## scoring beside stock mteb and model2vec 0.10: ratios per task and type, a sweep
 	$(PY) -m benchmarks.scoring $(ARGS)

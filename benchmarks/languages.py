@@ -2,10 +2,11 @@
 
     python -m benchmarks.languages [--rounds N]
 
-Texts are what translators wrote for Django, cut into pieces of about 300 characters, and what is no language: code,
-addresses, hashes, base64 and emoji. The tokenizers, a Unigram with SentencePiece's map of characters as XLM-R's and a
-byte-level BPE with Qwen's expression, are trained on the translations of Wagtail. Every text is new to our model. Prints
-a table and writes results/bench/languages.md and .json. All ids are compared with those of the tokenizers package.
+Texts are the translations of Home Assistant's pages, cut into pieces of about 300 characters, and what is no language:
+code, addresses, hashes, base64 and emoji. The tokenizers, a Unigram with SentencePiece's map of characters as XLM-R's
+and a byte-level BPE with Qwen's expression, are trained on the translations of Django and Wagtail. Every text is new to
+our model. Prints a table and writes results/bench/languages.md and .json. All ids are compared with those of the
+tokenizers package.
 """
 
 import argparse
@@ -13,12 +14,12 @@ import base64
 import gettext
 import hashlib
 import io
+import json
 import os
 import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import unicodedata
 import zipfile
 from functools import partial
@@ -35,7 +36,7 @@ from m2v_bench.cache import cache_dir
 from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
 from m2v_bench.system.environment import hardware, versions
 
-WHEELS = {"tested": "django==5.2.8", "trained": "wagtail==7.2"}
+TESTED, TRAINED = "home-assistant-frontend==20250109.2", ("django==5.2.8", "wagtail==7.2")
 LANGUAGES = {
     "English": "en",
     "German": "de",
@@ -47,7 +48,7 @@ LANGUAGES = {
     "Japanese": "ja",
     "Korean": "ko",
 }
-PIECE, MOST = 300, 200_000  # characters of a text, and of a language
+PIECE, MOST = 300, 400_000  # characters of a text, and of a language
 VOCABULARY = 30_000
 EXPRESSION = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -79,6 +80,20 @@ def messages(requirement: str, language: str) -> list[str]:
     return list(texts)
 
 
+def translations(language: str) -> list[str]:
+    """Return the translations of Home Assistant's pages that differ from the English ones."""
+    texts: dict[str, dict[str, str]] = {}
+    with zipfile.ZipFile(wheel(TESTED)) as archive:
+        for code in ("en", language.replace("_", "-")):
+            texts[code] = {}
+            for name in sorted(archive.namelist()):
+                if re.search(rf"/translations/(.*/)?{code}-[0-9a-f]{{32}}\.json$", name):
+                    texts[code] |= json.loads(archive.read(name))
+    english = set(texts["en"].values()) if language != "en" else set()
+    last = texts[language.replace("_", "-")]
+    return list(dict.fromkeys(text for text in last.values() if text not in english))
+
+
 def pieces(texts: list[str], joint: str) -> list[str]:
     """Join texts and cut them into pieces."""
     whole = joint.join(texts)[:MOST]
@@ -87,13 +102,16 @@ def pieces(texts: list[str], joint: str) -> list[str]:
 
 def no_language() -> dict[str, list[str]]:
     """Return texts without words."""
-    with zipfile.ZipFile(wheel(WHEELS["tested"])) as archive:
+    with zipfile.ZipFile(wheel(TRAINED[0])) as archive:
         names = [name for name in sorted(archive.namelist()) if name.endswith(".py")]
-        code = "".join(archive.read(name).decode() for name in names[:200])
+        code = "".join(archive.read(name).decode() for name in names)
     digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
     blobs = [base64.b64encode(bytes.fromhex(digest) * 6).decode() for digest in digests[:800]]
     words = re.findall(r"[a-z]{3,}", code)
-    addresses = [f"https://{a}.example.org/{b}/{c}?{d}={e[:8]}" for a, b, c, d, e in zip(*[iter(words)] * 4, digests)]
+    addresses = [
+        f"https://{a}.example.org/{b}/{c}?{d}={e[:8]}"
+        for a, b, c, d, e in zip(*[iter(words)] * 4, digests, strict=False)
+    ]
     faces = [chr(point) for point in range(0x1F300, 0x1FA00) if unicodedata.name(chr(point), "")]
     rng = np.random.default_rng(0)
     emoji = [f"{' '.join(rng.choice(words, 3))} {''.join(rng.choice(faces, 3))}" for _ in range(6000)]
@@ -197,8 +215,8 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {language} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Languages: translations in {WHEELS['tested']}; tokenizers trained on those in {WHEELS['trained']}. x tokenizers:"
-        " the time in which the tokenizers package splits the texts, to the time in which m2v_bench embeds them.",
+        f"Texts of at most {MOST:,} characters per row: translations in {TESTED}; tokenizers trained on those in "
+        f"{' and '.join(TRAINED)}. x tokenizers: the time in which the tokenizers package only splits the texts.",
     ]
     return "\n".join(lines)
 
@@ -208,12 +226,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default 5)")
     rounds = parser.parse_args().rounds
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    tested = {name: pieces(messages(WHEELS["tested"], code), " ") for name, code in LANGUAGES.items()} | no_language()
-    trained = [text for code in LANGUAGES.values() for text in messages(WHEELS["trained"], code)]
+    tested = {name: pieces(translations(code), " ") for name, code in LANGUAGES.items()} | no_language()
+    trained = [text for code in LANGUAGES.values() for wheel_ in TRAINED for text in messages(wheel_, code)]
     rows = []
-    with tempfile.TemporaryDirectory():
-        for kind, train in (("Unigram", unigram), ("Byte-level BPE", byte_level)):
-            rows += measure(kind, train(trained), tested, rounds)
+    for kind, train in (("Unigram", unigram), ("Byte-level BPE", byte_level)):
+        rows += measure(kind, train(trained), tested, rounds)
     result = {"hardware": hardware(), "versions": versions(), "languages": rows}
     write("languages", result, table(result))
     return 0

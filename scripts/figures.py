@@ -35,6 +35,8 @@ SOURCES = (
     "bench/launchers.md",
     "speed/benchmark/speed.md",
     "bench/encode.md",
+    "bench/encode-new.md",
+    "bench/languages.md",
     "bench/scoring.md",
     *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "corpora", "check", "parts", "sweep")),
     "figures/starter-speed.png",

@@ -31,36 +31,42 @@ def _throughput(record: SpeedRecord) -> Grid:
     measured = [model for model in record.models if model.speed]
     reference = next((model for model in measured if model.contender.loader == "model2vec"), None)
     energy = any(_joules(speed) is not None for model in measured for speed in model.speed.values())
-    columns = ["Model", "Tokens", "Texts/s", "Slowest - fastest", "MB/s", "New texts/s"]
+    columns = ["Model", "Tokens", "New texts/s", *["x model2vec"] * (reference is not None)]
+    columns += ["Again, texts/s", "Slowest - fastest", "MB/s", *["again: x"] * (reference is not None)]
     columns += [f"{threads} threads, texts/s", "of one"] * (threads != "1")
-    columns += ["x model2vec", "new: x"] * (reference is not None)
     columns += ["J/1,000 texts"] * energy
     rows: list[list[str]] = []
     bold = set()
     for length in record.lengths:
-        fastest = max((model.speed[length].passes["1"].texts_per_second for model in measured), default=None)
+        fastest = max((model.speed[length].passes["first"].texts_per_second for model in measured), default=None)
         for model in record.models:
             if not model.speed:
                 rows.append([model.label, length, *[_NOTHING] * (len(columns) - 2)])
                 continue
             passes = model.speed[length].passes
-            one = passes["1"]
-            if one.texts_per_second == fastest:
+            new, one = passes["first"], passes["1"]
+            if new.texts_per_second == fastest:
                 bold.add((len(rows), 2))
-            row = [model.label, length, _rate(one.texts_per_second)]
+            row = [model.label, length, _rate(new.texts_per_second)]
+            row += _multiple(model, reference, length, "first")
+            row += [_rate(one.texts_per_second)]
             row += [f"{_rate(one.slowest)} - {_rate(one.fastest)}", f"{one.megabytes_per_second:.3g}"]
-            row += [_rate(passes["first"].texts_per_second)]
+            row += _multiple(model, reference, length, "1")
             if threads != "1":
                 row += [_rate(passes[threads].texts_per_second), f"{_ratio(passes[threads], one):.2f}"]
-            if reference is not None:
-                other = reference.speed[length].passes
-                row += [f"{_ratio(passes[name], other[name]):.3g}" for name in ("1", "first")]
             if energy:
                 joules = _joules(model.speed[length])
                 row += [_NOTHING if joules is None else f"{joules:.3g}"]
             rows.append(row)
     notes = [*_how(record, energy=energy), *_paths(record), *_absent(record), _machine(record)]
     return Grid(columns, rows, title="speed on one thread", notes=notes, bold=frozenset(bold))
+
+
+def _multiple(model: ModelSpeed, reference: ModelSpeed | None, length: str, name: str) -> list[str]:
+    """Return a cell with the speed as a multiple of the reference's, or none without a reference."""
+    if reference is None:
+        return []
+    return [f"{_ratio(model.speed[length].passes[name], reference.speed[length].passes[name]):.3g}"]
 
 
 def _joules(speed: LengthSpeed) -> float | None:
@@ -84,8 +90,8 @@ def _how(record: SpeedRecord, *, energy: bool) -> list[str]:
         for known in counts.values()
     )
     notes = [
-        f"median of {record.plan.rounds} rounds over all models; new texts: first pass of a freshly loaded model; "
-        "other columns: the same texts again",
+        f"new texts: first pass of a freshly loaded model; other columns: the same texts again, median of "
+        f"{record.plan.rounds} rounds over all models",
         f"texts: {texts['source']}, tokens counted by {texts['tokenizer']}: {lengths}",
     ]
     few = [

@@ -45,10 +45,7 @@ class Characters:
         self._kinds, self._orders = np.zeros(_POINTS, np.uint8), np.zeros(_POINTS, np.uint8)
         self._offsets, self._sizes = np.zeros(_POINTS, np.int32), np.zeros(_POINTS, np.uint8)
         self._pool = np.zeros(0, np.uint8)
-        for block in (0x00, 0x20):
-            self._fill(block)
-        printable = self._kinds[ord(" ") : ord("~") + 1]
-        self._plain = bool(((printable != ODD) & (printable <= KIND)).all())
+        self._learn([0x00, 0x20])
 
     @property
     def fields(self) -> tuple[Any, ...]:
@@ -57,36 +54,41 @@ class Characters:
         Kinds, uint8 of shape (0x110000,); canonical combining classes, likewise; the replacements: offset and size in
         bytes by code point, and the bytes; and whether printable ASCII is neither odd nor replaced.
         """
-        return self._kinds, self._orders, (self._offsets, self._sizes, self._pool), self._plain
+        return self._fields
 
     def learn(self, texts: Iterable[str]) -> None:
         """Look up the characters of texts, and others near them."""
         points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
         with self._lock:
-            for block in np.unique(points // _BLOCK).tolist():
-                self._fill(block)
+            self._learn(np.unique(points // _BLOCK).tolist())
 
-    def _fill(self, block: int) -> None:
-        points = [point for point in range(block * _BLOCK, (block + 1) * _BLOCK) if point not in _SURROGATES]
-        if not points or self._kinds[points[0]] != UNKNOWN:
-            return
-        characters = list(map(chr, points))
-        kinds, replacements = self._look(characters)
-        orders = list(map(unicodedata.combining, characters))
-        joins = [category(character)[0] == "M" or character in _JOINING for character in characters]
-        kinds |= np.where(joins, EXTENDS, 0).astype(np.uint8)
-        if self._orders_matter:
-            kinds |= np.where(orders, COMBINES, 0).astype(np.uint8)
-        part = slice(points[0], points[-1] + 1)
-        self._kinds[part], self._orders[part] = kinds, orders
-        pool, used = [self._pool], len(self._pool)
-        for point, replacement in zip(points, replacements, strict=True):
-            if replacement is not None:
-                pool.append(np.frombuffer(replacement.encode(), np.uint8))
-                self._kinds[point] |= CHANGES
-                self._offsets[point], self._sizes[point] = used, len(pool[-1])
-                used += len(pool[-1])
-        self._pool = np.concatenate(pool)
+    def _learn(self, blocks: Sequence[int]) -> None:
+        """Look up blocks; threads that read the tables go on with those from before."""
+        all_kinds, pool = self._kinds.copy(), [self._pool]
+        used = len(self._pool)
+        for block in blocks:
+            points = [point for point in range(block * _BLOCK, (block + 1) * _BLOCK) if point not in _SURROGATES]
+            if not points or all_kinds[points[0]] != UNKNOWN:
+                continue
+            characters = list(map(chr, points))
+            kinds, replacements = self._look(characters)
+            orders = list(map(unicodedata.combining, characters))
+            joins = [category(character)[0] == "M" or character in _JOINING for character in characters]
+            kinds |= np.where(joins, EXTENDS, 0).astype(np.uint8)
+            if self._orders_matter:
+                kinds |= np.where(orders, COMBINES, 0).astype(np.uint8)
+            for number, replacement in enumerate(replacements):
+                if replacement is not None:
+                    kinds[number] |= CHANGES
+                    pool.append(np.frombuffer(replacement.encode(), np.uint8))
+                    self._offsets[points[number]], self._sizes[points[number]] = used, len(pool[-1])
+                    used += len(pool[-1])
+            part = slice(points[0], points[-1] + 1)
+            all_kinds[part], self._orders[part] = kinds, orders
+        self._kinds, self._pool = all_kinds, np.concatenate(pool)
+        printable = all_kinds[ord(" ") : ord("~") + 1]
+        plain = bool(((printable != ODD) & (printable <= KIND)).all())
+        self._fields = self._kinds, self._orders, (self._offsets, self._sizes, self._pool), plain
 
 
 class NoCharacters:
@@ -207,10 +209,7 @@ def _normalizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
 @functools.cache
 def _seconds() -> frozenset[str]:
     """Return the characters that may compose with the one before them: canonical decompositions have them second."""
-    points = itertools.chain(
-        range(0xC0, 0x3100), range(0xFB00, 0xFB50), range(0x11000, 0x12000), range(0x16000, 0x17000)
-    )
-    pairs = (unicodedata.decomposition(chr(point)).split() for point in (*points, *range(0x1D100, 0x1D200)))
+    pairs = (unicodedata.decomposition(chr(point)).split() for point in range(0xC0, 0x20000))
     found = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
     jamo = itertools.chain(range(0x1161, 0x1176), range(0x11A8, 0x11C3))  # Hangul is composed by arithmetic
     return frozenset(found | set(map(chr, jamo)))
