@@ -8,7 +8,8 @@ and the evaluation of a run. Model and data are loaded before; embedding, scorin
 
 Then a sweep of 24 variants (6 PCA sizes x 4 SIF coefficients) is run, caches empty, beside the first `--variants` of
 them as a script does it: model2vec's `distill` and `mteb.evaluate` for each. Prints tables and writes
-results/bench/scoring.md and .json.
+results/bench/scoring.md and .json. What is not measured this time is kept from there if machine and versions are the
+same.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from mteb.cache import ResultCache
 from mteb.models.model_implementations.model2vec_models import Model2VecModel
 
 from benchmarks.encode import alternately
-from benchmarks.output import write
+from benchmarks.output import FOLDER, write
 from benchmarks.parity import test_data
 from benchmarks.scale.measure import run_sweep
 from benchmarks.scale.scores import real_texts, student
@@ -220,8 +221,9 @@ def compare_task(model: Model, task: AbsTask, entry: Loaded, rounds: int, thread
             "stock": lambda theirs=theirs: scores.update(stock=stock(theirs, task)),
             "ours": lambda encoder=encoder: scores.update(ours=ours(model, encoder, entry)),
         }
-        for side, (time_,) in alternately(sides, 1).items():
-            seconds[side].append(time_)
+        for side, work in sides.items():
+            with limit_threads(threads):  # model2vec leaves TOKENIZERS_PARALLELISM=false to whoever is next
+                seconds[side] += alternately({side: work}, 1)[side]
     return {"seconds": seconds, "difference": abs(scores["stock"] - scores["ours"])}
 
 
@@ -349,13 +351,29 @@ def main() -> int:
     arguments = parser.parse_args()
     names = [name for name in TASKS if not arguments.tasks or _name(name) in arguments.tasks]
     result: dict[str, Any] = {"hardware": hardware(), "versions": versions()}
-    result["tasks"] = compare(names, arguments.rounds, arguments.threads)
+    kept = _kept(result)
+    rows = {(row["task"], row["threads"]): row for row in kept.get("tasks", [])}
+    rows |= {(row["task"], row["threads"]): row for row in compare(names, arguments.rounds, arguments.threads)}
+    order = [_name(task) for task in TASKS]
+    result["tasks"] = sorted(rows.values(), key=lambda row: (order.index(row["task"]), row["threads"]))
+    if "sweep" in kept:
+        result["sweep"] = kept["sweep"]
     if arguments.variants:
         # no task of mteb, so no task of a sweep
         tasks = [name for name in names if name in HUB_TASKS and name != "StandInWikiQAReranking"]
         result["sweep"] = sweep(tasks, arguments.variants)
     write("scoring", result, table(result))
     return 0
+
+
+def _kept(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured before on the same machine, with the same versions."""
+    try:
+        before: dict[str, Any] = json.loads((FOLDER / "scoring.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    same = all(before[part] == result[part] for part in ("hardware", "versions"))
+    return before if same else {}
 
 
 def _name(task: Any) -> str:

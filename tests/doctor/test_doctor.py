@@ -125,6 +125,7 @@ def test_suite_without_data(tmp_path: Path):
     assert "PROBLEM data: 41 tasks have nothing in hub_dir=hub: " in run.stdout
     assert "ok      hub_dir: hub, no manifest.json: folders are not verified" in run.stdout
     assert "memory: not estimated: no task has its data here" in run.stdout
+    assert "ok      encoding: compiled loops" in run.stdout
     assert "problem(s): this run cannot be completed correctly here" in run.stderr
     assert "Traceback" not in run.stderr
 

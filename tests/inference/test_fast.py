@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import category
 
+import numba
 import numpy as np
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -23,7 +24,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from m2v_bench import StaticModel
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
-from m2v_bench.inference.fast import boundaries, fast_tokenizer, pretoken_cache
+from m2v_bench.inference.fast import boundaries, characters, fast_tokenizer, loading, pretoken_cache
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries
 from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
 from m2v_bench.inference.fast.workers import in_threads
@@ -103,8 +104,8 @@ def ignoring_merges(texts: list[str]) -> Tokenizer:
     trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     data = json.loads(tokenizer.to_str())
-    data["model"]["vocab"]["Ġunreachable"] = len(data["model"]["vocab"])  # no merges lead to it
-    data["model"]["vocab"]["unreachable"] = len(data["model"]["vocab"])
+    for token in ("Ġunreachable", "unreachable", 200 * "Ġ"):  # no merges lead to them
+        data["model"]["vocab"][token] = len(data["model"]["vocab"])
     return Tokenizer.from_str(json.dumps(data))
 
 
@@ -249,6 +250,7 @@ def test_every_code_point(tokenizers: dict[str, Tokenizer], name: str):
 def test_real_and_odd_texts(tokenizers: dict[str, Tokenizer], name: str, max_length: int | None, real_texts: list[str]):
     odd = [text if isinstance(text, str) else "".join(part * n for part, n in text) for text in ODD_TEXTS]
     long = ["word" * 5000, "日" * 3000, "\u0301" * 300, " " * 500, "a " * 3000, "x" * 256 + " " + "y" * 257]
+    long += ["an unreachable word, unreachable", "a" + 201 * " " + "b", 199 * " " + "unreachable"]
     assert_same_ids(tokenizers[name], [*odd, *ADDED_WORDS, *long, *MULTILINGUAL, *real_texts], max_length)
 
 
@@ -335,6 +337,39 @@ def test_compiled_loops_are_loaded_once_they_are_worth_it(model: StaticModel, re
     assert fresh._fast._compiled is not None
     assert fresh.fast_path()
     assert str(fresh.fast_path()) == "yes"
+
+
+def test_the_user_is_told_when_loops_are_compiled(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setattr(loading, "_ANNOUNCED", [])
+    assert loading.compile_ahead()
+    assert not caplog.records  # the tests before have compiled them
+    for _ in range(2):
+        with loading._announced():
+            numba.njit(lambda number: number + 1)(1)
+    (record,) = caplog.records
+    assert "compiling the loops that embed texts, once per installation" in record.message
+
+
+@pytest.mark.parametrize("name", ["xlm-r", "qwen"])
+def test_models_that_share_characters_learn_them_at_the_same_time(tokenizers: dict[str, Tokenizer], name: str):
+    """Threads meet characters of many blocks for the first time while others read what is known."""
+    rng = random.Random(1)
+    points = [point for point in range(0x100, 0x3000) if category(chr(point)) not in ("Cn", "Co", "Cs")]
+    texts = [" ".join("".join(map(chr, rng.choices(points, k=5))) for _ in range(20)) for _ in range(400)]
+    expected = tokenize_batch(tokenizers[name], texts, None, None).lists()
+    characters.forget_characters()
+    fast = [FastTokenizer(tokenizers[name], "model2vec") for _ in range(3)]
+    assert fast[0]._characters is fast[1]._characters
+
+    def tokenize(number: int) -> list[list[int]]:
+        ids: dict[int, list[int]] = {}
+        for row in random.Random(number).sample(range(len(texts)), len(texts)):
+            (ids[row],) = fast[number].lists([texts[row]], None, None)
+        return [ids[row] for row in range(len(texts))]
+
+    with ThreadPoolExecutor(3) as users:
+        for ids in users.map(tokenize, range(3)):
+            assert ids == expected
 
 
 def test_a_model_with_compiled_loops_can_be_pickled(model: StaticModel):

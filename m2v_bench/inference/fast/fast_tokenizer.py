@@ -15,7 +15,7 @@ from m2v_bench.inference.fast import kernels, split_kernels
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries, probes
 from m2v_bench.inference.fast.characters import characters_of
 from m2v_bench.inference.fast.pieces import Pieces, Scratch
-from m2v_bench.inference.fast.pretoken_cache import LONGEST_PRETOKEN, PretokenCache, Table, grown
+from m2v_bench.inference.fast.pretoken_cache import PretokenCache, Table, grown
 from m2v_bench.inference.fast.utf8_kernels import PADDING
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.texts import check
@@ -40,7 +40,8 @@ class _Piece:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = texts
-        self.buffer, self.starts, self.ends, self.used = _utf8(texts)
+        self.buffer, self.starts, self.ends = _utf8(texts)
+        self.n_bytes = int(self.ends[-1]) - PADDING if len(texts) else 0
         self.id_starts, self.id_ends = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         self.pending = np.empty((0, 4), np.int64)  # see `kernels.look_up`
         self.ids: list[np.ndarray] = []
@@ -70,12 +71,18 @@ class _Scratch:
         self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
         self.tails, self.spans = np.empty((0, 4), np.uint64), np.empty((0, 3), np.int64)
 
-    def reserve(self, n_ids: int, n_texts: int, n_bytes: int) -> None:
-        """Make room for the ids of so many texts, of at most `n_bytes`."""
+    def reserve(self, piece: _Piece, n_texts: int, n_ids: int) -> None:
+        """Make room for `n_texts` texts of a piece, and their ids."""
         self.ids = grown(self.ids, n_ids)
         self.pending = grown(self.pending, n_texts + MAX_MISSING)
-        self.tails, self.spans = grown(self.tails, n_bytes + 1), grown(self.spans, n_bytes + 1)
-        self.split.reserve(n_bytes)
+        n_pretokens = piece.n_bytes + n_texts  # at most
+        self.tails, self.spans = grown(self.tails, n_pretokens), grown(self.spans, n_pretokens)
+        self.split.reserve(len(piece.buffer))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is too large to keep."""
+        return len(self.tails) > 16 * BATCH_CHARACTERS
 
 
 class FastTokenizer(BatchTokenizer):
@@ -144,10 +151,11 @@ class FastTokenizer(BatchTokenizer):
             scratch = self._spare.pop()
         except IndexError:
             scratch = _Scratch(self._cache.pieces)
-        scratch.reserve(64 + len(piece.buffer) // 2, len(texts), len(piece.buffer))
+        scratch.reserve(piece, len(texts), 64 + piece.n_bytes // 2)
         table = self._cache.table if alone else scratch.table
         self._look_up(piece, np.arange(len(texts)), scratch, (max_length, unknown), table)
-        self._spare.append(scratch)
+        if not scratch.is_large:
+            self._spare.append(scratch)
         return piece
 
     def _look_up(
@@ -169,16 +177,16 @@ class FastTokenizer(BatchTokenizer):
         """
         firsts, reasons = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
         pretokens = scratch.tails, scratch.spans, firsts, reasons
-        piece.used = split_kernels.split(
+        split_kernels.split(
             *(piece.buffer, piece.starts, piece.ends, texts),
-            *(self._boundaries.fields, self._characters.fields, piece.used, *pretokens),
+            *(self._boundaries.fields, self._characters.fields, PADDING + piece.n_bytes, *pretokens),
         )
         max_length, unknown = limits
         cut = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
         table.reserve()
         cache = self._cache.table
         tables = cache.arrays, table.arrays, table.used, table is not cache
-        rules = self._boundaries.fold, self._cache.pieces.fields, LONGEST_PRETOKEN
+        rules = self._boundaries.fold, self._cache.pieces.fields, self._cache.longest
         outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending, scratch.split.fields
         n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *rules, tables, *cut, *outputs)
         piece.pending = scratch.pending[:n_pending].copy()
@@ -186,7 +194,7 @@ class FastTokenizer(BatchTokenizer):
 
     def _finish(self, piece: _Piece, max_length: int | None, unknown: int | None) -> None:
         """Do the texts that are left: those whose pre-tokens are in the cache by now, and those not to be split."""
-        room = 64 + len(piece.buffer) // 2  # too little, if that is the reason
+        room = 64 + piece.n_bytes // 2  # too little, if that is the reason
         while len(piece.pending):
             numbers, reasons = piece.pending[:, 0], piece.pending[:, 1]
             whole = np.unique(numbers[reasons == kernels.WHOLE])
@@ -201,7 +209,7 @@ class FastTokenizer(BatchTokenizer):
             if len(again):
                 room *= 2 if (reasons == kernels.NO_ROOM).any() else 1
                 scratch = _Scratch(self._cache.pieces)
-                scratch.reserve(room, len(again), len(piece.buffer))
+                scratch.reserve(piece, len(again), room)
                 self._look_up(piece, again, scratch, (max_length, unknown), self._cache.table)
                 self._add_missing(piece.missing())
 
@@ -237,8 +245,8 @@ def _joined(pieces: Sequence[_Piece], start: int) -> Batch:
     return Batch(slice(start, start + sum(counts)), ids, starts, ends)
 
 
-def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return the UTF-8 bytes of texts with a null between two, where each begins and ends, and where the last does.
+def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the UTF-8 bytes of texts with a null between two, and where each begins and ends.
 
     `PADDING` bytes are before them, and as many as they are after them, for texts with replaced characters.
     """
@@ -255,4 +263,4 @@ def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int
     starts[1:] = ends[:-1] + 1
     buffer = np.empty(PADDING + 2 * len(raw), np.uint8)
     buffer[PADDING : PADDING + len(raw)] = raw
-    return buffer, starts + PADDING, ends + PADDING, PADDING + len(raw)
+    return buffer, starts + PADDING, ends + PADDING

@@ -90,12 +90,16 @@ class PretokenCache:
     Args:
         model: the `model` of a tokenizer's JSON.
         boundaries: how texts are split into pre-tokens.
+
+    Attributes:
+        longest: bytes of the longest pre-token in it.
     """
 
     def __init__(self, model: Mapping[str, Any], boundaries: Boundaries) -> None:
         self._fold = boundaries.fold
         self.folds = boundaries.folds
         self.pieces = Pieces(model, boundaries, LONGEST_PRETOKEN)
+        self.longest = max(LONGEST_PRETOKEN, *map(len, self.pieces.entries), 0)
         self.table = Table()
         self.clear()
 
