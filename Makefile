@@ -14,8 +14,8 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 endif
 
-# the loops that embed texts, which the first use would wait for
-COMPILE = $(PY) -c 'from m2v_bench.inference.fast.loading import compile_ahead; compile_ahead()'
+# compile the loops that embed texts now, so that the first use need not wait
+COMPILE = $(PY) -c 'from m2v_bench.inference.fast.loading import compile_ahead; print("compiled loops:", compile_ahead())'
 
 # one stamp per set of extras; newer pins or requirements make it stale
 stamp = $(VENV)/.installed$(if $(1),-$(1))

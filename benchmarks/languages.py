@@ -104,17 +104,18 @@ def no_language() -> dict[str, list[str]]:
     """Return texts without words."""
     with zipfile.ZipFile(wheel(TRAINED[0])) as archive:
         names = [name for name in sorted(archive.namelist()) if name.endswith(".py")]
-        code = "".join(archive.read(name).decode() for name in names)
+        code = "".join(archive.read(name).decode() for name in names[:400])
     digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
     blobs = [base64.b64encode(bytes.fromhex(digest) * 6).decode() for digest in digests[:800]]
-    words = re.findall(r"[a-z]{3,}", code)
+    words = re.findall(r"[a-z]{3,}", code[:MOST])
     addresses = [
         f"https://{a}.example.org/{b}/{c}?{d}={e[:8]}"
         for a, b, c, d, e in zip(*[iter(words)] * 4, digests, strict=False)
     ]
     faces = [chr(point) for point in range(0x1F300, 0x1FA00) if unicodedata.name(chr(point), "")]
     rng = np.random.default_rng(0)
-    emoji = [f"{' '.join(rng.choice(words, 3))} {''.join(rng.choice(faces, 3))}" for _ in range(6000)]
+    drawn = zip(rng.choice(words, (6000, 3)).tolist(), rng.choice(faces, (6000, 3)).tolist(), strict=True)
+    emoji = [f"{' '.join(of_words)} {''.join(of_faces)}" for of_words, of_faces in drawn]
     return {
         "Python code": pieces([code], ""),
         "URLs": pieces(addresses, " "),

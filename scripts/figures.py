@@ -33,7 +33,6 @@ SOURCES = (
     "bench/run.json",
     "bench/distill.md",
     "bench/launchers.md",
-    "speed/benchmark/speed.md",
     "bench/encode.md",
     "bench/encode-new.md",
     "bench/languages.md",

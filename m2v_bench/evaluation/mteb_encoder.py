@@ -13,7 +13,6 @@ from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.columns import texts_of
 from m2v_bench.evaluation.memo import TextMemo
 from m2v_bench.models.model import Encoder, Model
-from m2v_bench.system.environment import accelerator
 
 if TYPE_CHECKING:
     import torch
@@ -105,15 +104,16 @@ class MtebEncoder(AbsEncoder):
     def similarities(self, queries: Any, documents: Any) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield `similarity` for consecutive queries and all documents; each block overwrites the one before.
 
-        To get memory for all similarities from the system takes a quarter of the time of the product.
+        Allocating memory for all similarities takes a quarter of the product's time.
         """
-        if not self._is_cosine or accelerator() is not None:
+        import torch
+        from mteb.similarity_functions import _normalize_embeddings, _select_device
+
+        on_cpu = _select_device(*(torch.as_tensor(part[:1]) for part in (queries, documents))).type == "cpu"
+        if not self._is_cosine or not on_cpu:
             scores = self.similarity(queries, documents).cpu().numpy()
             yield slice(0, len(scores)), scores
             return
-        import torch
-        from mteb.similarity_functions import _normalize_embeddings
-
         rows, columns = _normalize_embeddings(queries), _normalize_embeddings(documents).transpose(0, 1)
         n_blocks = max(1, round(len(rows) / _QUERIES))
         bounds = np.linspace(0, len(rows), n_blocks + 1).astype(int).tolist()

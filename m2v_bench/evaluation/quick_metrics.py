@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from mteb._evaluators.text.summarization_evaluator import DeprecatedSummarizationEvaluator, SummarizationEvaluator
-from mteb.abstasks import AbsTaskClassification
+from mteb.abstasks import AbsTaskClassification, AbsTaskPairClassification
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
 _stock_classification = AbsTaskClassification._calculate_scores
+_stock_pairs = AbsTaskPairClassification._compute_metrics_values
 _stock_summaries = SummarizationEvaluator._calculate_metrics
 _deprecated_summaries = DeprecatedSummarizationEvaluator._calculate_metrics
 
@@ -41,6 +42,31 @@ def classification_metrics(task: AbsTaskClassification, y_test: Any, y_pred: Any
     # scikit-learn does not average over two labels, so both are the same
     scores["ap"] = scores["ap_weighted"] = average_precision_score(y_test, y_pred) if binary else None
     return scores
+
+
+def pair_metrics(
+    task: AbsTaskPairClassification, scores: list[float], labels: np.ndarray, high_score_more_similar: bool
+) -> dict[str, float]:
+    """Do what `AbsTaskPairClassification._compute_metrics_values` does, for all thresholds at once."""
+    values = np.array(scores, np.float64)
+    if len(values) < 2 or np.isnan(values).any():
+        stock: dict[str, float] = _stock_pairs(task, scores, labels, high_score_more_similar)
+        return stock
+    signed = values * (1 if high_score_more_similar else -1)
+    order = np.argsort(-signed, kind="stable")
+    # pairs above each threshold; a threshold cannot split equal scores
+    ends = np.flatnonzero(np.diff(values[order]) != 0)
+    n_hits, n_above = np.cumsum(labels[order] == 1)[ends], ends + 1
+    n_right = n_hits + np.count_nonzero(labels == 0) - (n_above - n_hits)
+    metrics = dict.fromkeys(("accuracy", "f1", "precision", "recall"), 0.0)
+    metrics["accuracy"] = float(max(n_right.max(initial=0) / len(labels), 0.0))
+    n_above, n_hits = n_above[n_hits > 0], n_hits[n_hits > 0]
+    if len(n_hits):
+        precision, recall = n_hits / n_above, n_hits / labels.sum()
+        f1 = 2 * precision * recall / (precision + recall)
+        best = int(np.argmax(f1))
+        metrics |= {"f1": float(f1[best]), "precision": float(precision[best]), "recall": float(recall[best])}
+    return {**metrics, "ap": float(average_precision_score(labels, signed))}
 
 
 def auc(rates: np.ndarray, curve: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from m2v_bench.evaluation.quick_metrics import (
     auc,
     classification_metrics,
     deprecated_summary_metrics,
+    pair_metrics,
     summary_metrics,
 )
 from m2v_bench.evaluation.rank_metrics import RankEvaluator, confidence_scores, mrr
@@ -53,6 +54,7 @@ REPLACED = (
     ("mteb.cache.result_cache", "_get_package_versions", package_versions),
     ("mteb.results.task_result", "_mteb_distribution", _Distribution),
     ("mteb.abstasks.classification", "AbsTaskClassification._calculate_scores", classification_metrics),
+    ("mteb.abstasks.pair_classification", "AbsTaskPairClassification._compute_metrics_values", pair_metrics),
     ("mteb._evaluators.retrieval_metrics", "auc", auc),
     ("mteb._evaluators.retrieval_metrics", "mrr", mrr),
     ("mteb._evaluators.retrieval_metrics", "confidence_scores", confidence_scores),

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pytrec_eval
@@ -17,14 +18,16 @@ class RankEvaluator(pytrec_eval.RelevanceEvaluator):
     first. A document is relevant if its relevance is above 0.
     """
 
-    def __init__(self, qrels: Mapping[str, Mapping[str, int]], measures: Set[str]) -> None:
-        super().__init__(qrels, measures)
+    def __init__(self, qrels: Mapping[str, Mapping[str, int]], measures: Set[str], *more: Any, **options: Any) -> None:
+        super().__init__(qrels, measures, *more, **options)
         self._qrels = qrels
         self._cutoffs = dict(measure.partition(".")[::2] for measure in measures)
+        known = self._cutoffs.keys() <= _METRICS and all(self._cutoffs.values())
+        self._is_known = known and len(self._cutoffs) == len(measures) and not more and not options
 
     def evaluate(self, results: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
         """Return the metrics of each query that has judged documents, by names such as `ndcg_cut_10`."""
-        if not self._cutoffs.keys() <= _METRICS:
+        if not self._is_known:
             metrics: dict[str, dict[str, float]] = super().evaluate(results)
             return metrics
         cutoffs = {name: [int(cutoff) for cutoff in values.split(",")] for name, values in self._cutoffs.items()}

@@ -42,11 +42,13 @@ from m2v_bench.evaluation.quick_metrics import (
     auc,
     classification_metrics,
     deprecated_summary_metrics,
+    pair_metrics,
     summary_metrics,
 )
 from m2v_bench.evaluation.quick_mteb import REPLACED, place, quick_mteb, sanitized
 from m2v_bench.evaluation.rank_metrics import RankEvaluator, confidence_scores, mrr
 from m2v_bench.models import Model
+from m2v_bench.system.threads import limit_threads
 from m2v_bench.tasks.own_task import own_metadata
 from m2v_bench.tasks.suite import SuiteTask
 from tests.conftest import as_model, tiny_static_model
@@ -354,6 +356,19 @@ def test_search_in_several_chunks_finds_the_same_documents(repeated: str | None,
     assert len(set(scores)) < len(scores)  # some documents have equal scores
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_queries", [1, 2, 513, 769, 1300])
+def test_blocks_of_similarities_are_those_of_mteb(n_queries: int, threads: int, model: Model):
+    rng = np.random.default_rng(n_queries)
+    queries, documents = (rng.normal(size=(n, 48)).astype(np.float32) for n in (n_queries, 700))
+    encoder = MtebEncoder(model, seed=42)
+    with limit_threads(threads):
+        whole = encoder.similarity(queries, documents).numpy()
+        blocks = [(rows, scores.copy()) for rows, scores in encoder.similarities(queries, documents)]
+    assert np.concatenate([scores for _, scores in blocks]).tobytes() == whole.tobytes()
+    assert [rows.start for rows, _ in blocks] == [0, *(rows.stop for rows, _ in blocks[:-1])]
+
+
 @pytest.mark.parametrize("kind", [int, str, float, "mixed"])
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
 def test_classifications_have_the_metrics_of_stock_mteb(kind: Any, pairs: list[tuple[int, int]]):
@@ -369,6 +384,22 @@ def test_classifications_have_the_metrics_of_stock_mteb(kind: Any, pairs: list[t
                 classification_metrics(task, gold, predicted)
         else:
             assert_equal(expected, classification_metrics(task, gold, predicted))
+
+
+@pytest.mark.parametrize("high", [True, False])
+@given(st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.7]), st.integers(0, 1)), max_size=12))
+def test_pairs_have_the_metrics_of_stock_mteb(high: bool, pairs: list[tuple[float, int]]):
+    scores, labels = [score for score, _ in pairs], np.array([label for _, label in pairs], np.int64)
+    task: Any = SYNTHETIC["pairs"]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = task._compute_metrics_values(scores, labels, high)
+        except (IndexError, ValueError, ZeroDivisionError) as error:  # mteb refuses it, so do we
+            with pytest.raises(type(error)):
+                pair_metrics(task, scores, labels, high)
+        else:
+            assert pair_metrics(task, scores, labels, high) == expected
 
 
 @pytest.mark.parametrize("lengths", [(16, 16, 16), (4, 8, 4, 5), (3, 5), (2, 2), ()])

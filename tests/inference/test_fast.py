@@ -438,6 +438,14 @@ def _word_piece(**parts: Any) -> dict[str, Any]:
     return {**data, **{name: value for name, value in parts.items() if name not in data["model"]}}
 
 
+@pytest.mark.parametrize("prefix", [True, False])
+def test_a_byte_level_tokenizer_without_some_bytes(prefix: bool):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    tokenizer.train_from_iterator(["a cat sits on a mat"] * 3, trainers.BpeTrainer(vocab_size=60, show_progress=False))
+    assert_same_ids(tokenizer, ["é", " é", "(é a cat", "🙂🙂", "a cat é sits"])
+
+
 COMPOSED = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
 
 

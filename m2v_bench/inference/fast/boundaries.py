@@ -19,6 +19,11 @@ SEPARATOR, MARK, WORD = 0, 1, 2
 # how texts are split: at white space; before spaces, where it is safe; or as the package does: by a regular expression,
 # into words, or into words with all spaces before them
 AT_SPACES, BEFORE_SPACES, EXPRESSION, METASPACE, UNITS = range(5)
+# about a pre-token, in `spans[:, 2]`: the byte before it that the text lacks; that only the package can split it
+PREFIX, AS_A_WHOLE = 0xFF, np.int64(0x100)
+# Why a text has no ids yet: a pre-token is not in the cache; the text must not be split; its ids do not fit; too many
+# pre-tokens are missing to look at it now; kinds of its characters are not known.
+MISSING, WHOLE, NO_ROOM, LATER, ASK = (np.int64(reason) for reason in range(1, 6))
 
 _ANY_NORMALIZERS = {"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 _COMPOSING = {"NFC", "NFKC"}  # they compose an accent with a punctuation mark or a capital before it
@@ -205,6 +210,8 @@ def _expression(
         return None
     if model["type"] != "BPE" or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         return None
+    if not model["vocab"].keys() >= _IN_UTF8 or (model.get("ignore_merges") and steps):
+        return None  # some text has no tokens; or a token may be no pre-token, as it changes
     prefixes = bool(last["add_prefix_space"])
     expression = *expression, int(prefixes and bool(before))
     prefixes = prefixes and not before
@@ -232,6 +239,16 @@ def _words(
     return Boundaries(added, METASPACE, words=words, normalizer=tuple(steps[: len(names) - len(last)]))
 
 
+def byte_characters() -> list[str]:
+    """Return the characters that byte-level BPE writes for bytes: printable ones for themselves, others from U+0100."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+_IN_UTF8 = {character for byte, character in enumerate(byte_characters()) if byte not in (0xC0, 0xC1) and byte < 0xF5}
+
+
 def _is_whole_unigram(model: Mapping[str, Any]) -> bool:
     """Return whether a Unigram model splits every text: it has an unknown token, or falls back to all bytes."""
     if model["type"] != "Unigram" or model.get("unk_id") is None:
@@ -245,7 +262,7 @@ def _falls_back(model: Mapping[str, Any]) -> bool:
     """Return whether a BPE splits unknown characters into bytes, and nothing else is unusual about it."""
     odd = any(model.get(name) for name in ("ignore_merges", "end_of_word_suffix", "continuing_subword_prefix"))
     in_bytes = all(f"<0x{byte:02X}>" in model["vocab"] for byte in range(256))
-    return bool(model.get("byte_fallback")) and in_bytes and not odd
+    return bool(model.get("byte_fallback")) and in_bytes and _SPACE in model["vocab"] and not odd
 
 
 def _split_at_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> Boundaries:

@@ -17,8 +17,10 @@ from m2v_bench.inference.fast.boundaries import EXPRESSION, METASPACE, Boundarie
 # Kinds of characters; an odd one is left to the package, together with its neighbours.
 KIND = 0x0F
 UNKNOWN, LETTER, NUMBER, SPACE, NEWLINE, OTHER, ODD = range(7)
-# is replaced; may join the character before; has a combining class; stands for a space, and what joins it may vanish
-CHANGES, EXTENDS, COMBINES, SPACED = 0x10, 0x20, 0x40, 0x80
+CHANGES = 0x10  # is replaced
+EXTENDS = 0x20  # may join the character before
+COMBINES = 0x40  # has a combining class
+SPACED = 0x80  # is replaced by a space, and what joins it may vanish
 
 _POINTS = 0x110000
 _BLOCK = 256  # characters looked at together
@@ -190,8 +192,8 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
     def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
         whole = _apart(characters)
         unchanged = normalize(whole) == whole
-        found = [kind_of(one, one if unchanged else normalize(one)) for one in characters]
-        return np.array([kind for kind, _ in found], np.uint8), [replacement for _, replacement in found]
+        pairs = [kind_of(one, one if unchanged else normalize(one)) for one in characters]
+        return np.array([kind for kind, _ in pairs], np.uint8), [replacement for _, replacement in pairs]
 
     return Characters(look, orders_matter=sorts and not strips_accents)
 
@@ -210,9 +212,9 @@ def _normalizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
 def _seconds() -> frozenset[str]:
     """Return the characters that may compose with the one before them: canonical decompositions have them second."""
     pairs = (unicodedata.decomposition(chr(point)).split() for point in range(0xC0, 0x20000))
-    found = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
+    seconds = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
     jamo = itertools.chain(range(0x1161, 0x1176), range(0x11A8, 0x11C3))  # Hangul is composed by arithmetic
-    return frozenset(found | set(map(chr, jamo)))
+    return frozenset(seconds | set(map(chr, jamo)))
 
 
 def _second_characters(charsmap: Any) -> set[str]:

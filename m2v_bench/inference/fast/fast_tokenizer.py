@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from m2v_bench.inference.fast import kernels, split_kernels
-from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries, probes
+from m2v_bench.inference.fast.boundaries import ASK, MISSING, NO_ROOM, WHOLE, Unproven, find_boundaries, probes
 from m2v_bench.inference.fast.characters import characters_of
 from m2v_bench.inference.fast.pieces import Pieces, Scratch
 from m2v_bench.inference.fast.pretoken_cache import PretokenCache, Table, grown
@@ -58,12 +58,12 @@ class _Piece:
     def missing(self) -> list[bytes]:
         """Return the pre-tokens that are not in the cache."""
         raw = self.buffer.data
-        spans = self.pending[self.pending[:, 1] == kernels.MISSING, 2:4]
+        spans = self.pending[self.pending[:, 1] == MISSING, 2:4]
         return [raw[first:end].tobytes() for first, end in spans.tolist()]
 
 
 class _Scratch:
-    """Memory that threads reuse; to allocate it for each piece costs as much as to use it."""
+    """Memory that threads reuse; allocating it for every piece would take as long as using it."""
 
     def __init__(self, pieces: Pieces) -> None:
         self.split = Scratch(pieces)
@@ -197,9 +197,9 @@ class FastTokenizer(BatchTokenizer):
         room = 64 + piece.n_bytes // 2  # too little, if that is the reason
         while len(piece.pending):
             numbers, reasons = piece.pending[:, 0], piece.pending[:, 1]
-            whole = np.unique(numbers[reasons == kernels.WHOLE])
+            whole = np.unique(numbers[reasons == WHOLE])
             again = np.setdiff1d(numbers, whole)
-            self._characters.learn(piece.texts[i] for i in numbers[reasons == split_kernels.ASK].tolist())
+            self._characters.learn(piece.texts[i] for i in numbers[reasons == ASK].tolist())
             piece.pending = piece.pending[:0]
             piece.id_starts[again] = piece.id_ends[again] = 0
             if len(whole):
@@ -207,7 +207,7 @@ class FastTokenizer(BatchTokenizer):
                 piece.id_starts[whole], piece.id_ends[whole] = batch.starts, batch.ends
                 piece.add(batch.ids, whole)
             if len(again):
-                room *= 2 if (reasons == kernels.NO_ROOM).any() else 1
+                room *= 2 if (reasons == NO_ROOM).any() else 1
                 scratch = _Scratch(self._cache.pieces)
                 scratch.reserve(piece, len(again), room)
                 self._look_up(piece, again, scratch, (max_length, unknown), self._cache.table)

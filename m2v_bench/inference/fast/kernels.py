@@ -12,23 +12,20 @@ changes.
 import numpy as np
 from numba import njit
 
+from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
 from m2v_bench.inference.fast.utf8_kernels import character, inner, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 INSIDE = 0xFF  # in no UTF-8
 # models that split new pre-tokens here
 NO_PIECES, WORD_PIECE, BPE, UNIGRAM = range(4)
-# why a text has no ids yet: a pre-token is not in the table, the text must not be split, its ids do not fit into `out`,
-# too many pre-tokens are missing to look at it now
-MISSING, WHOLE, NO_ROOM, LATER = (np.int64(reason) for reason in range(1, 5))
-PREFIX, AS_A_WHOLE = 0xFF, 0x100  # in `spans[:, 2]`: the byte before a pre-token; only the package can split it
 MOST_SYMBOLS = 512  # of a pre-token that BPE merges here, as the time grows with their square
 
 _SPACE = 0x20
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # odd numbers of random bits, as multiplicative hashing needs
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
-_ZERO, _ALL = np.int64(0), np.int64(-1)  # numba compiles a function once more for a number in the code
+_ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
 _NO_PIECE = np.int32(-2)  # of a character that no piece has
 _LAST_RANK = np.uint64(0xFFFFFFFFFFFFFFFF)  # of a pair that is not merged
 
@@ -360,7 +357,7 @@ def _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n):
     count = 0
     for i in range(start, end):
         byte = _byte(buffer, first, prefix, inside, i)
-        if byte == _SPACE:  # stands for three bytes
+        if byte == _SPACE:  # is three bytes in tokens
             out[n + count], out[n + count + 1] = byte_ids[0xE2], byte_ids[0x96]
             count += 2
             byte = np.uint8(0x81)
@@ -371,7 +368,7 @@ def _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n):
 
 @inner
 def _all_of(allowed, buffer, first, end):
-    """Whether every byte is allowed."""
+    """Return whether every byte is allowed."""
     i = first
     while i < end and allowed[buffer[i]]:
         i += 1
@@ -534,17 +531,17 @@ def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, long
     Returns:
         The number of ids, or the reason why there are none, times -1.
     """
-    table, own, own_used, apart = tables
+    table, new, new_used, apart = tables
     prefix, is_long = info & PREFIX, last - first > longest
     if not is_long:
-        for is_own in range(2 if apart else 1):
-            entries = own[1] if is_own else table[1]
-            entry = _find(low, high, prefix, buffer, first, last, fold, own if is_own else table)
+        for is_new in range(2 if apart else 1):
+            entries = new[1] if is_new else table[1]
+            entry = _find(low, high, prefix, buffer, first, last, fold, new if is_new else table)
             if entry >= 0:
                 size = np.int64(entries[entry, 2] >> _HALF)
                 if n + size + IDS_HERE > len(out):
                     return -NO_ROOM
-                _copy(entry, size, own if is_own else table, out, n)
+                _copy(entry, size, new if is_new else table, out, n)
                 return size
     elif pieces[0] <= WORD_PIECE:
         return -WHOLE
@@ -552,9 +549,9 @@ def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, long
         return -NO_ROOM
     size = _pieces(buffer, first, last, info, fold, pieces, table, out, n, scratch)
     if size < 0:
-        return -WHOLE if is_long else -MISSING
+        return -WHOLE if is_long or prefix else -MISSING  # the package would not see the prefix
     if not is_long:
-        _insert(buffer, first, last, prefix, fold, out, n, size, own, own_used)
+        _insert(buffer, first, last, prefix, fold, out, n, size, new, new_used)
     return size
 
 
@@ -585,7 +582,7 @@ def look_up(
         pieces: `pieces.Pieces.fields`.
         longest: bytes of the longest pre-token to look up.
         tables: a table (slots, entries, entries as int32, keys, ids); another one that receives what is split here, how
-            much of it is used (see `_write`), and whether the two are apart.
+            much is used (see `_write`), and whether the two are apart.
         max_length: ids of a text beyond it are cut.
         unknown: id to drop after the cut, or -1.
         out: receives the ids, int32.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.inference.fast import kernels
-from m2v_bench.inference.fast.boundaries import BEFORE_SPACES, EXPRESSION, Boundaries
+from m2v_bench.inference.fast.boundaries import BEFORE_SPACES, EXPRESSION, Boundaries, byte_characters
 
 _WORD_SPACE = "▁"
 _NONE = -1
@@ -98,7 +98,7 @@ def _word_piece(
 
     pieces = {token.encode(): id_ for token, id_ in model["vocab"].items() if reachable(token)}
     for token, id_ in model["vocab"].items():
-        if token.startswith(prefix) and reachable(token.removeprefix(prefix)):
+        if token.startswith(prefix) and reachable(token.removeprefix(prefix)):  # and follows at least a character
             pieces[inside + token.removeprefix(prefix).encode()] = id_
     return (model["vocab"][model["unk_token"]], longest, simple), pieces
 
@@ -118,7 +118,7 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
     vocabulary = model["vocab"]
     if in_bytes:
         characters = np.empty(0, np.int32)
-        ids = [vocabulary.get(character, _NONE) for character in _byte_characters()]
+        ids = [vocabulary.get(character, _NONE) for character in byte_characters()]
     else:
         characters = np.full(0x110000, _NONE, np.int32)
         for token, id_ in vocabulary.items():
@@ -135,15 +135,8 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
     return np.array(ids, np.int32), characters, merges
 
 
-def _byte_characters() -> list[str]:
-    """Return the characters that byte-level BPE writes for bytes: printable ones for themselves, others from U+0100."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(0x100, 0x200))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
-
-
 def _byte_level_tokens(vocabulary: Mapping[str, int]) -> dict[bytes, int]:
-    bytes_of = {character: byte for byte, character in enumerate(_byte_characters())}
+    bytes_of = {character: byte for byte, character in enumerate(byte_characters())}
     return {
         bytes(bytes_of[character] for character in token): id_
         for token, id_ in vocabulary.items()
@@ -180,10 +173,8 @@ def _empty_table(n_keys: int) -> np.ndarray:
 
 def link_nothing() -> None:
     """Call the loops that only some models need, so that they are compiled."""
-    from m2v_bench.inference.fast.pretoken_cache import Table
+    from m2v_bench.inference.fast.utf8_kernels import later_characters
 
     _bpe({"vocab": {}, "merges": []}, in_bytes=True)
     _unigram({"vocab": [("a", 0.0)], "unk_id": 0})
-    table, identity = Table(), np.arange(256, dtype=np.uint8)
-    table.add([b"a"], [[0]], identity)
-    Table().merge(table, identity)
+    later_characters(np.frombuffer(bytes(4), np.uint32), np.zeros(0x110000, bool))

@@ -99,7 +99,8 @@ class PretokenCache:
         self._fold = boundaries.fold
         self.folds = boundaries.folds
         self.pieces = Pieces(model, boundaries, LONGEST_PRETOKEN)
-        self.longest = max(LONGEST_PRETOKEN, *map(len, self.pieces.entries), 0)
+        longest = [] if self.pieces.are_pieces else map(len, self.pieces.entries)
+        self.longest = max(LONGEST_PRETOKEN, *longest, 0)
         self.table = Table()
         self.clear()
 

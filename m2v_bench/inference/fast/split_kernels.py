@@ -8,12 +8,16 @@ import numpy as np
 from numba import njit
 
 from m2v_bench.inference.fast.boundaries import (
+    AS_A_WHOLE,
+    ASK,
     AT_SPACES,
     BEFORE_SPACES,
     MARK,
     METASPACE,
+    PREFIX,
     SEPARATOR,
     UNITS,
+    WHOLE,
 )
 from m2v_bench.inference.fast.characters import (
     CHANGES,
@@ -30,11 +34,6 @@ from m2v_bench.inference.fast.characters import (
     UNKNOWN,
 )
 from m2v_bench.inference.fast.utf8_kernels import are_printable, character, has_byte, inner, key, load8, size_of
-
-# why a text is not split: it must not be, or has characters whose kinds are not known yet
-WHOLE, ASK = 2, 6
-# what `spans[:, 2]` says of a pre-token: the byte before it that the text lacks, or that only the package can split it
-PREFIX, AS_A_WHOLE = 0xFF, np.int64(0x100)
 
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
 
@@ -57,7 +56,7 @@ def _kind(buffer, i, kinds):
 
 @inner
 def _has_added(buffer, start, end, fold, tokens):
-    """Whether an added token is in a text, in any case where case makes no difference."""
+    """Return whether an added token is in a text, in any case where case makes no difference."""
     begins, few, added, added_offsets = tokens
     if len(added) == 0:
         return False
@@ -93,7 +92,7 @@ def _is_added(buffer, i, end, fold, added, added_offsets):
 
 @inner
 def _is_plain(buffer, i, end):
-    """Whether the character at `i` is neither white space nor combines with the character before it."""
+    """Return whether the character at `i` is neither white space nor combines with the character before it."""
     byte = buffer[i]
     if byte < 0x80:
         return 0x20 < byte < 0x7F
@@ -108,7 +107,7 @@ def _is_plain(buffer, i, end):
 
 @inner
 def _may_split(buffer, i, start, end):
-    """Whether the byte at `i` is a single space between plain characters."""
+    """Return whether the byte at `i` is a single space between plain characters."""
     if i == start or i + 1 == end or not _is_plain(buffer, i + 1, end):
         return False
     before = i - 1
@@ -240,7 +239,8 @@ def _run(buffer, i, end, kinds, kind):
 def _match(buffer, i, end, kinds, expression, prefix):
     """Return where the match of the regular expression at `i` ends, or -1 where a prefixed space is by itself.
 
-    See `boundaries.Expression` for the alternatives, which are tried in order. With `prefix`, a space is before `i`.
+    See `boundaries.Boundaries.expression` for the alternatives, which are tried in order. With `prefix`, a space is
+    before `i`.
     """
     contractions, any_before_letters, most_numbers, newlines_after_marks, newlines, _ = expression
     kind = _kind(buffer, i, kinds)
@@ -343,7 +343,7 @@ def _words(buffer, start, end, kinds, metaspace, tails, spans, n):
 
 @inner
 def _space_width(buffer, i, end):
-    """Return the bytes of the space at `i`, or of the character that stands for one in tokens, else 0."""
+    """Return the bytes of the space at `i`, or of the character that tokens have for one, else 0."""
     if buffer[i] == _SPACE:
         return 1
     return 3 if i + 2 < end and buffer[i] == 0xE2 and buffer[i + 1] == 0x96 and buffer[i + 2] == 0x81 else 0
@@ -370,7 +370,7 @@ def _is_word(kind):
 
 @inner
 def _around_odd(buffer, start, end, kinds, orders, rules, prefix, tails, spans, n):
-    """Append the pre-tokens of a text with odd characters: what is around them, up to single spaces, is a whole."""
+    """Append the pre-tokens of a text with odd characters: the words around one go to the package together."""
     mode, expression, metaspace = rules
     first = start
     while first < end:
@@ -413,9 +413,6 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
         spans: receives where it begins and ends, and a byte before it or `AS_A_WHOLE`, int64 of shape (same, 3).
         firsts: receives the first pre-token of each of the texts, and the end of the last, int64 of shape (texts + 1,).
         reasons: receives why a text is not split, or 0, uint8 of shape (texts,).
-
-    Returns:
-        How much of `buffer` is in use.
     """
     classes, fold, lowers, tokens, mode, prefix, expression, metaspace = boundaries
     kinds, orders, replacements, plain = characters
@@ -456,4 +453,3 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
                 last = _by_expression(buffer, start, end, kinds, expression, add, tails, spans, n)
                 reasons[number], n = (WHOLE, n) if last < 0 else (0, last)
     firsts[len(texts)] = n
-    return used

@@ -32,7 +32,7 @@ def load8(typing_context, buffer, i):
 
 @inner
 def are_printable(word):
-    """Whether eight bytes are printable ASCII."""
+    """Return whether eight bytes are printable ASCII."""
     low = (word - np.uint64(0x20) * _ONES) & ~word & _TOP  # below 0x20
     delete = word ^ np.uint64(0x7F) * _ONES
     delete = (delete - _ONES) & ~delete & _TOP
@@ -41,7 +41,7 @@ def are_printable(word):
 
 @inner
 def has_byte(word, byte):
-    """Whether one of eight bytes is `byte`."""
+    """Return whether one of eight bytes is `byte`."""
     word = word ^ np.uint64(byte) * _ONES
     return (word - _ONES) & ~word & _TOP != 0
 
