@@ -335,11 +335,17 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Compare embedding speed with model2vec 0.10.")
+def parsed_rounds(description: str) -> int:
+    """Parse the command line, limit the tokenizers package to one thread, and return the number of rounds."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default 5)")
-    rounds = parser.parse_args().rounds
+    rounds: int = parser.parse_args().rounds
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    return rounds
+
+
+def main() -> int:
+    rounds = parsed_rounds("Compare embedding speed with model2vec 0.10.")
     result: dict[str, Any] = {"hardware": hardware(), "versions": versions(), "encode": []}
     for kind, tokenizer, rows in tables(training_texts()):
         result["encode"] += measure_kind(kind, tokenizer, rows, rounds)

@@ -2,20 +2,18 @@
 
     python -m benchmarks.languages [--rounds N]
 
-Texts are the translations of Home Assistant's pages, cut into pieces of about 300 characters, and what is no language:
-code, addresses, hashes, base64 and emoji. The tokenizers, a Unigram with SentencePiece's map of characters as XLM-R's
+Texts are translations of Home Assistant's user interface, cut into pieces of 300 characters, and text in no language:
+code, URLs, hashes, base64 and emoji. The tokenizers, a Unigram with SentencePiece's map of characters as XLM-R's
 and a byte-level BPE with Qwen's expression, are trained on the translations of Django and Wagtail. Every text is new to
 our model. Prints a table and writes results/bench/languages.md and .json. All ids are compared with those of the
-tokenizers package.
+tokenizers package, and all embeddings with those of model2vec.
 """
 
-import argparse
 import base64
 import gettext
 import hashlib
 import io
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -29,11 +27,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from benchmarks.encode import DIMS, alternately, seconds
+from benchmarks.encode import DIMS, alternately, check, parsed_rounds, seconds
 from benchmarks.output import write
 from m2v_bench import StaticModel
 from m2v_bench.cache import cache_dir
-from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
 from m2v_bench.system.environment import hardware, versions
 
 TESTED, TRAINED = "home-assistant-frontend==20250109.2", ("django==5.2.8", "wagtail==7.2")
@@ -182,11 +179,7 @@ def measure(kind: str, tokenizer: Tokenizer, texts: dict[str, list[str]], rounds
         times["ours"] = first  # without loading
         model = StaticModel(table, tokenizer)
         assert model.fast_path(), model.fast_path()
-        most = model.max_length * int(np.median([len(token) for token in model.tokens]))
-        cut = [text[:most] for text in part]
-        expected = tokenize_batch(tokenizer, cut, model.max_length, unknown_id(tokenizer)).lists()
-        if model.tokenize(part, fast=True) != expected:
-            raise SystemExit(f"{language}, {kind}: the ids differ from those of the tokenizers package")
+        check(model, theirs, part)
         n_bytes = sum(len(text.encode()) for text in part)
         rows.append({"tokenizer": kind, "language": language, "bytes": n_bytes, "seconds": times})
         print(f"{kind}, {language}: {_ratio(rows[-1], 'model2vec'):.1f}x", file=sys.stderr, flush=True)
@@ -223,10 +216,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Compare embedding speed language by language.")
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default 5)")
-    rounds = parser.parse_args().rounds
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    rounds = parsed_rounds("Compare embedding speed language by language.")
     tested = {name: pieces(translations(code), " ") for name, code in LANGUAGES.items()} | no_language()
     trained = [text for code in LANGUAGES.values() for wheel_ in TRAINED for text in messages(wheel_, code)]
     rows = []

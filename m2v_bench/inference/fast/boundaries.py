@@ -29,24 +29,20 @@ _ANY_NORMALIZERS = {"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 _COMPOSING = {"NFC", "NFKC"}  # they compose an accent with a punctuation mark or a capital before it
 _SPACE = "▁"
 _IDENTITY = np.arange(256, dtype=np.uint8)
-# alternatives of the expressions that split texts for byte-level BPE; none matches a space after another character
+# Alternatives of the expressions that split texts for byte-level BPE, in the order of those that compiled loops match;
+# the values are described at `Boundaries`. None matches a space after another character.
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
-_ALTERNATIVES = {
-    *_CONTRACTIONS.split("|"),
-    f"(?i:{_CONTRACTIONS})",
-    *(r" ?\p{L}+", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", r" ?[^\s\p{L}\p{N}]+[\r\n]*"),
-    *(r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\p{N}", r"\p{N}{1,3}", r"\s*[\r\n]+", r"\s*[\r\n]", r"\s+(?!\S)", r"\s+"),
-}
-# Expressions that compiled loops match, by their alternatives in order; the values are described at `Boundaries`.
 _IN_ORDER: tuple[dict[str, int], ...] = (
-    {"": 0, f"{_CONTRACTIONS}|": 1, f"(?i:{_CONTRACTIONS})|": 2},
-    {r" ?\p{L}+|": 0, r"[^\r\n\p{L}\p{N}]?\p{L}+|": 1},
-    {r" ?\p{N}+|": 0, r"\p{N}|": 1, r"\p{N}{1,3}|": 3},
-    {r" ?[^\s\p{L}\p{N}]+|": 0, r" ?[^\s\p{L}\p{N}]+[\r\n]*|": 1},
-    {"": 0, r"\s*[\r\n]+|": 1, r"\s*[\r\n]|": 1},
+    {"": 0, _CONTRACTIONS: 1, f"(?i:{_CONTRACTIONS})": 2},
+    {r" ?\p{L}+": 0, r"[^\r\n\p{L}\p{N}]?\p{L}+": 1},
+    {r" ?\p{N}+": 0, r"\p{N}": 1, r"\p{N}{1,3}": 3},
+    {r" ?[^\s\p{L}\p{N}]+": 0, r" ?[^\s\p{L}\p{N}]+[\r\n]*": 1},
+    {"": 0, r"\s*[\r\n]+": 1, r"\s*[\r\n]": 1},
 )
+_WHITE_SPACE = (r"\s+(?!\S)", r"\s+")
+_ALTERNATIVES = {*_CONTRACTIONS.split("|"), *_WHITE_SPACE, *(text for part in _IN_ORDER for text in part if text)}
 _EXPRESSIONS = {
-    "".join(text for text, _ in parts) + r"\s+(?!\S)|\s+": tuple(value for _, value in parts)
+    "|".join([*(text for text, _ in parts if text), *_WHITE_SPACE]): tuple(value for _, value in parts)
     for parts in product(*(part.items() for part in _IN_ORDER))
 }
 _BYTE_LEVEL = 1, 0, 0, 0, 0
@@ -228,15 +224,15 @@ def _words(
     scheme, at_white_space = splitters[-1].get("prepend_scheme", "always"), len(splitters) > 1
     names = [step["type"] for step in steps]
     last = [name for name in names if name in ("Strip", "Replace")]
-    in_order = (
-        last == sorted(last, reverse=True) and len(set(last)) == len(last) and names[len(names) - len(last) :] == last
-    )
-    if not in_order or splitters[-1]["replacement"] != _SPACE or (at_white_space and scheme != "always"):
+    n_first = len(names) - len(last)
+    if names[n_first:] != last or last not in ([], ["Strip"], ["Replace"], ["Strip", "Replace"]):
+        return None  # spaces are removed in another order
+    if splitters[-1]["replacement"] != _SPACE or (at_white_space and scheme != "always"):
         return None
     if not (_is_whole_unigram(model) or (model["type"] == "BPE" and _falls_back(model))):
         return None
     words = at_white_space, scheme != "never", "Replace" in last, "Strip" in last
-    return Boundaries(added, METASPACE, words=words, normalizer=tuple(steps[: len(names) - len(last)]))
+    return Boundaries(added, METASPACE, words=words, normalizer=tuple(steps[:n_first]))
 
 
 def byte_characters() -> list[str]:

@@ -147,16 +147,22 @@ class FastTokenizer(BatchTokenizer):
 
     def _begin(self, texts: Sequence[str], max_length: int | None, unknown: int | None, *, alone: bool) -> _Piece:
         piece = _Piece(texts)
-        try:
-            scratch = self._spare.pop()
-        except IndexError:
-            scratch = _Scratch(self._cache.pieces)
+        scratch = self._take_scratch()
         scratch.reserve(piece, len(texts), 64 + piece.n_bytes // 2)
         table = self._cache.table if alone else scratch.table
         self._look_up(piece, np.arange(len(texts)), scratch, (max_length, unknown), table)
+        self._put_back(scratch)
+        return piece
+
+    def _take_scratch(self) -> _Scratch:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return _Scratch(self._cache.pieces)
+
+    def _put_back(self, scratch: _Scratch) -> None:
         if not scratch.is_large:
             self._spare.append(scratch)
-        return piece
 
     def _look_up(
         self,
@@ -208,9 +214,10 @@ class FastTokenizer(BatchTokenizer):
                 piece.add(batch.ids, whole)
             if len(again):
                 room *= 2 if (reasons == NO_ROOM).any() else 1
-                scratch = _Scratch(self._cache.pieces)
+                scratch = self._take_scratch()
                 scratch.reserve(piece, len(again), room)
                 self._look_up(piece, again, scratch, (max_length, unknown), self._cache.table)
+                self._put_back(scratch)
                 self._add_missing(piece.missing())
 
     def _add_missing(self, pretokens: Sequence[bytes]) -> None:

@@ -100,7 +100,7 @@ class PretokenCache:
         self.folds = boundaries.folds
         self.pieces = Pieces(model, boundaries, LONGEST_PRETOKEN)
         longest = [] if self.pieces.are_pieces else map(len, self.pieces.entries)
-        self.longest = max(LONGEST_PRETOKEN, *longest, 0)
+        self.longest = max([LONGEST_PRETOKEN, *longest])
         self.table = Table()
         self.clear()
 
