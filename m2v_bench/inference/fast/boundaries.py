@@ -7,7 +7,7 @@ checks what was read on the texts of `probes`.
 import re
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 # classes of bytes for `split_kernels.split`
-SEPARATOR, MARK, WORD = 0, 1, 2
-# how texts are split: at white space; before spaces, where it is safe; or as the package does: by a regular expression,
-# into words, or into words with all spaces before them
-AT_SPACES, BEFORE_SPACES, EXPRESSION, METASPACE, UNITS = range(5)
+SEPARATOR, MARK, WORD, LOOK = range(4)
+# how texts are split: at white space; before spaces, where it is safe; or as the package does: into words and marks, by
+# a regular expression, into words, or into words with all spaces before them
+AT_SPACES, BEFORE_SPACES, MARKS, EXPRESSION, METASPACE, UNITS = range(6)
 # about a pre-token, in `spans[:, 2]`: the byte before it that the text lacks; that only the package can split it
 PREFIX, AS_A_WHOLE = 0xFF, np.int64(0x100)
 # Why a text has no ids yet: a pre-token is not in the cache; the text must not be split; its ids do not fit; too many
@@ -61,10 +61,10 @@ class Boundaries:
     Attributes:
         added: tokens matched in the raw text; a text that contains one, in any case, is not split.
         mode: `AT_SPACES` or another of these constants.
-        classes: class of each byte, uint8 of shape (256,), for `AT_SPACES`: SEPARATOR for white space between
-            pre-tokens, MARK for a punctuation mark, which is a pre-token by itself, or WORD.
+        classes: class of each byte, uint8 of shape (256,), for `AT_SPACES` and `MARKS`: SEPARATOR for white space
+            between pre-tokens, MARK for a punctuation mark, which is a pre-token by itself, WORD, or LOOK for a byte of
+            a character whose kind decides.
         fold: replacement of each byte, uint8 of shape (256,): lower case where case makes no difference.
-        splits_words: whether a word of letters and digits reaches the model unchanged except for case.
         prefixes: whether a text that does not begin with a space gets one.
         expression: for `EXPRESSION`: whether contractions are split off, and whatever their case (0, 1, 2); whether any
             character but a space may be before letters (0, 1); how many numerals go together (0: all, after a space);
@@ -72,14 +72,13 @@ class Boundaries:
             every pre-token that does not begin with a space gets one (0, 1).
         words: for `METASPACE`: whether words are separated by any white space, whether the first one gets a space,
             whether spaces in a row count as one, and whether they are removed at the end.
-        normalizer: for `EXPRESSION` and `METASPACE`: the steps that change single characters.
+        normalizer: for `MARKS`, `EXPRESSION` and `METASPACE`: the steps that change single characters.
     """
 
     added: tuple[bytes, ...]
     mode: int
     classes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.uint8))
     fold: np.ndarray = field(default_factory=_IDENTITY.copy)
-    splits_words: bool = False
     prefixes: bool = False
     expression: tuple[int, ...] = (*_BYTE_LEVEL, 0)
     words: tuple[bool, ...] = (False, False, False, False)
@@ -128,7 +127,9 @@ def find_boundaries(data: Mapping[str, Any]) -> Boundaries:
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "BertNormalizer"})
         composes = any(step["type"] in _COMPOSING for step in steps)
         marks = names == ["BertPreTokenizer"] and not composes
-        return _split_at_spaces(marks=marks, lowers=lowers and not composes, added=added)
+        rules = _split_at_spaces(marks=marks, lowers=lowers and not composes, added=added)
+        is_whole = model == "WordPiece" and data["model"]["unk_token"] in data["model"]["vocab"]
+        return _into_marks(rules, steps) if marks and is_whole else rules
     if names and names[-1] in ("ByteLevel", "Metaspace"):
         _check_splitters(splitters)
         _check_normalizers(steps, {*_ANY_NORMALIZERS, "Precompiled", "Strip", "Replace"})
@@ -269,7 +270,14 @@ def _split_at_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> 
     fold = _IDENTITY.copy()
     if lowers:
         fold[list(string.ascii_uppercase.encode())] = list(string.ascii_lowercase.encode())
-    return Boundaries(added, AT_SPACES, classes=classes, fold=fold, splits_words=marks)
+    return Boundaries(added, AT_SPACES, classes=classes, fold=fold)
+
+
+def _into_marks(rules: Boundaries, steps: Sequence[Mapping[str, Any]]) -> Boundaries:
+    """Split other characters than printable ASCII as well, by their kinds."""
+    classes = rules.classes.copy()
+    classes[[byte for byte in range(256) if not 0x20 <= byte < 0x7F and byte not in b"\t\n\r"]] = LOOK
+    return replace(rules, mode=MARKS, classes=classes, normalizer=tuple(steps))
 
 
 def probes(added: Sequence[bytes]) -> list[str]:

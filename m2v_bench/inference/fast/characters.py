@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import string
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,11 +13,11 @@ from unicodedata import category
 import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from m2v_bench.inference.fast.boundaries import EXPRESSION, METASPACE, Boundaries
+from m2v_bench.inference.fast.boundaries import EXPRESSION, MARKS, METASPACE, Boundaries
 
 # Kinds of characters; an odd one is left to the package, together with its neighbours.
-KIND = 0x0F
-UNKNOWN, LETTER, NUMBER, SPACE, NEWLINE, OTHER, ODD = range(7)
+KIND = 0x07
+UNKNOWN, LETTER, NUMBER, SPACE, NEWLINE, PUNCTUATION, OTHER, ODD = range(8)
 CHANGES = 0x10  # is replaced
 EXTENDS = 0x20  # may join the character before
 COMBINES = 0x40  # has a combining class
@@ -38,12 +39,13 @@ class Characters:
     Args:
         look: returns the kind of each of some characters, uint8, and its replacement, or None.
         orders_matter: whether the normalization sorts marks by combining class.
+        neighbours_matter: whether a character that is replaced may join the next one.
     """
 
-    def __init__(self, look: "Look", *, orders_matter: bool) -> None:
+    def __init__(self, look: "Look", *, orders_matter: bool, neighbours_matter: bool = True) -> None:
         self._look = look
         self._lock = threading.Lock()
-        self._orders_matter = orders_matter
+        self._orders_matter, self._neighbours_matter = orders_matter, neighbours_matter
         self._kinds, self._orders = np.zeros(_POINTS, np.uint8), np.zeros(_POINTS, np.uint8)
         self._offsets, self._sizes = np.zeros(_POINTS, np.int32), np.zeros(_POINTS, np.uint8)
         self._pool = np.zeros(0, np.uint8)
@@ -75,8 +77,9 @@ class Characters:
             characters = list(map(chr, points))
             kinds, replacements = self._look(characters)
             orders = list(map(unicodedata.combining, characters))
-            joins = [category(character)[0] == "M" or character in _JOINING for character in characters]
-            kinds |= np.where(joins, EXTENDS, 0).astype(np.uint8)
+            if self._neighbours_matter:
+                joins = [category(character)[0] == "M" or character in _JOINING for character in characters]
+                kinds |= np.where(joins, EXTENDS, 0).astype(np.uint8)
             if self._orders_matter:
                 kinds |= np.where(orders, COMBINES, 0).astype(np.uint8)
             for number, replacement in enumerate(replacements):
@@ -110,6 +113,8 @@ def characters_of(boundaries: Boundaries) -> Characters | NoCharacters:
 @functools.lru_cache(maxsize=16)
 def _characters_of(mode: int, normalizer: str, words: tuple[bool, ...]) -> Characters | NoCharacters:
     steps = json.loads(normalizer)
+    if mode == MARKS:
+        return _of_marks(steps)
     if mode == EXPRESSION:
         return _of_expression(composes=bool(steps))
     if mode == METASPACE:
@@ -121,6 +126,32 @@ def _characters_of(mode: int, normalizer: str, words: tuple[bool, ...]) -> Chara
 def forget_characters() -> None:
     """Start over in a forked process, where nobody holds the locks."""
     _characters_of.cache_clear()
+
+
+def _of_marks(steps: Sequence[Mapping[str, Any]]) -> Characters:
+    """Return the characters of a tokenizer that splits into words and punctuation marks, as BERT's."""
+    normalize = _normalizer(steps)
+    splitter = pre_tokenizers.BertPreTokenizer()
+
+    def kind_of(character: str) -> tuple[int, str | None]:
+        changed = normalize(character)
+        inside = [part for part, _ in splitter.pre_tokenize_str(f"q{changed}q")]
+        if inside == ["q", "q"]:
+            return SPACE, None
+        if inside == ["q", character, "q"]:
+            return PUNCTUATION, None
+        if category(character) == "Cn" or any(map(unicodedata.combining, changed)) or normalize(changed) != changed:
+            return ODD, None  # the package may know a newer Unicode; marks that stay may change places
+        if inside == [f"q{changed}q"]:
+            is_folded = character.isascii() and changed == character.lower()
+            return OTHER, None if changed == character or is_folded else changed
+        return (OTHER, changed) if len(changed) == 1 and changed in string.punctuation else (ODD, None)
+
+    def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
+        pairs = list(map(kind_of, characters))
+        return np.array([kind for kind, _ in pairs], np.uint8), [replacement for _, replacement in pairs]
+
+    return Characters(look, orders_matter=False, neighbours_matter=False)
 
 
 def _of_expression(*, composes: bool) -> Characters:

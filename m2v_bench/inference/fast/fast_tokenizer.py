@@ -189,7 +189,7 @@ class FastTokenizer(BatchTokenizer):
         )
         max_length, unknown = limits
         cut = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
-        table.reserve()
+        table.reserve_for(piece.n_bytes)
         cache = self._cache.table
         tables = cache.arrays, table.arrays, table.used, table is not cache
         rules = self._boundaries.fold, self._cache.pieces.fields, self._cache.longest

@@ -2,8 +2,7 @@
 
 Pre-tokens are found in a hash table with open addressing. `slots` holds 0, or the upper half of a pre-token's hash and
 the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
-its number of bytes and of ids, up to four ids or where in `ids` they begin, where in `keys` a longer key begins, and
-whether it is a piece of WordPiece. The key of a piece that continues a word begins with `INSIDE`.
+its number of bytes and of ids, up to four ids or where in `ids` they begin, and where in `keys` a longer key begins.
 
 All loops of this file are in one file, as numba does not recompile a function when one that it calls from another file
 changes.
@@ -13,31 +12,38 @@ import numpy as np
 from numba import njit
 
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
-from m2v_bench.inference.fast.utf8_kernels import character, inner, size_of
+from m2v_bench.inference.fast.utf8_kernels import character, inlined, inner, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
-INSIDE = 0xFF  # in no UTF-8
 # models that split new pre-tokens here
 NO_PIECES, WORD_PIECE, BPE, UNIGRAM = range(4)
 MOST_SYMBOLS = 512  # of a pre-token that BPE merges here, as the time grows with their square
+
+NO_ID = 0xFFFFFFFF  # of a node of a trie that is no piece
+
+PARENT, BASE, ID, NO_ID = 0, 1, 2, -1  # columns of a trie, see `link_trie`
+INSIDE = np.int64(0x100)  # node to which the byte 0xFF leads, which is before pieces that continue a word
 
 _SPACE = 0x20
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # odd numbers of random bits, as multiplicative hashing needs
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
+_MOST_TOUCHED = 256  # pre-tokens of short texts to look up together
+_FIRST_BASE = np.int64(1)  # of a trie
+_MOST_TRIES = 256  # slots to look at before a trie grows
 _NO_PIECE = np.int32(-2)  # of a character that no piece has
 _LAST_RANK = np.uint64(0xFFFFFFFFFFFFFFFF)  # of a pair that is not merged
 
 
-@inner
+@inlined
 def _hash(low, high, size):
     value = (low * _FIRST) ^ (high * _SECOND) ^ np.uint64(size)
     value = (value ^ (value >> _HALF)) * _THIRD
     return value ^ (value >> _HALF)
 
 
-@inner
+@inlined
 def _find(low, high, prefix, buffer, first, end, fold, table):
     """Return the entry of a byte (or none, if 0) and `buffer[first:end]`, or -1.
 
@@ -64,7 +70,7 @@ def _find(low, high, prefix, buffer, first, end, fold, table):
     return match
 
 
-@inner
+@inlined
 def _link(entry, table):
     slots, entries, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
@@ -82,13 +88,13 @@ def link(last, table):
         _link(entry, table)
 
 
-@inner
+@inlined
 def _pushed(low, high, byte):
     """Append a byte to the last 16 bytes, which are held in two words."""
     return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
 
 
-@inner
+@inlined
 def _last16(raw, start, end, prefix, fold):
     low, high = np.uint64(prefix), np.uint64(0)
     for i in range(start, end):
@@ -96,14 +102,14 @@ def _last16(raw, start, end, prefix, fold):
     return low, high
 
 
-@inner
-def _write(entry, raw, start, end, prefix, fold, new_ids, begin, count, is_piece, table, used):
+@inlined
+def _write(entry, raw, start, end, prefix, fold, new_ids, begin, count, table, used):
     """Write an entry; `used` says how much of the table's `keys`, `ids` and `entries` is in use."""
     _, entries, entry_ids, keys, ids = table
     size = end - start + (1 if prefix else 0)
     entries[entry, 0], entries[entry, 1] = _last16(raw, start, end, prefix, fold)
     entries[entry, 2] = np.uint64(size) | np.uint64(count) << _HALF
-    entries[entry, 5], entries[entry, 6] = np.uint64(used[0]), np.uint64(is_piece)
+    entries[entry, 5] = np.uint64(used[0])
     if size > KEY_HERE:
         keys[used[0]] = prefix
         for i in range(start, end):
@@ -120,49 +126,13 @@ def _write(entry, raw, start, end, prefix, fold, new_ids, begin, count, is_piece
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def enter(raw, offsets, new_ids, id_offsets, fold, are_pieces, table, used):
+def enter(raw, offsets, new_ids, id_offsets, fold, table, used):
     """Add entries: their keys are in `raw` at `offsets`, their ids in `new_ids` at `id_offsets`."""
     for k in range(len(offsets) - 1):
-        begin, count, is_piece = id_offsets[k], id_offsets[k + 1] - id_offsets[k], np.int64(are_pieces)
-        _write(used[2], raw, offsets[k], offsets[k + 1], _ZERO, fold, new_ids, begin, count, is_piece, table, used)
+        begin, count = id_offsets[k], id_offsets[k + 1] - id_offsets[k]
+        _write(used[2], raw, offsets[k], offsets[k + 1], _ZERO, fold, new_ids, begin, count, table, used)
         _link(used[2], table)
         used[2] += 1
-
-
-@inner
-def _word_pieces(buffer, first, end, word_piece, fold, table, out, n, lows, highs):
-    """Split a word of letters and digits into pieces, greedily, and write their ids to `out[n:]`.
-
-    `lows` and `highs` are scratch memory for as many numbers as a word may have characters.
-
-    Returns:
-        The number of pieces.
-    """
-    unknown, longest, _ = word_piece
-    _, entries, entry_ids, _, _ = table
-    count, start = 0, first
-    while start < end and end - first <= longest:
-        inside = INSIDE if start > first else 0
-        low, high = np.uint64(inside), np.uint64(0)
-        for i in range(start, end):
-            low, high = _pushed(low, high, fold[buffer[i]])
-            lows[i - start], highs[i - start] = low, high
-        stop = end
-        while stop > start:
-            k = stop - start - 1
-            entry = _find(lows[k], highs[k], inside, buffer, start, stop, fold, table)
-            if entry >= 0 and entries[entry, 6]:
-                break
-            stop -= 1
-        if stop == start:
-            break
-        out[n + count] = entry_ids[entry, 6]
-        count += 1
-        start = stop
-    if start < end:
-        out[n] = unknown
-        return 1
-    return count
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -174,7 +144,7 @@ def link_pairs(pairs, merged, merges):
         merges[slot, 1] = np.uint64(rank) << _HALF | merged[rank]
 
 
-@inner
+@inlined
 def _slot(key, table):
     """Return where a key is in a hash table of (key + 1, value), or the free slot that is its place."""
     mask, value = np.uint64(len(table) - 1), key * _FIRST
@@ -184,14 +154,14 @@ def _slot(key, table):
     return slot
 
 
-@inner
+@inlined
 def _rank(left, right, merges):
     """Return rank and id of the result of a merge, or `_LAST_RANK`."""
     slot = _slot(np.uint64(left) << _HALF | np.uint64(right), merges)
     return merges[slot, 1] if merges[slot, 0] != 0 else _LAST_RANK
 
 
-@inner
+@inlined
 def _symbols(buffer, first, last, prefix, bpe, symbols):
     """Write the ids of the bytes or characters of a pre-token, and return how many there are, or -1 for too many."""
     byte_ids, characters, _ = bpe
@@ -225,7 +195,7 @@ def _symbols(buffer, first, last, prefix, bpe, symbols):
     return n
 
 
-@inner
+@inlined
 def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
     """Merge the symbols of a pre-token, always the first pair of the lowest rank, and write the ids to `out[n:]`.
 
@@ -259,30 +229,112 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def link_trie(raw, offsets, trie):
-    """Fill the trie of pieces, whose bytes are in `raw` at `offsets`, and return the number of its nodes."""
-    n = np.uint64(1)
-    for piece in range(len(offsets) - 1):
-        node, slot = np.uint64(0), np.uint64(0)
-        for i in range(offsets[piece], offsets[piece + 1]):
-            key = node << np.uint64(8) | np.uint64(raw[i])
-            slot = _slot(key, trie)
-            if trie[slot, 0] == 0:
-                trie[slot, 0], trie[slot, 1] = key + np.uint64(1), n << _HALF | _LOW
-                n += np.uint64(1)
-            node = trie[slot, 1] >> _HALF
-        if node > 0:
-            trie[slot, 1] = node << _HALF | np.uint64(piece)
-    return n
+def link_trie(raw, offsets, ids, nodes, begins, stops, children, trie):
+    """Fill the trie of pieces, a double array (Aoe, 1989).
+
+    Byte `b` leads from node `n` to node `trie[n, BASE] + b`, if `PARENT` of that is `n`; `ID` is the id of the piece
+    that ends there, or `NO_ID`. The root is node 0, its base is 1.
+
+    Args:
+        raw: the bytes of the pieces, in lexicographic order, uint8.
+        offsets: where each begins, and where the last ends, int64.
+        ids: their ids, int32.
+        nodes: scratch memory for one more number than bytes, int64, and so are `begins` and `stops`.
+        begins: the first piece that leads through each node.
+        stops: the piece after the last one.
+        children: scratch memory for 256 bytes, uint8.
+        trie: receives the trie, int32 of shape (slots, 3), filled with -1.
+
+    Returns:
+        How many slots are in use, or -1 if there are too few.
+    """
+    begins[0], stops[0] = 0, len(offsets) - 1
+    n_nodes, level, depth, first_free, top = 1, 1, 0, 1, 1
+    k = 0
+    while k < n_nodes:
+        if k == level:
+            depth, level = depth + 1, n_nodes
+        node, piece = nodes[k], begins[k]
+        while piece < stops[k] and offsets[piece] + depth == offsets[piece + 1]:
+            trie[node, ID] = ids[piece]
+            piece += 1
+        count, first_child = 0, n_nodes
+        for number in range(piece, stops[k]):
+            byte = raw[offsets[number] + depth]
+            if count == 0 or children[count - 1] != byte:
+                children[count], begins[n_nodes] = byte, number
+                count += 1
+                n_nodes += 1
+            stops[n_nodes - 1] = number + 1
+        while trie[first_free, PARENT] >= 0:
+            first_free += 1
+        base = _base(children, count, first_free, top, trie) if k > 0 else _FIRST_BASE
+        if base + 2 * 256 > len(trie):
+            return -1
+        trie[node, BASE] = base
+        for number in range(count):
+            child = base + np.int64(children[number])
+            trie[child, PARENT] = node
+            nodes[first_child + number] = child
+            top = max(top, child + 1)
+        k += 1
+    return top
 
 
 @inner
+def _base(children, count, first_free, top, trie):
+    """Return the first base that puts all children on free slots, near the first free one or else after the last."""
+    for place in range(first_free, min(first_free + _MOST_TRIES, top)):
+        base = place - np.int64(children[0])
+        fits = base > 0
+        for number in range(count):
+            fits = fits and trie[base + np.int64(children[number]), PARENT] < 0
+        if fits:
+            return base
+    return max(_FIRST_BASE, top - np.int64(children[0]))
+
+
+@inlined
+def _word_pieces(buffer, first, last, word_piece, fold, out, n):
+    """Split a word into the longest pieces from left to right, and write their ids to `out[n:]`.
+
+    Returns:
+        The number of pieces.
+    """
+    unknown, longest, trie = word_piece
+    n_characters = last - first
+    if n_characters > longest:
+        for i in range(first, last):
+            n_characters -= buffer[i] & 0xC0 == 0x80
+    count, start = 0, first
+    while start < last and n_characters <= longest:
+        node, id_, i, stop = INSIDE if start > first else _ZERO, NO_ID, start, start
+        while i < last:
+            child = trie[node, BASE] + np.int64(fold[buffer[i]])
+            if trie[child, PARENT] != node:
+                break
+            i += 1
+            node = child
+            if trie[node, ID] != NO_ID:
+                id_, stop = trie[node, ID], i
+        if stop == start:
+            break
+        out[n + count] = id_
+        count += 1
+        start = stop
+    if start < last:
+        out[n] = unknown
+        return 1
+    return count
+
+
+@inlined
 def _byte(buffer, first, prefix, inside, i):
     """Return byte `i` of a pre-token, of which byte 0 may be the prefix."""
     return buffer[first + i - inside] if i >= inside else np.uint8(prefix)
 
 
-@inner
+@inlined
 def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
     """Write the ids of the most probable pieces of a pre-token to `out[n:]`, found by Viterbi's algorithm.
 
@@ -303,18 +355,17 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
         here = best[start]
         width = min(size_of(_byte(buffer, first, prefix, inside, start)), size - start)
         single = False
-        node, i = np.uint64(0), start
+        node, i = _ZERO, start
         while i < size:
-            byte = np.uint64(_byte(buffer, first, prefix, inside, i))
-            slot = _slot(node << np.uint64(8) | byte, trie)
-            if trie[slot, 0] == 0:
+            child = trie[node, BASE] + np.int64(_byte(buffer, first, prefix, inside, i))
+            if trie[child, PARENT] != node:
                 break
             i += 1
-            node, piece = trie[slot, 1] >> _HALF, trie[slot, 1] & _LOW
-            if piece != _LOW:
+            node, piece = child, trie[child, ID]
+            if piece != NO_ID:
                 score = scores[piece] + here
                 if froms[i] < 0 or score > best[i]:
-                    best[i], froms[i], ids[i] = score, start, np.int32(piece)
+                    best[i], froms[i], ids[i] = score, start, piece
                 single = single or i - start == width
         if not single:
             i = start + width
@@ -351,7 +402,7 @@ def _best_path(buffer, first, last, prefix, unigram, best, froms, ids, out, n):
     return count
 
 
-@inner
+@inlined
 def _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n):
     """Write the ids of bytes `start` to `end` of a pre-token to `out[n:]`, and return how many there are."""
     count = 0
@@ -366,28 +417,19 @@ def _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n):
     return count
 
 
-@inner
-def _all_of(allowed, buffer, first, end):
-    """Return whether every byte is allowed."""
-    i = first
-    while i < end and allowed[buffer[i]]:
-        i += 1
-    return i == end
-
-
-@inner
-def _pieces(buffer, first, last, info, fold, pieces, table, out, n, scratch):
+@inlined
+def _pieces(buffer, first, last, info, fold, pieces, out, n, scratch):
     """Split a pre-token by the model and write its ids to `out[n:]`.
 
     Returns:
         The number of ids, or -1 if only the package can split it.
     """
     kind, word_piece, bpe, unigram = pieces
-    lows, highs, symbols, ranks, best, froms, ids = scratch
+    symbols, ranks, best, froms, ids = scratch
     if info & AS_A_WHOLE:
         return -1
-    if kind == WORD_PIECE and _all_of(word_piece[2], buffer, first, last):
-        return _word_pieces(buffer, first, last, word_piece, fold, table, out, n, lows, highs)
+    if kind == WORD_PIECE:
+        return _word_pieces(buffer, first, last, word_piece, fold, out, n)
     if kind == BPE:
         return _merge(buffer, first, last, info & PREFIX, bpe, (symbols, ranks), out, n)
     if kind == UNIGRAM:
@@ -395,7 +437,7 @@ def _pieces(buffer, first, last, info, fold, pieces, table, out, n, scratch):
     return -1
 
 
-@inner
+@inlined
 def _insert(buffer, first, last, prefix, fold, ids, begin, count, table, used):
     """Write an entry for a pre-token whose ids are `ids[begin : begin + count]`, if there is room."""
     slots, entries, _, keys, all_ids = table
@@ -404,7 +446,7 @@ def _insert(buffer, first, last, prefix, fold, ids, begin, count, table, used):
         return
     if used[0] + last - first + 1 > len(keys) or used[1] + count > len(all_ids):
         return
-    _write(entry, buffer, first, last, prefix, fold, ids, begin, count, _ZERO, table, used)
+    _write(entry, buffer, first, last, prefix, fold, ids, begin, count, table, used)
     _link(entry, table)
     used[2] = entry + 1
 
@@ -438,7 +480,7 @@ def merge(others, others_used, fold, table, used):
         used[2] = entry + 1
 
 
-@inner
+@inlined
 def _copy(entry, size, table, out, n):
     """Copy the first `size` ids of an entry to `out[n:]`; up to four places beyond may be overwritten."""
     _, entries, entry_ids, _, ids = table
@@ -451,14 +493,14 @@ def _copy(entry, size, table, out, n):
             out[n + k] = ids[offset + k]
 
 
-@inner
+@inlined
 def _note(pending, n_pending, text, reason, first, last):
     pending[n_pending, 0], pending[n_pending, 1] = text, reason
     pending[n_pending, 2], pending[n_pending, 3] = first, last
     return n_pending + 1
 
 
-@inner
+@inlined
 def _touch(tails, spans, begin, stop, table):
     """Write the entry + 1 of each pre-token to `tails[:, 3]`, or 0 where only `_find` can tell.
 
@@ -481,7 +523,7 @@ def _touch(tails, spans, begin, stop, table):
         tails[pretoken, 3] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
 
 
-@inner
+@inlined
 def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limits, out, n, pending, n_pending, scratch):
     """Write the ids of a text's pre-tokens, `begin` to `stop` (excluded), to `out[n:]`.
 
@@ -493,7 +535,6 @@ def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limit
     longest, left, last_note = limits
     table = tables[0]
     entries, entry_ids = table[1], table[2]
-    _touch(tails, spans, begin, stop, table)
     reason, last_id = _ZERO, n + left
     for pretoken in range(begin, stop):
         entry = np.int64(tails[pretoken, 3]) - 1
@@ -524,7 +565,7 @@ def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limit
     return reason, n, n_pending
 
 
-@inner
+@inlined
 def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, longest, out, n, scratch):
     """Write the ids of a pre-token to `out[n:]`, splitting it if it is in no table.
 
@@ -543,11 +584,11 @@ def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, long
                     return -NO_ROOM
                 _copy(entry, size, new if is_new else table, out, n)
                 return size
-    elif pieces[0] <= WORD_PIECE:
+    elif pieces[0] == NO_PIECES:
         return -WHOLE
     if n + last - first + 3 + IDS_HERE > len(out):
         return -NO_ROOM
-    size = _pieces(buffer, first, last, info, fold, pieces, table, out, n, scratch)
+    size = _pieces(buffer, first, last, info, fold, pieces, out, n, scratch)
     if size < 0:
         return -WHOLE if is_long or prefix else -MISSING  # the package would not see the prefix
     if not is_long:
@@ -597,9 +638,13 @@ def look_up(
     """
     tails, spans, firsts, reasons = pretokens
     limits = (longest, max_length, len(pending) - len(texts))
-    n = n_pending = _ZERO
+    n = n_pending = touched = _ZERO
     for number in range(len(texts)):
         text, first_id, reason = texts[number], n, np.int64(reasons[number])
+        if firsts[number + 1] > touched:
+            last = min(max(firsts[number + 1], touched + _MOST_TOUCHED), firsts[len(texts)])
+            _touch(tails, spans, touched, last, tables[0])
+            touched = last
         if reason == 0 and max_length != 0:
             reason, n, n_pending = _ids_of(
                 *(text, buffer, tails, spans, firsts[number], firsts[number + 1], fold, pieces, tables, limits),
@@ -615,7 +660,7 @@ def look_up(
     return n_pending, n
 
 
-@inner
+@inlined
 def _without(out, first, end, unknown):
     """Drop the unknown id; return where the other ids end."""
     n = first

@@ -1,15 +1,15 @@
 """Turn a tokenizer's model into the arrays with which `kernels` splits new pre-tokens into pieces."""
 
-import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from m2v_bench.inference.fast import kernels
-from m2v_bench.inference.fast.boundaries import BEFORE_SPACES, EXPRESSION, Boundaries, byte_characters
+from m2v_bench.inference.fast.boundaries import BEFORE_SPACES, EXPRESSION, MARKS, Boundaries, byte_characters
 
 _WORD_SPACE = "▁"
+_INSIDE = b"\xff"  # before a piece that continues a word; in no UTF-8
 _NONE = -1
 
 
@@ -19,23 +19,20 @@ class Pieces:
     Args:
         model: the `model` of a tokenizer's JSON.
         boundaries: how texts are split into pre-tokens.
-        longest: bytes of the longest pre-token that is cached.
 
     Attributes:
-        entries: what the cache holds from the start, and its ids: the pieces of WordPiece, or the tokens of a BPE that
+        entries: what the cache holds from the start, and its ids: the words of WordPiece, or the tokens of a BPE that
             takes a pre-token that is a token as it is.
-        are_pieces: whether these are pieces of words rather than pre-tokens.
         fields: the arrays as `kernels.look_up` takes them.
     """
 
-    def __init__(self, model: Mapping[str, Any], boundaries: Boundaries, longest: int) -> None:
+    def __init__(self, model: Mapping[str, Any], boundaries: Boundaries) -> None:
         self.entries: dict[bytes, int] = {}
-        self.are_pieces = False
         kind = kernels.NO_PIECES
         word_piece, bpe, unigram = _NO_WORD_PIECE, _NO_BPE, _NO_UNIGRAM
-        if model["type"] == "WordPiece" and model["unk_token"] in model["vocab"] and boundaries.splits_words:
-            kind, self.are_pieces = kernels.WORD_PIECE, True
-            word_piece, self.entries = _word_piece(model, boundaries, longest)
+        if boundaries.mode == MARKS:
+            kind = kernels.WORD_PIECE
+            word_piece, self.entries = _word_piece(model), _words(model, boundaries)
         elif boundaries.mode > BEFORE_SPACES and model["type"] == "BPE":
             kind = kernels.BPE
             bpe = _bpe(model, in_bytes=boundaries.mode == EXPRESSION)
@@ -51,10 +48,8 @@ class Scratch:
     """Memory to split pre-tokens, as `kernels` takes it."""
 
     def __init__(self, pieces: Pieces) -> None:
-        kind, (_, longest, _), _, _ = pieces.fields
-        self._is_unigram = kind == kernels.UNIGRAM
+        self._is_unigram = pieces.fields[0] == kernels.UNIGRAM
         symbols = kernels.MOST_SYMBOLS + 1
-        self._prefixes = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.uint64)
         self._symbols = np.empty(symbols, np.int32), np.empty(symbols, np.uint64)
         self._path = np.empty(1, np.float64), np.empty(1, np.int64), np.empty(1, np.int32)
 
@@ -67,40 +62,43 @@ class Scratch:
     @property
     def fields(self) -> tuple[np.ndarray, ...]:
         """The arrays."""
-        return *self._prefixes, *self._symbols, *self._path
+        return *self._symbols, *self._path
 
 
 # the same types as those of a model
 _NO_BYTES = np.full(256, _NONE, np.int32)
-_NO_WORD_PIECE = (_NONE, 0, np.zeros(256, bool))
 _NO_PAIRS = np.zeros((1, 2), np.uint64)
+_NO_TRIE = np.full((1, 3), _NONE, np.int32)
+_NO_WORD_PIECE = (_NONE, 0, _NO_TRIE)
 _NO_BPE: tuple[np.ndarray, ...] = (_NO_BYTES, np.empty(0, np.int32), _NO_PAIRS)
-_NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_PAIRS)
+_NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_TRIE)
 
 
-def _word_piece(
-    model: Mapping[str, Any], boundaries: Boundaries, longest: int
-) -> tuple[tuple[int, int, np.ndarray], dict[bytes, int]]:
-    """Return what splits words of letters and digits, and the pieces by their keys.
+def _word_piece(model: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the pieces of WordPiece (Wu et al., 2016).
 
-    WordPiece (Wu et al., 2016) takes the longest matching piece, from left to right; a word that cannot be matched to
-    its end is unknown, and so is one that is too long.
+    It takes the longest matching piece, from left to right; a word that cannot be matched to its end is unknown, and so
+    is one that is too long.
+
+    Returns:
+        The unknown id; the longest word in characters; and the trie, see `kernels.link_trie`.
     """
-    simple = np.zeros(256, bool)
-    simple[list((string.ascii_letters + string.digits).encode())] = True
+    pieces = {token.encode(): id_ for token, id_ in model["vocab"].items()}
     prefix = model["continuing_subword_prefix"]
-    inside = bytes([kernels.INSIDE])
-    longest = min(model["max_input_chars_per_word"], longest)  # no longer word is split here
-
-    def reachable(piece: str) -> bool:
-        lower = piece == piece.lower() or not boundaries.folds
-        return piece.isascii() and piece.isalnum() and lower and len(piece) <= longest
-
-    pieces = {token.encode(): id_ for token, id_ in model["vocab"].items() if reachable(token)}
     for token, id_ in model["vocab"].items():
-        if token.startswith(prefix) and reachable(token.removeprefix(prefix)):  # and follows at least a character
-            pieces[inside + token.removeprefix(prefix).encode()] = id_
-    return (model["vocab"][model["unk_token"]], longest, simple), pieces
+        if token.startswith(prefix):
+            pieces[_INSIDE + token.removeprefix(prefix).encode()] = id_
+    longest = min(model["max_input_chars_per_word"], np.iinfo(np.int64).max)
+    return model["vocab"][model["unk_token"]], longest, _trie(pieces.items())
+
+
+def _words(model: Mapping[str, Any], boundaries: Boundaries) -> dict[bytes, int]:
+    """Return the tokens of WordPiece that are words."""
+    return {
+        token.encode(): id_
+        for token, id_ in model["vocab"].items()
+        if len(token) <= model["max_input_chars_per_word"] and not (boundaries.folds and token != token.lower())
+    }
 
 
 def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
@@ -148,9 +146,8 @@ def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the pieces of a Unigram model (Kudo, 2018) and their scores.
 
     Returns:
-        The unknown id and its score; ids of bytes, int32 of shape (256,), -1 without them; scores by id, float64; and a
-        trie of the pieces, in which a space is one byte: a hash table, uint64 of shape (slots, 2), of node and byte in
-        one number, plus 1, and the node these lead to and the id of its piece in one number.
+        The unknown id and its score; ids of bytes, int32 of shape (256,), -1 without them; scores by id, float64; and
+        the trie of the pieces, in which a space is one byte, see `kernels.link_trie`.
     """
     scores = np.array([score for _, score in model["vocab"]], np.float64)
     ids = _NO_BYTES
@@ -158,13 +155,24 @@ def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
         by_token = {token: id_ for id_, (token, _) in enumerate(model["vocab"])}
         ids = np.array([by_token.get(f"<0x{byte:02X}>", _NONE) for byte in range(256)], np.int32)
     tokens = [token.replace(_WORD_SPACE, " ").encode() for token, _ in model["vocab"]]
+    penalty = 10.0  # `K_UNK_PENALTY` of SentencePiece
+    return model["unk_id"], scores.min() - penalty, ids, scores, _trie((token, id_) for id_, token in enumerate(tokens))
+
+
+def _trie(pieces: Iterable[tuple[bytes, int]]) -> np.ndarray:
+    """Return the trie of pieces and their ids."""
+    # of equal pieces, the last one counts
+    tokens, ids = zip(*sorted(dict(pieces).items()), strict=True)
     offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
     raw = np.frombuffer(b"".join(tokens), np.uint8)
-    n_nodes = kernels.link_trie(raw, offsets, _empty_table(len(raw)))
-    trie = _empty_table(n_nodes)  # of the size that it needs
-    kernels.link_trie(raw, offsets, trie)
-    penalty = 10.0  # `K_UNK_PENALTY` of SentencePiece
-    return model["unk_id"], scores.min() - penalty, ids, scores, trie
+    inputs = raw, offsets, np.array(ids, np.int32)
+    scratch = (*(np.zeros(len(raw) + 1, np.int64) for _ in range(3)), np.empty(256, np.uint8))
+    slots, used = len(raw) + 1024, -1
+    while used < 0:
+        trie = np.full((slots, 3), _NONE, np.int32)
+        used = kernels.link_trie(*inputs, *scratch, trie)
+        slots *= 2
+    return trie[: used + 256].copy()  # any byte may be looked up from any node
 
 
 def _empty_table(n_keys: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from m2v_bench.inference.tokenizer import flatten
 
 LONGEST_PRETOKEN = 128  # bytes; longer ones hardly occur twice
 MAX_BYTES = 64_000_000  # of the cache, which is emptied beyond
-_ROOM = 1 << 12  # entries that compiled loops may add before the next call
+_ROOM = 1 << 12  # entries that compiled loops may add before the next call, at least
 _BYTES, _IDS = 16, 4  # of such an entry, on average
 
 
@@ -49,21 +49,18 @@ class Table:
         """The table as `kernels` takes it: slots, entries, entries as int32, keys, ids."""
         return self._slots, self._entries, self._entries.view(np.int32), self._keys, self._ids
 
-    def add(
-        self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]], fold: np.ndarray, *, are_pieces: bool = False
-    ) -> None:
+    def add(self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]], fold: np.ndarray) -> None:
         """Add pre-tokens that are not in the table.
 
         Args:
             keys: the pre-tokens, in lower case where case makes no difference.
             ids_of_keys: token ids of each.
             fold: replacement of each byte, uint8 of shape (256,).
-            are_pieces: whether they are pieces of WordPiece rather than pre-tokens.
         """
         ids, id_offsets = flatten(ids_of_keys)
         raw, offsets = np.frombuffer(b"".join(keys), np.uint8), np.cumsum([0, *map(len, keys)], dtype=np.int64)
         self.reserve(len(keys), len(raw), len(ids))
-        kernels.enter(raw, offsets, ids, id_offsets, fold, are_pieces, self.arrays, self.used)
+        kernels.enter(raw, offsets, ids, id_offsets, fold, self.arrays, self.used)
 
     def merge(self, other: "Table", fold: np.ndarray) -> None:
         """Add the entries of another table."""
@@ -71,7 +68,12 @@ class Table:
             self.reserve(len(other), int(other.used[0]), int(other.used[1]))
             kernels.merge(other.arrays, other.used, fold, self.arrays, self.used)
 
-    def reserve(self, n_entries: int = _ROOM, n_bytes: int = _BYTES * _ROOM, n_ids: int = _IDS * _ROOM) -> None:
+    def reserve_for(self, n_bytes: int) -> None:
+        """Make room for the pre-tokens of a text of so many bytes that are likely to be new."""
+        n_entries = max(_ROOM, n_bytes // 16)
+        self.reserve(n_entries, _BYTES * n_entries, _IDS * n_entries)
+
+    def reserve(self, n_entries: int, n_bytes: int, n_ids: int) -> None:
         """Make room for more entries."""
         last = len(self) + n_entries
         self._entries = grown(self._entries, last)
@@ -98,9 +100,8 @@ class PretokenCache:
     def __init__(self, model: Mapping[str, Any], boundaries: Boundaries) -> None:
         self._fold = boundaries.fold
         self.folds = boundaries.folds
-        self.pieces = Pieces(model, boundaries, LONGEST_PRETOKEN)
-        longest = [] if self.pieces.are_pieces else map(len, self.pieces.entries)
-        self.longest = max([LONGEST_PRETOKEN, *longest])
+        self.pieces = Pieces(model, boundaries)
+        self.longest = max([LONGEST_PRETOKEN, *map(len, self.pieces.entries)])
         self.table = Table()
         self.clear()
 
@@ -109,8 +110,7 @@ class PretokenCache:
         self.table.clear()
         self._usable = False
         if entries := self.pieces.entries:
-            ids = [[id_] for id_ in entries.values()]
-            self.table.add(list(entries), ids, self._fold, are_pieces=self.pieces.are_pieces)
+            self.table.add(list(entries), [[id_] for id_ in entries.values()], self._fold)
         self._own_bytes = self.table.n_bytes
         self._usable = True
 

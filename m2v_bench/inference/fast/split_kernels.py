@@ -12,7 +12,9 @@ from m2v_bench.inference.fast.boundaries import (
     ASK,
     AT_SPACES,
     BEFORE_SPACES,
+    LOOK,
     MARK,
+    MARKS,
     METASPACE,
     PREFIX,
     SEPARATOR,
@@ -29,18 +31,28 @@ from m2v_bench.inference.fast.characters import (
     NUMBER,
     ODD,
     OTHER,
+    PUNCTUATION,
     SPACE,
     SPACED,
     UNKNOWN,
 )
-from m2v_bench.inference.fast.utf8_kernels import are_printable, character, has_byte, inner, key, load8, size_of
+from m2v_bench.inference.fast.utf8_kernels import (
+    are_printable,
+    character,
+    has_byte,
+    inlined,
+    inner,
+    key,
+    load8,
+    size_of,
+)
 
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
 
 _SPACE, _APOSTROPHE = np.int64(0x20), 0x27
 
 
-@inner
+@inlined
 def _add(buffer, first, last, info, lowers, tails, spans, n):
     """Append a pre-token."""
     tails[n, 0], tails[n, 1] = key(buffer, first, last, info & PREFIX, lowers)
@@ -48,7 +60,7 @@ def _add(buffer, first, last, info, lowers, tails, spans, n):
     return n + 1
 
 
-@inner
+@inlined
 def _kind(buffer, i, kinds):
     byte = buffer[i]
     return kinds[byte] & KIND if byte < 0x80 else kinds[character(buffer, i)] & KIND
@@ -90,7 +102,7 @@ def _is_added(buffer, i, end, fold, added, added_offsets):
     return False
 
 
-@inner
+@inlined
 def _is_plain(buffer, i, end):
     """Return whether the character at `i` is neither white space nor combines with the character before it."""
     byte = buffer[i]
@@ -210,6 +222,60 @@ def _replaced(buffer, start, end, kinds, replacements, at):
 
 
 @inner
+def _words_and_marks(buffer, start, end, classes, lowers, characters, used, tails, spans, n):
+    """Append the words and punctuation marks of a text.
+
+    Words with other characters than printable ASCII are split by the kinds of their characters; those that only the
+    package can split become one pre-token.
+
+    Returns:
+        Why the text is not split, or 0; how many pre-tokens there are; how much of `buffer` is in use.
+    """
+    kinds, orders, replacements, plain = characters
+    i = start
+    while i < end:
+        first = i
+        seen = classes[buffer[i]]
+        i += 1
+        if seen == SEPARATOR:
+            continue
+        while seen != MARK and i < end and classes[buffer[i]] > MARK:
+            seen |= classes[buffer[i]]
+            i += 1
+        if seen != LOOK:
+            n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
+            continue
+        odd = _scan(buffer, first, i, kinds, orders, plain)
+        if odd & 1:
+            return ASK, n, used
+        if odd & 2:
+            n = _add(buffer, first, i, AS_A_WHOLE, lowers, tails, spans, n)
+            continue
+        last = i
+        if odd & 4:
+            last = _replaced(buffer, first, i, kinds, replacements, used)
+            if last < 0:
+                return WHOLE, n, used
+            first, used = used, last
+        n = _by_kinds(buffer, first, last, kinds, lowers, tails, spans, n)
+    return _ZERO, n, used
+
+
+@inner
+def _by_kinds(buffer, start, end, kinds, lowers, tails, spans, n):
+    i = start
+    while i < end:
+        first, kind = i, _kind(buffer, i, kinds)
+        i += size_of(buffer[i])
+        if kind == SPACE:
+            continue
+        while kind != PUNCTUATION and i < end and _kind(buffer, i, kinds) not in (SPACE, PUNCTUATION):
+            i += size_of(buffer[i])
+        n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
+    return n
+
+
+@inner
 def _contraction(buffer, i, end, ignore_case):
     """Return the bytes of `s`, `t`, `re`, `ve`, `m`, `ll` or `d` at `i`, or 0."""
     case = 0x20 if ignore_case else 0
@@ -227,7 +293,7 @@ def _contraction(buffer, i, end, ignore_case):
     return 0
 
 
-@inner
+@inlined
 def _run(buffer, i, end, kinds, kind):
     """Return where a run of characters of a kind ends."""
     while i < end and _kind(buffer, i, kinds) == kind:
@@ -341,7 +407,7 @@ def _words(buffer, start, end, kinds, metaspace, tails, spans, n):
     return n
 
 
-@inner
+@inlined
 def _space_width(buffer, i, end):
     """Return the bytes of the space at `i`, or of the character that tokens have for one, else 0."""
     if buffer[i] == _SPACE:
@@ -363,7 +429,7 @@ def _units(buffer, start, end, tails, spans, n):
     return n
 
 
-@inner
+@inlined
 def _is_word(kind):
     return kind & KIND != ODD and kind & KIND != SPACE and kind & KIND != NEWLINE and kind & (COMBINES | EXTENDS) == 0
 
@@ -425,6 +491,10 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
             reasons[number] = WHOLE
         elif mode == AT_SPACES:
             n = _at_spaces(buffer, start, end, classes, lowers, tails, spans, n)
+        elif mode == MARKS:
+            reasons[number], n, used = _words_and_marks(
+                buffer, start, end, classes, lowers, characters, used, tails, spans, n
+            )
         elif mode == BEFORE_SPACES:
             n = _before_spaces(buffer, start, end, tails, spans, n)
         elif mode == UNITS:

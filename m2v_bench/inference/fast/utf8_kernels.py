@@ -11,7 +11,10 @@ from numba.extending import intrinsic
 
 # functions for other compiled functions: without wrappers for calls from Python, which take most of the time of
 # compiling, and without counting references to arrays, which takes half of the time of short loops
-inner = njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_INNER = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = njit(**_INNER)
+# for short functions, and for those with many arrays as arguments, which take longer to pass than a word to split
+inlined = njit(**_INNER, forceinline=True)
 PADDING = 16  # bytes that must be before the first text, as `key` reads them
 
 _TOP, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
@@ -30,7 +33,7 @@ def load8(typing_context, buffer, i):
     return types.uint64(buffer, types.int64), generate
 
 
-@inner
+@inlined
 def are_printable(word):
     """Return whether eight bytes are printable ASCII."""
     low = (word - np.uint64(0x20) * _ONES) & ~word & _TOP  # below 0x20
@@ -39,14 +42,14 @@ def are_printable(word):
     return (word & _TOP) | low | delete == 0
 
 
-@inner
+@inlined
 def has_byte(word, byte):
     """Return whether one of eight bytes is `byte`."""
     word = word ^ np.uint64(byte) * _ONES
     return (word - _ONES) & ~word & _TOP != 0
 
 
-@inner
+@inlined
 def _lower(word):
     """Return eight bytes with ASCII capitals in lower case."""
     seven = word & ~_TOP
@@ -54,7 +57,7 @@ def _lower(word):
     return word | upper >> np.uint64(2)
 
 
-@inner
+@inlined
 def key(buffer, first, last, prefix, lowers):
     """Return the last 16 bytes of a byte (or none, if 0) and `buffer[first:last]`, as two numbers."""
     size = last - first
@@ -74,13 +77,13 @@ def key(buffer, first, last, prefix, lowers):
     return low, high
 
 
-@inner
+@inlined
 def size_of(byte):
     """Return the bytes of a character from its first one."""
     return 1 if byte < 0x80 else (2 if byte < 0xE0 else (3 if byte < 0xF0 else 4))
 
 
-@inner
+@inlined
 def character(buffer, i):
     """Return the code point of the character at `i`."""
     byte = np.int64(buffer[i])
