@@ -1,6 +1,6 @@
 """Measure a search of generated corpora of up to a million documents, each in a process of its own.
 
-    python -m benchmarks.scale.corpora MODEL REPOSITORIES DOCUMENTS QUERIES
+    python -m benchmarks.scale.corpora MODEL SMALL_REPOSITORIES REPOSITORIES DOCUMENTS QUERIES
 
 Prints a measurement as JSON.
 """
@@ -31,6 +31,7 @@ from m2v_bench.tasks.own_task import own_metadata
 
 # documents and queries; more queries of one corpus tell the cost of a comparison from that of a document
 SIZES = ((100_000, 1_000), (500_000, 1_000), (500_000, 5_000), (1_000_000, 1_000))
+_SMALL = (1_000, 100)  # to warm up
 _BLOCK = 100_000  # documents in memory while they are generated
 
 
@@ -46,11 +47,12 @@ def corpora() -> list[dict[str, Any]]:
     """Measure a distilled model on each size."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        model = student(Path(scratch) / "model").folder
+        model, small = student(Path(scratch) / "model").folder, Path(scratch) / "small"
+        write(small / "generated" / "search", *_SMALL)
         for documents, queries in SIZES:
             hub = Path(scratch) / f"{documents}-{queries}"
             write(hub / "generated" / "search", documents, queries)
-            arguments = [str(model), str(hub), str(documents), str(queries)]
+            arguments = [str(model), str(small), str(hub), str(documents), str(queries)]
             command = [sys.executable, "-m", "benchmarks.scale.corpora", *arguments]
             # `datasets` copies the corpus into the cache
             environment = {**os.environ, "M2V_BENCH_CACHE": str(Path(scratch) / "cache")}
@@ -90,13 +92,17 @@ def write(folder: Path, documents: int, queries: int) -> None:
 
 
 def main() -> int:
-    model, hub, documents, queries = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    task = GeneratedSearch(seed=42)
-    localize(task, hub)
-    entry = SuiteTask(task, task.metadata.name, task.metadata.type)
-    size = search_size(texts=0, characters=0, queries=queries, documents=documents)
-    with one_thread():
-        row = evaluation(entry, static("model", BaselineConfig(kind="static", name=str(model))), 1.0, size)
+    folder, small, hub = sys.argv[1:4]
+    documents, queries = map(int, sys.argv[4:])
+    model = static("model", BaselineConfig(kind="static", name=folder))
+    # the first evaluation in a process imports modules, which counts as the start of the process
+    for repositories, size in ((small, _SMALL), (hub, (documents, queries))):
+        task = GeneratedSearch(seed=42)
+        localize(task, Path(repositories))
+        entry = SuiteTask(task, task.metadata.name, task.metadata.type)
+        searched = search_size(texts=0, characters=0, documents=size[0], queries=size[1])
+        with one_thread():
+            row = evaluation(entry, model, 1.0, searched)
     row |= {"documents": documents, "peak_rss_bytes": peak_of_process()}
     print(json.dumps(row))
     return 0

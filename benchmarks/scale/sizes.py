@@ -6,10 +6,9 @@ from typing import Any
 
 from mteb.abstasks import AbsTask
 
-from m2v_bench.doctor.machine_needs import CHUNK
 from m2v_bench.doctor.task_statistics import counted
 
-TOP_K = 1000  # documents that mteb keeps per query and chunk
+TOP_K = 1000  # documents that mteb keeps per query
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Size:
         characters: characters of these texts.
         rows: samples, with repetitions.
         pairs: queries x documents of a search.
-        ranked: queries x documents kept per chunk, of a search; candidates of a reranking.
+        ranked: documents that a search finds for all queries; candidates of a reranking.
         labels: distinct labels of a classification, which learns from equally many texts of each.
         training: samples of the split from which a classification repeatedly draws these texts.
     """
@@ -43,8 +42,7 @@ class Size:
 
 def search_size(*, texts: float, characters: float, queries: float, documents: float) -> Size:
     """Return the size of a search of all documents for each query."""
-    kept = sum(min(TOP_K, documents - start, CHUNK) for start in range(0, int(documents), CHUNK))
-    return Size(texts, characters, queries + documents, queries * documents, queries * kept)
+    return Size(texts, characters, queries + documents, queries * documents, queries * min(TOP_K, documents))
 
 
 def size_of(task: AbsTask) -> Size | None:

@@ -1,5 +1,6 @@
 """Search a corpus for mteb with arrays of candidates instead of a heap per query."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,8 +56,7 @@ class DenseSearch(SearchEncoderWrapper):
                 timer=timer,
                 **context,
             )
-        n_queries = len(query_idx_to_id)
-        best = np.empty((n_queries, 0), np.float32), np.empty((n_queries, 0), np.int64)
+        best: dict[int, _Best] = defaultdict(lambda: _Best(top_k, ids))
         with timer("Searching corpus", split=context["hf_split"], subset=context["hf_subset"]):
             for start in range(0, len(ids), self.corpus_chunk_size):
                 part = corpus.select(range(start, min(start + self.corpus_chunk_size, len(ids))))
@@ -67,14 +67,14 @@ class DenseSearch(SearchEncoderWrapper):
                     batch_size=encode_kwargs.get("batch_size", 32),
                 )
                 embeddings = self.model.encode(batches, prompt_type=PromptType.document, **context, **encode_kwargs)
-                best = _search(self._similarities(query_embeddings, embeddings), best, start, top_k, ids)
+                _search(self._similarities(query_embeddings, embeddings), best, start)
                 del embeddings
-        values, places = best
         all_ids = np.array(ids, object)
-        self._found = {
-            query: dict(zip(all_ids[places[number]].tolist(), values[number].tolist(), strict=True))
-            for number, query in query_idx_to_id.items()
-        }
+        self._found = {}
+        for first in sorted(best):
+            for number, (values, places) in enumerate(zip(*best[first].sorted_out(), strict=True), first):
+                found = dict(zip(all_ids[places].tolist(), values.tolist(), strict=True))
+                self._found[query_idx_to_id[number]] = found
         return {}
 
     def _similarities(self, queries: Any, documents: Any) -> Iterator[tuple[slice, np.ndarray]]:
@@ -92,34 +92,49 @@ _ROWS = 16  # rows that stay in the processor's cache while they are searched
 _STEP = 16  # every so many columns are looked at to estimate how large the largest numbers are
 
 
-def _search(
-    blocks: Iterable[tuple[slice, np.ndarray]], best: Candidates, start: int, top_k: int, ids: Sequence[str]
-) -> Candidates:
-    """Return the best of the candidates so far and of a chunk of documents.
+class _Best:
+    """The best documents of some queries so far.
+
+    Candidates are collected, and sorted out once there are many, as that takes longer than to find those of a chunk.
+    """
+
+    def __init__(self, top_k: int, ids: Sequence[str]) -> None:
+        self._top_k, self._ids = top_k, ids
+        self._parts: list[Candidates] = []
+        self._worst: np.ndarray | None = None  # of shape (queries, 1): no document below it is among the best
+
+    def add(self, scores: np.ndarray, start: int) -> None:
+        """Add a chunk of documents, the first of which is at place `start`: float32 of shape (queries, documents)."""
+        values, places = largest(scores, min(self._top_k + 1, scores.shape[1]), self._worst)
+        self._parts.append((values, places + start))
+        n_candidates = sum(part[0].shape[1] for part in self._parts)
+        if n_candidates > 2 * self._top_k or (self._worst is None and n_candidates >= self._top_k):
+            values, _ = self.sorted_out()
+            self._worst = values.min(axis=1, keepdims=True)
+
+    def sorted_out(self) -> Candidates:
+        """Return the best documents, in any order."""
+        scores, places = (np.concatenate(part, axis=1) for part in zip(*self._parts, strict=True))
+        best = _best_of(scores, places, self._top_k, self._ids)
+        self._parts = [best]
+        return best
+
+
+def _search(blocks: Iterable[tuple[slice, np.ndarray]], best: dict[int, _Best], start: int) -> None:
+    """Search a chunk of documents.
 
     Args:
         blocks: consecutive queries, and their similarities with the documents of the chunk.
-        best: the candidates so far.
+        best: the best documents so far, by the first of every `_ROWS` queries.
         start: place of the chunk's first document.
-        top_k: number of candidates per query to return, fewer while there are fewer documents.
-        ids: ids of all documents.
     """
-    n_before = best[0].shape[1]
-    parts: dict[int, Candidates] = {}
     for block, scores in blocks:
 
         def search(rows: slice, first: int = block.start, scores: np.ndarray = scores) -> None:
-            before = best[0][rows], best[1][rows]
-            worst = before[0].min(axis=1, keepdims=True) if n_before == top_k else None
-            values, places = largest(
-                scores[rows.start - first : rows.stop - first], min(top_k + 1, scores.shape[1]), worst
-            )
-            parts[rows.start] = _merge(before, (values, places + start), top_k, ids)
+            best[rows.start].add(scores[rows.start - first : rows.stop - first], start)
 
         rows = [slice(row, min(row + _ROWS, block.stop)) for row in range(block.start, block.stop, _ROWS)]
         in_threads(search, rows, n_threads())
-    ordered = [parts[row] for row in sorted(parts)]
-    return np.concatenate([part[0] for part in ordered]), np.concatenate([part[1] for part in ordered])
 
 
 def largest(scores: np.ndarray, count: int, worst: np.ndarray | None) -> Candidates:
@@ -173,9 +188,8 @@ def _partition(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, 
     return ranked[:, 1:], ranked[:, 0], order[:, 1:]
 
 
-def _merge(one: Candidates, other: Candidates, top_k: int, ids: Sequence[str]) -> Candidates:
-    """Return the `top_k` best of both by score; among equal scores, the documents with the largest ids."""
-    scores, places = np.concatenate([one[0], other[0]], axis=1), np.concatenate([one[1], other[1]], axis=1)
+def _best_of(scores: np.ndarray, places: np.ndarray, top_k: int, ids: Sequence[str]) -> Candidates:
+    """Return the `top_k` best candidates by score; among equal scores, the documents with the largest ids."""
     if scores.shape[1] <= top_k:
         return scores, places
     values, next_, order = _partition(scores, top_k)

@@ -75,11 +75,12 @@ class TextMemo:
             pairs = zip(texts, sources, strict=True)
             which = np.array([places[text] if row is None else row for text, row in pairs])
             embeddings = np.empty((len(texts), fresh.shape[1]), np.float32)
-            starts, blocks = [*self._starts, self._used], [*self._blocks, fresh]
-            block_of = np.searchsorted(starts, which, side="right") - 1
-            for number in np.unique(block_of).tolist():
-                inside = block_of == number
-                embeddings[inside] = blocks[number][which[inside] - starts[number]]
+            if new:  # the rows of the others are overwritten
+                np.take(fresh, which - self._used, axis=0, out=embeddings, mode="clip")
+            block_of = np.searchsorted([*self._starts, self._used], which, side="right") - 1
+            for number, (start, block) in enumerate(zip(self._starts, self._blocks, strict=True)):
+                if len(inside := np.flatnonzero(block_of == number)):
+                    embeddings[inside] = block[which[inside] - start]
         self._keep(rows, unknown, fresh)
         return embeddings
 

@@ -109,7 +109,8 @@ class MtebEncoder(AbsEncoder):
         import torch
         from mteb.similarity_functions import _normalize_embeddings, _select_device
 
-        on_cpu = _select_device(*(torch.as_tensor(part[:1]) for part in (queries, documents))).type == "cpu"
+        queries, documents = torch.as_tensor(queries), torch.as_tensor(documents)  # without copying, as mteb would
+        on_cpu = _select_device(queries, documents).type == "cpu"
         if not self._is_cosine or not on_cpu:
             scores = self.similarity(queries, documents).cpu().numpy()
             yield slice(0, len(scores)), scores

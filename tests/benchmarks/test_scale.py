@@ -47,9 +47,10 @@ def test_long_texts_are_truncated():
     assert embedding.seconds(Size()) == 0
 
 
-def test_search_keeps_a_thousand_documents_per_chunk():
+def test_search_finds_a_thousand_documents_per_query():
     size = search_size(texts=0, characters=0, queries=10, documents=100_200)
-    assert (size.pairs, size.ranked) == (1_002_000, 10 * (1_000 + 1_000 + 200))
+    assert (size.pairs, size.ranked) == (1_002_000, 10 * 1_000)
+    assert search_size(texts=0, characters=0, queries=10, documents=200).ranked == 10 * 200
 
 
 def test_sizes_from_mteb_statistics():

@@ -262,7 +262,7 @@ def test_a_trie_has_its_pieces_and_no_others(n: int, longest: int):
     """Random bytes branch so much that the trie has to grow."""
     rng = random.Random(n)
     ids = {rng.randbytes(rng.randint(1, longest)): number for number in range(n)}
-    trie = _trie(ids.items())
+    trie = _trie(ids)
 
     def id_of(piece: bytes) -> int:
         node = 0

@@ -1,6 +1,6 @@
 """Turn a tokenizer's model into the arrays with which `kernels` splits new pre-tokens into pieces."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -89,15 +89,16 @@ def _word_piece(model: Mapping[str, Any]) -> tuple[Any, ...]:
         if token.startswith(prefix):
             pieces[_INSIDE + token.removeprefix(prefix).encode()] = id_
     longest = min(model["max_input_chars_per_word"], np.iinfo(np.int64).max)
-    return model["vocab"][model["unk_token"]], longest, _trie(pieces.items())
+    return model["vocab"][model["unk_token"]], longest, _trie(pieces)
 
 
 def _words(model: Mapping[str, Any], boundaries: Boundaries) -> dict[bytes, int]:
     """Return the tokens of WordPiece that are words."""
+    folds, longest = boundaries.folds, model["max_input_chars_per_word"]
     return {
         token.encode(): id_
         for token, id_ in model["vocab"].items()
-        if len(token) <= model["max_input_chars_per_word"] and not (boundaries.folds and token != token.lower())
+        if len(token) <= longest and not (folds and token != token.lower())
     }
 
 
@@ -156,13 +157,13 @@ def _unigram(model: Mapping[str, Any]) -> tuple[Any, ...]:
         ids = np.array([by_token.get(f"<0x{byte:02X}>", _NONE) for byte in range(256)], np.int32)
     tokens = [token.replace(_WORD_SPACE, " ").encode() for token, _ in model["vocab"]]
     penalty = 10.0  # `K_UNK_PENALTY` of SentencePiece
-    return model["unk_id"], scores.min() - penalty, ids, scores, _trie((token, id_) for id_, token in enumerate(tokens))
+    return model["unk_id"], scores.min() - penalty, ids, scores, _trie({token: id_ for id_, token in enumerate(tokens)})
 
 
-def _trie(pieces: Iterable[tuple[bytes, int]]) -> np.ndarray:
+def _trie(pieces: Mapping[bytes, int]) -> np.ndarray:
     """Return the trie of pieces and their ids."""
-    # of equal pieces, the last one counts
-    tokens, ids = zip(*sorted(dict(pieces).items()), strict=True)
+    tokens = sorted(pieces)
+    ids = [pieces[token] for token in tokens]
     offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
     raw = np.frombuffer(b"".join(tokens), np.uint8)
     inputs = raw, offsets, np.array(ids, np.int32)
