@@ -4,8 +4,6 @@ import functools
 import hashlib
 import json
 import os
-import re
-import shlex
 import shutil
 import tempfile
 import time
@@ -42,25 +40,6 @@ def file_sha256(path: Path) -> str:
 def _file_sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def refuse_lfs_pointer(path: Path, setting: str = "") -> None:
-    """Refuse a Git LFS pointer, which a clone without Git LFS leaves in place of a file; call before reading.
-
-    Args:
-        path: an existing file.
-        setting: the setting that names the file, for the error: `base_model.name=FOLDER`.
-
-    Raises:
-        BenchError: with the command that fetches the file.
-    """
-    with path.open("rb") as file:
-        start = file.read(100)
-    if re.match(rb"version \S*git-lfs\.\S*/spec/", start):
-        raise BenchError(
-            f"{setting}{': ' if setting else ''}{path} is a Git LFS pointer, not the file itself; fetch the file with "
-            f"`git -C {shlex.quote(str(path.parent))} lfs pull`"
-        )
 
 
 def folder_hash(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> str:

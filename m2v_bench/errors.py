@@ -5,6 +5,7 @@ import operator
 import re
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 _HYDRA_LITERALS = ("null", "true", "false", "nan", "inf")
@@ -80,3 +81,22 @@ def hydra_value(value: str) -> str:
         inner = re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + (match[2] and f"\\{match[2]}"), value)
         return f'"{inner.replace("${", chr(92) + "${")}"'
     return value
+
+
+def refuse_lfs_pointer(path: Path, setting: str = "") -> None:
+    """Refuse a Git LFS pointer, which a clone without Git LFS leaves in place of a file; call before reading.
+
+    Args:
+        path: an existing file.
+        setting: the setting that names the file, for the error: `base_model.name=FOLDER`.
+
+    Raises:
+        BenchError: with the command that fetches the file.
+    """
+    with path.open("rb") as file:
+        start = file.read(100)
+    if re.match(rb"version \S*git-lfs\.\S*/spec/", start):
+        raise BenchError(
+            f"{setting}{': ' if setting else ''}{path} is a Git LFS pointer, not the file itself; fetch the file with "
+            f"`git -C {shlex.quote(str(path.parent))} lfs pull`"
+        )

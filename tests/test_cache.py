@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m2v_bench.cache import cached_arrays, content_hash, folder_hash, new_folder, refuse_lfs_pointer, save_array
+from m2v_bench.cache import cached_arrays, content_hash, folder_hash, new_folder, save_array
 from m2v_bench.errors import BenchError
 
 
@@ -110,14 +110,3 @@ def test_intermediate_results_survive_an_interruption(fresh_cache: Path):
     arrays, _ = cached_arrays("stage", {"a": 1}, lambda unfinished: {"x": np.load(unfinished / "part.npy")})
     assert arrays["x"].tolist() == [0, 1, 2]
     assert not list(fresh_cache.rglob("part.npy"))
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "train data.parquet", "tokenizer.json"])
-def test_git_lfs_pointer_is_refused(name: str, tmp_path: Path):
-    path = tmp_path / name
-    path.write_text(f"version https://git-lfs.example/spec/v1\noid sha256:{'0' * 64}\nsize 90868376\n")
-    with pytest.raises(BenchError, match=rf"data=x: .*{name} is a Git LFS pointer.*`git -C {tmp_path} lfs pull`"):
-        refuse_lfs_pointer(path, "data=x")
-    for content in (b"", b"version 5 of our texts\n", b"PAR1\x00\x80"):
-        path.write_bytes(content)
-        refuse_lfs_pointer(path)

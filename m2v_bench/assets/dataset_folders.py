@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from m2v_bench.cache import cache_dir, content_hash, folder_hash, locked, new_folder, refuse_lfs_pointer
-from m2v_bench.errors import BenchError
+from m2v_bench.cache import cache_dir, content_hash, folder_hash, locked, new_folder
+from m2v_bench.errors import BenchError, refuse_lfs_pointer
 
 _PATTERN = re.compile(r"[][*?{}#%]|::|://")  # `datasets` and fsspec read these as patterns or parts of an address
 _POINTER_BYTES = 1024  # a Git LFS pointer is never larger

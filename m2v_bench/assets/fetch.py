@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.cache import cache_dir, content_hash, file_sha256, folder_hash, locked, new_folder, refuse_lfs_pointer
-from m2v_bench.errors import BenchError
+from m2v_bench.cache import cache_dir, content_hash, file_sha256, folder_hash, locked, new_folder
+from m2v_bench.errors import BenchError, refuse_lfs_pointer
 
 # Files that determine a model's numbers, unlike documentation and repository files.
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from m2v_bench.assets.compression import COMPRESSED, is_compressed, open_unpacked, plain_suffix
-from m2v_bench.cache import refuse_lfs_pointer
-from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.errors import BenchError, did_you_mean, refuse_lfs_pointer
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 TEXT_SUFFIXES = (".txt", *SUFFIXES)  # where a file need not be a table

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from m2v_bench.assets.fetch import fetch
-from m2v_bench.cache import content_hash, refuse_lfs_pointer
-from m2v_bench.errors import BenchError, whole_number
+from m2v_bench.cache import content_hash
+from m2v_bench.errors import BenchError, refuse_lfs_pointer, whole_number
 from m2v_bench.inference.texts import as_list, check
 
 GLOVE_ASSET = "glove-6b-50d"

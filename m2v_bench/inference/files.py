@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from m2v_bench.cache import refuse_lfs_pointer
-from m2v_bench.errors import BenchError, whole_number
+from m2v_bench.errors import BenchError, refuse_lfs_pointer, whole_number
 from m2v_bench.inference.mapped_tensors import read_tensors
 
 

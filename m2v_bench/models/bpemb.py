@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.cache import content_hash, file_sha256, refuse_lfs_pointer
+from m2v_bench.cache import content_hash, file_sha256
 from m2v_bench.config.schema import BaselineConfig
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, refuse_lfs_pointer
 from m2v_bench.models.model import Model
 from m2v_bench.models.vector_files import converted
 from m2v_bench.models.word_vectors import mean_rows

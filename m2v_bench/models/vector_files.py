@@ -24,8 +24,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from m2v_bench.assets.compression import is_compressed, open_unpacked
-from m2v_bench.cache import cache_dir, content_hash, file_sha256, locked, new_folder, refuse_lfs_pointer
-from m2v_bench.errors import BenchError
+from m2v_bench.cache import cache_dir, content_hash, file_sha256, locked, new_folder
+from m2v_bench.errors import BenchError, refuse_lfs_pointer
 
 _VERSION = 2  # increment when the same file gives different words or rows
 _LOOK_AHEAD = 1000  # lines from which the number of dimensions is inferred

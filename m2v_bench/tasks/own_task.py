@@ -10,8 +10,8 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from m2v_bench.assets.table_files import TableFile
-from m2v_bench.cache import content_hash, file_sha256, folder_hash, refuse_lfs_pointer
-from m2v_bench.errors import BenchError
+from m2v_bench.cache import content_hash, file_sha256, folder_hash
+from m2v_bench.errors import BenchError, refuse_lfs_pointer
 from m2v_bench.tasks.hub import find_repository, newest_commit, revisions_in
 from m2v_bench.tasks.manifest import parts
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from mteb.abstasks import AbsTask, AbsTaskRetrieval
 
-from m2v_bench.cache import refuse_lfs_pointer
-from m2v_bench.errors import BenchError
+from m2v_bench.errors import BenchError, refuse_lfs_pointer
 
 
 def lacking(task: AbsTask) -> str:
