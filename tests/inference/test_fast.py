@@ -665,7 +665,8 @@ import sys
 from m2v_bench import StaticModel
 model = StaticModel.from_pretrained("model")
 model.encode(["a first sentence"])
-print([name for name in "torch scipy numba pandas transformers huggingface_hub filelock".split() if name in sys.modules])
+heavy = "torch scipy numba pandas transformers huggingface_hub filelock"
+print([name for name in heavy.split() if name in sys.modules])
 print(type(model.table.base).__name__)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from m2v_bench.inference.fast.utf8_kernels import character, inlined, inner, siz
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 # models that split new pre-tokens here
 NO_PIECES, WORD_PIECE, BPE, UNIGRAM = range(4)
-MOST_SYMBOLS = 512  # of a pre-token that BPE merges here, as the time grows with their square
+MOST_SYMBOLS = 1 << 14  # of a pre-token that BPE merges here
 
 NO_ID = 0xFFFFFFFF  # of a node of a trie that is no piece
 
@@ -28,8 +28,9 @@ _SPACE = 0x20
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 # odd numbers of random bits, as multiplicative hashing needs
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
-_ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
+_ZERO, _ONE = np.int64(0), np.int64(1)  # numba compiles a function once more for a number in the code
 _MOST_TOUCHED = 256  # pre-tokens of short texts to look up together
+_FEW_SYMBOLS = 32  # so few are searched for the pair to merge; of more, a tree keeps it
 _FIRST_BASE = np.int64(1)  # of a trie
 _MOST_TRIES = 256  # slots to look at before a trie grows
 _NO_PIECE = np.int32(-2)  # of a character that no piece has
@@ -137,28 +138,57 @@ def enter(raw, offsets, new_ids, id_offsets, fold, table, used):
 
 @njit(cache=True, nogil=True, _nrt=False)
 def link_pairs(pairs, merged, merges):
-    """Fill the hash table of merges: ids of left and right in one number -> rank and id of the result in one number."""
+    """Fill the tables of merges.
+
+    Args:
+        pairs: ids of left and right in one number, the most frequent pair first, uint64.
+        merged: ids of the results, uint64.
+        merges: a hash table of pair + 1 and, in one number, rank and id of the result: uint64 of shape (slots, 2); and
+            bits by hash that are set where there may be a pair, uint64. Most pairs in texts are none.
+    """
+    table, bits = merges
     for rank in range(len(pairs)):
-        slot = _slot(pairs[rank], merges)
-        merges[slot, 0] = pairs[rank] + np.uint64(1)
-        merges[slot, 1] = np.uint64(rank) << _HALF | merged[rank]
+        value = _pair_hash(pairs[rank])
+        slot = _slot(pairs[rank], value, table)
+        table[slot, 0] = pairs[rank] + np.uint64(1)
+        table[slot, 1] = np.uint64(rank) << _HALF | merged[rank]
+        word, bit = _bit(value, bits)
+        bits[word] |= np.uint64(1) << bit
 
 
 @inlined
-def _slot(key, table):
-    """Return where a key is in a hash table of (key + 1, value), or the free slot that is its place."""
-    mask, value = np.uint64(len(table) - 1), key * _FIRST
-    slot = (value ^ (value >> _HALF)) & mask
-    while table[slot, 0] != 0 and table[slot, 0] != key + np.uint64(1):
+def _pair_hash(pair):
+    value = pair * _FIRST
+    return value ^ (value >> _HALF)
+
+
+@inlined
+def _slot(pair, value, table):
+    """Return where a pair is, or the free slot that is its place."""
+    mask = np.uint64(len(table) - 1)
+    slot = value & mask
+    while table[slot, 0] != 0 and table[slot, 0] != pair + np.uint64(1):
         slot = (slot + np.uint64(1)) & mask
     return slot
 
 
 @inlined
+def _bit(value, bits):
+    place = (value >> _HALF) & np.uint64(64 * len(bits) - 1)
+    return place >> np.uint64(6), place & np.uint64(63)
+
+
+@inlined
 def _rank(left, right, merges):
     """Return rank and id of the result of a merge, or `_LAST_RANK`."""
-    slot = _slot(np.uint64(left) << _HALF | np.uint64(right), merges)
-    return merges[slot, 1] if merges[slot, 0] != 0 else _LAST_RANK
+    table, bits = merges
+    pair = np.uint64(left) << _HALF | np.uint64(right)
+    value = _pair_hash(pair)
+    word, bit = _bit(value, bits)
+    if (bits[word] >> bit) & np.uint64(1) == 0:
+        return _LAST_RANK
+    slot = _slot(pair, value, table)
+    return table[slot, 1] if table[slot, 0] != 0 else _LAST_RANK
 
 
 @inlined
@@ -203,10 +233,12 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
         The number of ids, or -1 for a pre-token that is not merged here.
     """
     merges = bpe[2]
-    symbols, ranks = scratch
+    symbols, ranks, _ = scratch
     count = _symbols(buffer, first, last, prefix, bpe, symbols)
     for k in range(count - 1):
         ranks[k] = _rank(symbols[k], symbols[k + 1], merges)
+    if count > _FEW_SYMBOLS:
+        return _merge_many(count, merges, scratch, out, n)
     while count > 1:
         best, lowest = 0, ranks[0]
         for k in range(1, count - 1):
@@ -226,6 +258,60 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
     for k in range(count):
         out[n + k] = symbols[k]
     return count
+
+
+@inner
+def _merge_many(count, merges, scratch, out, n):
+    """Merge many symbols as `_merge` does.
+
+    Merged symbols stay where the first of them was, in a linked list. A tree has the lower of two ranks in every node,
+    and so the lowest one on top.
+    """
+    symbols, ranks, (nexts, befores, tree) = scratch
+    size = _ONE
+    while size < count:
+        size *= 2
+    for k in range(size):
+        nexts[k], befores[k], tree[size + k] = k + 1, k - 1, k
+        if k >= count - 1:
+            ranks[k] = _LAST_RANK
+    for node in range(size - 1, 0, -1):
+        _compare(node, ranks, tree)
+    while ranks[tree[1]] != _LAST_RANK:
+        best = np.int64(tree[1])
+        symbols[best] = np.int32(ranks[best] & _LOW)
+        gone = np.int64(nexts[best])
+        after, before = np.int64(nexts[gone]), np.int64(befores[best])
+        nexts[best] = after
+        ranks[gone] = ranks[best] = _LAST_RANK
+        _compare_all(size + gone, ranks, tree)
+        if after < count:
+            befores[after] = best
+            ranks[best] = _rank(symbols[best], symbols[after], merges)
+        _compare_all(size + best, ranks, tree)
+        if before >= 0:
+            ranks[before] = _rank(symbols[before], symbols[best], merges)
+            _compare_all(size + before, ranks, tree)
+    last, k = n, _ZERO
+    while k < count:
+        out[last] = symbols[k]
+        last += 1
+        k = np.int64(nexts[k])
+    return last - n
+
+
+@inlined
+def _compare(node, ranks, tree):
+    left, right = tree[2 * node], tree[2 * node + 1]
+    tree[node] = left if ranks[left] <= ranks[right] else right
+
+
+@inlined
+def _compare_all(leaf, ranks, tree):
+    node = leaf >> 1
+    while node > 0:
+        _compare(node, ranks, tree)
+        node >>= 1
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -425,13 +511,13 @@ def _pieces(buffer, first, last, info, fold, pieces, out, n, scratch):
         The number of ids, or -1 if only the package can split it.
     """
     kind, word_piece, bpe, unigram = pieces
-    symbols, ranks, best, froms, ids = scratch
+    symbols, ranks, links, best, froms, ids = scratch
     if info & AS_A_WHOLE:
         return -1
     if kind == WORD_PIECE:
         return _word_pieces(buffer, first, last, word_piece, fold, out, n)
     if kind == BPE:
-        return _merge(buffer, first, last, info & PREFIX, bpe, (symbols, ranks), out, n)
+        return _merge(buffer, first, last, info & PREFIX, bpe, (symbols, ranks, links), out, n)
     if kind == UNIGRAM:
         return _best_path(buffer, first, last, info & PREFIX, unigram, best, froms, ids, out, n)
     return -1

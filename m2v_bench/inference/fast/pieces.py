@@ -49,8 +49,9 @@ class Scratch:
 
     def __init__(self, pieces: Pieces) -> None:
         self._is_unigram = pieces.fields[0] == kernels.UNIGRAM
-        symbols = kernels.MOST_SYMBOLS + 1
-        self._symbols = np.empty(symbols, np.int32), np.empty(symbols, np.uint64)
+        symbols = kernels.MOST_SYMBOLS if pieces.fields[0] == kernels.BPE else 1
+        links = np.empty(symbols, np.int32), np.empty(symbols, np.int32), np.empty(2 * symbols, np.int32)
+        self._symbols = np.empty(symbols, np.int32), np.empty(symbols, np.uint64), links
         self._path = np.empty(1, np.float64), np.empty(1, np.int64), np.empty(1, np.int32)
 
     def reserve(self, n_bytes: int) -> None:
@@ -60,17 +61,17 @@ class Scratch:
             self._path = np.empty(size, np.float64), np.empty(size, np.int64), np.empty(size, np.int32)
 
     @property
-    def fields(self) -> tuple[np.ndarray, ...]:
+    def fields(self) -> tuple[Any, ...]:
         """The arrays."""
         return *self._symbols, *self._path
 
 
 # the same types as those of a model
 _NO_BYTES = np.full(256, _NONE, np.int32)
-_NO_PAIRS = np.zeros((1, 2), np.uint64)
+_NO_MERGES = np.zeros((1, 2), np.uint64), np.zeros(1, np.uint64)
 _NO_TRIE = np.full((1, 3), _NONE, np.int32)
 _NO_WORD_PIECE = (_NONE, 0, _NO_TRIE)
-_NO_BPE: tuple[np.ndarray, ...] = (_NO_BYTES, np.empty(0, np.int32), _NO_PAIRS)
+_NO_BPE: tuple[Any, ...] = (_NO_BYTES, np.empty(0, np.int32), _NO_MERGES)
 _NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_TRIE)
 
 
@@ -102,7 +103,7 @@ def _words(model: Mapping[str, Any], boundaries: Boundaries) -> dict[bytes, int]
     }
 
 
-def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
+def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[Any, ...]:
     """Return the merges of a BPE (Sennrich et al., 2016), the most frequent first.
 
     Args:
@@ -111,8 +112,7 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
 
     Returns:
         Ids of bytes, int32 of shape (256,); ids of characters by code point, int32, empty for bytes, -1 for characters
-        that are split into bytes; and a hash table of the merges, uint64 of shape (slots, 2): left and right id in one
-        number, plus 1, and rank and id of the result in one number.
+        that are split into bytes; and the tables of `kernels.link_pairs`.
     """
     vocabulary = model["vocab"]
     if in_bytes:
@@ -129,7 +129,7 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[np.ndarray, ...]:
     left = np.array([vocabulary[one] for one, _ in pairs], np.uint64)
     right = np.array([vocabulary[other] for _, other in pairs], np.uint64)
     merged = np.array([vocabulary[one + other] for one, other in pairs], np.uint64)
-    merges = _empty_table(len(pairs))
+    merges = _empty_merges(len(pairs))
     kernels.link_pairs(left << np.uint64(32) | right, merged, merges)
     return np.array(ids, np.int32), characters, merges
 
@@ -176,8 +176,9 @@ def _trie(pieces: Mapping[bytes, int]) -> np.ndarray:
     return trie[: used + 256].copy()  # any byte may be looked up from any node
 
 
-def _empty_table(n_keys: int) -> np.ndarray:
-    return np.zeros((1 << (2 * n_keys + 1).bit_length(), 2), np.uint64)
+def _empty_merges(n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    n_slots = 1 << (2 * n_pairs + 1).bit_length()
+    return np.zeros((n_slots, 2), np.uint64), np.zeros(max(1, n_slots // 16), np.uint64)
 
 
 def link_nothing() -> None:
