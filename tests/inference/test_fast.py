@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from unicodedata import category
+from unicodedata import category, combining, decomposition, normalize
 
 import numba
 import numpy as np
@@ -89,6 +89,9 @@ MULTILINGUAL = [
     "नमस्ते दुनिया",
     "مرحبا بالعالم",
     "한국어 문장",
+    "বাংলা ভাষায় কোনো কথা বলা",
+    "தமிழ் மொழியில் கொஞ்சம் பேசு",
+    "हिन्दी में पढ़ना और लड़का",
 ]
 
 
@@ -141,10 +144,9 @@ def of_sentencepiece(texts: list[str], *, white_space: bool, fallback: bool) -> 
     return tokenizer
 
 
-def composing(texts: list[str]) -> Tokenizer:
-    """Train a Unigram model that strips accents."""
+def normalizing(texts: list[str], steps: list[Any]) -> Tokenizer:
+    """Train a Unigram model on normalized texts."""
     tokenizer = Tokenizer(models.Unigram())
-    steps = [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     trainer = trainers.UnigramTrainer(vocab_size=1500, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
@@ -168,11 +170,25 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory, real_texts: list[str]) 
         "llama 3": ignoring_merges(texts),
         "xlm-r": of_sentencepiece(texts, white_space=True, fallback=False),
         "e5": of_sentencepiece(texts, white_space=False, fallback=True),
-        "accents": composing(texts),
+        "accents": normalizing(texts, [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]),
+        "nfkc": normalizing(texts, [normalizers.NFKC(), normalizers.Lowercase()]),
     }
 
 
-NAMES = ["uncased", "cased", "bpe", "qwen", "unigram", "llama", "words", "llama 3", "xlm-r", "e5", "accents"]
+NAMES = [
+    "uncased",
+    "cased",
+    "bpe",
+    "qwen",
+    "unigram",
+    "llama",
+    "words",
+    "llama 3",
+    "xlm-r",
+    "e5",
+    "accents",
+    "nfkc",
+]
 
 
 def assert_same_ids(tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> None:
@@ -210,6 +226,7 @@ def random_texts(n: int) -> Iterator[str]:
         "xlm-r": boundaries.METASPACE,
         "e5": boundaries.METASPACE,
         "accents": boundaries.METASPACE,
+        "nfkc": boundaries.METASPACE,
         "llama": boundaries.UNITS,
         "uncased": boundaries.MARKS,
         "cased": boundaries.MARKS,
@@ -246,6 +263,26 @@ def test_every_code_point(tokenizers: dict[str, Tokenizer], name: str):
     texts = [f"a{point}b {point} {point}c" for point in assigned]
     texts += ["".join(points[start : start + 256]) for start in range(0, len(points), 256)]
     assert_same_ids(tokenizers[name], texts)
+
+
+@pytest.mark.parametrize("name", ["uncased", "qwen", "xlm-r", "e5", "accents", "nfkc"])
+def test_characters_that_compose(tokenizers: dict[str, Tokenizer], name: str):
+    """Mix characters that are decomposed, what they are composed of, and marks that change places with these."""
+    whole = [chr(point) for point in range(0xC0, 0x30000) if decomposition(chr(point))]
+    parts = {part for character in whole for part in normalize("NFKD", character)}
+    jamo = [chr(point) for point in (0x1100, 0x1112, 0x1161, 0x1175, 0x11A8, 0x11C2, 0xAC00, 0xAC01, 0xD788)]
+    marks = [part for part in parts if combining(part)]
+    pools = [whole, sorted(parts), sorted(marks), jamo, [" ", "a", "e", "o\u0323", "=", "\u0cc6\u0cc2", "\u09c7\u09be"]]
+    rng = random.Random(2)
+    assert_same_ids(tokenizers[name], [composition(rng, pools) for _ in range(60_000)])
+    pairs = [decomposition(character).split() for character in whole]
+    chains = [[chr(int(point, 16)) for point in pair if point[0] != "<"] for pair in pairs]
+    texts = [f"{before}{''.join(chain)}{after}" for chain in chains for before in ("", "x", " ") for after in ("", "x")]
+    assert_same_ids(tokenizers[name], [*texts, *("\u0323".join(chain) for chain in chains)])
+
+
+def composition(rng: random.Random, pools: list[list[str]]) -> str:
+    return "".join(rng.choice(rng.choice(pools)) for _ in range(rng.randint(1, 6)))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ import json
 import string
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 from unicodedata import category
 
@@ -19,9 +19,13 @@ from m2v_bench.inference.fast.boundaries import EXPRESSION, MARKS, METASPACE, Bo
 KIND = 0x07
 UNKNOWN, LETTER, NUMBER, SPACE, NEWLINE, PUNCTUATION, OTHER, ODD = range(8)
 CHANGES = 0x10  # is replaced
-EXTENDS = 0x20  # may join the character before
-COMBINES = 0x40  # has a combining class
+EXTENDS = 0x20  # may be replaced together with the character before it
+COMBINES = 0x40  # has a combining class, or its replacement ends with a character that has one
 SPACED = 0x80  # is replaced by a space, and what joins it may vanish
+FIRST, SECOND = 0x100, 0x200  # may compose with a character after it, or before it
+
+GRAPHEME = 5  # bytes of characters that SentencePiece's map may replace together, in the tokenizers package
+ANY_NUMBER = 1 << 30
 
 _POINTS = 0x110000
 _BLOCK = 256  # characters looked at together
@@ -37,16 +41,17 @@ class Characters:
     """Kinds of characters, looked up block by block when a text has one.
 
     Args:
-        look: returns the kind of each of some characters, uint8, and its replacement, or None.
+        look: returns the kind of each of some characters, uint16, and its replacement, or None.
         orders_matter: whether the normalization sorts marks by combining class.
-        neighbours_matter: whether a character that is replaced may join the next one.
+        grapheme: bytes of characters that are replaced together, at most.
+        composed: bytes of characters that are composed, at most.
     """
 
-    def __init__(self, look: "Look", *, orders_matter: bool, neighbours_matter: bool = True) -> None:
+    def __init__(self, look: "Look", *, orders_matter: bool = False, grapheme: int = 0, composed: int = 0) -> None:
         self._look = look
         self._lock = threading.Lock()
-        self._orders_matter, self._neighbours_matter = orders_matter, neighbours_matter
-        self._kinds, self._orders = np.zeros(_POINTS, np.uint8), np.zeros(_POINTS, np.uint8)
+        self._orders_matter, self._limits = orders_matter, (grapheme, composed)
+        self._kinds, self._orders = np.zeros(_POINTS, np.uint16), np.zeros(_POINTS, np.uint8)
         self._offsets, self._sizes = np.zeros(_POINTS, np.int32), np.zeros(_POINTS, np.uint8)
         self._pool = np.zeros(0, np.uint8)
         self._learn([0x00, 0x20])
@@ -55,8 +60,8 @@ class Characters:
     def fields(self) -> tuple[Any, ...]:
         """The tables as `split_kernels.split` takes them.
 
-        Kinds, uint8 of shape (0x110000,); canonical combining classes, likewise; the replacements: offset and size in
-        bytes by code point, and the bytes; and whether printable ASCII is neither odd nor replaced.
+        Kinds, uint16 of shape (0x110000,); canonical combining classes, uint8; the replacements: offset and size in
+        bytes by code point, and the bytes; whether printable ASCII is neither odd nor replaced; and the limits.
         """
         return self._fields
 
@@ -76,12 +81,13 @@ class Characters:
                 continue
             characters = list(map(chr, points))
             kinds, replacements = self._look(characters)
-            orders = list(map(unicodedata.combining, characters))
-            if self._neighbours_matter:
+            pairs = zip(characters, replacements, strict=True)
+            orders = [unicodedata.combining((replacement or character)[-1]) for character, replacement in pairs]
+            if self._limits[0]:
                 joins = [category(character)[0] == "M" or character in _JOINING for character in characters]
-                kinds |= np.where(joins, EXTENDS, 0).astype(np.uint8)
+                kinds |= np.where(joins, EXTENDS, 0).astype(np.uint16)
             if self._orders_matter:
-                kinds |= np.where(orders, COMBINES, 0).astype(np.uint8)
+                kinds |= np.where(orders, COMBINES, 0).astype(np.uint16)
             for number, replacement in enumerate(replacements):
                 if replacement is not None:
                     kinds[number] |= CHANGES
@@ -92,14 +98,15 @@ class Characters:
             all_kinds[part], self._orders[part] = kinds, orders
         self._kinds, self._pool = all_kinds, np.concatenate(pool)
         printable = all_kinds[ord(" ") : ord("~") + 1]
-        plain = bool(((printable != ODD) & (printable <= KIND)).all())
-        self._fields = self._kinds, self._orders, (self._offsets, self._sizes, self._pool), plain
+        plain = bool(((printable & ~np.uint16(FIRST)) < ODD).all())
+        self._fields = self._kinds, self._orders, (self._offsets, self._sizes, self._pool), plain, self._limits
 
 
 class NoCharacters:
     """Takes the place of `Characters` where texts are split by their bytes."""
 
-    fields = (*(np.zeros(1, np.uint8),) * 2, (np.zeros(1, np.int32), *(np.zeros(1, np.uint8),) * 2), False)
+    _nothing = np.zeros(1, np.uint8)
+    fields = (np.zeros(1, np.uint16), _nothing, (np.zeros(1, np.int32), _nothing, _nothing), False, (0, 0))
 
     def learn(self, texts: Iterable[str]) -> None:
         """Do nothing."""
@@ -148,10 +155,14 @@ def _of_marks(steps: Sequence[Mapping[str, Any]]) -> Characters:
         return (OTHER, changed) if len(changed) == 1 and changed in string.punctuation else (ODD, None)
 
     def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
-        pairs = list(map(kind_of, characters))
-        return np.array([kind for kind, _ in pairs], np.uint8), [replacement for _, replacement in pairs]
+        return _kinds(map(kind_of, characters))
 
-    return Characters(look, orders_matter=False, neighbours_matter=False)
+    return Characters(look)
+
+
+def _kinds(pairs: Iterable[tuple[int, str | None]]) -> tuple[np.ndarray, Sequence[str | None]]:
+    kinds, replacements = zip(*pairs, strict=True)
+    return np.array(kinds, np.uint16), replacements
 
 
 def _of_expression(*, composes: bool) -> Characters:
@@ -161,9 +172,18 @@ def _of_expression(*, composes: bool) -> Characters:
         for kind, pattern in ((LETTER, r"\p{L}"), (NUMBER, r"\p{N}"), (SPACE, r"\s"))
     ]
 
+    def composed(character: str, kind: int) -> tuple[int, str | None]:
+        changed = unicodedata.normalize("NFC", character)
+        joins = _joins(character, changed, *_pairs())
+        if changed == character:
+            return kind | joins, None
+        # the kinds of what replaces it must be known
+        known = all(ord(one) // _BLOCK in (0, ord(character) // _BLOCK) for one in changed)
+        return (kind | joins, changed) if known and not unicodedata.combining(changed[0]) else (ODD, None)
+
     def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
         whole = "".join(characters)
-        kinds = np.full(len(characters), OTHER, np.uint8)
+        kinds = np.full(len(characters), OTHER, np.uint16)
         for kind, matcher in matchers:
             matched = np.ones(len(characters), bool)
             for _, (start, end) in matcher.pre_tokenize_str(whole):
@@ -171,15 +191,22 @@ def _of_expression(*, composes: bool) -> Characters:
             kinds[matched] = kind
         kinds[[character in "\r\n" for character in characters]] = NEWLINE
         odd = np.array([character == "ſ" for character in characters])  # matches an s where case is ignored
+        replacements: Sequence[str | None] = [None] * len(characters)
         if composes:
-            odd |= [character in _seconds() for character in characters]
             odd |= [category(character) == "Cn" for character in characters]  # the package may know a newer Unicode
-            if not unicodedata.is_normalized("NFC", _apart(characters)):
-                odd |= [unicodedata.normalize("NFC", character) != character for character in characters]
+            kinds, replacements = _kinds(map(composed, characters, kinds.tolist()))
         kinds[odd] = ODD
-        return kinds, [None] * len(characters)
+        return kinds, replacements
 
-    return Characters(look, orders_matter=composes)
+    return Characters(look, orders_matter=composes, composed=ANY_NUMBER if composes else 0)
+
+
+def _joins(character: str, replacement: str, firsts: Set[str], seconds: Set[str]) -> int:
+    """Return whether a character, or what replaces it, may compose with characters after or before it."""
+    forms = [character, *(unicodedata.normalize("NFD", form) for form in (character, replacement))]
+    is_first = any(not firsts.isdisjoint(form) for form in forms)
+    is_second = any(not seconds.isdisjoint(form[:1]) for form in forms)
+    return (FIRST if is_first else 0) | (SECOND if is_second else 0)
 
 
 def _apart(characters: Sequence[str]) -> str:
@@ -199,10 +226,11 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
     names = {step["type"] for step in steps}
     composes, sorts = bool(names & {"NFC", "NFKC"}), bool(names & {"NFC", "NFD", "NFKC", "NFKD"})
     strips_accents = "StripAccents" in names
-    seconds = set(_seconds()) if composes or "Precompiled" in names else set()
-    for step in steps:
-        if step["type"] == "Precompiled":
-            seconds |= _second_characters(step["precompiled_charsmap"])
+    pairs = [_pairs()] if composes else []
+    pairs += [_pairs_of_map(step["precompiled_charsmap"]) for step in steps if step["type"] == "Precompiled"]
+    firsts: set[str] = set().union(*(one for one, _ in pairs))
+    seconds: set[str] = set().union(*(other for _, other in pairs))
+    grapheme = GRAPHEME if "Precompiled" in names else 0
     # "\r\n" is one grapheme, which a map of characters may replace by one space
     joins_lines = not at_white_space and normalize("\r\n") != normalize("\r") + normalize("\n")
     ends = {*" ", _WORD_SPACE, *(_WHITE_SPACE if at_white_space else ())}
@@ -211,22 +239,24 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
         if replacement == " " or (at_white_space and replacement in _WHITE_SPACE):
             spaced = SPACED if replacement != character else 0
             return (ODD if joins_lines and character in "\r\n" else SPACE | spaced), None
-        odd = character in seconds or category(character) == "Cn" or not seconds.isdisjoint(replacement)
-        odd = odd or not ends.isdisjoint(replacement) or (strips and replacement.isspace())
+        odd = category(character) == "Cn" or not ends.isdisjoint(replacement) or (strips and replacement.isspace())
+        joins = _joins(character, replacement, firsts, seconds)
         if replacement == character:
-            return (ODD if odd else OTHER), None
-        if sorts and not strips_accents:
-            odd = odd or any(map(unicodedata.combining, replacement))
+            return (ODD if odd else OTHER | joins), None
+        if replacement and sorts and not strips_accents:
+            odd = odd or unicodedata.combining(replacement[0]) != 0
         odd = odd or normalize(replacement) != replacement or len(replacement.encode()) > np.iinfo(np.uint8).max
-        return (ODD, None) if odd else (OTHER, replacement)
+        return (ODD, None) if odd else (OTHER | joins, replacement)
 
     def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
         whole = _apart(characters)
         unchanged = normalize(whole) == whole
-        pairs = [kind_of(one, one if unchanged else normalize(one)) for one in characters]
-        return np.array([kind for kind, _ in pairs], np.uint8), [replacement for _, replacement in pairs]
+        return _kinds(kind_of(one, one if unchanged else normalize(one)) for one in characters)
 
-    return Characters(look, orders_matter=sorts and not strips_accents)
+    orders_matter = sorts and not strips_accents
+    return Characters(
+        look, orders_matter=orders_matter, grapheme=grapheme, composed=ANY_NUMBER if composes else grapheme
+    )
 
 
 def _normalizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
@@ -240,22 +270,28 @@ def _normalizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
 
 
 @functools.cache
-def _seconds() -> frozenset[str]:
-    """Return the characters that may compose with the one before them: canonical decompositions have them second."""
-    pairs = (unicodedata.decomposition(chr(point)).split() for point in range(0xC0, 0x20000))
-    seconds = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
-    jamo = itertools.chain(range(0x1161, 0x1176), range(0x11A8, 0x11C3))  # Hangul is composed by arithmetic
-    return frozenset(seconds | set(map(chr, jamo)))
+def _pairs() -> tuple[Set[str], Set[str]]:
+    """Return the characters that may compose with one after them, and with one before them, by Unicode."""
+    decomposed = (unicodedata.decomposition(chr(point)).split() for point in range(0xC0, 0x20000))
+    pairs = [(chr(int(one[0], 16)), chr(int(one[1], 16))) for one in decomposed if len(one) == 2 and one[0][0] != "<"]
+    # Hangul is composed by arithmetic: consonant and vowel, then that syllable and another consonant
+    firsts = itertools.chain(range(0x1100, 0x1113), range(0xAC00, 0xD7A4, 28))
+    seconds = itertools.chain(range(0x1161, 0x1176), range(0x11A8, 0x11C3))
+    return (
+        frozenset({first for first, _ in pairs} | set(map(chr, firsts))),
+        frozenset({second for _, second in pairs} | set(map(chr, seconds))),
+    )
 
 
-def _second_characters(charsmap: Any) -> set[str]:
-    """Return the characters that follow others in the keys of SentencePiece's map, a double-array trie."""
+def _pairs_of_map(charsmap: Any) -> tuple[Set[str], Set[str]]:
+    """Return the characters with others after them, and before them, in a key of SentencePiece's map."""
     import base64
 
-    from m2v_bench.inference.fast.utf8_kernels import later_characters
+    from m2v_bench.inference.fast.utf8_kernels import neighbours
 
     raw = base64.b64decode(charsmap) if isinstance(charsmap, str) else bytes(charsmap)
     size = int.from_bytes(raw[:4], "little")
-    are_later = np.zeros(_POINTS, bool)
-    later_characters(np.frombuffer(raw[4 : 4 + size], np.uint32), are_later)
-    return set(map(chr, np.flatnonzero(are_later).tolist()))
+    have_after, have_before = np.zeros(_POINTS, bool), np.zeros(_POINTS, bool)
+    neighbours(np.frombuffer(raw[4 : 4 + size], np.uint32), have_after, have_before)
+    firsts, seconds = (set(map(chr, np.flatnonzero(have).tolist())) for have in (have_after, have_before))
+    return firsts, seconds

@@ -183,8 +183,8 @@ def _empty_merges(n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
 
 def link_nothing() -> None:
     """Call the loops that only some models need, so that they are compiled."""
-    from m2v_bench.inference.fast.utf8_kernels import later_characters
+    from m2v_bench.inference.fast.utf8_kernels import neighbours
 
     _bpe({"vocab": {}, "merges": []}, in_bytes=True)
     _unigram({"vocab": [("a", 0.0)], "unk_id": 0})
-    later_characters(np.frombuffer(bytes(4), np.uint32), np.zeros(0x110000, bool))
+    neighbours(np.frombuffer(bytes(4), np.uint32), *(np.zeros(0x110000, bool) for _ in range(2)))

@@ -25,6 +25,7 @@ from m2v_bench.inference.fast.characters import (
     CHANGES,
     COMBINES,
     EXTENDS,
+    FIRST,
     KIND,
     LETTER,
     NEWLINE,
@@ -32,6 +33,7 @@ from m2v_bench.inference.fast.characters import (
     ODD,
     OTHER,
     PUNCTUATION,
+    SECOND,
     SPACE,
     SPACED,
     UNKNOWN,
@@ -158,37 +160,45 @@ def _before_spaces(buffer, start, end, tails, spans, n):
 
 
 @inner
-def _scan(buffer, start, end, kinds, orders, plain):
+def _scan(buffer, start, end, characters):
     """Return which of 1 (unknown kinds), 2 (odd characters) and 4 (characters to be replaced) a text has.
 
-    `plain` says that printable ASCII has none of these.
+    Characters that may compose, or change places, or are replaced together, are odd.
     """
+    kinds, orders, _, plain, (grapheme, composed) = characters
     seen = 0
-    order, changed = 0, False  # of the character before
+    # of the character before; whether it, or a mark or what the marks are on, may compose with the next one
+    order, changed, size, is_first = 0, False, 0, False
     i = start
     while i < end:
         if plain and i + 8 <= end and are_printable(load8(buffer, i)):
-            order, changed = 0, False
+            order, changed, size, is_first = 0, False, 1, kinds[buffer[i + 7]] & FIRST != 0
             i += 8
             continue
         byte = buffer[i]
         if byte < 0x80:
             kind = kinds[byte]
-            order = 0
+            order, size, is_first = 0, 1, kind & FIRST != 0
             i += 1
         else:
             point = character(buffer, i)
             kind = kinds[point]
-            i += size_of(byte)
+            together = size + size_of(byte)
+            size = size_of(byte)
+            i += size
+            if (changed and kind & EXTENDS and together <= grapheme) or (
+                is_first and kind & SECOND and together <= composed
+            ):
+                seen |= 2
             if kind & COMBINES:
                 # marks that are not in canonical order change places
                 if order > orders[point]:
                     seen |= 2
                 order = orders[point]
+                is_first = is_first or kind & FIRST != 0
             else:
                 order = 0
-            if changed and kind & EXTENDS:
-                seen |= 2
+                is_first = kind & FIRST != 0
         changed = kind & (CHANGES | SPACED) != 0
         if kind & CHANGES:
             seen |= 4
@@ -231,7 +241,7 @@ def _words_and_marks(buffer, start, end, classes, lowers, characters, used, tail
     Returns:
         Why the text is not split, or 0; how many pre-tokens there are; how much of `buffer` is in use.
     """
-    kinds, orders, replacements, plain = characters
+    kinds, _, replacements, _, _ = characters
     i = start
     while i < end:
         first = i
@@ -245,7 +255,7 @@ def _words_and_marks(buffer, start, end, classes, lowers, characters, used, tail
         if seen != LOOK:
             n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
             continue
-        odd = _scan(buffer, first, i, kinds, orders, plain)
+        odd = _scan(buffer, first, i, characters)
         if odd & 1:
             return ASK, n, used
         if odd & 2:
@@ -366,7 +376,7 @@ def _by_expression(buffer, start, end, kinds, expression, prefix, tails, spans, 
         # most are ASCII letters after a space
         last = i + 1 if buffer[i] == _SPACE else i
         first = last
-        while last < end and buffer[last] < 0x80 and kinds[buffer[last]] == LETTER:
+        while last < end and buffer[last] < 0x80 and kinds[buffer[last]] & KIND == LETTER:
             last += 1
         if last == first or (last < end and buffer[last] >= 0x80):
             last = _match(buffer, i, end, kinds, expression, before != 0)
@@ -431,13 +441,15 @@ def _units(buffer, start, end, tails, spans, n):
 
 @inlined
 def _is_word(kind):
-    return kind & KIND != ODD and kind & KIND != SPACE and kind & KIND != NEWLINE and kind & (COMBINES | EXTENDS) == 0
+    joins = kind & (COMBINES | EXTENDS | SECOND) != 0
+    return kind & KIND != ODD and kind & KIND != SPACE and kind & KIND != NEWLINE and not joins
 
 
 @inner
-def _around_odd(buffer, start, end, kinds, orders, rules, prefix, tails, spans, n):
+def _around_odd(buffer, start, end, characters, rules, prefix, tails, spans, n):
     """Append the pre-tokens of a text with odd characters: the words around one go to the package together."""
     mode, expression, metaspace = rules
+    kinds = characters[0]
     first = start
     while first < end:
         # up to a single space between characters that do nothing to each other
@@ -451,7 +463,7 @@ def _around_odd(buffer, start, end, kinds, orders, rules, prefix, tails, spans, 
             if is_single and _is_word(kinds[character(buffer, last + 1)]):
                 break
         prefix_here = prefix if first == start else _ZERO
-        if _scan(buffer, first, last, kinds, orders, False) & 2:
+        if _scan(buffer, first, last, characters) & 2:
             n = _add(buffer, first, last, AS_A_WHOLE, False, tails, spans, n)
         elif mode == METASPACE:
             n = _words(buffer, first, last, kinds, metaspace, tails, spans, n)
@@ -481,7 +493,7 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
         reasons: receives why a text is not split, or 0, uint8 of shape (texts,).
     """
     classes, fold, lowers, tokens, mode, prefix, expression, metaspace = boundaries
-    kinds, orders, replacements, plain = characters
+    kinds, _, replacements, _, _ = characters
     n = _ZERO
     for number in range(len(texts)):
         text = texts[number]
@@ -500,7 +512,7 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
         elif mode == UNITS:
             n = _units(buffer, start, end, tails, spans, n)
         else:
-            seen = _scan(buffer, start, end, kinds, orders, plain)
+            seen = _scan(buffer, start, end, characters)
             if seen & 4 and seen & 3 == 0:
                 at = used
                 used = _replaced(buffer, start, end, kinds, replacements, at)
@@ -513,9 +525,7 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
             elif seen & 6 == 6:
                 reasons[number] = WHOLE
             elif seen & 2:
-                last = _around_odd(
-                    buffer, start, end, kinds, orders, (mode, expression, metaspace), add, tails, spans, n
-                )
+                last = _around_odd(buffer, start, end, characters, (mode, expression, metaspace), add, tails, spans, n)
                 reasons[number], n = (WHOLE, n) if last < 0 else (0, last)
             elif mode == METASPACE:
                 n = _words(buffer, start, end, kinds, metaspace, tails, spans, n)

@@ -98,13 +98,14 @@ def character(buffer, i):
 
 
 @njit(cache=True, nogil=True)
-def later_characters(units, are_later):
-    """Mark the characters that are not the first in a key of a double-array trie.
+def neighbours(units, have_after, have_before):
+    """Mark the characters that have others after them, and before them, in a key of a double-array trie.
 
     Args:
         units: the trie as Darts-clone stores it, uint32: a unit holds the byte that leads to it in its lowest bits, and
             the offset of its children, from bit 10 on, times 256 if bit 9 is set.
-        are_later: receives True for these characters, bool of shape (0x110000,).
+        have_after: receives True for the characters with others after them, bool of shape (0x110000,).
+        have_before: receives True for those with others before them.
     """
     places, depths = [np.uint32(0)], [0]
     path = np.zeros(256, np.uint8)
@@ -116,7 +117,11 @@ def later_characters(units, are_later):
             while start > 0 and path[start] & 0xC0 == 0x80:
                 start -= 1
             if start > 0 and depth - start == size_of(path[start]):
-                are_later[character(path, start)] = True
+                have_before[character(path, start)] = True
+                start -= 1
+                while start > 0 and path[start] & 0xC0 == 0x80:
+                    start -= 1
+                have_after[character(path, start)] = True
         unit = units[place]
         children = place ^ (unit >> np.uint32(10) << ((unit & np.uint32(1 << 9)) >> np.uint32(6)))
         for byte in range(1, 256):
