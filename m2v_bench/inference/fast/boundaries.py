@@ -70,8 +70,9 @@ class Boundaries:
             character but a space may be before letters (0, 1); how many numerals go together (0: all, after a space);
             whether marks take the ends of lines after them (0, 1); whether white space ends with lines (0, 1); whether
             every pre-token that does not begin with a space gets one (0, 1).
-        words: for `METASPACE`: whether words are separated by any white space, whether the first one gets a space,
-            whether spaces in a row count as one, and whether they are removed at the end.
+        words: for `METASPACE`: whether words are separated by any white space; whether the first one gets a space (0,
+            1; 2: unless characters before it are removed); whether spaces in a row count as one; and whether they are
+            removed at the end.
         normalizer: for `MARKS`, `EXPRESSION` and `METASPACE`: the steps that change single characters.
     """
 
@@ -81,7 +82,7 @@ class Boundaries:
     fold: np.ndarray = field(default_factory=_IDENTITY.copy)
     prefixes: bool = False
     expression: tuple[int, ...] = (*_BYTE_LEVEL, 0)
-    words: tuple[bool, ...] = (False, False, False, False)
+    words: tuple[int, ...] = (0, 0, 0, 0)
     normalizer: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -232,7 +233,8 @@ def _words(
         return None
     if not (_is_whole_unigram(model) or (model["type"] == "BPE" and _falls_back(model))):
         return None
-    words = at_white_space, scheme != "never", "Replace" in last, "Strip" in last
+    prefix = {"never": 0, "always": 1, "first": 2}[scheme]
+    words = int(at_white_space), prefix, int("Replace" in last), int("Strip" in last)
     return Boundaries(added, METASPACE, words=words, normalizer=tuple(steps[:n_first]))
 
 

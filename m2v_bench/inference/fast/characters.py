@@ -118,15 +118,15 @@ def characters_of(boundaries: Boundaries) -> Characters | NoCharacters:
 
 
 @functools.lru_cache(maxsize=16)
-def _characters_of(mode: int, normalizer: str, words: tuple[bool, ...]) -> Characters | NoCharacters:
+def _characters_of(mode: int, normalizer: str, words: tuple[int, ...]) -> Characters | NoCharacters:
     steps = json.loads(normalizer)
     if mode == MARKS:
         return _of_marks(steps)
     if mode == EXPRESSION:
         return _of_expression(composes=bool(steps))
     if mode == METASPACE:
-        at_white_space, _, _, strips = words
-        return _of_words(steps, at_white_space=at_white_space, strips=strips)
+        at_white_space, prefix, _, strips = words
+        return _of_words(steps, at_white_space=bool(at_white_space), strips=bool(strips), removes=prefix != 2)
     return NoCharacters()
 
 
@@ -214,13 +214,14 @@ def _apart(characters: Sequence[str]) -> str:
     return "q".join(characters)
 
 
-def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strips: bool) -> Characters:
+def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strips: bool, removes: bool) -> Characters:
     """Return the characters of a tokenizer that splits at spaces.
 
     Args:
         steps: the steps of its normalization that work character by character.
         at_white_space: whether any white space separates words, rather than the space alone.
         strips: whether white space is removed at the end of a text.
+        removes: whether a character can be removed like any other; else it is odd.
     """
     normalize = _normalizer(steps)
     names = {step["type"] for step in steps}
@@ -243,7 +244,9 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
         joins = _joins(character, replacement, firsts, seconds)
         if replacement == character:
             return (ODD if odd else OTHER | joins), None
-        if replacement and sorts and not strips_accents:
+        if not replacement:
+            odd = odd or not removes
+        elif sorts and not strips_accents:
             odd = odd or unicodedata.combining(replacement[0]) != 0
         odd = odd or normalize(replacement) != replacement or len(replacement.encode()) > np.iinfo(np.uint8).max
         return (ODD, None) if odd else (OTHER | joins, replacement)
