@@ -177,8 +177,9 @@ def _rows(task: AbsTask, split: str, subset: str) -> Any:
 
 
 def _pair_labels(task: AbsTaskPairClassification, split: str, subset: str) -> Any:
-    labels = _rows(task, split, subset)[task.label_column_name]
-    return labels[0] if len(labels) == 1 else labels  # older datasets hold everything in one row
+    rows = _rows(task, split, subset)
+    rows = rows[0] if len(rows) == 1 else rows  # older datasets hold everything in one row, some tasks in a list of one
+    return list(rows[task.label_column_name])
 
 
 def _best_pairs(predictions: Mapping[str, Any], gold: np.ndarray) -> Samples:

@@ -1,0 +1,83 @@
+"""Score every task of mteb's benchmarks on tiny repositories in the raw form that the task's class loads."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mteb
+import numpy as np
+import pytest
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+
+from m2v_bench.evaluation.evaluate import Session, evaluate
+from m2v_bench.evaluation.mteb_encoder import for_mteb
+from m2v_bench.evaluation.store import Store
+from m2v_bench.tasks import load_suite
+from tests import tiny_hub
+from tests.conftest import as_model, run_bench, tiny_static_model
+from tests.golden import tiny_models
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # mteb names newer versions of tasks
+SUBSETS = 2  # of a task; some have thousands
+
+
+@pytest.mark.parametrize(("suite", "benchmark"), [("mteb_eng_v1", "MTEB(eng, v1)"), ("mteb_eng_v2", "MTEB(eng, v2)")])
+def test_every_english_task_is_scored_and_resumed(suite: str, benchmark: str, tmp_path: Path):
+    tasks = list(mteb.get_benchmark(benchmark).tasks)
+    for task in tasks:
+        tiny_hub.write(task, tmp_path / "hub")
+    base = tiny_models.build_bpe(tmp_path / "tiny")
+    words = [f"suite={suite}", f"hub_dir={tmp_path / 'hub'}", f"base_model.name={base}", "pca_dims=16"]
+    words += ["baseline=[teacher,bm25]"]
+    run = run_bench(*words, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "failed" not in run.stdout
+    assert "discarded" not in run.stderr  # samples whose mean is not the score
+
+    searches = [task for task in tasks if task.metadata.type in ("Retrieval", "Reranking")]
+    table = (tmp_path / "results" / "tables" / f"{suite}.md").read_text()
+    for model, n_scored in (("M2V tiny 16d sif", len(tasks)), ("tiny", len(tasks)), ("BM25", len(searches))):
+        assert re.search(rf"\| {model} *\|[^|]*\({n_scored}/{len(tasks)}\)", table), table
+    assert f"BM25 has no score on {len(tasks) - len(searches)} of {len(tasks)} tasks" in run.stdout
+
+    names = {task.metadata.name for task in tasks}
+    parts = {part.metadata.name for task in tasks if isinstance(task, AbsTaskAggregate) for part in task.metadata.tasks}
+    assert {file.stem for file in tmp_path.glob("results/results/m2v_bench__*/**/*.json")} >= names | parts
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    runs: Any = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    (logged,) = [run.data.metrics for run in runs if run.data.params.get("pca_dims") == "16"]
+    assert {metric.removeprefix("task.") for metric in logged} >= names
+
+    again = run_bench(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "results" / "tables" / f"{suite}.md").read_text() == table
+    assert "..." not in again.stdout  # nothing is scored again
+
+
+def test_every_multilingual_task_is_scored(tmp_path: Path):
+    tasks = [copy.copy(task) for task in mteb.get_benchmark("MTEB(Multilingual, v2)").tasks]
+    entries: list[Any] = []
+    for task in tasks:
+        task.hf_subsets = list(task.hf_subsets)[:SUBSETS]
+        tiny_hub.write(task, tmp_path / "hub")
+        chosen = {"subsets": task.hf_subsets} if task.metadata.is_multilingual else {}
+        entries.append({"name": task.metadata.name, **chosen})
+    hub = str(tmp_path / "hub")
+    suite = load_suite(benchmark=None, tasks=entries, languages=[], splits=[], hub_dir=hub, seed=42)
+    words = sorted({*tiny_hub.FILLER, *(word for topic in tiny_hub.TOPICS for word in topic)})
+    model = as_model(tiny_static_model(words, dims=16), "tiny")
+    session = Session(Store(tmp_path / "results"), seed=42, batch_size=32, debug=True)
+    scores = evaluate({"tiny": for_mteb(model, seed=42)}, [model], suite, session)
+    assert [score.task for score in scores if score.state != "scored"] == []
+    assert {"BitextMining", "MultilabelClassification", "InstructionReranking"} < {score.type for score in scores}
+
+    (folder,) = (tmp_path / "results").glob("results/test__tiny/*")
+    for entry, score in zip(suite, scores, strict=True):
+        result = json.loads((folder / f"{entry.name}.json").read_text())
+        for parts in result["scores"].values():
+            assert sorted(part["hf_subset"] for part in parts) == sorted(entry.task.hf_subsets), entry.name
+        values = [part["main_score"] for parts in result["scores"].values() for part in parts]
+        assert score.main_score == pytest.approx(np.mean(values), abs=1e-6), entry.name
