@@ -23,15 +23,29 @@ from m2v_bench.paper.verify import verify, verify_grid
 from m2v_bench.results.record import Score
 from m2v_bench.tasks import load_suite
 
-SUBSETS = {"AmazonCounterfactualClassification": ["en"]}
+SUBSETS = {
+    name: ["en"]
+    for name in (
+        "AmazonCounterfactualClassification",
+        "MTOPDomainClassification",
+        "MassiveIntentClassification",
+        "MassiveScenarioClassification",
+    )
+}
 TASKS = (
     "STSBenchmark",
     "STS12",
+    "STS14",
     "STS15",
+    "STS16",
     "Banking77Classification",
     "AmazonCounterfactualClassification",
+    "MTOPDomainClassification",
+    "MassiveIntentClassification",
+    "MassiveScenarioClassification",
     "TwitterURLCorpus",
     "SciFact",
+    "ArguAna",
     "SummEval",
 )
 

@@ -3,6 +3,8 @@
 import copy
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from m2v_bench.tasks import load_suite
 from tests import tiny_hub
 from tests.conftest import as_model, run_bench, tiny_static_model
 from tests.golden import tiny_models
+from tests.hub_server import hub_environment, hub_server
+from tests.tasks.test_bundle import NO_NETWORK
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # mteb names newer versions of tasks
 SUBSETS = 2  # of a task; some have thousands
@@ -55,6 +59,33 @@ def test_every_english_task_is_scored_and_resumed(suite: str, benchmark: str, tm
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "results" / "tables" / f"{suite}.md").read_text() == table
     assert "..." not in again.stdout  # nothing is scored again
+
+
+def test_a_bundle_of_every_task_gives_the_same_scores_elsewhere(tmp_path: Path):
+    tasks = list(mteb.get_benchmark("MTEB(eng, v2)").tasks)
+    for task in tasks:
+        tiny_hub.write(task, tmp_path / "hub")
+    base = tiny_models.build_bpe(tmp_path / "tiny")
+    words = ["suite=mteb_eng_v2", f"base_model.name={base}", "pca_dims=16", "baseline=[]", "tracking=none"]
+    with hub_server() as (address, repositories):
+        for task in tasks:
+            dataset = task.metadata.dataset
+            repositories.add_dataset(tmp_path / "hub" / dataset["path"], dataset["path"], dataset["revision"])
+        command = [sys.executable, "-m", "m2v_bench.cli", "bundle", "suite=mteb_eng_v2", f"out={tmp_path / 'bundle'}"]
+        environment = hub_environment(address, tmp_path / "home")
+        bundled = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert bundled.returncode == 0, bundled.stderr
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "bundle").rename(tmp_path / "elsewhere" / "data")
+
+    tables = []
+    for place, hub in (("here", tmp_path / "hub"), ("there", tmp_path / "elsewhere" / "data")):
+        (tmp_path / place).mkdir()
+        run = run_bench(*words, f"hub_dir={hub}", cwd=tmp_path / place, **NO_NETWORK)
+        assert run.returncode == 0, run.stderr
+        tables.append((tmp_path / place / "results" / "tables" / "mteb_eng_v2.md").read_text())
+        assert "(41/41)" in tables[-1]
+    assert tables[0] == tables[1]
 
 
 def test_every_multilingual_task_is_scored(tmp_path: Path):
