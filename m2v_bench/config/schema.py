@@ -36,7 +36,7 @@ class SuiteConfig:
         name: name of the suite, and of its table and figure.
         benchmark: an mteb benchmark, with its tasks, subsets and splits.
         tasks: task names, {name, subsets, splits}, or custom data as {name, type, data, columns}.
-        languages: languages to keep of the multilingual tasks in `tasks` that name no subsets.
+        languages: languages of the tasks in `tasks` that name no subsets; a subset in others as well is left out.
         splits: splits to keep of the tasks in `tasks` that name no splits; a task with none of these keeps all.
         types: task types to keep; empty keeps all.
         exclude: names of tasks to leave out.

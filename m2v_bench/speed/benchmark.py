@@ -32,7 +32,7 @@ SECONDS = 0.5  # approximate minimum duration of a timed pass
 _MOST_SECONDS = 2.0  # slower models are timed on the first texts only
 _LEAST = 16  # minimum number of texts of a pass
 _COLD_TEXTS = 256  # texts embedded to measure memory in a fresh process
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass

@@ -27,7 +27,7 @@ from m2v_bench.system.quiet import quiet
 from m2v_bench.tasks.suite import SuiteTask
 
 TEXTS_PER_TASK = 16
-_VERSION = 4
+_VERSION = 5
 _STARVED = 0.9  # below this number of busy cores, other processes slowed a single thread down
 _BUSY = 0.5  # above this share of the cores, other threads made timings unreliable
 

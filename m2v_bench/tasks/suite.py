@@ -24,6 +24,7 @@ from m2v_bench.tasks.starter import STARTER_TASKS
 from m2v_bench.tasks.subsets import lacking
 from m2v_bench.tasks.wordsim import WORDSIM_TASKS
 
+_SHOWN = 12  # languages of a task in messages
 OWN_TASKS: dict[str, type[OwnTask]] = {**STARTER_TASKS, **WORDSIM_TASKS, **PEARL_TASKS, **CLASSIFICATION_TASKS}
 
 
@@ -98,7 +99,7 @@ def load_suite(
         benchmark: name of an mteb benchmark, with its tasks, subsets and splits.
         tasks: additional tasks: names, mappings {name, subsets, splits}, or custom data as mappings
             {name, type, data, columns} (see `tasks.custom`).
-        languages: languages to keep of multilingual tasks in `tasks`.
+        languages: languages to keep of multilingual tasks in `tasks`: subsets in these and no others.
         splits: splits to keep of tasks in `tasks` that have them.
         hub_dir: folder of dataset repositories; None loads from the hub.
         seed: seed of the draws that tasks make while scoring (42 gives mteb's published protocol).
@@ -198,11 +199,20 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
         return OWN_TASKS[name]()
     try:
         kept = None if subsets else list(languages) or None
-        task = mteb.get_task(name, languages=kept, hf_subsets=subsets, eval_splits=task_splits)
+        # the average over subsets with other languages as well would be another score
+        task = mteb.get_task(
+            name,
+            languages=kept,
+            hf_subsets=subsets,
+            eval_splits=task_splits,
+            exclusive_language_filter=kept is not None,
+        )
     except KeyError:
         names = [*OWN_TASKS, *_stock_names()]
         raise BenchError(f"suite.tasks: mteb has no task {name!r}.{did_you_mean(name, names)}") from None
     except ValueError as error:
+        if kept:
+            raise BenchError(_other_languages(name, kept)) from error
         raise BenchError(f"suite.tasks: {name}: {error}") from error
     if task_splits and (absent := set(task_splits) - set(task.metadata.eval_splits)):
         raise BenchError(
@@ -212,6 +222,20 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     if task_splits is None and set(splits) & set(task.eval_splits):
         task.filter_eval_splits([split for split in task.eval_splits if split in splits])
     return task
+
+
+def _other_languages(name: str, kept: Sequence[str]) -> str:
+    task = mteb.get_task(name)
+    scripts = {subset: task.metadata.hf_subsets_to_langscripts[subset] for subset in task.hf_subsets}
+    spoken = {subset: {script.split("-")[0] for script in scripts[subset]} for subset in scripts}
+    all_ = sorted(set().union(*spoken.values()))
+    shown = ", ".join(all_[:_SHOWN]) + (f" and {len(all_) - _SHOWN} more" if len(all_) > _SHOWN else "")
+    fix = "Set suite.languages"
+    if len(spoken) > 1:
+        subset = max(spoken, key=lambda one: len(spoken[one] & set(kept)))
+        fix += f", or name subsets: 'suite.tasks=[{{name: {name}, subsets: [{subset}]}}]'"
+    given = f"suite.languages=[{','.join(kept)}]"
+    return f"{given}: {name} has no texts in these languages alone; its languages: {shown}. {fix}"
 
 
 @functools.cache
