@@ -95,7 +95,7 @@ def main() -> int:
     folder, small, hub = sys.argv[1:4]
     documents, queries = map(int, sys.argv[4:])
     model = static("model", BaselineConfig(kind="static", name=folder))
-    # the first evaluation in a process imports modules, which counts as the start of the process
+    # warm up: the first evaluation in a process imports modules, which counts as its start
     for repositories, size in ((small, _SMALL), (hub, (documents, queries))):
         task = GeneratedSearch(seed=42)
         localize(task, Path(repositories))

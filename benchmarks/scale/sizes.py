@@ -20,7 +20,7 @@ class Size:
         characters: characters of these texts.
         rows: samples, with repetitions.
         pairs: queries x documents of a search.
-        ranked: documents that a search finds for all queries; candidates of a reranking.
+        ranked: documents kept for all queries together; candidates of a reranking.
         labels: distinct labels of a classification, which learns from equally many texts of each.
         training: samples of the split from which a classification repeatedly draws these texts.
     """

@@ -70,9 +70,9 @@ class DenseSearch(SearchEncoderWrapper):
                 _search(self._similarities(query_embeddings, embeddings), best, start)
                 del embeddings
         all_ids = np.array(ids, object)
-        self._found = {}
+        self._found = {query: {} for query in queries}
         for first in sorted(best):
-            for number, (values, places) in enumerate(zip(*best[first].sorted_out(), strict=True), first):
+            for number, (values, places) in enumerate(zip(*best[first].pruned(), strict=True), first):
                 found = dict(zip(all_ids[places].tolist(), values.tolist(), strict=True))
                 self._found[query_idx_to_id[number]] = found
         return {}
@@ -95,7 +95,7 @@ _STEP = 16  # every so many columns are looked at to estimate how large the larg
 class _Best:
     """The best documents of some queries so far.
 
-    Candidates are collected, and sorted out once there are many, as that takes longer than to find those of a chunk.
+    Candidates accumulate and are pruned once there are many, as pruning takes longer than searching a chunk.
     """
 
     def __init__(self, top_k: int, ids: Sequence[str]) -> None:
@@ -109,10 +109,10 @@ class _Best:
         self._parts.append((values, places + start))
         n_candidates = sum(part[0].shape[1] for part in self._parts)
         if n_candidates > 2 * self._top_k or (self._worst is None and n_candidates >= self._top_k):
-            values, _ = self.sorted_out()
+            values, _ = self.pruned()
             self._worst = values.min(axis=1, keepdims=True)
 
-    def sorted_out(self) -> Candidates:
+    def pruned(self) -> Candidates:
         """Return the best documents, in any order."""
         scores, places = (np.concatenate(part, axis=1) for part in zip(*self._parts, strict=True))
         best = _best_of(scores, places, self._top_k, self._ids)
@@ -124,7 +124,7 @@ def _search(blocks: Iterable[tuple[slice, np.ndarray]], best: dict[int, _Best], 
     """Search a chunk of documents.
 
     Args:
-        blocks: consecutive queries, and their similarities with the documents of the chunk.
+        blocks: consecutive queries, the same in every chunk, and their similarities with the documents of the chunk.
         best: the best documents so far, by the first of every `_ROWS` queries.
         start: place of the chunk's first document.
     """

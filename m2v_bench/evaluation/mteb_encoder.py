@@ -109,7 +109,7 @@ class MtebEncoder(AbsEncoder):
         import torch
         from mteb.similarity_functions import _normalize_embeddings, _select_device
 
-        queries, documents = torch.as_tensor(queries), torch.as_tensor(documents)  # without copying, as mteb would
+        queries, documents = torch.as_tensor(queries), torch.as_tensor(documents)  # mteb would copy them
         on_cpu = _select_device(queries, documents).type == "cpu"
         if not self._is_cosine or not on_cpu:
             scores = self.similarity(queries, documents).cpu().numpy()

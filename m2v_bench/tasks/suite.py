@@ -199,13 +199,10 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
         return OWN_TASKS[name]()
     try:
         kept = None if subsets else list(languages) or None
-        # the average over subsets with other languages as well would be another score
+        # the average over subsets with other languages as well would be another score; code is a language, too
+        alone = kept is not None and bool(mteb.get_task(name).metadata.is_multilingual)
         task = mteb.get_task(
-            name,
-            languages=kept,
-            hf_subsets=subsets,
-            eval_splits=task_splits,
-            exclusive_language_filter=kept is not None,
+            name, languages=kept, hf_subsets=subsets, eval_splits=task_splits, exclusive_language_filter=alone
         )
     except KeyError:
         names = [*OWN_TASKS, *_stock_names()]
@@ -228,12 +225,11 @@ def _other_languages(name: str, kept: Sequence[str]) -> str:
     task = mteb.get_task(name)
     scripts = {subset: task.metadata.hf_subsets_to_langscripts[subset] for subset in task.hf_subsets}
     spoken = {subset: {script.split("-")[0] for script in scripts[subset]} for subset in scripts}
-    all_ = sorted(set().union(*spoken.values()))
-    shown = ", ".join(all_[:_SHOWN]) + (f" and {len(all_) - _SHOWN} more" if len(all_) > _SHOWN else "")
-    fix = "Set suite.languages"
-    if len(spoken) > 1:
-        subset = max(spoken, key=lambda one: len(spoken[one] & set(kept)))
-        fix += f", or name subsets: 'suite.tasks=[{{name: {name}, subsets: [{subset}]}}]'"
+    languages = sorted(set().union(*spoken.values()), key=lambda language: (language not in kept, language))
+    shown = ", ".join(languages[:_SHOWN]) + (f" and {len(languages) - _SHOWN} more" if len(languages) > _SHOWN else "")
+    fix = "Add one to suite.languages"
+    if near := [subset for subset in spoken if len(spoken) > 1 and not spoken[subset].isdisjoint(kept)]:
+        fix += f", or name subsets: 'suite.tasks=[{{name: {name}, subsets: [{near[0]}]}}]'"
     given = f"suite.languages=[{','.join(kept)}]"
     return f"{given}: {name} has no texts in these languages alone; its languages: {shown}. {fix}"
 

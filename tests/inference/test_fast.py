@@ -530,6 +530,24 @@ def test_unusual_wordpiece_tokenizers(parts: dict[str, Any]):
     assert_same_ids(tokenizer, ["Cat DOG cat", "anticipation", "xcat xat catat", "do-dog,dogg", "c" * 200, "Å Å CAT"])
 
 
+def test_wordpiece_without_pieces_inside_words():
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(1, 9))) for _ in range(300)]
+    data = _word_piece()
+    data["model"]["vocab"] = {word: row for row, word in enumerate(dict.fromkeys(["[UNK]", *words]))}
+    joined = [one + other for one in words for other in words[:50]]
+    assert_same_ids(Tokenizer.from_str(json.dumps(data)), [*words, *joined])
+
+
+def test_longer_replacements_find_room(tokenizers: dict[str, Tokenizer], monkeypatch: pytest.MonkeyPatch):
+    """Hangul becomes letters, three times as long, before WordPiece."""
+    fast = FastTokenizer(tokenizers["uncased"], "model2vec")
+    texts = ["안녕하세요", *(f"한국어 문장을 여러 개 나누어 본다 {number}" for number in range(300))]
+    expected = tokenize_batch(tokenizers["uncased"], texts, None, None).lists()
+    monkeypatch.delattr(fast_tokenizer, "tokenize_batch")
+    assert fast.lists(texts, None, None) == expected
+
+
 def test_a_special_token_is_found_whatever_its_case(tokenizers: dict[str, Tokenizer]):
     tokenizer = wordpiece(lowercase=True)
     tokenizer.add_special_tokens(["naïve", "<pad>"])

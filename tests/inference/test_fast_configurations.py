@@ -28,6 +28,8 @@ NORMALIZERS: dict[str, list[Any]] = {
     "without accents": [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()],
     "nfkd without accents": [normalizers.NFKD(), normalizers.StripAccents()],
     "accents alone": [normalizers.StripAccents()],
+    "nfc without accents": [normalizers.NFC(), normalizers.StripAccents()],
+    "without accents, nfc": [normalizers.NFD(), normalizers.StripAccents(), normalizers.NFC()],
     "bert": [normalizers.BertNormalizer()],
     "bert, cased": [normalizers.BertNormalizer(lowercase=False)],
     "bert with accents": [normalizers.BertNormalizer(strip_accents=False)],
@@ -49,6 +51,15 @@ SPLITTERS: dict[str, list[Any]] = {
     "metaspace, never": [pre_tokenizers.Metaspace(prepend_scheme="never")],
     "white space, metaspace": [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()],
 }
+COMPOSED = [
+    "A\u0334\u0301",
+    "a\u302e\u0301",
+    "\u1100\u0334\u1161",
+    "\uac00\u0334\u11a8",
+    "\u1100\u1161",
+    "\u1100\x00\u1161",
+]
+COMPOSED += ["a\u0301\u00ad\u0323", "a\u0301\u200b\u0323", "e\x00\u0301"]
 MODELS = [
     "WordPiece",
     "BPE",
@@ -109,13 +120,18 @@ def trained(kind: str, splitter: str, texts: list[str]) -> Tokenizer:
 def test_ids_are_those_of_the_package(
     kind: str, splitter: str, real_texts: list[str], charsmap: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    """Some combinations are refused, and use the plain path."""
+    """Skip combinations that are refused, as these use the plain path."""
     rng = random.Random(f"{kind}, {splitter}")
     awkward = rng.sample(boundaries.probes([b"<unk>"]), 500)
-    monkeypatch.setattr("m2v_bench.inference.fast.fast_tokenizer.probes", lambda added: [])  # this test is one
-    texts = [*list(random_texts(300)), *awkward, *MULTILINGUAL, *real_texts[:30], "<unk> a<unk>b"]
+    monkeypatch.setattr("m2v_bench.inference.fast.fast_tokenizer.probes", lambda added: [])  # this test checks more
+    texts = [*list(random_texts(300)), *awkward, *MULTILINGUAL, *real_texts[:30], "<unk> a<unk>b", *COMPOSED]
     tokenizer, proven = trained(kind, splitter, [*real_texts[:300], *MULTILINGUAL]), 0
-    for name, steps in {**NORMALIZERS, "map": [charsmap], "map, spaces": [charsmap, SPACES]}.items():
+    for name, steps in {
+        **NORMALIZERS,
+        "map": [charsmap],
+        "map, nfc": [charsmap, normalizers.NFC()],
+        "map, spaces": [charsmap, SPACES],
+    }.items():
         tokenizer.normalizer = normalizers.Sequence(steps)  # type: ignore[assignment]
         expected = tokenize_batch(tokenizer, texts, None, None).lists()
         try:

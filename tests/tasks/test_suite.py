@@ -96,11 +96,14 @@ def test_subsets_are_those_in_the_languages_alone():
     assert subsets("eng") == ["en-en"]
     assert subsets("eng", "deu") == ["en-de", "en-en"]
     assert len(subsets()) > 8
-    message = r"suite\.languages=\[deu\]: STS17 has no texts .*: ara, deu, .*subsets: \[en-de\]"
+    message = r"suite\.languages=\[deu\]: STS17 has no texts .*: deu, ara, .*subsets: \[en-de\]"
     with pytest.raises(BenchError, match=message):
         subsets("deu")
-    with pytest.raises(BenchError, match=r"suite\.languages=\[fra\]: STSBenchmark .*: eng\. Set suite\.languages$"):
+    with pytest.raises(
+        BenchError, match=r"suite\.languages=\[fra\]: STSBenchmark .*: eng\. Add one to suite\.languages$"
+    ):
         suite("STSBenchmark", languages=["fra"])
+    assert suite("CosQA")[0].task.hf_subsets == ["default"]  # English and Python
 
 
 def test_unknown_benchmark_is_refused():

@@ -43,8 +43,8 @@ class Characters:
     Args:
         look: returns the kind of each of some characters, uint16, and its replacement, or None.
         orders_matter: whether the normalization sorts marks by combining class.
-        grapheme: bytes of characters that are replaced together, at most.
-        composed: bytes of characters that are composed, at most.
+        grapheme: longest sequence, in bytes, that is replaced as one.
+        composed: longest sequence, in bytes, that is composed.
     """
 
     def __init__(self, look: "Look", *, orders_matter: bool = False, grapheme: int = 0, composed: int = 0) -> None:
@@ -174,12 +174,12 @@ def _of_expression(*, composes: bool) -> Characters:
 
     def composed(character: str, kind: int) -> tuple[int, str | None]:
         changed = unicodedata.normalize("NFC", character)
-        joins = _joins(character, changed, *_pairs())
+        flags = _composition_flags(character, changed, *_pairs())
         if changed == character:
-            return kind | joins, None
+            return kind | flags, None
         # the kinds of what replaces it must be known
         known = all(ord(one) // _BLOCK in (0, ord(character) // _BLOCK) for one in changed)
-        return (kind | joins, changed) if known and not unicodedata.combining(changed[0]) else (ODD, None)
+        return (kind | flags, changed) if known and not unicodedata.combining(changed[0]) else (ODD, None)
 
     def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
         whole = "".join(characters)
@@ -201,8 +201,8 @@ def _of_expression(*, composes: bool) -> Characters:
     return Characters(look, orders_matter=composes, composed=ANY_NUMBER if composes else 0)
 
 
-def _joins(character: str, replacement: str, firsts: Set[str], seconds: Set[str]) -> int:
-    """Return whether a character, or what replaces it, may compose with characters after or before it."""
+def _composition_flags(character: str, replacement: str, firsts: Set[str], seconds: Set[str]) -> int:
+    """Return FIRST and SECOND: whether a character or its replacement may compose with the next or the previous one."""
     forms = [character, *(unicodedata.normalize("NFD", form) for form in (character, replacement))]
     is_first = any(not firsts.isdisjoint(form) for form in forms)
     is_second = any(not seconds.isdisjoint(form[:1]) for form in forms)
@@ -241,22 +241,22 @@ def _of_words(steps: Sequence[Mapping[str, Any]], *, at_white_space: bool, strip
             spaced = SPACED if replacement != character else 0
             return (ODD if joins_lines and character in "\r\n" else SPACE | spaced), None
         odd = category(character) == "Cn" or not ends.isdisjoint(replacement) or (strips and replacement.isspace())
-        joins = _joins(character, replacement, firsts, seconds)
+        flags = _composition_flags(character, replacement, firsts, seconds)
         if replacement == character:
-            return (ODD if odd else OTHER | joins), None
+            return (ODD if odd else OTHER | flags), None
         if not replacement:
             odd = odd or not removes
         elif sorts and not strips_accents:
             odd = odd or unicodedata.combining(replacement[0]) != 0
         odd = odd or normalize(replacement) != replacement or len(replacement.encode()) > np.iinfo(np.uint8).max
-        return (ODD, None) if odd else (OTHER | joins, replacement)
+        return (ODD, None) if odd else (OTHER | flags, replacement)
 
     def look(characters: Sequence[str]) -> tuple[np.ndarray, Sequence[str | None]]:
         whole = _apart(characters)
         unchanged = normalize(whole) == whole
         return _kinds(kind_of(one, one if unchanged else normalize(one)) for one in characters)
 
-    orders_matter = sorts and not strips_accents
+    orders_matter = composes or (sorts and not strips_accents)
     return Characters(
         look, orders_matter=orders_matter, grapheme=grapheme, composed=ANY_NUMBER if composes else grapheme
     )

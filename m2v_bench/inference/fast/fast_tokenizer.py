@@ -255,7 +255,7 @@ def _joined(pieces: Sequence[_Piece], start: int) -> Batch:
 def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the UTF-8 bytes of texts with a null between two, and where each begins and ends.
 
-    `PADDING` bytes are before them, and as many as they are after them, for texts with replaced characters.
+    `PADDING` bytes are before them, and room is after them for texts with replaced characters, which may be longer.
     """
     raw = np.frombuffer("\0".join(texts).encode(), np.uint8)
     ends = np.empty(len(texts), np.int64)
@@ -268,6 +268,6 @@ def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ends -= 1
     starts = np.zeros(len(texts), np.int64)
     starts[1:] = ends[:-1] + 1
-    buffer = np.empty(PADDING + 2 * len(raw), np.uint8)
+    buffer = np.empty(PADDING + 4 * len(raw), np.uint8)  # memory that nothing is written to costs nothing
     buffer[PADDING : PADDING + len(raw)] = raw
     return buffer, starts + PADDING, ends + PADDING

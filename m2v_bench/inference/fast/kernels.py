@@ -19,7 +19,6 @@ ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 NO_PIECES, WORD_PIECE, BPE, UNIGRAM = range(4)
 MOST_SYMBOLS = 1 << 14  # of a pre-token that BPE merges here
 
-NO_ID = 0xFFFFFFFF  # of a node of a trie that is no piece
 
 PARENT, BASE, ID, NO_ID = 0, 1, 2, -1  # columns of a trie, see `link_trie`
 INSIDE = np.int64(0x100)  # node to which the byte 0xFF leads, which is before pieces that continue a word
@@ -30,9 +29,9 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
 _ZERO, _ONE = np.int64(0), np.int64(1)  # numba compiles a function once more for a number in the code
 _MOST_TOUCHED = 256  # pre-tokens of short texts to look up together
-_FEW_SYMBOLS = 32  # so few are searched for the pair to merge; of more, a tree keeps it
+_FEW_SYMBOLS = 32  # up to so many are scanned for the next merge; beyond, a tournament tree finds it
 _FIRST_BASE = np.int64(1)  # of a trie
-_MOST_TRIES = 256  # slots to look at before a trie grows
+_MOST_PROBES = 256  # slots to look at before a trie grows
 _NO_PIECE = np.int32(-2)  # of a character that no piece has
 _LAST_RANK = np.uint64(0xFFFFFFFFFFFFFFFF)  # of a pair that is not merged
 
@@ -264,8 +263,8 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
 def _merge_many(count, merges, scratch, out, n):
     """Merge many symbols as `_merge` does.
 
-    Merged symbols stay where the first of them was, in a linked list. A tree has the lower of two ranks in every node,
-    and so the lowest one on top.
+    Merged symbols stay where the first of them was, in a linked list. A tournament tree has the place of the lower of
+    two ranks in every node, and so that of the lowest one on top.
     """
     symbols, ranks, (nexts, befores, tree) = scratch
     size = _ONE
@@ -370,7 +369,7 @@ def link_trie(raw, offsets, ids, nodes, begins, stops, children, trie):
 @inner
 def _base(children, count, first_free, top, trie):
     """Return the first base that puts all children on free slots, near the first free one or else after the last."""
-    for place in range(first_free, min(first_free + _MOST_TRIES, top)):
+    for place in range(first_free, min(first_free + _MOST_PROBES, top)):
         base = place - np.int64(children[0])
         fits = base > 0
         for number in range(count):
@@ -511,7 +510,7 @@ def _pieces(buffer, first, last, info, fold, pieces, out, n, scratch):
         The number of ids, or -1 if only the package can split it.
     """
     kind, word_piece, bpe, unigram = pieces
-    symbols, ranks, links, best, froms, ids = scratch
+    (symbols, ranks, links), (best, froms, ids) = scratch
     if info & AS_A_WHOLE:
         return -1
     if kind == WORD_PIECE:

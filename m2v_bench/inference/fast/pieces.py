@@ -63,7 +63,7 @@ class Scratch:
     @property
     def fields(self) -> tuple[Any, ...]:
         """The arrays."""
-        return *self._symbols, *self._path
+        return self._symbols, self._path
 
 
 # the same types as those of a model
@@ -89,6 +89,7 @@ def _word_piece(model: Mapping[str, Any]) -> tuple[Any, ...]:
     for token, id_ in model["vocab"].items():
         if token.startswith(prefix):
             pieces[_INSIDE + token.removeprefix(prefix).encode()] = id_
+    pieces.setdefault(_INSIDE, kernels.NO_ID)  # so that the node exists, if no piece continues a word
     longest = min(model["max_input_chars_per_word"], np.iinfo(np.int64).max)
     return model["vocab"][model["unk_token"]], longest, _trie(pieces)
 

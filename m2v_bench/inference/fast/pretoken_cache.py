@@ -69,7 +69,7 @@ class Table:
             kernels.merge(other.arrays, other.used, fold, self.arrays, self.used)
 
     def reserve_for(self, n_bytes: int) -> None:
-        """Make room for the pre-tokens of a text of so many bytes that are likely to be new."""
+        """Make room for the new pre-tokens to expect in so many bytes of text."""
         n_entries = max(_ROOM, n_bytes // 16)
         self.reserve(n_entries, _BYTES * n_entries, _IDS * n_entries)
 

@@ -165,7 +165,7 @@ def _scan(buffer, start, end, characters):
 
     Characters that may compose, or change places, or are replaced together, are odd.
     """
-    kinds, orders, _, plain, (grapheme, composed) = characters
+    kinds, orders, (_, sizes, _), plain, (grapheme, composed) = characters
     seen = 0
     # of the character before; whether it, or a mark or what the marks are on, may compose with the next one
     order, changed, size, is_first = 0, False, 0, False
@@ -178,8 +178,10 @@ def _scan(buffer, start, end, characters):
         byte = buffer[i]
         if byte < 0x80:
             kind = kinds[byte]
-            order, size, is_first = 0, 1, kind & FIRST != 0
+            size = 1
             i += 1
+            if kind & CHANGES == 0 or sizes[byte] > 0:  # what is removed separates nothing
+                order, is_first = 0, kind & FIRST != 0
         else:
             point = character(buffer, i)
             kind = kinds[point]
@@ -196,7 +198,7 @@ def _scan(buffer, start, end, characters):
                     seen |= 2
                 order = orders[point]
                 is_first = is_first or kind & FIRST != 0
-            else:
+            elif kind & CHANGES == 0 or sizes[point] > 0:
                 order = 0
                 is_first = kind & FIRST != 0
         changed = kind & (CHANGES | SPACED) != 0
