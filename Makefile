@@ -68,6 +68,7 @@ bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a la
 figures: $(call stamp)  ## put figures, tables and settings into README, docs/, experiments/: from results/ and the schema
 	$(PY) -m scripts.figures $(ARGS)
 	$(PY) -m scripts.settings_page
+	$(PY) -m scripts.tasks_page
 
 docs: $(call stamp,docs)  ## build the site of README, docs/ and experiments/ into site/
 	$(VENV)/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . site

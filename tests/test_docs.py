@@ -24,6 +24,7 @@ from m2v_bench.distillation.quantization import DTYPES
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.reports.signature import AGGREGATIONS
 from m2v_bench.runs.launchers import LAUNCHERS
+from scripts import tasks_page
 from scripts.figures import PAGES, ROOT
 from scripts.settings_page import JOBS, PAGE, attributes, files, groups, own_settings, render
 from tests.browser import visit
@@ -74,6 +75,10 @@ def test_reference_is_current():
     assert PAGE.read_text(encoding="utf-8") == render(), "run `make figures`"
     assert {*groups(), *JOBS} == set(group_folders())
     assert all(about for group in group_folders() for about in files(group).values())
+
+
+def test_the_page_of_tasks_is_current():
+    assert tasks_page.PAGE.read_text(encoding="utf-8") == tasks_page.render(), "run `make figures`"
 
 
 @pytest.fixture(scope="module")

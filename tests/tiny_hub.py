@@ -39,9 +39,8 @@ def classification(task: Any, rng: random.Random) -> Splits:
         split: {
             text: [f"{sentence(rng, topic)} {number}" for number, topic in enumerate(topics)],
             label: topics,
-            "label_text": [TOPICS[topic][0] for topic in topics],
         }
-        for split in {task.train_split, *task.eval_splits}
+        for split in dict.fromkeys([task.train_split, *task.eval_splits])
     }
 
 
@@ -142,8 +141,8 @@ def inferred_pairs(task: Any, rng: random.Random) -> Splits:
 
 
 def hateful(task: Any, rng: random.Random) -> Splits:
-    splits = renamed(repeated(classification, 70), label="is_hateful", label_text="functionality")(task, rng)
-    return {"test": splits["test"]}
+    columns = renamed(repeated(classification, 70), label="is_hateful")(task, rng)["test"]
+    return {"test": {**columns, "functionality": [str(label) for label in columns["is_hateful"]]}}
 
 
 def topics_of_sentences(task: Any, rng: random.Random) -> Splits:

@@ -1,0 +1,84 @@
+"""Write docs/tasks.md: what the dataset repository of each task of mteb's benchmarks contains.
+
+Run by `make figures` as `python -m scripts.tasks_page`. The columns are those of the tiny repositories that the tests
+score.
+"""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import mteb
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+
+from tests import tiny_hub
+
+PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
+BENCHMARKS = {"MTEB(eng, v1)": "v1", "MTEB(eng, v2)": "v2", "MTEB(Multilingual, v2)": "m"}
+
+_HEAD = """# Tasks and their data
+
+<!-- Written by `make figures` from mteb and tests/tiny_hub.py. -->
+
+What a dataset repository in `hub_dir`, the folder `<org>/<name>/`, contains for each task of `MTEB(eng, v1)` (v1),
+`MTEB(eng, v2)` (v2) and `MTEB(Multilingual, v2)` (m): the configurations that its README lists, with their columns. In
+`default (lang)`, the column `lang` names a row's subset; `SUBSET` stands for each subset that is scored. Columns with
+`[]` hold lists: all texts of a set in one row. The tests score every one of these tasks on a few dozen rows.
+"""
+
+
+def rows() -> list[list[str]]:
+    """Return the rows of the table, by type and name."""
+    tasks: dict[str, Any] = {}
+    used: dict[str, list[str]] = {}
+    for benchmark, letter in BENCHMARKS.items():
+        for task in mteb.get_benchmark(benchmark).tasks:
+            tasks.setdefault(task.metadata.name, task)
+            used.setdefault(task.metadata.name, []).append(letter)
+    ordered = sorted(tasks, key=lambda name: (tasks[name].metadata.type, name))
+    return [[f"`{name}`", tasks[name].metadata.type, " ".join(used[name]), *_data(tasks[name])] for name in ordered]
+
+
+def _data(task: Any) -> list[str]:
+    """Return the repository, the number of subsets, the splits, and the configurations with their columns."""
+    if isinstance(task, AbsTaskAggregate):
+        return ["those of its parts", "1", "", ", ".join(part.metadata.name for part in task.metadata.tasks)]
+    n_subsets, task = len(task.hf_subsets), copy.copy(task)
+    task.hf_subsets = list(task.hf_subsets)[:1]
+    (subset,) = task.hf_subsets
+    configs = tiny_hub.configurations(task)
+    parts, splits = [], []
+    for name, made in configs.items():
+        columns = next(iter(made.values()))
+        shown = name.replace(subset, "SUBSET") if task.metadata.is_multilingual else name
+        if "lang" in columns:
+            shown += " (lang)"
+        parts.append(f"{shown}: {_columns(columns)}")
+        splits += [split for split in made if split not in splits]
+    return [f"`{task.metadata.dataset['path']}`", str(n_subsets), ", ".join(splits), "; ".join(parts)]
+
+
+def _columns(columns: dict[str, list[Any]]) -> str:
+    names = [name for name in columns if name != "lang"]
+    return ", ".join(f"`{name}{'[]' if isinstance(columns[name][0], list) else ''}`" for name in names)
+
+
+def render() -> str:
+    """Return the page."""
+    return f"{_HEAD}\n{_table(rows())}\n"
+
+
+def _table(cells: Iterable[list[str]]) -> str:
+    names = ["Task", "Type", "In", "Repository", "Subsets", "Splits", "Configurations"]
+    lines = [names, ["---"] * 4 + ["---:"] + ["---"] * 2, *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
