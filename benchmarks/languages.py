@@ -123,7 +123,8 @@ def no_language() -> dict[str, list[str]]:
     }
 
 
-def unigram(texts: list[str]) -> Tokenizer:
+def sentencepiece_unigram(texts: list[str], *, byte_fallback: bool = False, **options: Any) -> Tokenizer:
+    """Train a Unigram model with SentencePiece, and normalize by its map of characters; words are not split yet."""
     import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
 
@@ -131,15 +132,21 @@ def unigram(texts: list[str]) -> Tokenizer:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
         model_writer=trained,
-        vocab_size=VOCABULARY,
         model_type="unigram",
-        hard_vocab_limit=False,
+        byte_fallback=byte_fallback,
         minloglevel=2,
+        **options,
     )
     proto: Any = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(trained.getvalue())
-    tokenizer = Tokenizer(models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], 0))
+    pieces_ = [(piece.piece, piece.score) for piece in proto.pieces]
+    tokenizer = Tokenizer(models.Unigram(pieces_, 0, byte_fallback))
     tokenizer.normalizer = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    return tokenizer
+
+
+def unigram(texts: list[str]) -> Tokenizer:
+    tokenizer = sentencepiece_unigram(texts, vocab_size=VOCABULARY, hard_vocab_limit=False)
     splitters = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splitters)
     return tokenizer

@@ -23,8 +23,8 @@ _HEAD = """# Tasks and their data
 
 What a dataset repository in `hub_dir`, the folder `<org>/<name>/`, contains for each task of `MTEB(eng, v1)` (v1),
 `MTEB(eng, v2)` (v2) and `MTEB(Multilingual, v2)` (m): the configurations that its README lists, with their columns. In
-`default (lang)`, the column `lang` names a row's subset; `SUBSET` stands for each subset that is scored. Columns with
-`[]` hold lists: all texts of a set in one row. The tests score every one of these tasks on a few dozen rows.
+`default (lang)`, the column `lang` names the subset of each row. There is one `SUBSET` configuration per scored subset.
+Columns with `[]` hold lists: all texts of a set in one row. The tests score every task here on a few dozen rows.
 """
 
 

@@ -19,6 +19,7 @@ from m2v_bench.reports.signature import published_splits, signature
 from m2v_bench.results.sample_files import Reader, reader
 from m2v_bench.results.scores import StoredModel, read_results
 from m2v_bench.stats.aggregates import borda
+from m2v_bench.system.formatting import first_of
 from m2v_bench.system.version import __version__
 from m2v_bench.tasks import SuiteTask
 
@@ -111,10 +112,10 @@ def _not_counted(rows: pd.DataFrame) -> list[str]:
     lines = []
     for reason, group in rows[rows["reason"].notna()].groupby("reason", sort=False):
         cases = [
-            f"{task} ({detail}) of {_first(list(same['label']))}"
+            f"{task} ({detail}) of {first_of(same['label'], _NAMED)}"
             for (task, detail), same in group.groupby(["task", "detail"], sort=False)
         ]
-        lines.append(f"{reason}, counted as missing: {_first(cases)}")
+        lines.append(f"{reason}, counted as missing: {first_of(cases, _NAMED)}")
     return lines
 
 
@@ -123,20 +124,13 @@ def _assumed(rows: pd.DataFrame, suite: Sequence[SuiteTask], revisions: Mapping[
     scored = set(rows.loc[rows["main_score"].notna(), "task"])
     notes = []
     if absent := [entry.name for entry in suite if entry.name not in scored]:
-        notes.append(f"{len(absent)} of {len(suite)} tasks have no score of any model: {_first(absent)}")
+        notes.append(f"{len(absent)} of {len(suite)} tasks have no score of any model: {first_of(absent, _NAMED)}")
     if known := [name for name in revisions if name in scored]:
         notes.append(
             f"{len(known)} tasks, whose data is not here, count on the dataset revision that most of their scores "
-            f"name: {_first(known)}"
+            f"name: {first_of(known, _NAMED)}"
         )
     return notes
-
-
-def _first(names: Sequence[str]) -> str:
-    """List the first names, and say how many more there are."""
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _teachers(everyone: Sequence[StoredModel], chosen: Sequence[StoredModel]) -> dict[str, str | None]:

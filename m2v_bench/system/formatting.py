@@ -1,6 +1,7 @@
 """Format durations, sizes and addresses for people."""
 
 import re
+from collections.abc import Iterable
 
 
 def duration(seconds: float) -> str:
@@ -18,3 +19,10 @@ def human_bytes(size: int) -> str:
 def masked(text: str) -> str:
     """Replace the passwords in addresses by asterisks."""
     return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
+
+
+def first_of(names: Iterable[str], most: int) -> str:
+    """List the first names, without repetitions, and say how many more there are."""
+    unique = list(dict.fromkeys(names))
+    more = f" and {len(unique) - most} more" if len(unique) > most else ""
+    return ", ".join(unique[:most]) + more

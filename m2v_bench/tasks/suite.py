@@ -14,6 +14,7 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.system.formatting import first_of
 from m2v_bench.tasks.custom import custom_task
 from m2v_bench.tasks.hub import load_data, localize
 from m2v_bench.tasks.manifest import parts
@@ -200,7 +201,8 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     try:
         kept = None if subsets else list(languages) or None
         # the average over subsets with other languages as well would be another score; code is a language, too
-        alone = kept is not None and bool(mteb.get_task(name).metadata.is_multilingual)
+        stock = mteb.get_task(name)
+        alone = kept is not None and bool(stock.metadata.is_multilingual)
         task = mteb.get_task(
             name, languages=kept, hf_subsets=subsets, eval_splits=task_splits, exclusive_language_filter=alone
         )
@@ -209,7 +211,7 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
         raise BenchError(f"suite.tasks: mteb has no task {name!r}.{did_you_mean(name, names)}") from None
     except ValueError as error:
         if kept:
-            raise BenchError(_other_languages(name, kept)) from error
+            raise BenchError(_other_languages(stock, kept)) from error
         raise BenchError(f"suite.tasks: {name}: {error}") from error
     if task_splits and (absent := set(task_splits) - set(task.metadata.eval_splits)):
         raise BenchError(
@@ -221,16 +223,14 @@ def _task(entry: str | Mapping[str, Any], languages: Sequence[str], splits: Sequ
     return task
 
 
-def _other_languages(name: str, kept: Sequence[str]) -> str:
-    task = mteb.get_task(name)
-    scripts = {subset: task.metadata.hf_subsets_to_langscripts[subset] for subset in task.hf_subsets}
-    spoken = {subset: {script.split("-")[0] for script in scripts[subset]} for subset in scripts}
-    languages = sorted(set().union(*spoken.values()), key=lambda language: (language not in kept, language))
-    shown = ", ".join(languages[:_SHOWN]) + (f" and {len(languages) - _SHOWN} more" if len(languages) > _SHOWN else "")
+def _other_languages(task: AbsTask, kept: Sequence[str]) -> str:
+    name, subsets = task.metadata.name, task.metadata.hf_subsets_to_langscripts
+    languages = sorted(task.metadata.languages, key=lambda language: (language not in kept, language))
     fix = "Add one to suite.languages"
-    if near := [subset for subset in spoken if len(spoken) > 1 and not spoken[subset].isdisjoint(kept)]:
-        fix += f", or name subsets: 'suite.tasks=[{{name: {name}, subsets: [{near[0]}]}}]'"
-    given = f"suite.languages=[{','.join(kept)}]"
+    near = (subset for subset in task.hf_subsets if any(script.split("-")[0] in kept for script in subsets[subset]))
+    if subset := next(near, None):
+        fix += f", or name subsets: 'suite.tasks=[{{name: {name}, subsets: [{subset}]}}]'"
+    given, shown = f"suite.languages=[{','.join(kept)}]", first_of(languages, _SHOWN)
     return f"{given}: {name} has no texts in these languages alone; its languages: {shown}. {fix}"
 
 

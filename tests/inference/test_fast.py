@@ -1,6 +1,5 @@
 """Check that the fast path gives the token ids and the bits of the plain path on every kind of text."""
 
-import io
 import itertools
 import json
 import os
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from benchmarks.languages import sentencepiece_unigram
 from m2v_bench import StaticModel
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.errors import BenchError
@@ -115,31 +115,13 @@ def ignoring_merges(texts: list[str]) -> Tokenizer:
 
 def of_sentencepiece(texts: list[str], *, white_space: bool, fallback: bool) -> Tokenizer:
     """Train a Unigram model with SentencePiece's map of characters, split as XLM-R's or as multilingual E5's."""
-    import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
-
-    trained = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=trained,
-        vocab_size=1500,
-        model_type="unigram",
-        byte_fallback=fallback,
-        character_coverage=0.998,
-        minloglevel=2,
-    )
-    proto: Any = sentencepiece_model_pb2.ModelProto()
-    proto.ParseFromString(trained.getvalue())
-    unigram = models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], 0, fallback)
-    tokenizer = Tokenizer(unigram)
-    mapped = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    tokenizer = sentencepiece_unigram(texts, byte_fallback=fallback, vocab_size=1500, character_coverage=0.998)
     if white_space:
-        tokenizer.normalizer = mapped
         steps = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     else:
         ends = [normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "▁")]
-        tokenizer.normalizer = normalizers.Sequence([mapped, *ends])
+        tokenizer.normalizer = normalizers.Sequence([tokenizer.normalizer, *ends])
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     return tokenizer
 

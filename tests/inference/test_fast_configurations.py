@@ -1,6 +1,5 @@
 """Check the ids of compiled loops on every combination of normalization, splitting and model."""
 
-import io
 import json
 import random
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from benchmarks.languages import sentencepiece_unigram
 from m2v_bench.inference.fast import boundaries
 from m2v_bench.inference.fast.boundaries import Unproven
 from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
@@ -75,16 +75,7 @@ MODELS = [
 @pytest.fixture(scope="module")
 def charsmap(real_texts: list[str]) -> Any:
     """Return the normalization of SentencePiece."""
-    import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
-
-    trained = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(real_texts), model_writer=trained, vocab_size=500, minloglevel=2
-    )
-    proto: Any = sentencepiece_model_pb2.ModelProto()
-    proto.ParseFromString(trained.getvalue())
-    return normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    return sentencepiece_unigram(real_texts, vocab_size=500).normalizer
 
 
 def trained(kind: str, splitter: str, texts: list[str]) -> Tokenizer:
