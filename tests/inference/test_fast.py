@@ -28,6 +28,8 @@ from m2v_bench.inference.fast import boundaries, characters, fast_tokenizer, ker
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries
 from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
 from m2v_bench.inference.fast.pieces import _trie
+from m2v_bench.inference.fast.short_kernels import find_short, unpack
+from m2v_bench.inference.fast.utf8_kernels import key
 from m2v_bench.inference.fast.workers import in_threads
 from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
 from tests.conftest import tiny_static_model
@@ -294,6 +296,41 @@ def test_a_trie_has_its_pieces_and_no_others(n: int, longest: int):
 
     for piece in [*ids, b"", *(rng.randbytes(rng.randint(1, longest + 1)) for _ in range(n))]:
         assert id_of(piece) == ids.get(piece, kernels.NO_ID)
+
+
+@numba.njit
+def packed_ids(raw, offsets, short, out):
+    """Write the packed ids of keys to `out`, and the ids of the last one to `out[-4:]`, their number first."""
+    for k in range(len(offsets) - 1):
+        low, high = key(raw, offsets[k], offsets[k + 1], 0)
+        out[k] = find_short(low, high, offsets[k + 1] - offsets[k], short)
+    unpacked = np.zeros(4, np.int32)
+    out[-4] = unpack(np.int64(out[len(offsets) - 2]), unpacked, 0)
+    out[-3:] = unpacked[:3]
+
+
+def test_the_short_table_has_short_keys_and_no_others():
+    """Keys differ in length alone, too; ids from 2^20 on and more than three do not fit."""
+    rng = random.Random(0)
+    keys = {bytes(rng.choices(b"\0\0ab", k=rng.randint(1, 18))): rng.randint(0, 4) for _ in range(3000)}
+    table = pretoken_cache.Table()
+    ids = {one: [rng.randint(0, (1 << 20) + (1 << 17)) for _ in range(count)] for one, count in keys.items()}
+    table.add(list(ids), list(ids.values()))
+
+    def ids_of(one: bytes) -> list[int] | None:
+        raw = np.frombuffer(bytes(rng.choices(range(256), k=16)) + one, np.uint8)
+        out = np.zeros(5, np.int64)
+        packed_ids(raw, np.array([16, 16 + len(one)]), table.short, out)
+        return out[2 : 2 + out[1]].tolist() if out[0] else None
+
+    found = 0
+    for one, expected in ids.items():
+        fits = 0 < len(expected) <= 3 and len(one) <= 15 and max(expected) < 1 << 20
+        assert ids_of(one) in ((expected, None) if fits else (None,))
+        found += ids_of(one) is not None
+    assert found > 500
+    others = (bytes(rng.choices(b"\0\0ab", k=rng.randint(0, 18))) for _ in range(3000))
+    assert not any(ids_of(other) for other in others if other not in ids)
 
 
 def test_words_up_to_the_longest_that_wordpiece_splits(tokenizers: dict[str, Tokenizer]):

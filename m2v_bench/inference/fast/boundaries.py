@@ -28,7 +28,6 @@ MISSING, WHOLE, NO_ROOM, LATER, ASK = (np.int64(reason) for reason in range(1, 6
 _ANY_NORMALIZERS = {"Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 _COMPOSING = {"NFC", "NFKC"}  # they compose an accent with a punctuation mark or a capital before it
 _SPACE = "▁"
-_IDENTITY = np.arange(256, dtype=np.uint8)
 # Alternatives of the expressions that split texts for byte-level BPE, in the order of those that compiled loops match;
 # the values are described at `Boundaries`. None matches a space after another character.
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
@@ -64,7 +63,7 @@ class Boundaries:
         classes: class of each byte, uint8 of shape (256,), for `AT_SPACES` and `MARKS`: SEPARATOR for white space
             between pre-tokens, MARK for a punctuation mark, which is a pre-token by itself, WORD, or LOOK for a byte of
             a character whose kind decides.
-        fold: replacement of each byte, uint8 of shape (256,): lower case where case makes no difference.
+        lowers: whether ASCII letters are put into lower case.
         prefixes: whether a text that does not begin with a space gets one.
         expression: for `EXPRESSION`: whether contractions are split off, and whatever their case (0, 1, 2); whether any
             character but a space may be before letters (0, 1); how many numerals go together (0: all, after a space);
@@ -79,33 +78,29 @@ class Boundaries:
     added: tuple[bytes, ...]
     mode: int
     classes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.uint8))
-    fold: np.ndarray = field(default_factory=_IDENTITY.copy)
+    lowers: bool = False
     prefixes: bool = False
     expression: tuple[int, ...] = (*_BYTE_LEVEL, 0)
     words: tuple[int, ...] = (0, 0, 0, 0)
     normalizer: tuple[Mapping[str, Any], ...] = ()
 
-    @property
-    def folds(self) -> bool:
-        """Whether upper case is replaced by lower case."""
-        return bool((self.fold != _IDENTITY).any())
-
     @cached_property
     def fields(self) -> tuple[Any, ...]:
         """The rules as `split_kernels.split` takes them.
 
-        classes; fold; whether that is lower case; the added tokens: which bytes begin one (bool), these bytes (none if
+        classes; whether case is lowered; the added tokens: which bytes begin one (bool), these bytes (none if
         they are many), the bytes of all tokens, and where each begins (int64); mode; the byte before a text;
         expression; words.
         """
-        # folded, as the folded text may contain a token where the text itself does not
-        added = self.fold[np.frombuffer(b"".join(self.added), np.uint8)]
+        # in lower case, as such a text may contain a token where the text itself does not
+        joined = b"".join(self.added)
+        added = np.frombuffer(joined.lower() if self.lowers else joined, np.uint8)
         offsets = np.cumsum([0, *map(len, self.added)], dtype=np.int64)
-        begins = np.isin(self.fold, added[offsets[:-1]])
+        begins = np.isin(np.arange(256), added[offsets[:-1]])
         few = np.flatnonzero(begins).astype(np.uint8)
         tokens = begins, few[: len(few) if len(few) <= _FEW else 0], added, offsets
         prefix = ord(" ") if self.prefixes else 0
-        return self.classes, self.fold, self.folds, tokens, self.mode, prefix, self.expression, self.words
+        return self.classes, self.lowers, tokens, self.mode, prefix, self.expression, self.words
 
 
 def find_boundaries(data: Mapping[str, Any]) -> Boundaries:
@@ -269,10 +264,7 @@ def _split_at_spaces(*, marks: bool, lowers: bool, added: tuple[bytes, ...]) -> 
     classes[list(b" \t\n\r")] = SEPARATOR
     if marks:
         classes[list(string.punctuation.encode())] = MARK
-    fold = _IDENTITY.copy()
-    if lowers:
-        fold[list(string.ascii_uppercase.encode())] = list(string.ascii_lowercase.encode())
-    return Boundaries(added, AT_SPACES, classes=classes, fold=fold)
+    return Boundaries(added, AT_SPACES, classes=classes, lowers=lowers)
 
 
 def _into_marks(rules: Boundaries, steps: Sequence[Mapping[str, Any]]) -> Boundaries:

@@ -16,7 +16,7 @@ from m2v_bench.inference.fast.boundaries import ASK, MISSING, NO_ROOM, WHOLE, Un
 from m2v_bench.inference.fast.characters import characters_of
 from m2v_bench.inference.fast.pieces import Pieces, Scratch
 from m2v_bench.inference.fast.pretoken_cache import PretokenCache, Table, grown
-from m2v_bench.inference.fast.utf8_kernels import PADDING
+from m2v_bench.inference.fast.utf8_kernels import BLOCK, PADDING
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.texts import check
 from m2v_bench.inference.tokenizer import (
@@ -67,8 +67,9 @@ class _Scratch:
 
     def __init__(self, pieces: Pieces) -> None:
         self.split = Scratch(pieces)
-        self.table = Table()  # pre-tokens that were split while other threads read the cache
+        self.table = Table(is_read=False)  # pre-tokens that were split while other threads read the cache
         self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
+        self.codes, self.rows = np.empty(0, np.int64), np.empty(2, np.int64)
         self.tails, self.spans = np.empty((0, 4), np.uint64), np.empty((0, 3), np.int64)
 
     def reserve(self, piece: _Piece, n_texts: int, n_ids: int) -> None:
@@ -76,6 +77,7 @@ class _Scratch:
         self.ids = grown(self.ids, n_ids)
         self.pending = grown(self.pending, n_texts + MAX_MISSING)
         n_pretokens = piece.n_bytes + n_texts  # at most
+        self.codes = grown(self.codes, n_pretokens)
         self.tails, self.spans = grown(self.tails, n_pretokens), grown(self.spans, n_pretokens)
         self.split.reserve(len(piece.buffer))
 
@@ -182,17 +184,17 @@ class FastTokenizer(BatchTokenizer):
             table: receives pre-tokens that are split on the way.
         """
         firsts, reasons = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
-        pretokens = scratch.tails, scratch.spans, firsts, reasons
+        pretokens = scratch.codes, scratch.rows, scratch.tails, scratch.spans, firsts, reasons
         split_kernels.split(
-            *(piece.buffer, piece.starts, piece.ends, texts),
-            *(self._boundaries.fields, self._characters.fields, PADDING + piece.n_bytes, *pretokens),
+            *(piece.buffer, piece.starts, piece.ends, texts, self._boundaries.fields, self._characters.fields),
+            *(self._cache.table.short, PADDING + piece.n_bytes, *pretokens),
         )
         max_length, unknown = limits
         cut = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
         table.reserve_for(piece.n_bytes)
         cache = self._cache.table
         tables = cache.arrays, table.arrays, table.used, table is not cache
-        rules = self._boundaries.fold, self._cache.pieces.fields, self._cache.longest
+        rules = self._cache.pieces.fields, self._cache.longest
         outputs = scratch.ids, piece.id_starts, piece.id_ends, scratch.pending, scratch.split.fields
         n_pending, n_ids = kernels.look_up(piece.buffer, texts, pretokens, *rules, tables, *cut, *outputs)
         piece.pending = scratch.pending[:n_pending].copy()
@@ -222,7 +224,7 @@ class FastTokenizer(BatchTokenizer):
 
     def _add_missing(self, pretokens: Sequence[bytes]) -> None:
         """Tokenize pre-tokens and add them to the cache."""
-        keys = list(dict.fromkeys(key.lower() for key in pretokens) if self._cache.folds else dict.fromkeys(pretokens))
+        keys = list(dict.fromkeys(pretokens))
         if keys:
             encodings = self.tokenizer.encode_batch_fast([key.decode() for key in keys], add_special_tokens=False)
             self._cache.add(keys, [encoding.ids for encoding in encodings])
@@ -253,21 +255,15 @@ def _joined(pieces: Sequence[_Piece], start: int) -> Batch:
 
 
 def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the UTF-8 bytes of texts with a null between two, and where each begins and ends.
+    """Return the UTF-8 bytes of texts, one byte between two, and where each begins and ends.
 
-    `PADDING` bytes are before them, and room is after them for texts with replaced characters, which may be longer.
+    `PADDING` bytes are before them; after them is room for texts with replaced characters, which may be longer, and at
+    least `BLOCK` bytes.
     """
-    raw = np.frombuffer("\0".join(texts).encode(), np.uint8)
-    ends = np.empty(len(texts), np.int64)
-    nulls = np.flatnonzero(raw == 0)
-    if len(nulls) == len(texts) - 1:
-        ends[:-1] = nulls
-        ends[-1] = len(raw)
-    else:  # a text contains one itself
-        np.cumsum([len(text.encode()) + 1 for text in texts], out=ends)
-        ends -= 1
-    starts = np.zeros(len(texts), np.int64)
-    starts[1:] = ends[:-1] + 1
-    buffer = np.empty(PADDING + 4 * len(raw), np.uint8)  # memory that nothing is written to costs nothing
+    encoded = list(map(str.encode, texts))
+    raw = np.frombuffer(b"\0".join(encoded), np.uint8)
+    sizes = np.fromiter(map(len, encoded), np.int64, len(texts))
+    ends = np.cumsum(sizes + 1) + (PADDING - 1)
+    buffer = np.empty(PADDING + 4 * len(raw) + BLOCK, np.uint8)  # memory that nothing is written to costs nothing
     buffer[PADDING : PADDING + len(raw)] = raw
-    return buffer, starts + PADDING, ends + PADDING
+    return buffer, ends - sizes, ends

@@ -3,6 +3,7 @@
 Pre-tokens are found in a hash table with open addressing. `slots` holds 0, or the upper half of a pre-token's hash and
 the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
 its number of bytes and of ids, up to four ids or where in `ids` they begin, and where in `keys` a longer key begins.
+Short pre-tokens are in a `short_kernels`, too, where `split_kernels` finds them.
 
 All loops of this file are in one file, as numba does not recompile a function when one that it calls from another file
 changes.
@@ -12,7 +13,8 @@ import numpy as np
 from numba import njit
 
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
-from m2v_bench.inference.fast.utf8_kernels import character, inlined, inner, size_of
+from m2v_bench.inference.fast.short_kernels import MOST_IDS, enter_short, unpack
+from m2v_bench.inference.fast.utf8_kernels import character, inlined, inner, key, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 # models that split new pre-tokens here
@@ -44,12 +46,12 @@ def _hash(low, high, size):
 
 
 @inlined
-def _find(low, high, prefix, buffer, first, end, fold, table):
+def _find(low, high, prefix, buffer, first, end, table):
     """Return the entry of a byte (or none, if 0) and `buffer[first:end]`, or -1.
 
-    `high` and `low` hold the last 16 bytes, folded.
+    `high` and `low` hold the last 16 bytes.
     """
-    slots, entries, _, keys, _ = table
+    slots, entries, _, keys, _, _ = table
     inside = 1 if prefix else 0
     size, mask = end - first + inside, np.uint64(len(slots) - 1)
     value = _hash(low, high, size)
@@ -61,7 +63,7 @@ def _find(low, high, prefix, buffer, first, end, fold, table):
             if entries[entry, 0] == low and entries[entry, 1] == high and entries[entry, 2] & _LOW == np.uint64(size):
                 k = size - KEY_HERE
                 offset = np.int64(entries[entry, 5])
-                while k > inside and keys[offset + k - 1] == fold[buffer[first + k - 1 - inside]]:
+                while k > inside and keys[offset + k - 1] == buffer[first + k - 1 - inside]:
                     k -= 1
                 if k <= inside and (k <= 0 or keys[offset] == prefix):
                     match = entry
@@ -72,7 +74,7 @@ def _find(low, high, prefix, buffer, first, end, fold, table):
 
 @inlined
 def _link(entry, table):
-    slots, entries, _, _, _ = table
+    slots, entries, _, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
     value = _hash(entries[entry, 0], entries[entry, 1], np.int64(entries[entry, 2] & _LOW))
     slot = value & mask
@@ -89,31 +91,17 @@ def link(last, table):
 
 
 @inlined
-def _pushed(low, high, byte):
-    """Append a byte to the last 16 bytes, which are held in two words."""
-    return (low << np.uint64(8)) | np.uint64(byte), (high << np.uint64(8)) | (low >> np.uint64(56))
-
-
-@inlined
-def _last16(raw, start, end, prefix, fold):
-    low, high = np.uint64(prefix), np.uint64(0)
-    for i in range(start, end):
-        low, high = _pushed(low, high, fold[raw[i]])
-    return low, high
-
-
-@inlined
-def _write(entry, raw, start, end, prefix, fold, new_ids, begin, count, table, used):
-    """Write an entry; `used` says how much of the table's `keys`, `ids` and `entries` is in use."""
-    _, entries, entry_ids, keys, ids = table
+def _write(entry, raw, start, end, prefix, low, high, new_ids, begin, count, table, used):
+    """Write and link an entry; `used` says how much of the table's `keys`, `ids` and `entries` is in use."""
+    _, entries, entry_ids, keys, ids, short = table
     size = end - start + (1 if prefix else 0)
-    entries[entry, 0], entries[entry, 1] = _last16(raw, start, end, prefix, fold)
+    entries[entry, 0], entries[entry, 1] = low, high
     entries[entry, 2] = np.uint64(size) | np.uint64(count) << _HALF
     entries[entry, 5] = np.uint64(used[0])
     if size > KEY_HERE:
         keys[used[0]] = prefix
         for i in range(start, end):
-            keys[used[0] + size - (end - i)] = fold[raw[i]]
+            keys[used[0] + size - (end - i)] = raw[i]
         used[0] += size
     if count <= IDS_HERE:
         for k in range(count):
@@ -123,15 +111,17 @@ def _write(entry, raw, start, end, prefix, fold, new_ids, begin, count, table, u
         for k in range(count):
             ids[used[1] + k] = new_ids[begin + k]
         used[1] += count
+    _link(entry, table)
+    enter_short(low, high, size, new_ids, begin, count, short)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def enter(raw, offsets, new_ids, id_offsets, fold, table, used):
-    """Add entries: their keys are in `raw` at `offsets`, their ids in `new_ids` at `id_offsets`."""
+def enter(raw, offsets, new_ids, id_offsets, table, used):
+    """Add entries: their keys are in `raw` at `offsets`, 16 bytes or more, their ids in `new_ids` at `id_offsets`."""
     for k in range(len(offsets) - 1):
         begin, count = id_offsets[k], id_offsets[k + 1] - id_offsets[k]
-        _write(used[2], raw, offsets[k], offsets[k + 1], _ZERO, fold, new_ids, begin, count, table, used)
-        _link(used[2], table)
+        low, high = key(raw, offsets[k], offsets[k + 1], _ZERO)
+        _write(used[2], raw, offsets[k], offsets[k + 1], _ZERO, low, high, new_ids, begin, count, table, used)
         used[2] += 1
 
 
@@ -380,7 +370,7 @@ def _base(children, count, first_free, top, trie):
 
 
 @inlined
-def _word_pieces(buffer, first, last, word_piece, fold, out, n):
+def _word_pieces(buffer, first, last, word_piece, out, n):
     """Split a word into the longest pieces from left to right, and write their ids to `out[n:]`.
 
     Returns:
@@ -395,7 +385,7 @@ def _word_pieces(buffer, first, last, word_piece, fold, out, n):
     while start < last and n_characters <= longest:
         node, id_, i, stop = INSIDE if start > first else _ZERO, NO_ID, start, start
         while i < last:
-            child = trie[node, BASE] + np.int64(fold[buffer[i]])
+            child = trie[node, BASE] + np.int64(buffer[i])
             if trie[child, PARENT] != node:
                 break
             i += 1
@@ -503,7 +493,7 @@ def _fall_back(buffer, first, prefix, inside, start, end, byte_ids, out, n):
 
 
 @inlined
-def _pieces(buffer, first, last, info, fold, pieces, out, n, scratch):
+def _pieces(buffer, first, last, info, pieces, out, n, scratch):
     """Split a pre-token by the model and write its ids to `out[n:]`.
 
     Returns:
@@ -514,7 +504,7 @@ def _pieces(buffer, first, last, info, fold, pieces, out, n, scratch):
     if info & AS_A_WHOLE:
         return -1
     if kind == WORD_PIECE:
-        return _word_pieces(buffer, first, last, word_piece, fold, out, n)
+        return _word_pieces(buffer, first, last, word_piece, out, n)
     if kind == BPE:
         return _merge(buffer, first, last, info & PREFIX, bpe, (symbols, ranks, links), out, n)
     if kind == UNIGRAM:
@@ -523,29 +513,28 @@ def _pieces(buffer, first, last, info, fold, pieces, out, n, scratch):
 
 
 @inlined
-def _insert(buffer, first, last, prefix, fold, ids, begin, count, table, used):
+def _insert(buffer, first, last, prefix, low, high, ids, begin, count, table, used):
     """Write an entry for a pre-token whose ids are `ids[begin : begin + count]`, if there is room."""
-    slots, entries, _, keys, all_ids = table
+    slots, entries, _, keys, all_ids, _ = table
     entry = used[2]
     if 2 * (entry + 1) > len(slots) or entry == len(entries):
         return
     if used[0] + last - first + 1 > len(keys) or used[1] + count > len(all_ids):
         return
-    _write(entry, buffer, first, last, prefix, fold, ids, begin, count, table, used)
-    _link(entry, table)
+    _write(entry, buffer, first, last, prefix, low, high, ids, begin, count, table, used)
     used[2] = entry + 1
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def merge(others, others_used, fold, table, used):
+def merge(others, others_used, table, used):
     """Copy the entries of another table that this one, which has room for them, does not have."""
-    _, other_entries, _, other_keys, other_ids = others
-    _, entries, _, _, _ = table
+    _, other_entries, other_entry_ids, other_keys, other_ids, _ = others
+    _, entries, _, _, _, _ = table
     for number in range(others_used[2]):
         low, high = other_entries[number, 0], other_entries[number, 1]
         size, count = np.int64(other_entries[number, 2] & _LOW), np.int64(other_entries[number, 2] >> _HALF)
         first = np.int64(other_entries[number, 5])
-        if _find(low, high, _ZERO, other_keys, first, first + size, fold, table) >= 0:
+        if _find(low, high, _ZERO, other_keys, first, first + size, table) >= 0:
             continue
         entry = used[2]
         for k in range(ENTRY):
@@ -562,13 +551,15 @@ def merge(others, others_used, fold, table, used):
                 table[4][used[1] + k] = other_ids[begin + k]
             used[1] += count
         _link(entry, table)
+        if count <= MOST_IDS:
+            enter_short(low, high, size, other_entry_ids[number], np.int64(6), count, table[5])
         used[2] = entry + 1
 
 
 @inlined
 def _copy(entry, size, table, out, n):
     """Copy the first `size` ids of an entry to `out[n:]`; up to four places beyond may be overwritten."""
-    _, entries, entry_ids, _, ids = table
+    _, entries, entry_ids, _, ids, _ = table
     if np.int64(entries[entry, 2] >> _HALF) <= IDS_HERE:
         for k in range(IDS_HERE):
             out[n + k] = entry_ids[entry, 6 + k]
@@ -587,11 +578,11 @@ def _note(pending, n_pending, text, reason, first, last):
 
 @inlined
 def _touch(tails, spans, begin, stop, table):
-    """Write the entry + 1 of each pre-token to `tails[:, 3]`, or 0 where only `_find` can tell.
+    """Write the entry + 1 of rows of pre-tokens to `tails[:, 3]`, or 0 where only `_find` can tell.
 
     In loops this short the processor fetches many slots, and then many entries, from memory at a time.
     """
-    slots, entries, _, _, _ = table
+    slots, entries, _, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
     for pretoken in range(begin, stop):
         size = spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0)
@@ -609,7 +600,7 @@ def _touch(tails, spans, begin, stop, table):
 
 
 @inlined
-def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limits, out, n, pending, n_pending, scratch):
+def _ids_of(text, buffer, pretokens, begin, stop, pieces, tables, limits, out, n, pending, n_pending, scratch):
     """Write the ids of a text's pre-tokens, `begin` to `stop` (excluded), to `out[n:]`.
 
     `limits` are the bytes of the longest pre-token in the table, the ids of a text, and the rows of `pending`.
@@ -617,21 +608,36 @@ def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limit
     Returns:
         Why the text has no ids, or 0; how much of `out` is in use; how many rows of `pending` are.
     """
+    codes, rows, tails, spans = pretokens
     longest, left, last_note = limits
     table = tables[0]
     entries, entry_ids = table[1], table[2]
     reason, last_id = _ZERO, n + left
     for pretoken in range(begin, stop):
-        entry = np.int64(tails[pretoken, 3]) - 1
+        code = codes[pretoken]
+        if code > 0 and n + IDS_HERE <= len(out):
+            n += unpack(code, out, n)
+            if n >= last_id:
+                n = last_id
+                break
+            continue
+        if code > 0:
+            return max(reason, NO_ROOM), n, n_pending
+        row = -1 - code
+        if row >= rows[1]:
+            last = min(row + _MOST_TOUCHED, rows[0])
+            _touch(tails, spans, row, last, table)
+            rows[1] = last
+        entry = np.int64(tails[row, 3]) - 1
         if entry >= 0 and n + 2 * IDS_HERE <= len(out) and entries[entry, 2] >> _HALF <= np.uint64(IDS_HERE):
             for k in range(IDS_HERE):
                 out[n + k] = entry_ids[entry, 6 + k]
             n += np.int64(entries[entry, 2] >> _HALF)
         else:
-            first, last, info = spans[pretoken, 0], spans[pretoken, 1], spans[pretoken, 2]
+            first, last, info = spans[row, 0], spans[row, 1], spans[row, 2]
             size = _ids_of_one(
-                *(buffer, first, last, info, tails[pretoken, 0], tails[pretoken, 1]),
-                *(fold, pieces, tables, longest, out, n, scratch),
+                *(buffer, first, last, info, tails[row, 0], tails[row, 1]),
+                *(pieces, tables, longest, out, n, scratch),
             )
             if size == -MISSING and n_pending < last_note:
                 reason = MISSING
@@ -651,7 +657,7 @@ def _ids_of(text, buffer, tails, spans, begin, stop, fold, pieces, tables, limit
 
 
 @inlined
-def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, longest, out, n, scratch):
+def _ids_of_one(buffer, first, last, info, low, high, pieces, tables, longest, out, n, scratch):
     """Write the ids of a pre-token to `out[n:]`, splitting it if it is in no table.
 
     Returns:
@@ -662,7 +668,7 @@ def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, long
     if not is_long:
         for is_new in range(2 if apart else 1):
             entries = new[1] if is_new else table[1]
-            entry = _find(low, high, prefix, buffer, first, last, fold, new if is_new else table)
+            entry = _find(low, high, prefix, buffer, first, last, new if is_new else table)
             if entry >= 0:
                 size = np.int64(entries[entry, 2] >> _HALF)
                 if n + size + IDS_HERE > len(out):
@@ -673,11 +679,11 @@ def _ids_of_one(buffer, first, last, info, low, high, fold, pieces, tables, long
         return -WHOLE
     if n + last - first + 3 + IDS_HERE > len(out):
         return -NO_ROOM
-    size = _pieces(buffer, first, last, info, fold, pieces, out, n, scratch)
+    size = _pieces(buffer, first, last, info, pieces, out, n, scratch)
     if size < 0:
         return -WHOLE if is_long or prefix else -MISSING  # the package would not see the prefix
     if not is_long:
-        _insert(buffer, first, last, prefix, fold, out, n, size, new, new_used)
+        _insert(buffer, first, last, prefix, low, high, out, n, size, new, new_used)
     return size
 
 
@@ -686,7 +692,6 @@ def look_up(
     buffer,
     texts,
     pretokens,
-    fold,
     pieces,
     longest,
     tables,
@@ -703,12 +708,12 @@ def look_up(
     Args:
         buffer: the bytes of all texts, uint8.
         texts: numbers of the texts to do, int64.
-        pretokens: tails, spans, firsts and reasons of `split_kernels.split`.
-        fold: replacement of each byte, uint8 of shape (256,).
+        pretokens: codes, rows, tails, spans, firsts and reasons of `split_kernels.split`; `rows[1]` counts the rows
+            that have been looked up.
         pieces: `pieces.Pieces.fields`.
         longest: bytes of the longest pre-token to look up.
-        tables: a table (slots, entries, entries as int32, keys, ids); another one that receives what is split here, how
-            much is used (see `_write`), and whether the two are apart.
+        tables: a table (slots, entries, entries as int32, keys, ids, short table); another one that receives what is
+            split here, how much is used (see `_write`), and whether the two are apart.
         max_length: ids of a text beyond it are cut.
         unknown: id to drop after the cut, or -1.
         out: receives the ids, int32.
@@ -721,19 +726,15 @@ def look_up(
     Returns:
         How many rows of `pending` and how much of `out` are in use.
     """
-    tails, spans, firsts, reasons = pretokens
+    codes, rows, tails, spans, firsts, reasons = pretokens
     limits = (longest, max_length, len(pending) - len(texts))
-    n = n_pending = touched = _ZERO
+    n = n_pending = _ZERO
     for number in range(len(texts)):
         text, first_id, reason = texts[number], n, np.int64(reasons[number])
-        if firsts[number + 1] > touched:
-            last = min(max(firsts[number + 1], touched + _MOST_TOUCHED), firsts[len(texts)])
-            _touch(tails, spans, touched, last, tables[0])
-            touched = last
         if reason == 0 and max_length != 0:
             reason, n, n_pending = _ids_of(
-                *(text, buffer, tails, spans, firsts[number], firsts[number + 1], fold, pieces, tables, limits),
-                *(out, n, pending, n_pending, scratch),
+                *(text, buffer, (codes, rows, tails, spans), firsts[number], firsts[number + 1], pieces),
+                *(tables, limits, out, n, pending, n_pending, scratch),
             )
         if reason == 0:
             n = _without(out, first_id, n, unknown)
@@ -748,6 +749,11 @@ def look_up(
 @inlined
 def _without(out, first, end, unknown):
     """Drop the unknown id; return where the other ids end."""
+    has_unknown = False
+    for k in range(first, end):  # takes no time beside copying, as eight are compared at once
+        has_unknown |= out[k] == unknown
+    if not has_unknown:
+        return end
     n = first
     for k in range(first, end):
         out[n] = out[k]

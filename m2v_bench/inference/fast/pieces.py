@@ -96,11 +96,11 @@ def _word_piece(model: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _words(model: Mapping[str, Any], boundaries: Boundaries) -> dict[bytes, int]:
     """Return the tokens of WordPiece that are words, and that no text changes on its way to the model."""
-    folds, longest = boundaries.folds, model["max_input_chars_per_word"]
+    lowers, longest = boundaries.lowers, model["max_input_chars_per_word"]
     return {
         token.encode(): id_
         for token, id_ in model["vocab"].items()
-        if token.isascii() and len(token) <= longest and not (folds and token != token.lower())
+        if token.isascii() and len(token) <= longest and not (lowers and token != token.lower())
     }
 
 

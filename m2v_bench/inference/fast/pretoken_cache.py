@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from m2v_bench.inference.fast import kernels
+from m2v_bench.inference.fast import kernels, short_kernels
 from m2v_bench.inference.fast.boundaries import Boundaries
 from m2v_bench.inference.fast.pieces import Pieces
+from m2v_bench.inference.fast.utf8_kernels import PADDING
 from m2v_bench.inference.tokenizer import flatten
 
 LONGEST_PRETOKEN = 128  # bytes; longer ones hardly occur twice
@@ -17,9 +18,14 @@ _BYTES, _IDS = 16, 4  # of such an entry, on average
 
 
 class Table:
-    """Token ids by pre-token. Any number of threads may read it while none changes it."""
+    """Token ids by pre-token. Any number of threads may read it while none changes it.
 
-    def __init__(self) -> None:
+    Args:
+        is_read: whether texts are looked up in it at once, rather than what it has gathered added to another table.
+    """
+
+    def __init__(self, *, is_read: bool = True) -> None:
+        self._n_short = short_kernels.SLOTS if is_read else 2
         self.clear()
 
     def clear(self) -> None:
@@ -29,6 +35,7 @@ class Table:
         self._slots = np.zeros(2 * _ROOM, np.uint64)
         self._entries = np.empty((_ROOM, kernels.ENTRY), np.uint64)
         self._keys, self._ids = np.empty(_BYTES * _ROOM, np.uint8), np.empty(_IDS * _ROOM, np.int32)
+        self.short = np.zeros((self._n_short, short_kernels.WORDS), np.uint64)
         self._consistent = True
 
     def __len__(self) -> int:
@@ -46,27 +53,27 @@ class Table:
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """The table as `kernels` takes it: slots, entries, entries as int32, keys, ids."""
-        return self._slots, self._entries, self._entries.view(np.int32), self._keys, self._ids
+        """The table as `kernels` takes it: slots, entries, entries as int32, keys, ids, short table."""
+        return self._slots, self._entries, self._entries.view(np.int32), self._keys, self._ids, self.short
 
-    def add(self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]], fold: np.ndarray) -> None:
+    def add(self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]]) -> None:
         """Add pre-tokens that are not in the table.
 
         Args:
             keys: the pre-tokens, in lower case where case makes no difference.
             ids_of_keys: token ids of each.
-            fold: replacement of each byte, uint8 of shape (256,).
         """
         ids, id_offsets = flatten(ids_of_keys)
-        raw, offsets = np.frombuffer(b"".join(keys), np.uint8), np.cumsum([0, *map(len, keys)], dtype=np.int64)
+        raw = np.frombuffer(bytes(PADDING) + b"".join(keys), np.uint8)
+        offsets = PADDING + np.cumsum([0, *map(len, keys)], dtype=np.int64)
         self.reserve(len(keys), len(raw), len(ids))
-        kernels.enter(raw, offsets, ids, id_offsets, fold, self.arrays, self.used)
+        kernels.enter(raw, offsets, ids, id_offsets, self.arrays, self.used)
 
-    def merge(self, other: "Table", fold: np.ndarray) -> None:
+    def merge(self, other: "Table") -> None:
         """Add the entries of another table."""
         if len(other):
             self.reserve(len(other), int(other.used[0]), int(other.used[1]))
-            kernels.merge(other.arrays, other.used, fold, self.arrays, self.used)
+            kernels.merge(other.arrays, other.used, self.arrays, self.used)
 
     def reserve_for(self, n_bytes: int) -> None:
         """Make room for the new pre-tokens to expect in so many bytes of text."""
@@ -98,8 +105,6 @@ class PretokenCache:
     """
 
     def __init__(self, model: Mapping[str, Any], boundaries: Boundaries) -> None:
-        self._fold = boundaries.fold
-        self.folds = boundaries.folds
         self.pieces = Pieces(model, boundaries)
         self.longest = max([LONGEST_PRETOKEN, *map(len, self.pieces.entries)])
         self.table = Table()
@@ -110,7 +115,7 @@ class PretokenCache:
         self.table.clear()
         self._usable = False
         if entries := self.pieces.entries:
-            self.table.add(list(entries), [[id_] for id_ in entries.values()], self._fold)
+            self.table.add(list(entries), [[id_] for id_ in entries.values()])
         self._own_bytes = self.table.n_bytes
         self._usable = True
 
@@ -121,11 +126,11 @@ class PretokenCache:
 
     def add(self, keys: Sequence[bytes], ids_of_keys: Sequence[Sequence[int]]) -> None:
         """Add pre-tokens that are not in the cache, in lower case where case makes no difference."""
-        self.table.add(keys, ids_of_keys, self._fold)
+        self.table.add(keys, ids_of_keys)
 
     def merge(self, other: Table) -> None:
         """Add the pre-tokens of a table, and empty that."""
-        self.table.merge(other, self._fold)
+        self.table.merge(other)
         if len(other):
             other.clear()
 

@@ -17,7 +17,6 @@ from m2v_bench.inference.fast.boundaries import (
     MARKS,
     METASPACE,
     PREFIX,
-    SEPARATOR,
     UNITS,
     WHOLE,
 )
@@ -38,7 +37,11 @@ from m2v_bench.inference.fast.characters import (
     SPACED,
     UNKNOWN,
 )
+from m2v_bench.inference.fast.short_kernels import find_short
 from m2v_bench.inference.fast.utf8_kernels import (
+    BLOCK,
+    PADDING,
+    after_letters,
     are_printable,
     character,
     has_byte,
@@ -46,19 +49,32 @@ from m2v_bench.inference.fast.utf8_kernels import (
     inner,
     key,
     load8,
+    lower,
+    lowest_bit,
+    others_than_letters,
     size_of,
+    store8,
 )
 
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
 
 _SPACE, _APOSTROPHE = np.int64(0x20), 0x27
+_STRIDE = 32  # bytes that are searched at a time
 
 
 @inlined
-def _add(buffer, first, last, info, lowers, tails, spans, n):
-    """Append a pre-token."""
-    tails[n, 0], tails[n, 1] = key(buffer, first, last, info & PREFIX, lowers)
-    spans[n, 0], spans[n, 1], spans[n, 2] = first, last, info
+def _add(buffer, first, last, info, sink, n):
+    """Append a pre-token: its ids if it is in the short table, else a row."""
+    codes, rows, tails, spans, short = sink
+    low, high = key(buffer, first, last, info & PREFIX)
+    code = find_short(low, high, last - first + (1 if info & PREFIX else 0), short)
+    if code == 0:
+        row = rows[0]
+        tails[row, 0], tails[row, 1] = low, high
+        spans[row, 0], spans[row, 1], spans[row, 2] = first, last, info
+        rows[0] = row + 1
+        code = -1 - row
+    codes[n] = code
     return n + 1
 
 
@@ -69,35 +85,29 @@ def _kind(buffer, i, kinds):
 
 
 @inner
-def _has_added(buffer, start, end, fold, tokens):
+def _has_added(buffer, start, end, tokens):
     """Return whether an added token is in a text, in any case where case makes no difference."""
     begins, few, added, added_offsets = tokens
     if len(added) == 0:
         return False
-    i = start
-    while i < end:
-        if len(few) > 0 and i + 8 <= end:
-            word, hit = load8(buffer, i), False
-            for byte in few:
-                hit |= has_byte(word, byte)
-            if not hit:
-                i += 8
-                continue
-        # byte by byte until the next eight
-        last = min(i + 8, end)
-        while i < last:
-            if begins[buffer[i]] and _is_added(buffer, i, end, fold, added, added_offsets):
-                return True
-            i += 1
+    for block in range(start, end, _STRIDE):
+        hit = len(few) == 0
+        for byte in few:
+            for word in range(block, block + _STRIDE, 8):
+                hit |= has_byte(load8(buffer, word), byte)
+        if hit:
+            for i in range(block, min(block + _STRIDE, end)):
+                if begins[buffer[i]] and _is_added(buffer, i, end, added, added_offsets):
+                    return True
     return False
 
 
 @inner
-def _is_added(buffer, i, end, fold, added, added_offsets):
+def _is_added(buffer, i, end, added, added_offsets):
     for token in range(len(added_offsets) - 1):
         offset, size = added_offsets[token], added_offsets[token + 1] - added_offsets[token]
         k = 0
-        while k < size and i + k < end and fold[buffer[i + k]] == added[offset + k]:
+        while k < size and i + k < end and buffer[i + k] == added[offset + k]:
             k += 1
         if k == size:
             return True
@@ -131,23 +141,7 @@ def _may_split(buffer, i, start, end):
 
 
 @inner
-def _at_spaces(buffer, start, end, classes, lowers, tails, spans, n):
-    """Append the words and marks between white space."""
-    i = start
-    while i < end:
-        kind = classes[buffer[i]]
-        first = i
-        i += 1
-        if kind == SEPARATOR:
-            continue
-        while kind != MARK and i < end and classes[buffer[i]] > MARK:
-            i += 1
-        n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
-    return n
-
-
-@inner
-def _before_spaces(buffer, start, end, tails, spans, n):
+def _before_spaces(buffer, start, end, sink, n):
     """Append what is between two places where every tokenizer of a kind splits: single spaces of plain characters."""
     i = start
     while i < end:
@@ -155,7 +149,7 @@ def _before_spaces(buffer, start, end, tails, spans, n):
         i = first + 1
         while i < end and not (buffer[i] == _SPACE and _may_split(buffer, i, start, end)):
             i += 1
-        n = _add(buffer, first, i, AS_A_WHOLE, False, tails, spans, n)
+        n = _add(buffer, first, i, AS_A_WHOLE, sink, n)
     return n
 
 
@@ -233,48 +227,61 @@ def _replaced(buffer, start, end, kinds, replacements, at):
     return at
 
 
-@inner
-def _words_and_marks(buffer, start, end, classes, lowers, characters, used, tails, spans, n):
+@inlined
+def _words_and_marks(buffer, start, end, classes, characters, used, sink, n):
     """Append the words and punctuation marks of a text.
-
-    Words with other characters than printable ASCII are split by the kinds of their characters; those that only the
-    package can split become one pre-token.
 
     Returns:
         Why the text is not split, or 0; how many pre-tokens there are; how much of `buffer` is in use.
     """
-    kinds, _, replacements, _, _ = characters
-    i = start
-    while i < end:
-        first = i
-        seen = classes[buffer[i]]
-        i += 1
-        if seen == SEPARATOR:
-            continue
-        while seen != MARK and i < end and classes[buffer[i]] > MARK:
-            seen |= classes[buffer[i]]
-            i += 1
-        if seen != LOOK:
-            n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
-            continue
-        odd = _scan(buffer, first, i, characters)
-        if odd & 1:
-            return ASK, n, used
-        if odd & 2:
-            n = _add(buffer, first, i, AS_A_WHOLE, lowers, tails, spans, n)
-            continue
-        last = i
-        if odd & 4:
-            last = _replaced(buffer, first, i, kinds, replacements, used)
-            if last < 0:
-                return WHOLE, n, used
-            first, used = used, last
-        n = _by_kinds(buffer, first, last, kinds, lowers, tails, spans, n)
-    return _ZERO, n, used
+    first, looks, reason = start, False, _ZERO
+    for block in range(start, end, BLOCK):
+        others = others_than_letters(buffer, block, end, True)
+        while others != 0:
+            i = block + lowest_bit(others)
+            others &= others - np.uint64(1)
+            kind = classes[buffer[i]]
+            if kind > MARK:
+                looks |= kind == LOOK
+                continue
+            if looks:
+                reason, n, used = _odd_word(buffer, first, i, characters, used, sink, n)
+                if reason != 0:
+                    return reason, n, used
+            elif i > first:
+                n = _add(buffer, first, i, _ZERO, sink, n)
+            if kind == MARK:
+                n = _add(buffer, i, i + 1, _ZERO, sink, n)
+            first, looks = i + 1, False
+    if looks:
+        return _odd_word(buffer, first, end, characters, used, sink, n)
+    if end > first:
+        n = _add(buffer, first, end, _ZERO, sink, n)
+    return reason, n, used
 
 
 @inner
-def _by_kinds(buffer, start, end, kinds, lowers, tails, spans, n):
+def _odd_word(buffer, first, last, characters, used, sink, n):
+    """Append the pre-tokens of a word with other characters than printable ASCII, by the kinds of its characters.
+
+    A word that only the package can split becomes one pre-token. Returns what `_words_and_marks` does.
+    """
+    kinds, _, replacements, _, _ = characters
+    odd = _scan(buffer, first, last, characters)
+    if odd & 1:
+        return ASK, n, used
+    if odd & 2:
+        return _ZERO, _add(buffer, first, last, AS_A_WHOLE, sink, n), used
+    if odd & 4:
+        end = _replaced(buffer, first, last, kinds, replacements, used)
+        if end < 0:
+            return WHOLE, n, used
+        first, last, used = used, end, end
+    return _ZERO, _by_kinds(buffer, first, last, kinds, sink, n), used
+
+
+@inner
+def _by_kinds(buffer, start, end, kinds, sink, n):
     i = start
     while i < end:
         first, kind = i, _kind(buffer, i, kinds)
@@ -283,7 +290,7 @@ def _by_kinds(buffer, start, end, kinds, lowers, tails, spans, n):
             continue
         while kind != PUNCTUATION and i < end and _kind(buffer, i, kinds) not in (SPACE, PUNCTUATION):
             i += size_of(buffer[i])
-        n = _add(buffer, first, i, _ZERO, lowers, tails, spans, n)
+        n = _add(buffer, first, i, _ZERO, sink, n)
     return n
 
 
@@ -370,29 +377,28 @@ def _match(buffer, i, end, kinds, expression, prefix):
 
 
 @inner
-def _by_expression(buffer, start, end, kinds, expression, prefix, tails, spans, n):
+def _by_expression(buffer, start, end, kinds, expression, prefix, sink, n):
     """Append the matches of the regular expression; return -1 for a text that only the package can split."""
+    block, others = start, np.uint64(0)
     i = start
     while i < end:
         before = prefix if i == start else _ZERO
         # most are ASCII letters after a space
-        last = i + 1 if buffer[i] == _SPACE else i
-        first = last
-        while last < end and buffer[last] < 0x80 and kinds[buffer[last]] & KIND == LETTER:
-            last += 1
+        first = i + 1 if buffer[i] == _SPACE else i
+        last, block, others = after_letters(buffer, first, end, False, block, others)
         if last == first or (last < end and buffer[last] >= 0x80):
             last = _match(buffer, i, end, kinds, expression, before != 0)
         if last < 0:
             return -1
         if expression[5] and buffer[i] != _SPACE:
             before = _SPACE
-        n = _add(buffer, i, last, before, False, tails, spans, n)
+        n = _add(buffer, i, last, before, sink, n)
         i = last
     return n
 
 
 @inner
-def _words(buffer, start, end, kinds, metaspace, tails, spans, n):
+def _words(buffer, start, end, kinds, metaspace, sink, n):
     """Append words with the space before them, which is their prefix."""
     at_white_space, prefix_first, collapses, strips = metaspace
     while strips and end > start:
@@ -402,6 +408,7 @@ def _words(buffer, start, end, kinds, metaspace, tails, spans, n):
         if _kind(buffer, last, kinds) != SPACE:
             break
         end = last
+    block, others = start, np.uint64(0)
     i = start
     while i < end:
         is_space = _kind(buffer, i, kinds) == SPACE
@@ -413,9 +420,10 @@ def _words(buffer, start, end, kinds, metaspace, tails, spans, n):
             while collapses and i < end and _kind(buffer, i, kinds) == SPACE:
                 i += size_of(buffer[i])
         first = i
+        i, block, others = after_letters(buffer, i, end, True, block, others)
         while i < end and _kind(buffer, i, kinds) != SPACE:
-            i += size_of(buffer[i])
-        n = _add(buffer, first, i, prefix, False, tails, spans, n)
+            i, block, others = after_letters(buffer, i + size_of(buffer[i]), end, True, block, others)
+        n = _add(buffer, first, i, prefix, sink, n)
     return n
 
 
@@ -428,16 +436,18 @@ def _space_width(buffer, i, end):
 
 
 @inner
-def _units(buffer, start, end, tails, spans, n):
+def _units(buffer, start, end, sink, n):
     """Append words with all spaces before them, and another one before the first."""
+    block, others = start, np.uint64(0)
     i = start
     while i < end:
         first = i
         while i < end and _space_width(buffer, i, end) > 0:
             i += _space_width(buffer, i, end)
+        i, block, others = after_letters(buffer, i, end, True, block, others)
         while i < end and _space_width(buffer, i, end) == 0:
-            i += 1
-        n = _add(buffer, first, i, _SPACE if first == start else _ZERO, False, tails, spans, n)
+            i, block, others = after_letters(buffer, i + 1, end, True, block, others)
+        n = _add(buffer, first, i, _SPACE if first == start else _ZERO, sink, n)
     return n
 
 
@@ -448,7 +458,7 @@ def _is_word(kind):
 
 
 @inner
-def _around_odd(buffer, start, end, characters, rules, prefix, tails, spans, n):
+def _around_odd(buffer, start, end, characters, rules, prefix, sink, n):
     """Append the pre-tokens of a text with odd characters: the words around one go to the package together."""
     mode, expression, metaspace = rules
     kinds = characters[0]
@@ -466,53 +476,63 @@ def _around_odd(buffer, start, end, characters, rules, prefix, tails, spans, n):
                 break
         prefix_here = prefix if first == start else _ZERO
         if _scan(buffer, first, last, characters) & 2:
-            n = _add(buffer, first, last, AS_A_WHOLE, False, tails, spans, n)
+            n = _add(buffer, first, last, AS_A_WHOLE, sink, n)
         elif mode == METASPACE:
-            n = _words(buffer, first, last, kinds, metaspace, tails, spans, n)
+            n = _words(buffer, first, last, kinds, metaspace, sink, n)
         else:
-            n = _by_expression(buffer, first, last, kinds, expression, prefix_here, tails, spans, n)
+            n = _by_expression(buffer, first, last, kinds, expression, prefix_here, sink, n)
             if n < 0:
                 return n
         first = last
     return n
 
 
+@inlined
+def _lower(buffer, first, last):
+    """Put ASCII letters into lower case, and up to seven bytes beyond."""
+    for i in range(first, last, 8):
+        store8(buffer, i, lower(load8(buffer, i)))
+
+
 @njit(cache=True, nogil=True, _nrt=False)
-def split(buffer, starts, ends, texts, boundaries, characters, used, tails, spans, firsts, reasons):
+def split(buffer, starts, ends, texts, boundaries, characters, short, used, codes, rows, tails, spans, firsts, reasons):
     """Split texts into pre-tokens.
 
     Args:
-        buffer: `PADDING` bytes, the bytes of all texts, and room for texts with replaced characters, uint8.
+        buffer: `PADDING` bytes, the bytes of all texts, and room for texts with replaced characters, uint8. Letters are
+            put into lower case there, where case makes no difference.
         starts: where in `buffer` each text begins, int64.
         ends: where it ends.
         texts: numbers of the texts to do, int64.
         boundaries: `boundaries.Boundaries.fields`.
         characters: `characters.Characters.fields`.
+        short: ids of short pre-tokens, see `short_kernels`.
         used: bytes of `buffer` in use.
-        tails: receives the last 16 folded bytes of each pre-token, uint64 of shape (more than bytes, 4).
+        codes: receives the packed ids of each pre-token, or -1 less its row, int64 of shape (more than bytes,).
+        rows: receives how many rows there are, and 0, int64.
+        tails: receives the last 16 bytes of a row's pre-token, uint64 of shape (more than bytes, 4).
         spans: receives where it begins and ends, and a byte before it or `AS_A_WHOLE`, int64 of shape (same, 3).
         firsts: receives the first pre-token of each of the texts, and the end of the last, int64 of shape (texts + 1,).
         reasons: receives why a text is not split, or 0, uint8 of shape (texts,).
     """
-    classes, fold, lowers, tokens, mode, prefix, expression, metaspace = boundaries
+    classes, lowers, tokens, mode, prefix, expression, metaspace = boundaries
     kinds, _, replacements, _, _ = characters
-    n = _ZERO
+    sink = codes, rows, tails, spans, short
+    n = rows[0] = rows[1] = _ZERO
+    if lowers:
+        _lower(buffer, PADDING, used)
     for number in range(len(texts)):
         text = texts[number]
         start, end = starts[text], ends[text]
         firsts[number], reasons[number] = n, 0
-        if _has_added(buffer, start, end, fold, tokens):
+        if _has_added(buffer, start, end, tokens):
             reasons[number] = WHOLE
-        elif mode == AT_SPACES:
-            n = _at_spaces(buffer, start, end, classes, lowers, tails, spans, n)
-        elif mode == MARKS:
-            reasons[number], n, used = _words_and_marks(
-                buffer, start, end, classes, lowers, characters, used, tails, spans, n
-            )
+        elif mode in (AT_SPACES, MARKS):
+            reasons[number], n, used = _words_and_marks(*(buffer, start, end, classes, characters, used, sink, n))
         elif mode == BEFORE_SPACES:
-            n = _before_spaces(buffer, start, end, tails, spans, n)
+            n = _before_spaces(buffer, start, end, sink, n)
         elif mode == UNITS:
-            n = _units(buffer, start, end, tails, spans, n)
+            n = _units(buffer, start, end, sink, n)
         else:
             seen = _scan(buffer, start, end, characters)
             if seen & 4 and seen & 3 == 0:
@@ -527,11 +547,11 @@ def split(buffer, starts, ends, texts, boundaries, characters, used, tails, span
             elif seen & 6 == 6:
                 reasons[number] = WHOLE
             elif seen & 2:
-                last = _around_odd(buffer, start, end, characters, (mode, expression, metaspace), add, tails, spans, n)
+                last = _around_odd(buffer, start, end, characters, (mode, expression, metaspace), add, sink, n)
                 reasons[number], n = (WHOLE, n) if last < 0 else (0, last)
             elif mode == METASPACE:
-                n = _words(buffer, start, end, kinds, metaspace, tails, spans, n)
+                n = _words(buffer, start, end, kinds, metaspace, sink, n)
             else:
-                last = _by_expression(buffer, start, end, kinds, expression, add, tails, spans, n)
+                last = _by_expression(buffer, start, end, kinds, expression, add, sink, n)
                 reasons[number], n = (WHOLE, n) if last < 0 else (0, last)
     firsts[len(texts)] = n

@@ -16,8 +16,10 @@ inner = njit(**_INNER)
 # for short functions, and for those with many arrays as arguments, which take longer to pass than a word to split
 inlined = njit(**_INNER, forceinline=True)
 PADDING = 16  # bytes that must be before the first text, as `key` reads them
+BLOCK = 64  # bytes that `others_than_letters` looks at; so many must be after the last text
 
 _TOP, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @intrinsic
@@ -31,6 +33,84 @@ def load8(typing_context, buffer, i):
         return builder.bswap(word)
 
     return types.uint64(buffer, types.int64), generate
+
+
+@intrinsic
+def store8(typing_context, buffer, i, word):
+    """Write what `load8` returns."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.gep(array.data, [arguments[1]])
+        builder.store(builder.bswap(arguments[2]), builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.int64, types.uint64), generate
+
+
+@intrinsic
+def lowest_bit(typing_context, word):
+    """Return the place of the lowest bit that is set."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@inlined
+def _are_in(word, lowest, highest):
+    """Set the top bit of each of eight bytes, all below 0x80, that is between two others."""
+    return (word + np.uint64(0x80 - lowest) * _ONES) ^ (word + np.uint64(0x7F - highest) * _ONES)
+
+
+@inlined
+def _are_letters(word):
+    """Set the top bit of each of eight bytes that is an ASCII letter, and no other bit."""
+    return _are_in((word | np.uint64(0x20) * _ONES) & ~_TOP, 0x61, 0x7A) & ~word & _TOP
+
+
+@inlined
+def lower(word):
+    """Return eight bytes with ASCII letters in lower case."""
+    return word | (_are_in(word & ~_TOP, 0x41, 0x5A) & ~word & _TOP) >> np.uint64(2)
+
+
+@inlined
+def others_than_letters(buffer, start, end, digits):
+    """Return which of the 64 bytes from `start` on, and before `end`, are no ASCII letters or, with `digits`, digits.
+
+    Bit `k` is for the byte at `start + k`.
+    """
+    bits = np.uint64(0)
+    for k in range(8):
+        word = load8(buffer, start + 8 * k)
+        are = _are_letters(word)
+        if digits:
+            are |= _are_in(word & ~_TOP, 0x30, 0x39) & ~word & _TOP
+        # one bit for each byte, the first one lowest
+        gathered = ((~are & _TOP) >> np.uint64(7)) * np.uint64(0x8040201008040201) >> np.uint64(56)
+        bits |= gathered << np.uint64(8 * k)
+    if end - start < BLOCK:
+        bits &= (np.uint64(1) << np.uint64(end - start)) - np.uint64(1)
+    return bits
+
+
+@inlined
+def after_letters(buffer, i, end, digits, block, others):
+    """Return where letters from `i` on end, and a block to pass to the next call: its beginning, and what is in it.
+
+    Asking for a block at a time, as processors cannot go on before they know where a word ends.
+    """
+    while True:
+        if i - block >= BLOCK or (others >> np.uint64(i - block)) == 0:
+            if i >= end:
+                return end, block, others
+            block, others = i, others_than_letters(buffer, i, end, digits)
+            if others == 0:
+                i = min(i + BLOCK, end)
+                continue
+        return i + lowest_bit(others >> np.uint64(i - block)), block, others
 
 
 @inlined
@@ -50,30 +130,15 @@ def has_byte(word, byte):
 
 
 @inlined
-def _lower(word):
-    """Return eight bytes with ASCII capitals in lower case."""
-    seven = word & ~_TOP
-    upper = ((seven + np.uint64(0x80 - 0x41) * _ONES) ^ (seven + np.uint64(0x7F - 0x5A) * _ONES)) & ~word & _TOP
-    return word | upper >> np.uint64(2)
-
-
-@inlined
-def key(buffer, first, last, prefix, lowers):
+def key(buffer, first, last, prefix):
     """Return the last 16 bytes of a byte (or none, if 0) and `buffer[first:last]`, as two numbers."""
+    # without conditions, which processors guess wrong too often; a shift by 64 bits is two of 32
     size = last - first
-    low, high = load8(buffer, last - 8), np.uint64(0)
-    if lowers:
-        low = _lower(low)
-    if size < 8:
-        shift = np.uint64(8 * size)
-        low = low & ((np.uint64(1) << shift) - np.uint64(1)) | np.uint64(prefix) << shift
-        return low, high
-    high = load8(buffer, last - 16)
-    if lowers:
-        high = _lower(high)
-    if size < 16:
-        shift = np.uint64(8 * (size - 8))
-        high = high & ((np.uint64(1) << shift) - np.uint64(1)) | np.uint64(prefix) << shift
+    here, before = np.uint64(4 * min(size, 8)), np.uint64(4 * min(max(size - 8, 0), 8))
+    low = load8(buffer, last - 8) & ~(_ALL << here << here) | np.uint64(prefix) << here << here
+    high = load8(buffer, last - 16) & ~(_ALL << before << before)
+    if size >= 8:
+        high |= np.uint64(prefix) << before << before
     return low, high
 
 
