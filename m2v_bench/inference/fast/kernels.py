@@ -3,7 +3,7 @@
 Pre-tokens are found in a hash table with open addressing. `slots` holds 0, or the upper half of a pre-token's hash and
 the number of its entry + 1. An entry is a cache line, uint64 of shape (8,): the last 16 bytes of its key in two words,
 its number of bytes and of ids, up to four ids or where in `ids` they begin, and where in `keys` a longer key begins.
-Short pre-tokens are in a `short_kernels`, too, where `split_kernels` finds them.
+Short pre-tokens that occur again are copied to the table of `short_kernels`, where `split_kernels` finds them.
 
 All loops of this file are in one file, as numba does not recompile a function when one that it calls from another file
 changes.
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
-from m2v_bench.inference.fast.short_kernels import MOST_IDS, enter_short, unpack
+from m2v_bench.inference.fast.short_kernels import enter_short, unpack
 from m2v_bench.inference.fast.utf8_kernels import character, inlined, inner, key, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
@@ -93,7 +93,7 @@ def link(last, table):
 @inlined
 def _write(entry, raw, start, end, prefix, low, high, new_ids, begin, count, table, used):
     """Write and link an entry; `used` says how much of the table's `keys`, `ids` and `entries` is in use."""
-    _, entries, entry_ids, keys, ids, short = table
+    _, entries, entry_ids, keys, ids, _ = table
     size = end - start + (1 if prefix else 0)
     entries[entry, 0], entries[entry, 1] = low, high
     entries[entry, 2] = np.uint64(size) | np.uint64(count) << _HALF
@@ -112,7 +112,15 @@ def _write(entry, raw, start, end, prefix, low, high, new_ids, begin, count, tab
             ids[used[1] + k] = new_ids[begin + k]
         used[1] += count
     _link(entry, table)
-    enter_short(low, high, size, new_ids, begin, count, short)
+
+
+@inlined
+def _shorten(entry, table):
+    """Copy an entry to the short table, if it fits."""
+    _, entries, entry_ids, _, _, short = table
+    size, count = np.int64(entries[entry, 2] & _LOW), np.int64(entries[entry, 2] >> _HALF)
+    if count <= IDS_HERE:
+        enter_short(entries[entry, 0], entries[entry, 1], size, entry_ids, entry, np.int64(6), count, short)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -122,6 +130,7 @@ def enter(raw, offsets, new_ids, id_offsets, table, used):
         begin, count = id_offsets[k], id_offsets[k + 1] - id_offsets[k]
         low, high = key(raw, offsets[k], offsets[k + 1], _ZERO)
         _write(used[2], raw, offsets[k], offsets[k + 1], _ZERO, low, high, new_ids, begin, count, table, used)
+        _shorten(used[2], table)
         used[2] += 1
 
 
@@ -528,7 +537,7 @@ def _insert(buffer, first, last, prefix, low, high, ids, begin, count, table, us
 @njit(cache=True, nogil=True, _nrt=False)
 def merge(others, others_used, table, used):
     """Copy the entries of another table that this one, which has room for them, does not have."""
-    _, other_entries, other_entry_ids, other_keys, other_ids, _ = others
+    _, other_entries, _, other_keys, other_ids, _ = others
     _, entries, _, _, _, _ = table
     for number in range(others_used[2]):
         low, high = other_entries[number, 0], other_entries[number, 1]
@@ -551,8 +560,7 @@ def merge(others, others_used, table, used):
                 table[4][used[1] + k] = other_ids[begin + k]
             used[1] += count
         _link(entry, table)
-        if count <= MOST_IDS:
-            enter_short(low, high, size, other_entry_ids[number], np.int64(6), count, table[5])
+        _shorten(entry, table)
         used[2] = entry + 1
 
 
@@ -633,6 +641,8 @@ def _ids_of(text, buffer, pretokens, begin, stop, pieces, tables, limits, out, n
             for k in range(IDS_HERE):
                 out[n + k] = entry_ids[entry, 6 + k]
             n += np.int64(entries[entry, 2] >> _HALF)
+            if not tables[3]:
+                _shorten(entry, table)
         else:
             first, last, info = spans[row, 0], spans[row, 1], spans[row, 2]
             size = _ids_of_one(

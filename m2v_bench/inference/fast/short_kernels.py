@@ -11,7 +11,7 @@ import numpy as np
 
 from m2v_bench.inference.fast.utf8_kernels import inlined
 
-SLOTS, WORDS = 1 << 15, 4  # 1 MB
+SLOTS, WORDS = 1 << 14, 4  # 512 KB
 LONGEST, MOST_IDS = 15, 3  # bytes and ids of a pre-token
 
 _ID_BITS, _COUNT_AT = np.int64(20), np.int64(60)
@@ -50,16 +50,17 @@ def unpack(packed, out, n):
 
 
 @inlined
-def enter_short(low, high, size, ids, begin, count, table):
-    """Add a pre-token that is not in the table, if it is short enough and there is room."""
+def enter_short(low, high, size, ids, entry, begin, count, table):
+    """Add a pre-token with the ids `ids[entry, begin : begin + count]`, if it is short enough and there is room."""
     packed = np.int64(count) << _COUNT_AT
     fits = 0 < size <= LONGEST and 0 < count <= MOST_IDS
     for k in range(count if fits else 0):
-        fits = fits and np.int64(ids[begin + k]) <= _ID
-        packed |= (np.int64(ids[begin + k]) & _ID) << (_ID_BITS * np.int64(k))
+        fits = fits and np.int64(ids[entry, begin + k]) <= _ID
+        packed |= (np.int64(ids[entry, begin + k]) & _ID) << (_ID_BITS * np.int64(k))
     if fits:
         high |= np.uint64(size) << _SIZE_AT
         slot = _bucket(low, high, table) << _ONE
+        is_there = table[slot, 0] == low and table[slot, 1] == high
         slot |= np.uint64(table[slot, 2] != 0)
-        if table[slot, 2] == 0:
+        if table[slot, 2] == 0 and not is_there:
             table[slot, 0], table[slot, 1], table[slot, 2] = low, high, np.uint64(packed)
