@@ -290,6 +290,37 @@ def _compare(arguments: Arguments) -> None:
     _show(grid, arguments.format)
 
 
+def _tasks_options(parser: Parser) -> None:
+    parser.add_argument(
+        "sweeps", nargs="*", metavar="SWEEP", help="sweeps or runs with the models (default: all distilled models)"
+    )
+    _results_or_table(parser)
+    parser.add_argument("--most", default=12, type=int, metavar="N", help="choose up to N tasks (default: 12)")
+    parser.add_argument(
+        "--agreement", default=0.9, type=float, metavar="TAU", help="Kendall's tau-b that is enough (default: 0.9)"
+    )
+    _out(parser)
+    parser.add_argument("--name", default="tasks", metavar="NAME", help="of the files in --out (default: tasks)")
+    _format(parser)
+    _seed(parser)
+
+
+def _tasks(arguments: Arguments) -> None:
+    from m2v_bench.reports.task_tables import task_tables
+
+    tables = task_tables(
+        arguments.sweeps,
+        arguments.results,
+        most=arguments.most,
+        agreement=arguments.agreement,
+        seed=arguments.seed,
+    )
+    for grid in (tables.profiles, tables.choice):
+        _show(grid, arguments.format)
+    if arguments.out is not None:
+        _say_written(tables.write(arguments.out, arguments.name))
+
+
 def _report_options(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", help="name of a sweep or run in the results, or its folder")
     _results_or_table(parser)
@@ -706,6 +737,13 @@ COMMANDS = {
             "M2V GloVe --results results",
             _compare,
             _compare_options,
+        ),
+        Command(
+            "tasks",
+            "show which tasks tell models apart, and the fewest that rank models as all tasks do",
+            "pca_dims --results results",
+            _tasks,
+            _tasks_options,
         ),
         Command(
             "report",

@@ -1,4 +1,4 @@
-"""Write docs/tasks.md: what the dataset repository of each task of mteb's benchmarks contains.
+"""Write docs/tasks.md: what the data of each task contain, of mteb's benchmarks and of the paper's own.
 
 Run by `make figures` as `python -m scripts.tasks_page`. The columns are those of the tiny repositories that the tests
 score.
@@ -12,6 +12,8 @@ from typing import Any
 import mteb
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
+from m2v_bench.tasks.own_task import FromFiles
+from m2v_bench.tasks.suite import OWN_TASKS
 from tests import tiny_hub
 
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
@@ -25,6 +27,15 @@ What a dataset repository in `hub_dir`, the folder `<org>/<name>/`, contains for
 `MTEB(eng, v2)` (v2) and `MTEB(Multilingual, v2)` (m): the configurations that its README lists, with their columns. In
 `default (lang)`, the column `lang` names the subset of each row. There is one `SUBSET` configuration per scored subset.
 Columns with `[]` hold lists: all texts of a set in one row. The tests score every task here on a few dozen rows.
+"""
+
+
+_OWN = """
+## The paper's own sets
+
+The files below `data_dir`, the folder with `wordsim/`, `pearl/` and `classification/`: `.parquet` with these columns,
+`.txt` without a header, its columns separated by tabs. A repository with the same data below `hub_dir` will do where
+one is named. `PEARL-autofj` downloads the Python package `autofj` instead.
 """
 
 
@@ -66,12 +77,22 @@ def _columns(columns: dict[str, list[Any]]) -> str:
 
 def render() -> str:
     """Return the page."""
-    return f"{_HEAD}\n{_table(rows())}\n"
+    tasks = _table(["Task", "Type", "In", "Repository", "Subsets", "Splits", "Configurations"], rows())
+    return f"{_HEAD}\n{tasks}\n{_OWN}\n{_table(['Task', 'Files', 'Repository'], own_rows())}\n"
 
 
-def _table(cells: Iterable[list[str]]) -> str:
-    names = ["Task", "Type", "In", "Repository", "Subsets", "Splits", "Configurations"]
-    lines = [names, ["---"] * 4 + ["---:"] + ["---"] * 2, *cells]
+def own_rows() -> list[list[str]]:
+    """Return the rows of the paper's own tasks, in the order of its columns."""
+    tasks: dict[str, Any] = {name: task for name, task in OWN_TASKS.items() if issubclass(task, FromFiles)}
+    listed = []
+    for name, task in tasks.items():
+        files = [f"`{file}`: {_columns(columns)}" for file, columns in tiny_hub.own_files(task).items()]
+        listed.append([f"`{name}`", "; ".join(files), f"`{task.repository}`" if task.repository else ""])
+    return listed
+
+
+def _table(names: list[str], cells: Iterable[list[str]]) -> str:
+    lines = [names, ["---:" if name == "Subsets" else "---" for name in names], *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

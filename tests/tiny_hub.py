@@ -282,3 +282,45 @@ def with_languages(configs: Mapping[str, Splits]) -> Splits:
             for name, values in {**columns, "lang": [subset] * n_rows}.items():
                 joined.setdefault(split, {}).setdefault(name, []).extend(values)
     return joined
+
+
+def write_own(task: Any, folder: Path) -> None:
+    """Write the files that a task of the paper's own reads below `data_dir`."""
+    for name, columns in own_files(task).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".txt":
+            rows = zip(*columns.values(), strict=True)
+            path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
+        else:
+            pq.write_table(pa.table(columns), path)
+
+
+def own_files(task: Any) -> dict[str, Columns]:
+    """Return the columns of the files that a task of the paper's own reads, by their names below `data_dir`."""
+    rng = random.Random(task.metadata.name)
+    if hasattr(task, "places"):  # word similarity: columns by position
+        rows = [(*rng.sample(TOPICS[0] + TOPICS[1], 2), rng.randint(0, task.max_score)) for _ in range(30)]
+        names = dict(zip(task.places, ("word", "other word", "score"), strict=True))
+        columns = dict(zip(task.places, map(list, zip(*rows, strict=True)), strict=True))
+        order = range(max(task.places) + 1)
+        return {task.files["test"]: {names.get(n, f"column {n + 1}"): columns.get(n, ["-"] * 30) for n in order}}
+    tables: dict[str, Columns] = {}
+    for part, file in task.files.items():
+        topics = [number % N_CLASSES for number in range(40)]
+        texts = [f"{sentence(rng, topic)} {number}" for number, topic in enumerate(topics)]
+        columns = {name: [f"{sentence(rng, topic)}" for topic in topics] for name in task.columns[part]}
+        if task.metadata.type == "PairClassification":
+            columns["label"] = [("pos", "neg")[number % 2] for number in range(40)]
+        elif task.metadata.type == "Clustering":
+            columns["label"] = [TOPICS[topic][0] for topic in topics]
+        elif "entity_name" in columns:  # a knowledge base, among whose names a query's is to be found
+            columns["entity_name"] = tables[task.files["test"]]["label"]
+        elif "query" in columns:
+            columns |= {"query": texts, "label": [f"{text} {TOPICS[0][0]}" for text in texts]}
+        elif "relatedness score" in columns:
+            columns["relatedness score"] = [rng.random() for _ in topics]
+        else:
+            columns |= {task.text: texts, task.label: topics}
+        tables[file] = columns
+    return tables

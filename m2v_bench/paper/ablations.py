@@ -67,6 +67,7 @@ class _Data:
             self.compared.comparison,
             self.compared.types,
             self.columns()[column],
+            teachers=self.design.teachers,
             average=self.average if column in (AVERAGE, AVERAGE_MTEB) else "tasks",
             replicates=REPLICATES,
             seed=self.seed,
@@ -139,8 +140,8 @@ def _read(sweep: Experiment, seed: int) -> _Data:
         *compared.notes,
         f"{len(records)} variants: {factors}; "
         f"{len(tasks)}/{len(all_tasks)} tasks; average over {'types' if macro else 'tasks'}",
-        f"points (scores x 100); {CONFIDENCE:.0%} intervals, not corrected; {QUESTIONS}; base models and settings are "
-        "those of the sweep",
+        f"points (scores x 100); {CONFIDENCE:.0%} intervals, not corrected; {QUESTIONS}; tasks and teachers like "
+        "these: both vary, as crossed random effects; settings are those of the sweep",
         f"{REPLICATES} replicates, bootstrap seed {seed}; {merged(record.signature for record in records)}",
     ]
     types = {score.type: None for record in records for score in record.scores}
@@ -151,19 +152,21 @@ def _read(sweep: Experiment, seed: int) -> _Data:
 def _average_grid(data: _Data, estimates: Sequence[Estimate], kinds: Sequence[str]) -> Grid:
     p_values = _adjusted(estimates)
     rows = []
-    for kind, effect, these, like in zip(kinds, estimates, *p_values, strict=True):
+    for kind, effect, these, like, teachers in zip(kinds, estimates, *p_values, strict=True):
         points = [*interval(effect.these), p_text(these), *interval(effect.like)[1:], p_text(like)]
+        points += [*interval(effect.teachers)[1:], p_text(teachers)]
         rows.append([effect.contrast.name, kind, *points])
     percent = f"{CONFIDENCE:.0%}"
     header = ["Effect", "Kind", "Value", f"{percent} low", f"{percent} high", "p (Holm)"]
-    header += ["tasks like these: low", "high", "p (Holm)"]
+    header += ["tasks like these: low", "high", "p (Holm)", "tasks and teachers like these: low", "high", "p (Holm)"]
     note = f"an interaction is a difference of differences; Holm over the {len(estimates)} effects"
     return Grid(header, rows, title="effects on the average", notes=[note, *data.notes])
 
 
 def _adjusted(estimates: Sequence[Estimate]) -> list[np.ndarray]:
-    """Correct the p-values of effects by Holm: on these tasks, and on tasks like these."""
-    return [holm([effect.these.p for effect in estimates]), holm([effect.like.p for effect in estimates])]
+    """Correct the p-values of effects by Holm, for each of the three questions."""
+    questions = [(effect.these, effect.like, effect.teachers) for effect in estimates]
+    return [holm([one.p for one in question]) for question in zip(*questions, strict=True)]
 
 
 def _types_grid(data: _Data, by_column: dict[str, list[Estimate]]) -> Grid:
@@ -182,17 +185,17 @@ def _types_grid(data: _Data, by_column: dict[str, list[Estimate]]) -> Grid:
 
 
 def _long(column: str, kinds: Sequence[str], estimates: Sequence[Estimate]) -> pd.DataFrame:
-    these, like = _adjusted(estimates)
+    these, like, teachers = _adjusted(estimates)
     rows = [
         {"column": column, "effect": effect.contrast.name, "kind": kind, "n_tasks": effect.n_tasks, **_fields(effect)}
         for kind, effect in zip(kinds, estimates, strict=True)
     ]
-    return pd.DataFrame(rows).assign(these_p_holm=these, like_p_holm=like)
+    return pd.DataFrame(rows).assign(these_p_holm=these, like_p_holm=like, teachers_p_holm=teachers)
 
 
 def _fields(effect: Estimate) -> dict[str, float]:
     row = {"value": effect.these.value}
-    for name, question in (("these", effect.these), ("like", effect.like)):
+    for name, question in (("these", effect.these), ("like", effect.like), ("teachers", effect.teachers)):
         row |= {f"{name}_low": question.low, f"{name}_high": question.high, f"{name}_p": question.p}
     return row
 
@@ -212,10 +215,13 @@ def _findings_grid(data: _Data, judged: Sequence[Judged]) -> Grid:
     for finding in judged:
         published = "-" if np.isnan(finding.published) else f"{100 * finding.published:+.2f}"
         here = finding.estimate
-        points = ["-"] * 5 if here is None else [*interval(here.these), *interval(here.like)[1:]]
+        points = ["-"] * 7
+        if here is not None:
+            points = [*interval(here.these), *interval(here.like)[1:], *interval(here.teachers)[1:]]
         counts = [p_text(finding.p), str(finding.n_tasks), str(finding.n_variants)]
         rows.append([finding.claim, finding.scope, published, *points, *counts, finding.verdict])
     header = ["Finding", "Over", "Published", "Here", "these tasks: low", "high", "tasks like these: low", "high"]
+    header += ["tasks and teachers like these: low", "high"]
     notes = [
         f"verdict by tasks like these, Holm over all {2 * len(FINDINGS)} tests, at {1 - CONFIDENCE:.2g}; on every task "
         "type: by these tasks, Holm over all types of the suite, confirmed when every type is above 0, refuted when "

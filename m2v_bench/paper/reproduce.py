@@ -48,7 +48,7 @@ ITEMS = {
     "ablations": Item(
         "paper_ablations",
         (_TEACHER, "google-bert/bert-base-uncased"),
-        ("base_model=all-MiniLM-L6-v2,paraphrase-MiniLM-L3-v2",),
+        ("base_model=all-MiniLM-L6-v2,paraphrase-MiniLM-L3-v2,bge-small-en-v1.5-int8",),
         counts=True,
         effects=True,
     ),

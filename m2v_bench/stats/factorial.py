@@ -8,10 +8,12 @@ weight (Searle, Speed and Milliken, *Population Marginal Means in the Linear Mod
 difference of differences: the effect of a level where the other factor has a given level, minus its effect where the
 other factor has its reference level. (Textbooks on two-level designs halve it.)
 
-Inference is conditional on the variants: base models and settings are fixed, and nothing is claimed about others.
-*These tasks*: samples are resampled within each task, the same ones for all variants, because their errors on shared
-samples are correlated. *Tasks like these*: tasks are resampled, and samples within each. Both bootstraps are those of
-`stats.Comparison`, applied to an effect as the difference of two means.
+There are three questions. *These tasks*: samples are resampled within each task, the same ones for all variants,
+because their errors on shared samples are correlated. *Tasks like these*: tasks are resampled, and samples within each.
+Both bootstraps are those of `stats.Comparison`, applied to an effect as the difference of two means; base models are
+fixed, and nothing is claimed about others. *Tasks and teachers like these*: both are a sample of those that could have
+been chosen. Resampling two or three teachers would understate how much they differ, so an analysis of variance with
+crossed random effects is used (Clark, *The Language-as-Fixed-Effect Fallacy*, 1973). Settings are always fixed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +21,17 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import t
 
 from m2v_bench.config.job_names import tells_apart
 from m2v_bench.errors import BenchError
 from m2v_bench.results.record import RunRecord
 from m2v_bench.stats.bootstrap import TaskBootstrap
-from m2v_bench.stats.significance import Comparison, Difference
+from m2v_bench.stats.significance import LEAST_DF, Comparison, Difference
+
+BASE_MODEL = "base_model.name"
+_ZERO = 1e-12  # above rounding errors
 
 Levels = Mapping[str, str | Sequence[str]]
 """Levels keyed by setting; several levels of a setting are pooled."""
@@ -67,6 +74,21 @@ class Design:
             [all(variant.get(name) in values for name, values in allowed.items()) for variant in self.variants]
         )
 
+    @property
+    def teachers(self) -> list[np.ndarray]:
+        """Indices of each base model's variants, all in the same order of the other settings.
+
+        Empty when the base model does not vary.
+        """
+        factor = self.factor(BASE_MODEL)
+        others = [other.setting for other in self.factors if other is not factor]
+
+        def place(index: np.intp) -> list[str]:
+            return [self.variants[index][name] for name in others]
+
+        levels = factor.levels if factor else ()
+        return [np.array(sorted(np.flatnonzero(self.having({BASE_MODEL: level})), key=place)) for level in levels]
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -96,12 +118,14 @@ class Estimate:
         n_tasks: number of tasks.
         these: estimate with its interval for these tasks.
         like: the same estimate with its interval for tasks like these.
+        teachers: the same for tasks and teachers like these; NaN for a contrast of teachers, or with a single one.
     """
 
     contrast: Contrast
     n_tasks: int
     these: Difference
     like: Difference
+    teachers: Difference
 
 
 def design_of(records: Sequence[RunRecord]) -> Design:
@@ -141,7 +165,7 @@ def _level(setting: str, record: RunRecord) -> str:
     value = record.settings.get(setting)
     if setting == "weighting" and value is None:
         value = record.variant.get("weighting")
-    return str(value).rsplit("/", 1)[-1] if setting == "base_model.name" else str(value)
+    return str(value).rsplit("/", 1)[-1] if setting == BASE_MODEL else str(value)
 
 
 def _determines(varied: Mapping[str, Sequence[str]], one: str, other: str) -> bool:
@@ -188,6 +212,7 @@ def estimate(
     types: Sequence[str],
     tasks: Sequence[int],
     *,
+    teachers: Sequence[np.ndarray] = (),
     average: str = "tasks",
     replicates: int,
     seed: int,
@@ -200,6 +225,7 @@ def estimate(
         comparison: comparison of all variants, in the order of the design.
         types: type of each task of `comparison`.
         tasks: indices of the tasks to use.
+        teachers: the variants of each base model, as `Design.teachers` returns them.
         average: `tasks` or `types`, as in `Comparison`.
         replicates: number of resamples, as in `comparison`.
         seed: seed of the draws of tasks.
@@ -225,6 +251,48 @@ def estimate(
             len(tasks),
             paired.these_tasks(2 * number, 2 * number + 1, average),
             paired.tasks_like_these(2 * number, 2 * number + 1, average),
+            _tasks_and_teachers(item, comparison.scores[tasks], teachers, average, confidence),
         )
         for number, item in enumerate(contrasts)
     ]
+
+
+def _tasks_and_teachers(
+    item: Contrast, scores: np.ndarray, teachers: Sequence[np.ndarray], average: str, confidence: float
+) -> Difference:
+    """Estimate a contrast with tasks and teachers as crossed random effects.
+
+    Of the contrast on task k with the variants of teacher t, analysis of variance gives the mean squares MS_K of tasks,
+    MS_T of teachers and MS_KT of their interaction. The variance of the mean over K tasks and T teachers has the parts
+    MS_K / (K T) and max(0, MS_T - MS_KT) / (K T), with K - 1 and T - 1 degrees of freedom. The interval's half-width is
+    the root of the sum of the squared half-widths that each part has with its own quantile of t (Howe, *Approximate
+    Confidence Limits on the Mean of X + Y*, 1974). Satterthwaite's single quantile is too narrow for three teachers.
+
+    Returns:
+        The estimate; interval and p are NaN for a contrast that is not the same for every teacher, a macro average, or
+        fewer than two teachers or `LEAST_DF` + 1 tasks.
+    """
+    weights = item.plus - item.minus
+    value = float(np.mean(scores @ weights))
+    n_tasks, n_teachers = len(scores), len(teachers)
+    if n_teachers < 2 or n_tasks <= LEAST_DF or average != "tasks":
+        return Difference(value, np.nan, np.nan, np.nan)
+    if not all(np.allclose(weights[own], weights[teachers[0]]) for own in teachers):
+        return Difference(value, np.nan, np.nan, np.nan)
+    gaps = n_teachers * np.stack([scores[:, own] @ weights[own] for own in teachers], axis=1)
+    of_tasks, of_teachers = gaps.mean(axis=1) - value, gaps.mean(axis=0) - value
+    residuals = gaps - value - of_tasks[:, None] - of_teachers
+    interaction = np.sum(residuals**2) / ((n_tasks - 1) * (n_teachers - 1))
+    tasks = n_teachers * of_tasks @ of_tasks / (n_tasks - 1)
+    own = max(n_tasks * of_teachers @ of_teachers / (n_teachers - 1) - interaction, 0.0)
+    parts, dfs = np.array([tasks, own]) / (n_tasks * n_teachers), np.array([n_tasks - 1, n_teachers - 1])
+    if parts.sum() < _ZERO**2:
+        return Difference(value, np.nan, np.nan, np.nan)
+
+    def reach(p: float) -> float:
+        return float(np.sqrt(np.sum(t.isf(p / 2, dfs) ** 2 * parts)))
+
+    half = reach(1 - confidence)
+    lowest = 1e-12
+    p = lowest if reach(lowest) < abs(value) else float(brentq(lambda p: reach(p) - abs(value), lowest, 1.0))
+    return Difference(value, value - half, value + half, p)

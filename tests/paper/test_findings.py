@@ -43,13 +43,13 @@ def judged(
     def on_average(item: Contrast) -> Estimate:
         value = float((item.plus - item.minus) @ values)
         difference = Difference(value, value - noise, value + noise, p if abs(value) > noise else 0.5)
-        return Estimate(item, 4, difference, difference)
+        return Estimate(item, 4, difference, difference, difference)
 
     def on_types(item: Contrast) -> dict[str, Estimate]:
         known = {"STS": 0.2, "Ret": worst}
         p = {value: 0.001 if abs(value) > noise else 0.5 for value in known.values()}
         differences = {name: Difference(value, value - noise, value + noise, p[value]) for name, value in known.items()}
-        return {name: Estimate(item, 2, difference, difference) for name, difference in differences.items()}
+        return {name: Estimate(item, 2, difference, difference, difference) for name, difference in differences.items()}
 
     return judge_findings(varied, on_average, on_types, alpha=0.05, **more)
 
@@ -150,7 +150,7 @@ def test_fixed_settings_are_taken_into_account():
     ]
     varied = design_of([RunRecord([], settings=values) for values in settings])
     findings = judge_findings(
-        varied, lambda item: Estimate(item, 1, *[Difference(0.1, 0.0, 0.2, 0.04)] * 2), lambda item: {}, alpha=0.05
+        varied, lambda item: Estimate(item, 1, *[Difference(0.1, 0.0, 0.2, 0.04)] * 3), lambda item: {}, alpha=0.05
     )
     assert [(finding.claim.split()[0], finding.scope) for finding in findings] == [
         ("a", "not in this sweep"),

@@ -4,11 +4,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from m2v_bench.errors import BenchError
 from m2v_bench.results.record import RunRecord
 from m2v_bench.stats.bootstrap import bootstrap_task
-from m2v_bench.stats.factorial import Contrast, Design, contrast, design_of, effects, estimate
+from m2v_bench.stats.factorial import Contrast, Design, Estimate, contrast, design_of, effects, estimate
 from m2v_bench.stats.significance import Comparison
 from m2v_bench.tasks.samples import Samples
 
@@ -162,3 +163,68 @@ def test_an_unset_weighting_is_the_dialects():
 def test_an_incomplete_factorial_is_refused(records, message):
     with pytest.raises(BenchError, match=message):
         design_of(records)
+
+
+def of_teachers(effect: np.ndarray) -> Estimate:
+    """Estimate the effect of a setting, given as shape (tasks, teachers), whose sides are 0.5 and 0.5 + effect."""
+    tasks, teachers = effect.shape
+    names = [f"t{number}" for number in range(teachers)]
+    levels = [(name, size) for size in ("256", "none") for name in names]
+    design = design_of([record(base_model__name=name, pca_dims=size) for name, size in levels])
+    scores = 0.5 + np.concatenate([effect, np.zeros_like(effect)], axis=1)
+    comparison = Comparison(scores, [None] * tasks, ["STS"] * tasks, **DRAWS)
+    item = next(main for main in effects(design)[0] if main.name.startswith("pca_dims"))
+    options = {**DRAWS, "confidence": 0.95, "teachers": design.teachers}
+    (result,) = estimate([item], comparison, ["STS"] * tasks, list(range(tasks)), **options)
+    return result
+
+
+def test_with_equal_teachers_only_tasks_vary():
+    gaps = np.random.default_rng(0).normal(0.02, 0.05, 12)
+    result = of_teachers(np.repeat(gaps[:, None], 3, axis=1)).teachers
+    expected = ttest_1samp(gaps, 0)
+    assert result.value == pytest.approx(gaps.mean())
+    assert result.p == pytest.approx(expected.pvalue)
+    assert (result.low, result.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_with_equal_tasks_only_teachers_vary():
+    gaps = np.array([0.01, 0.02, 0.04])
+    result = of_teachers(np.repeat(gaps[None], 12, axis=0)).teachers
+    expected = ttest_1samp(gaps, 0)
+    assert result.p == pytest.approx(expected.pvalue)
+    assert (result.low, result.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+@pytest.mark.parametrize(("of_tasks", "of_teacher", "rest"), [(0.05, 0.05, 0.02), (0.0, 0.0, 0.05), (0.05, 0.0, 0.05)])
+def test_intervals_of_tasks_and_teachers_contain_the_effect_as_often_as_they_say(
+    of_tasks: float, of_teacher: float, rest: float
+):
+    rng = np.random.default_rng(6)
+    hits = []
+    for _ in range(300):
+        effect = 0.03 + of_tasks * rng.normal(size=(20, 1)) + of_teacher * rng.normal(size=3)
+        result = of_teachers(effect + rest * rng.normal(size=(20, 3))).teachers
+        hits.append(result.low <= 0.03 <= result.high)
+        assert (result.p < 0.05) == (result.low > 0 or result.high < 0)
+    assert np.mean(hits) > 0.93
+
+
+def test_teachers_are_no_sample_where_they_are_compared_or_few():
+    levels = [("a", "256"), ("b", "none"), ("a", "none"), ("b", "256")]
+    design = design_of([record(base_model__name=name, pca_dims=size) for name, size in levels])
+    assert [own.tolist() for own in design.teachers] == [[0, 2], [3, 1]]  # in the same order of the other settings
+    scores = np.random.default_rng(1).random((8, 4))
+    mains, interactions = effects(design)
+
+    def teachers(item: Contrast, **options: object) -> float:
+        comparison = Comparison(scores, [None] * 8, ["STS", "Retrieval"] * 4, **DRAWS)
+        options = {"teachers": design.teachers, "confidence": 0.95, **DRAWS, **options}
+        return estimate([item], comparison, ["STS", "Retrieval"] * 4, list(range(8)), **options)[0].teachers.p
+
+    assert not np.isnan(teachers(mains[1]))
+    assert np.isnan(teachers(mains[0]))
+    assert np.isnan(teachers(interactions[0]))
+    assert np.isnan(teachers(mains[1], average="types"))
+    assert np.isnan(teachers(mains[1], teachers=design.teachers[:1]))
+    assert np.isnan(teachers(mains[1], teachers=[]))
