@@ -88,13 +88,52 @@ def load_data(task: AbsTask) -> None:
 
     Raises:
         BenchError: for a file that differs from the manifest, a missing subset or split, and a reranking task without
-            candidates.
+            candidates; or when the hub cannot be reached.
     """
     check_contents(task)
-    with literal_path(task):
+    with literal_path(task), _without_waiting(task):
         task.load_data()
     check_loaded(task)
     check_candidates(task)
+
+
+@contextmanager
+def _without_waiting(task: AbsTask) -> Iterator[None]:
+    """Wait for the hub once: while it cannot be reached, later tasks load what is cached and fail at once otherwise."""
+    import datasets
+    from huggingface_hub import constants
+
+    repository, revision = str(task.metadata.dataset["path"]), str(task.metadata.dataset["revision"])
+    if Path(repository).is_absolute() or is_offline("HF_HUB_OFFLINE"):
+        yield
+        return
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    is_down = bool(_unreachable) and not _answers(repository, revision)
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = is_down
+    try:
+        yield
+    except ConnectionError as error:
+        if not _unreachable:
+            _unreachable.append(type(error).__name__)
+        raise BenchError(
+            f"{repository}: the model hub cannot be reached; set hub_dir=FOLDER to load it offline"
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
+def _answers(repository: str, revision: str) -> bool:
+    """Ask the hub for a repository once, and remember when it can be reached again."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(repository, revision=revision, timeout=5)
+    except HfHubHTTPError:
+        pass  # an answer, if not the one asked for
+    except Exception:  # the hub client raises many types of network errors
+        return False
+    _unreachable.clear()
+    return True
 
 
 def check_contents(task: AbsTask) -> bool:
