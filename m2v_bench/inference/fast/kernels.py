@@ -14,7 +14,7 @@ from numba import njit
 
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
 from m2v_bench.inference.fast.short_kernels import enter_short, unpack
-from m2v_bench.inference.fast.utf8_kernels import character, inlined, inner, key, size_of
+from m2v_bench.inference.fast.utf8_kernels import character, highest_bit, inlined, inner, key, lowest_bit, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 # models that split new pre-tokens here
@@ -31,7 +31,8 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _FIRST, _SECOND, _THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0xD6E8FEB86659FD93)
 _ZERO, _ONE = np.int64(0), np.int64(1)  # numba compiles a function once more for a number in the code
 _MOST_TOUCHED = 256  # pre-tokens of short texts to look up together
-_FEW_SYMBOLS = 32  # up to so many are scanned for the next merge; beyond, a tournament tree finds it
+_FEW_SYMBOLS = 64  # up to so many are scanned for the next merge; beyond, a tournament tree finds it
+_PLACE_BITS, _PLACE = np.uint64(6), np.uint64(63)
 _FIRST_BASE = np.int64(1)  # of a trie
 _MOST_PROBES = 256  # slots to look at before a trie grows
 _NO_PIECE = np.int32(-2)  # of a character that no piece has
@@ -189,10 +190,19 @@ def _rank(left, right, merges):
     return table[slot, 1] if table[slot, 0] != 0 else _LAST_RANK
 
 
+@njit(cache=True, nogil=True, _nrt=False)
+def rank_bytes(byte_ids, merges, of_bytes):
+    """Write what `_rank` says of each pair of bytes to `of_bytes`, uint64 of shape (65536,)."""
+    for left in range(256):
+        for right in range(256):
+            one, other = byte_ids[left], byte_ids[right]
+            of_bytes[left << 8 | right] = _rank(one, other, merges) if one >= 0 and other >= 0 else _LAST_RANK
+
+
 @inlined
 def _symbols(buffer, first, last, prefix, bpe, symbols):
     """Write the ids of the bytes or characters of a pre-token, and return how many there are, or -1 for too many."""
-    byte_ids, characters, _ = bpe
+    byte_ids, characters, _, _ = bpe
     n = 0
     if prefix:
         symbols[n] = byte_ids[prefix] if len(characters) == 0 else characters[prefix]
@@ -230,32 +240,68 @@ def _merge(buffer, first, last, prefix, bpe, scratch, out, n):
     Returns:
         The number of ids, or -1 for a pre-token that is not merged here.
     """
-    merges = bpe[2]
+    _, _, merges, of_bytes = bpe
     symbols, ranks, _ = scratch
     count = _symbols(buffer, first, last, prefix, bpe, symbols)
-    for k in range(count - 1):
-        ranks[k] = _rank(symbols[k], symbols[k + 1], merges)
+    if len(of_bytes) > 0:
+        before = np.int64(prefix) if prefix else np.int64(buffer[first])
+        start = first if prefix else first + 1
+        for k in range(count - 1):
+            byte = np.int64(buffer[start + k])
+            ranks[k] = of_bytes[before << 8 | byte]
+            before = byte
+    else:
+        for k in range(count - 1):
+            ranks[k] = _rank(symbols[k], symbols[k + 1], merges)
     if count > _FEW_SYMBOLS:
         return _merge_many(count, merges, scratch, out, n)
-    while count > 1:
-        best, lowest = 0, ranks[0]
-        for k in range(1, count - 1):
-            if ranks[k] < lowest:
-                best, lowest = k, ranks[k]
+    return _merge_few(count, merges, symbols, ranks, out, n) if count > 0 else count
+
+
+@inlined
+def _merge_few(count, merges, symbols, ranks, out, n):
+    """Merge symbols as `_merge` does; at most 64, as a bit says which of them are still there.
+
+    Ranks have their places in the lowest bits, so that the lowest rank says where it is; it is found without conditions
+    among all places, those of merged symbols included.
+    """
+    for k in range(count - 1):
+        ranks[k] = _placed(ranks[k], k)
+    size = (count + 7) // 8 * 8  # processors compare eight at once
+    for k in range(count - 1, size):
+        ranks[k] = _LAST_RANK
+    alive = ~np.uint64(0) >> np.uint64(64 - count)
+    while True:
+        lowest = _LAST_RANK
+        for k in range(size):
+            lowest = min(lowest, ranks[k])
         if lowest == _LAST_RANK:
             break
-        symbols[best] = np.int32(lowest & _LOW)
-        count -= 1
-        for k in range(best + 1, count):
-            symbols[k] = symbols[k + 1]
-            ranks[k - 1] = ranks[k]
-        if best > 0:
-            ranks[best - 1] = _rank(symbols[best - 1], symbols[best], merges)
-        if best + 1 < count:
-            ranks[best] = _rank(symbols[best], symbols[best + 1], merges)
-    for k in range(count):
-        out[n + k] = symbols[k]
-    return count
+        best = np.int64(lowest & _PLACE)
+        symbols[best] = np.int32((lowest >> _PLACE_BITS) & _LOW)
+        after = alive >> np.uint64(best + 1) << np.uint64(best + 1)
+        gone = lowest_bit(after)
+        after &= after - np.uint64(1)
+        alive ^= np.uint64(1) << np.uint64(gone)
+        ranks[gone] = ranks[best] = _LAST_RANK
+        if after != 0:
+            ranks[best] = _placed(_rank(symbols[best], symbols[lowest_bit(after)], merges), best)
+        before = alive & ((np.uint64(1) << np.uint64(best)) - np.uint64(1))
+        if before != 0:
+            place = highest_bit(before)
+            ranks[place] = _placed(_rank(symbols[place], symbols[best], merges), place)
+    last = n
+    while alive != 0:
+        out[last] = symbols[lowest_bit(alive)]
+        last += 1
+        alive &= alive - np.uint64(1)
+    return last - n
+
+
+@inlined
+def _placed(rank, place):
+    """Return a rank and the id of its result with its place, or `_LAST_RANK`."""
+    return _LAST_RANK if rank == _LAST_RANK else rank << _PLACE_BITS | np.uint64(place)
 
 
 @inner

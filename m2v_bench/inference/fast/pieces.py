@@ -71,7 +71,7 @@ _NO_BYTES = np.full(256, _NONE, np.int32)
 _NO_MERGES = np.zeros((1, 2), np.uint64), np.zeros(1, np.uint64)
 _NO_TRIE = np.full((1, 3), _NONE, np.int32)
 _NO_WORD_PIECE = (_NONE, 0, _NO_TRIE)
-_NO_BPE: tuple[Any, ...] = (_NO_BYTES, np.empty(0, np.int32), _NO_MERGES)
+_NO_BPE: tuple[Any, ...] = (_NO_BYTES, np.empty(0, np.int32), _NO_MERGES, np.empty(0, np.uint64))
 _NO_UNIGRAM = (_NONE, 0.0, _NO_BYTES, np.empty(0, np.float64), _NO_TRIE)
 
 
@@ -113,7 +113,7 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[Any, ...]:
 
     Returns:
         Ids of bytes, int32 of shape (256,); ids of characters by code point, int32, empty for bytes, -1 for characters
-        that are split into bytes; and the tables of `kernels.link_pairs`.
+        that are split into bytes; the tables of `kernels.link_pairs`; and for bytes those of `kernels.rank_bytes`.
     """
     vocabulary = model["vocab"]
     if in_bytes:
@@ -132,7 +132,10 @@ def _bpe(model: Mapping[str, Any], *, in_bytes: bool) -> tuple[Any, ...]:
     merged = np.array([vocabulary[one + other] for one, other in pairs], np.uint64)
     merges = _empty_merges(len(pairs))
     kernels.link_pairs(left << np.uint64(32) | right, merged, merges)
-    return np.array(ids, np.int32), characters, merges
+    of_bytes = np.empty(1 << 16 if in_bytes else 0, np.uint64)
+    if in_bytes:
+        kernels.rank_bytes(np.array(ids, np.int32), merges, of_bytes)
+    return np.array(ids, np.int32), characters, merges, of_bytes
 
 
 def _byte_level_tokens(vocabulary: Mapping[str, int]) -> dict[bytes, int]:

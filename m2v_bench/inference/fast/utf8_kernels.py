@@ -58,6 +58,17 @@ def lowest_bit(typing_context, word):
     return types.int64(types.uint64), generate
 
 
+@intrinsic
+def highest_bit(typing_context, word):
+    """Return the place of the highest bit that is set."""
+
+    def generate(context, builder, signature, arguments):
+        above = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.sub(ir.Constant(ir.IntType(64), 63), above)
+
+    return types.int64(types.uint64), generate
+
+
 @inlined
 def _are_in(word, lowest, highest):
     """Set the top bit of each of eight bytes, all below 0x80, that is between two others."""
