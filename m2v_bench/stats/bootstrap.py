@@ -244,10 +244,44 @@ def _precision(positive: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray
     return score
 
 
+def _mutual_information(gold: np.ndarray, models: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a scorer for the mutual information of clusters and classes over the mean of their entropies.
+
+    The clusters stay those of the whole task.
+    """
+    classes = np.unique(gold, return_inverse=True)[1]
+    tables = []
+    for values in models:
+        clusters = np.unique(values, return_inverse=True)[1]
+        shape = classes.max() + 1, clusters.max() + 1
+        tables.append((shape, np.eye(shape[0] * shape[1])[classes * shape[1] + clusters]))
+
+    def score(drawn: np.ndarray) -> np.ndarray:
+        scores = np.empty((len(drawn), len(models)))
+        for number, (shape, cells) in enumerate(tables):
+            shares = (drawn @ cells / len(gold)).reshape(-1, *shape)
+            of_classes, of_clusters = _entropy(shares.sum(axis=2)), _entropy(shares.sum(axis=1))
+            information = of_classes + of_clusters - _entropy(shares.reshape(len(drawn), -1))
+            scores[:, number] = _ratio(information, ((of_classes + of_clusters) / 2) ** 2)
+        return scores
+
+    return score
+
+
+def _entropy(shares: np.ndarray) -> np.ndarray:
+    """Return the entropy of each row."""
+    return -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1)
+
+
 def _ratio(covariance: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """Return covariance / sqrt(product of variances), or 0 where a variance is 0."""
     defined = variances > 1e-24
     return np.where(defined, covariance / np.sqrt(np.where(defined, variances, 1)), 0.0)
 
 
-_SCORERS = {"pearson": _pearson, "spearman": _spearman, "average_precision": _average_precision}
+_SCORERS = {
+    "pearson": _pearson,
+    "spearman": _spearman,
+    "average_precision": _average_precision,
+    "mutual_information": _mutual_information,
+}

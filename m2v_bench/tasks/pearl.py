@@ -175,18 +175,20 @@ def _linking(name: str, split: str, about: str) -> type[_EntityLinking]:
 class _EntityClustering(_PearlFile):
     """Normalized mutual information of k-means clusters and entity types."""
 
+    version: ClassVar[int] = 2
     n_clusters: ClassVar[int]
     columns: ClassVar = {"test": ("entity", "label")}
     nullable: ClassVar = ("entity",)
 
     def _score(self, model: Any, encode_kwargs: Any) -> tuple[float, dict[str, Samples]]:
         from sklearn.cluster import KMeans
-        from sklearn.metrics import normalized_mutual_info_score
 
         rows = self._rows("test")
         vectors = self.embed(model, [name or "NA" for name in rows["entity"]], encode_kwargs)
         clusters = KMeans(n_clusters=self.n_clusters, random_state=0).fit(vectors).labels_
-        return float(normalized_mutual_info_score(rows["label"], clusters)), {}
+        labels = np.unique(rows["label"][:], return_inverse=True)[1].astype(np.float32)
+        samples = Samples("mutual_information", clusters.astype(np.float32), labels, "entity")
+        return samples.score(), {"": samples}
 
 
 def _clustering(name: str, n_clusters: int, about: str) -> type[_EntityClustering]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 SAME_SCORE = 1e-4  # tolerance between a score and that of its samples, which are float32 and rounded
-METRICS = ("mean", "spearman", "pearson", "average_precision")
+METRICS = ("mean", "spearman", "pearson", "average_precision", "mutual_information")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Samples:
 
     Attributes:
         metric: the score's function of the samples, one of `METRICS`.
-        values: float32 array of shape (samples,): scores of the samples for `mean`, else predictions.
+        values: float32 array of shape (samples,): scores of the samples for `mean`, else predictions; for
+            `mutual_information` the numbers of clusters.
         gold: float32 array of shape (samples,): gold values; None for `mean`.
         unit: the kind of sample: `text`, `pair`, `query`, `draw`.
     """
@@ -58,7 +59,18 @@ def _average_precision(values: np.ndarray, gold: np.ndarray) -> float:
     return float(average_precision_score(gold > 0, values))
 
 
-_SCORES = {"spearman": _spearman, "pearson": _pearson, "average_precision": _average_precision}
+def _mutual_information(values: np.ndarray, gold: np.ndarray) -> float:
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(gold, values))
+
+
+_SCORES = {
+    "spearman": _spearman,
+    "pearson": _pearson,
+    "average_precision": _average_precision,
+    "mutual_information": _mutual_information,
+}
 
 
 def write_samples(path: Path, parts: Mapping[str, Samples]) -> None:

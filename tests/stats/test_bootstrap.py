@@ -9,6 +9,10 @@ from m2v_bench.tasks.samples import METRICS, Samples
 def two_models(metric: str, n: int, rng: np.random.Generator, *, decimals: int = 6) -> list[Samples]:
     """Return two equally good models; fewer decimals give more ties."""
     truth = rng.normal(size=n)
+    if metric == "mutual_information":
+        gold = (truth > 0.3) + 1.0 * (truth > 1)
+        clusters = [np.clip(np.round(truth + rng.normal(size=n)), -1, decimals // 3) for _ in range(2)]
+        return [Samples(metric, one.astype(np.float32), gold.astype(np.float32), "entity") for one in clusters]
     gold = {
         "mean": None,
         "spearman": np.round(truth, decimals),
@@ -42,7 +46,8 @@ def test_grouped_draws_have_the_distribution_of_single_draws():
 def test_a_resample_with_undefined_score_scores_zero():
     constant = Samples("spearman", np.array([1, 1, 2], np.float32), np.array([1, 2, 3], np.float32), "pair")
     rare = Samples("average_precision", np.array([1, 2, 3], np.float32), np.array([1, 0, 0], np.float32), "pair")
-    for samples in (constant, rare):
+    single = Samples("mutual_information", np.array([1, 1, 2], np.float32), np.array([0, 1, 1], np.float32), "entity")
+    for samples in (constant, rare, single):
         scores = resampled_scores([samples], 200, np.random.default_rng(0))
         assert np.isfinite(scores).all()
         assert scores.min() == 0

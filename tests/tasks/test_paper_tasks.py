@@ -22,6 +22,7 @@ from m2v_bench.tasks import SuiteTask, load_suite
 from m2v_bench.tasks.paper_classification import CLASSIFICATION_TASKS
 from m2v_bench.tasks.pearl import PEARL_TASKS
 from m2v_bench.tasks.probing import probe
+from m2v_bench.tasks.samples import read_samples
 from m2v_bench.tasks.wordsim import WORDSIM_TASKS
 from tests.conftest import TEST_DATA, glove
 
@@ -212,6 +213,10 @@ def test_entity_linking_and_clustering(tmp_path: Path):
     linked, clustered = evaluate({"GloVe": MtebEncoder(model, seed=42)}, [model], entries, session)
     assert linked.main_score == 0.75
     assert clustered.main_score == 1
+    (file,) = (tmp_path / "results" / "samples").rglob("PEARL-conll.npz")
+    (samples,) = read_samples(file).values()
+    assert samples.metric == "mutual_information"
+    assert samples.score() == 1
 
 
 def test_texts_are_sampled_for_speed(data_dir: Path):
