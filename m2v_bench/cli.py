@@ -295,9 +295,9 @@ def _tasks_options(parser: Parser) -> None:
         "sweeps", nargs="*", metavar="SWEEP", help="sweeps or runs with the models (default: all distilled models)"
     )
     _results_or_table(parser)
-    parser.add_argument("--most", default=12, type=int, metavar="N", help="choose up to N tasks (default: 12)")
+    parser.add_argument("--most", type=int, metavar="N", help="choose up to N tasks (default: as many as it takes)")
     parser.add_argument(
-        "--agreement", default=0.9, type=float, metavar="TAU", help="Kendall's tau-b that is enough (default: 0.9)"
+        "--agreement", default=0.8, type=float, metavar="TAU", help="Kendall's tau-b that is enough (default: 0.8)"
     )
     _out(parser)
     parser.add_argument("--name", default="tasks", metavar="NAME", help="of the files in --out (default: tasks)")

@@ -41,14 +41,14 @@ class TaskTables:
 
 
 def task_tables(
-    sweeps: Sequence[str], path: Path, *, most: int = 12, agreement: float = 0.9, seed: int = 42
+    sweeps: Sequence[str], path: Path, *, most: int | None = None, agreement: float = 0.8, seed: int = 42
 ) -> TaskTables:
     """Measure the tasks of stored models.
 
     Args:
         sweeps: names or folders of sweeps whose distilled models to use; all distilled models when empty.
         path: a results folder, or an exported table.
-        most: the largest number of tasks to choose.
+        most: the largest number of tasks to choose; None for no limit.
         agreement: Kendall's tau-b that is enough.
         seed: seed of all draws.
 
@@ -56,10 +56,10 @@ def task_tables(
         BenchError: for an unknown sweep, fewer than three models, or models without two tasks in common.
     """
     check_seed(seed)
-    if most < 1:
+    if most is not None and most < 1:
         raise BenchError(f"--most {most}: must be 1 or more")
     if not 0 < agreement <= 1:
-        raise BenchError(f"--agreement {agreement}: must be above 0 and at most 1, e.g. 0.9")
+        raise BenchError(f"--agreement {agreement}: must be above 0 and at most 1, e.g. 0.8")
     results = read_results(path)
     models = _models(sweeps, results)
     compared = load(models, results, seed=seed)
@@ -67,14 +67,15 @@ def task_tables(
         raise BenchError(f"{path}: the models have one task in common, {compared.tasks[0]}; two or more are needed")
     seconds = [_seconds(models, task) for task in compared.tasks]
     teachers = [str(model.variant.get("base_model", model.name)) for model in models]
-    choice = choose(compared.comparison, compared.types, teachers, average="tasks", most=most, seed=seed)
+    most = len(compared.tasks) if most is None else most
+    choice = choose(compared.comparison, compared.types, teachers, seconds, average="tasks", most=most, seed=seed)
     size = choice.smallest(agreement)
     names = [compared.tasks[task] for task in choice.tasks[:size]] if size else []
     override = f"suite=custom 'suite.tasks=[{','.join(names)}]'" if names else None
     about = _about(models, teachers, compared)
     return TaskTables(
         _profiles_grid(compared, seconds, about),
-        _choice_grid(compared, choice, seconds, [*_found(size, agreement, override, choice), *about]),
+        _choice_grid(compared, choice, size or most, seconds, [*_found(size, agreement, override, choice), *about]),
         override,
     )
 
@@ -127,10 +128,10 @@ def _profiles_grid(compared: Compared, seconds: Sequence[float], about: Sequence
     return Grid(header, rows, title="which tasks tell models apart", notes=[*notes, *about])
 
 
-def _choice_grid(compared: Compared, choice: Choice, seconds: Sequence[float], notes: Sequence[str]) -> Grid:
+def _choice_grid(compared: Compared, choice: Choice, size: int, seconds: Sequence[float], notes: Sequence[str]) -> Grid:
     rows = []
     total = float(np.sum(seconds))
-    for number, task in enumerate(choice.tasks):
+    for number, task in enumerate(choice.tasks[:size]):
         share = float(np.sum([seconds[one] for one in choice.tasks[: number + 1]])) / total
         of_others = [_two(values[number]) for values in (choice.halves, choice.teachers, choice.random)]
         rows.append(

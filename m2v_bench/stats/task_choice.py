@@ -3,7 +3,8 @@
 Agreement of two rankings is Kendall's tau-b (*The Treatment of Ties in Ranking Problems*, 1945): 1 when they order all
 pairs of models alike, 0 when they are unrelated, -1 when one is the reverse of the other.
 
-Tasks are chosen greedily: always the one after which the mean over the chosen tasks agrees best with the mean over all.
+Tasks are chosen greedily: always the one after which the mean over the chosen tasks agrees best with the mean over all;
+of those that come within 0.01 of it, the one that costs least.
 A choice fits the models that it was made with, so its agreement is measured on other models: on one half of the models
 after choosing with the other half, for many random halves, and on the models of each teacher after choosing with those
 of the other teachers. Randomly chosen tasks are measured beside them, on the same halves.
@@ -19,6 +20,7 @@ from m2v_bench.stats.significance import Comparison
 
 SPLITS = 100  # of the models into halves
 FEWEST_MODELS = 8  # a half of fewer says little
+_CLOSE = 0.01  # agreements that are as good as equal
 # pairs of models; of more, a sample says as much
 _MOST_PAIRS, _MOST_INTERVALS = 20_000, 2_000
 
@@ -108,7 +110,14 @@ def profiles(comparison: Comparison) -> list[TaskProfile]:
 
 
 def choose(
-    comparison: Comparison, types: Sequence[str], teachers: Sequence[str], *, average: str, most: int, seed: int
+    comparison: Comparison,
+    types: Sequence[str],
+    teachers: Sequence[str],
+    costs: Sequence[float],
+    *,
+    average: str,
+    most: int,
+    seed: int,
 ) -> Choice:
     """Choose up to `most` tasks that rank the models of a comparison as all its tasks do.
 
@@ -116,6 +125,7 @@ def choose(
         comparison: all models on all tasks.
         types: type of each task.
         teachers: teacher of each model.
+        costs: of each task, in any unit; NaN counts as nothing.
         average: `tasks` or `types`, as in `Comparison`.
         most: the largest number of tasks.
         seed: seed of the halves, the random tasks and the resamples.
@@ -123,8 +133,8 @@ def choose(
     rng = np.random.default_rng(seed)
     scores, groups = comparison.scores, np.unique(list(types), return_inverse=True)[1]
     everyone = np.arange(scores.shape[1])
-    most = min(most, len(scores))
-    chosen = _greedy(scores, groups, average, most)
+    most, prices = min(most, len(scores)), np.nan_to_num(np.array(list(costs), np.float64))
+    chosen = _greedy(scores, groups, average, prices, most)
     sizes = range(1, most + 1)
 
     def agreement(tasks: list[int], models: np.ndarray) -> list[float]:
@@ -134,12 +144,12 @@ def choose(
     for _ in range(SPLITS if len(everyone) >= FEWEST_MODELS else 0):
         order = rng.permutation(everyone)
         one, other = order[: len(order) // 2], order[len(order) // 2 :]
-        halves.append(agreement(_greedy(scores[:, one], groups, average, most), other))
+        halves.append(agreement(_greedy(scores[:, one], groups, average, prices, most), other))
         random.append(agreement(rng.permutation(len(scores))[:most].tolist(), other))
     of_teachers = []
     names = np.array(list(teachers))
     for name in dict.fromkeys(teachers) if _are_enough(names) else ():
-        of_others = _greedy(scores[:, names != name], groups, average, most)
+        of_others = _greedy(scores[:, names != name], groups, average, prices, most)
         of_teachers.append(agreement(of_others, everyone[names == name]))
     return Choice(
         chosen,
@@ -170,13 +180,14 @@ def _pairs(n_models: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     return one, other
 
 
-def _greedy(scores: np.ndarray, groups: np.ndarray, average: str, most: int) -> list[int]:
-    """Choose tasks one by one; of equally good ones the first."""
+def _greedy(scores: np.ndarray, groups: np.ndarray, average: str, prices: np.ndarray, most: int) -> list[int]:
+    """Choose tasks one by one."""
     chosen: list[int] = []
     while len(chosen) < most:
         left = [task for task in range(len(scores)) if task not in chosen]
-        agreements = _agreement(scores, groups, average, [[*chosen, task] for task in left])
-        chosen.append(left[int(np.argmax(np.nan_to_num(agreements, nan=-2.0)))])
+        agreements = np.nan_to_num(_agreement(scores, groups, average, [[*chosen, task] for task in left]), nan=-2.0)
+        good = np.flatnonzero(agreements >= agreements.max() - _CLOSE)
+        chosen.append(min((left[place] for place in good), key=lambda task: (prices[task], task)))
     return chosen
 
 

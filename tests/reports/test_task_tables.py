@@ -24,9 +24,9 @@ def test_tables_of_a_kept_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert profiles["Agreement"].is_monotonic_decreasing
     assert profiles["Told apart"].isna().all()  # kept files have no samples
     assert (profiles["Spread"] > 0).all()
-    assert len(choice) == 12
+    assert choice["Tasks"].tolist() == list(range(1, len(choice) + 1))
     assert choice["These models"].between(choice["Other models"] - 0.02, 1).all()
-    assert (choice["Other models"] > choice["Random tasks"]).all()
+    assert (choice["Other models"] >= choice["Random tasks"]).all()
     assert (tmp_path / "tasks.md").read_text() in shown
     assert f"{len(tasks)} tasks" in shown
 

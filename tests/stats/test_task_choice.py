@@ -63,7 +63,7 @@ def test_a_task_with_less_noise_agrees_better_and_tells_more_models_apart():
 def test_the_quiet_tasks_are_chosen_and_agree_on_models_not_seen():
     scores = noisy([1.0, 0.02, 1.0, 0.02, 1.0])
     scores[[0, 2, 4]] = scores[[0, 2, 4]] / 50 + 0.4  # noise alone, and little of it
-    choice = choose(comparison(scores), ["STS"] * 5, ["a"] * MODELS, average="tasks", most=3, seed=7)
+    choice = choose(comparison(scores), ["STS"] * 5, ["a"] * MODELS, [1.0] * 5, average="tasks", most=3, seed=7)
     assert sorted(choice.tasks[:2]) == [1, 3]
     assert choice.halves[1] > choice.random[1] + 0.1
     assert choice.smallest(0.8) <= 2
@@ -74,7 +74,12 @@ def test_the_quiet_tasks_are_chosen_and_agree_on_models_not_seen():
 
 def test_all_tasks_agree_with_themselves_and_choices_are_repeatable():
     compared = comparison(noisy([0.05] * 4), samples=True)
-    options = {"types": ["STS", "STS", "Ret", "Ret"], "teachers": ["a", "b"] * (MODELS // 2), "average": "types"}
+    options = {
+        "types": ["STS", "STS", "Ret", "Ret"],
+        "teachers": ["a", "b"] * (MODELS // 2),
+        "costs": [1.0] * 4,
+        "average": "types",
+    }
     first, second = (choose(compared, most=9, seed=5, **options) for _ in range(2))
     assert sorted(first.tasks) == [0, 1, 2, 3]
     assert first.seen[-1] == first.halves[-1] == first.teachers[-1] == 1
@@ -86,14 +91,24 @@ def test_all_tasks_agree_with_themselves_and_choices_are_repeatable():
 def test_a_choice_that_fits_chance_is_exposed_by_other_models():
     """On noise alone, tasks chosen among many agree with themselves, not with other models."""
     scores = np.random.default_rng(3).random((40, MODELS))
-    choice = choose(comparison(scores), ["STS"] * 40, ["a"] * MODELS, average="tasks", most=5, seed=1)
+    choice = choose(comparison(scores), ["STS"] * 40, ["a"] * MODELS, [1.0] * 40, average="tasks", most=5, seed=1)
     assert choice.seen[4] > choice.halves[4] + 0.2
     assert choice.halves[4] < choice.random[4] + 0.2
 
 
 def test_few_models_are_not_divided():
-    choice = choose(comparison(noisy([0.1] * 3)[:, :7]), ["STS"] * 3, ["a"] * 7, average="tasks", most=2, seed=1)
+    choice = choose(
+        comparison(noisy([0.1] * 3)[:, :7]), ["STS"] * 3, ["a"] * 7, [np.nan] * 3, average="tasks", most=2, seed=1
+    )
     assert np.isnan(choice.halves).all()
     assert choice.smallest(0.1) is None
     assert not np.isnan(choice.seen).any()
     assert SPLITS >= 50
+
+
+def test_of_tasks_that_are_as_good_the_cheapest_is_chosen():
+    scores = np.repeat(noisy([0.02]), 4, axis=0)
+    choice = choose(
+        comparison(scores), ["STS"] * 4, ["a"] * MODELS, [3.0, 2.0, 1.0, 2.0], average="tasks", most=4, seed=1
+    )
+    assert choice.tasks == [2, 1, 3, 0]
