@@ -55,7 +55,7 @@ def test_findings_of_a_real_sweep(results: Path):
     assert findings["verdict"].iloc[0] == "undecided"
     assert np.isnan(findings["value"].iloc[0])
     markdown = (results / "tables" / "mine_findings.md").read_text()
-    assert "| not in this sweep | +5.26 | - | - | - | - | - | - | 0 | 0 | undecided |" in markdown
+    assert "| not in this sweep | +5.26 | - | - | - | - | - | - | - | - | 0 | 0 | undecided |" in markdown
     assert set(findings["verdict"].iloc[[1, 3, 4, 5, 6, 7]]) == {"withheld: 3 tasks, 6 are needed"}
     assert (results / "tables" / "mine_effects_by_type.md").is_file()
 
