@@ -267,12 +267,18 @@ def _distinguish(
             label: [replace(dot, look=look) for dot in dots]
             for (label, dots), look in zip(shown.items(), looks, strict=True)
         }
-    # if the color depends on the row, it does not identify the series
-    keys = {
-        label: dots[0].look if len({dot.look for dot in dots}) == 1 else replace(dots[0].look, color=FAINT)
-        for label, dots in shown.items()
-    }
-    return shown, keys
+    return shown, {label: _common([dot.look for dot in dots]) for label, dots in shown.items()}
+
+
+def _common(looks: Sequence[Look]) -> Look:
+    """Return what a series looks like in every row; what depends on the row does not identify it."""
+    first = looks[0]
+    return replace(
+        first,
+        color=first.color if len({look.color for look in looks}) == 1 else FAINT,
+        marker=first.marker if len({look.marker for look in looks}) == 1 else "o",
+        hollow=all(look.hollow for look in looks),
+    )
 
 
 def ranked(dots: Sequence[Dot], references: Sequence[Dot], *, caption: str, at_most: int = 40) -> Figure:

@@ -227,3 +227,17 @@ def test_names_are_spread_without_overlap():
     assert spread([0.0, 1.0], [4.0, 4.0], 0, 100) == [2.0, 6.0]
     assert spread([99.0, 99.0], [4.0, 4.0], 0, 100) == [94.0, 98.0]
     assert spread([5.0, 1.0], [1.0, 1.0], 0, 100) == [5.0, 1.0]
+
+
+def test_a_legend_shows_what_the_dots_of_a_series_have_in_common():
+    def dots(weighting: str, start: float) -> list[Dot]:
+        names = ("model", "glove", "glove_subword")
+        looks = [look("m", "static", {"weighting": weighting, "vocabulary": name}) for name in names]
+        return [
+            Dot(name, start + 0.01 * place, look) for place, (name, look) in enumerate(zip(names, looks, strict=True))
+        ]
+
+    series = {"dialect=m2v-0.1": dots("zipf_log", 0.5), "dialect=m2v-0.7": dots("sif", 0.52)}
+    figure = score_figure(series, REFERENCES, axis="vocabulary", caption=CAPTION)
+    keys = [handle.get_color() for handle in figure.legends[0].legend_handles]
+    assert keys == [variant("zipf_log").color, variant("sif").color]
