@@ -70,7 +70,8 @@ def test_verdicts_are_withheld_without_samples(sweep: str, tmp_path: Path):
     tested = actual["n_tasks"] > 0
     on_average = tested & ~actual["finding"].str.endswith("type")
     assert on_average.sum() == 6
-    assert set(actual["verdict"][on_average]) == {"withheld: no per-sample outputs of 21 of 21 tasks"}
+    n_tasks = actual["n_tasks"].max()
+    assert set(actual["verdict"][on_average]) == {f"withheld: no per-sample outputs of {n_tasks} of {n_tasks} tasks"}
     assert actual["verdict"][tested & ~on_average].str.startswith("withheld: not tested on").all()
     assert "*" not in (tmp_path / f"{sweep}_effects_by_type.md").read_text().partition("no *")[0]
 
