@@ -39,7 +39,7 @@ def _fetch(typing_context, table, row, offset):
         start = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
         pointer = ir.IntType(8).as_pointer()
         address = builder.gep(builder.bitcast(array.data, pointer), [builder.add(start, arguments[2])])
-        flags = [ir.Constant(ir.IntType(32), flag) for flag in (0, 0, 1)]  # to read, again and again, data
+        flags = [ir.Constant(ir.IntType(32), flag) for flag in (0, 3, 1)]  # to read, again and again, data
         kind = ir.FunctionType(ir.VoidType(), [pointer, *(flag.type for flag in flags)])
         builder.call(builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind), [address, *flags])
         return context.get_dummy_value()
