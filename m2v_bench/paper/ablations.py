@@ -152,10 +152,11 @@ def _read(sweep: Experiment, seed: int) -> _Data:
 def _average_grid(data: _Data, estimates: Sequence[Estimate], kinds: Sequence[str]) -> Grid:
     p_values = _adjusted(estimates)
     rows = []
-    for kind, effect, these, like, teachers in zip(kinds, estimates, *p_values, strict=True):
-        points = [*interval(effect.these), p_text(these), *interval(effect.like)[1:], p_text(like)]
-        points += [*interval(effect.teachers)[1:], p_text(teachers)]
-        rows.append([effect.contrast.name, kind, *points])
+    for number, (kind, effect) in enumerate(zip(kinds, estimates, strict=True)):
+        row = [effect.contrast.name, kind, *interval(effect.these)[:1]]
+        for name, question in effect.questions.items():
+            row += [*interval(question)[1:], p_text(p_values[name][number])]
+        rows.append(row)
     percent = f"{CONFIDENCE:.0%}"
     header = ["Effect", "Kind", "Value", f"{percent} low", f"{percent} high", "p (Holm)"]
     header += ["tasks like these: low", "high", "p (Holm)", "tasks and teachers like these: low", "high", "p (Holm)"]
@@ -163,15 +164,14 @@ def _average_grid(data: _Data, estimates: Sequence[Estimate], kinds: Sequence[st
     return Grid(header, rows, title="effects on the average", notes=[note, *data.notes])
 
 
-def _adjusted(estimates: Sequence[Estimate]) -> list[np.ndarray]:
-    """Correct the p-values of effects by Holm, for each of the three questions."""
-    questions = [(effect.these, effect.like, effect.teachers) for effect in estimates]
-    return [holm([one.p for one in question]) for question in zip(*questions, strict=True)]
+def _adjusted(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
+    """Correct the p-values of effects by Holm, for each question."""
+    return {name: holm([effect.questions[name].p for effect in estimates]) for name in estimates[0].questions}
 
 
 def _types_grid(data: _Data, by_column: dict[str, list[Estimate]]) -> Grid:
     names = [f"{TYPE_LABELS.get(column, column)} ({by_column[column][0].n_tasks})" for column in by_column]
-    significant = {column: _adjusted(estimates)[0] < 1 - CONFIDENCE for column, estimates in by_column.items()}
+    significant = {column: _adjusted(estimates)["these"] < 1 - CONFIDENCE for column, estimates in by_column.items()}
     rows = []
     for number, row in enumerate(zip(*by_column.values(), strict=True)):
         stars = ["*" * bool(significant[column][number]) for column in by_column]
@@ -185,17 +185,17 @@ def _types_grid(data: _Data, by_column: dict[str, list[Estimate]]) -> Grid:
 
 
 def _long(column: str, kinds: Sequence[str], estimates: Sequence[Estimate]) -> pd.DataFrame:
-    these, like, teachers = _adjusted(estimates)
+    p_values = {f"{name}_p_holm": values for name, values in _adjusted(estimates).items()}
     rows = [
         {"column": column, "effect": effect.contrast.name, "kind": kind, "n_tasks": effect.n_tasks, **_fields(effect)}
         for kind, effect in zip(kinds, estimates, strict=True)
     ]
-    return pd.DataFrame(rows).assign(these_p_holm=these, like_p_holm=like, teachers_p_holm=teachers)
+    return pd.DataFrame(rows).assign(**p_values)
 
 
 def _fields(effect: Estimate) -> dict[str, float]:
     row = {"value": effect.these.value}
-    for name, question in (("these", effect.these), ("like", effect.like), ("teachers", effect.teachers)):
+    for name, question in effect.questions.items():
         row |= {f"{name}_low": question.low, f"{name}_high": question.high, f"{name}_p": question.p}
     return row
 

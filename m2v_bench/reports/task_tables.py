@@ -31,13 +31,7 @@ class TaskTables:
 
     def write(self, folder: Path, name: str) -> list[Path]:
         """Write the tables to NAME.md, .csv and NAME_choice.md, .csv in a folder, and return the paths."""
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for stem, grid in ((name, self.profiles), (f"{name}_choice", self.choice)):
-            for end, text in ((".md", grid.markdown()), (".csv", grid.csv())):
-                written.append(folder / f"{stem}{end}")
-                written[-1].write_text(text, encoding="utf-8")
-        return written
+        return [*self.profiles.write(folder, name), *self.choice.write(folder, f"{name}_choice")]
 
 
 def task_tables(
@@ -113,7 +107,7 @@ def _profiles_grid(compared: Compared, seconds: Sequence[float], about: Sequence
                 _two(one.agreement),
                 _two(100 * spread),
                 _two(100 * one.width),
-                "-" if np.isnan(one.told_apart) else f"{100 * one.told_apart:.0f}%",
+                _percent(one.told_apart),
                 _two(seconds[number]),
             ]
         )
@@ -130,9 +124,8 @@ def _profiles_grid(compared: Compared, seconds: Sequence[float], about: Sequence
 
 def _choice_grid(compared: Compared, choice: Choice, size: int, seconds: Sequence[float], notes: Sequence[str]) -> Grid:
     rows = []
-    total = float(np.sum(seconds))
+    shares = np.cumsum([seconds[task] for task in choice.tasks]) / np.sum(seconds)
     for number, task in enumerate(choice.tasks[:size]):
-        share = float(np.sum([seconds[one] for one in choice.tasks[: number + 1]])) / total
         of_others = [_two(values[number]) for values in (choice.halves, choice.teachers, choice.random)]
         rows.append(
             [
@@ -140,7 +133,7 @@ def _choice_grid(compared: Compared, choice: Choice, size: int, seconds: Sequenc
                 f"+ {compared.tasks[task]}",
                 _two(choice.seen[number]),
                 *of_others,
-                "-" if np.isnan(share) else f"{100 * share:.0f}%",
+                _percent(shares[number]),
             ]
         )
     header = ["Tasks", "The last one", "These models", "Other models", "Other teachers", "Random tasks", "Time"]
@@ -173,3 +166,7 @@ def _about(models: Sequence[StoredModel], teachers: Sequence[str], compared: Com
 
 def _two(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.2f}"
+
+
+def _percent(share: float) -> str:
+    return "-" if np.isnan(share) else f"{100 * share:.0f}%"

@@ -127,6 +127,11 @@ class Estimate:
     like: Difference
     teachers: Difference
 
+    @property
+    def questions(self) -> dict[str, Difference]:
+        """The estimate for each of the three questions, by name."""
+        return {"these": self.these, "like": self.like, "teachers": self.teachers}
+
 
 def design_of(records: Sequence[RunRecord]) -> Design:
     """Infer the design from the records of a sweep.

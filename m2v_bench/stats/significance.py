@@ -73,6 +73,22 @@ def _p_value(value: float, deviations: np.ndarray, df: float) -> float:
     return float(2 * t.sf(z, df))
 
 
+def weights_of(types: np.ndarray, average: str) -> np.ndarray:
+    """Return each task's weight in the mean over `tasks` or in the mean of the means per type (`types`).
+
+    Args:
+        types: type of each task, shape (tasks,).
+        average: `tasks` or `types`.
+
+    Returns:
+        float64 array of shape (tasks,) that sums to 1.
+    """
+    if average == "tasks":
+        return np.full(len(types), 1 / len(types))
+    _, group, sizes = np.unique(types, return_inverse=True, return_counts=True)
+    return 1 / (len(sizes) * sizes[group])
+
+
 class Comparison:
     """Pairwise comparison of several models on several tasks.
 
@@ -105,14 +121,8 @@ class Comparison:
         self._resample = rng.integers(0, replicates, shape)
 
     def weights(self, average: str) -> np.ndarray:
-        """Return each task's weight in the mean over `tasks` or in the mean of the means per type (`types`).
-
-        Weights are float64 of shape (tasks,) and sum to 1.
-        """
-        if average == "tasks":
-            return np.full(len(self._types), 1 / len(self._types))
-        _, group, sizes = np.unique(self._types, return_inverse=True, return_counts=True)
-        return 1 / (len(sizes) * sizes[group])
+        """Return each task's weight in an average, see `weights_of`."""
+        return weights_of(self._types, average)
 
     def on_task(self, task: int, a: int, b: int) -> Difference:
         """Compare model `a` with model `b` (a minus b) on one task; without samples the interval is NaN."""

@@ -3,11 +3,11 @@
 Agreement of two rankings is Kendall's tau-b (*The Treatment of Ties in Ranking Problems*, 1945): 1 when they order all
 pairs of models alike, 0 when they are unrelated, -1 when one is the reverse of the other.
 
-Tasks are chosen greedily: always the one after which the mean over the chosen tasks agrees best with the mean over all;
-of those that come within 0.01 of it, the one that costs least.
-A choice fits the models that it was made with, so its agreement is measured on other models: on one half of the models
-after choosing with the other half, for many random halves, and on the models of each teacher after choosing with those
-of the other teachers. Randomly chosen tasks are measured beside them, on the same halves.
+Tasks are chosen greedily: the next one is that with which the ranking by the chosen tasks agrees best with the one by
+all. Among tasks within 0.01 of the best, the cheapest is taken. A choice fits the models that it was made with, so its
+agreement is measured on other models: on one half of the models after choosing with the other half, for many random
+halves, and on the models of each teacher after choosing with those of the other teachers. Randomly chosen tasks are
+measured beside them, on the same halves.
 """
 
 import functools
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from m2v_bench.stats.significance import Comparison
+from m2v_bench.stats.significance import Comparison, weights_of
 
 SPLITS = 100  # of the models into halves
 FEWEST_MODELS = 8  # a half of fewer says little
@@ -131,7 +131,7 @@ def choose(
         seed: seed of the halves, the random tasks and the resamples.
     """
     rng = np.random.default_rng(seed)
-    scores, groups = comparison.scores, np.unique(list(types), return_inverse=True)[1]
+    scores, groups = comparison.scores, np.array(list(types))
     everyone = np.arange(scores.shape[1])
     most, prices = min(most, len(scores)), np.nan_to_num(np.array(list(costs), np.float64))
     chosen = _greedy(scores, groups, average, prices, most)
@@ -194,22 +194,9 @@ def _greedy(scores: np.ndarray, groups: np.ndarray, average: str, prices: np.nda
 def _agreement(scores: np.ndarray, groups: np.ndarray, average: str, choices: Sequence[Sequence[int]]) -> np.ndarray:
     """Return tau-b of the mean over each choice of tasks with the mean over all, float64 of shape (choices,)."""
     one, other = _pairs(scores.shape[1], _MOST_PAIRS)
-    weights = np.stack([_weights(groups, average, tasks) for tasks in [range(len(scores)), *choices]])
-    whole, *means = weights @ scores
-    means = np.array(means)
+    whole = weights_of(groups, average) @ scores
+    means = np.stack([weights_of(groups[tasks], average) @ scores[tasks] for tasks in map(list, choices)])
     return tau(means[:, one] - means[:, other], whole[one] - whole[other])
-
-
-def _weights(groups: np.ndarray, average: str, tasks: Sequence[int]) -> np.ndarray:
-    """Return the weight of every task in the mean over some of them, or in the mean over their types."""
-    weights = np.zeros(len(groups))
-    chosen = np.array(list(tasks))
-    if average == "tasks":
-        weights[chosen] = 1 / len(chosen)
-    else:
-        _, place, counts = np.unique(groups[chosen], return_inverse=True, return_counts=True)
-        weights[chosen] = 1 / (len(counts) * counts[place])
-    return weights
 
 
 def _with_itself(comparison: Comparison, average: str) -> float:

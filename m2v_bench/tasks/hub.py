@@ -65,14 +65,19 @@ def revisions_in(hub_dir: Path, repository: str) -> list[str]:
 @functools.cache
 def newest_commit(repository: str) -> tuple[str | None, str]:
     """Return the newest commit of a dataset repository on the hub, or None and the reason."""
-    from huggingface_hub import HfApi
-
     if is_offline("HF_HUB_OFFLINE"):
         return None, "downloads are switched off"
     if _unreachable:
         return None, _unreachable[0]
+    return _commit(repository, timeout=10)
+
+
+def _commit(repository: str, revision: str | None = None, *, timeout: float) -> tuple[str | None, str]:
+    """Ask the hub for a commit of a repository, or return None and the reason; note when the hub does not answer."""
+    from huggingface_hub import HfApi
+
     try:
-        return HfApi().dataset_info(repository, timeout=10).sha, ""
+        return HfApi().dataset_info(repository, revision=revision, timeout=timeout).sha, ""
     except HfHubHTTPError as error:
         return None, type(error).__name__
     except Exception as error:  # the hub client raises many types of network errors; do not try again after one
@@ -123,17 +128,10 @@ def _without_waiting(task: AbsTask) -> Iterator[None]:
 
 
 def _answers(repository: str, revision: str) -> bool:
-    """Ask the hub for a repository once, and remember when it can be reached again."""
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().dataset_info(repository, revision=revision, timeout=5)
-    except HfHubHTTPError:
-        pass  # an answer, if not the one asked for
-    except Exception:  # the hub client raises many types of network errors
-        return False
+    """Ask the hub for a repository once, and forget that it could not be reached if it answers."""
     _unreachable.clear()
-    return True
+    _commit(repository, revision, timeout=5)
+    return not _unreachable
 
 
 def check_contents(task: AbsTask) -> bool:

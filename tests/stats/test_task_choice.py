@@ -62,7 +62,7 @@ def test_a_task_with_less_noise_agrees_better_and_tells_more_models_apart():
 
 def test_the_quiet_tasks_are_chosen_and_agree_on_models_not_seen():
     scores = noisy([1.0, 0.02, 1.0, 0.02, 1.0])
-    scores[[0, 2, 4]] = scores[[0, 2, 4]] / 50 + 0.4  # noise alone, and little of it
+    scores[[0, 2, 4]] = scores[[0, 2, 4]] / 50 + 0.4  # a little noise, nothing else
     choice = choose(comparison(scores), ["STS"] * 5, ["a"] * MODELS, [1.0] * 5, average="tasks", most=3, seed=7)
     assert sorted(choice.tasks[:2]) == [1, 3]
     assert choice.halves[1] > choice.random[1] + 0.1

@@ -111,7 +111,7 @@ def others_than_letters(buffer, start, end, digits):
 def after_letters(buffer, i, end, digits, block, others):
     """Return where letters from `i` on end, and a block to pass to the next call: its beginning, and what is in it.
 
-    Asking for a block at a time, as processors cannot go on before they know where a word ends.
+    It reads a block at a time, so that the processor can look for the next word before it knows where this one ends.
     """
     while True:
         if i - block >= BLOCK or (others >> np.uint64(i - block)) == 0:
