@@ -66,11 +66,11 @@ def folder_bytes(folder: Path, *, suffixes: tuple[str, ...] | None = None) -> in
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that is renamed to `target` on success and removed on failure."""
-    with _cache_errors(target.parent):
+    with cache_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        with _cache_errors(target.parent):
+        with cache_errors(target.parent):
             yield temporary
         if target.exists():
             shutil.rmtree(target)
@@ -83,7 +83,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 def locked(target: Path) -> Iterator[None]:
     """Hold the lock of `target`, so that one process does the work while others wait."""
     lock = FileLock(f"{target}.lock")
-    with _cache_errors(target.parent):
+    with cache_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
@@ -93,7 +93,12 @@ def locked(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _cache_errors(folder: Path) -> Iterator[None]:
+def cache_errors(folder: Path) -> Iterator[None]:
+    """Translate a failure to write to the cache folder into a message.
+
+    Raises:
+        BenchError: for an OSError of the block.
+    """
     try:
         yield
     except OSError as error:
@@ -164,7 +169,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with _cache_errors(path.parent):
+        with cache_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 np.save(file, array)

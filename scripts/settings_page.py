@@ -27,7 +27,7 @@ _TYPES = {
     float: "number",
     bool: "true or false",
     dict: "mapping",
-    Any: "number or text",
+    Any: "number, text or list",
 }
 
 _HEAD = """# Configuration

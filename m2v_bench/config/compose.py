@@ -12,6 +12,7 @@ from m2v_bench.config.messages import explain
 from m2v_bench.config.renames import current_config, current_overrides
 from m2v_bench.config.schema import ENUMERATED, Config, conf_dir
 from m2v_bench.distillation.distill_config import CHOICES
+from m2v_bench.distillation.training.training_config import TRAINING_CHOICES
 from m2v_bench.errors import BenchError, hydra_value
 
 
@@ -30,13 +31,14 @@ def register() -> None:
 
 def _choices() -> str:
     """Return a line per setting that takes one of several names, for `--help`."""
-    return "\n".join(f"{name}: {', '.join(names)}" for name, names in CHOICES.items())
+    return "\n".join(f"{name}: {', '.join(names)}" for name, names in (CHOICES | TRAINING_CHOICES).items())
 
 
 def _schema() -> DictConfig:
     schema = OmegaConf.structured(Config)
-    OmegaConf.set_readonly(schema, False)  # a frozen dataclass is read-only by default and refuses overrides
     assert isinstance(schema, DictConfig)
+    for node in (schema, schema.training):  # a frozen dataclass is read-only by default and refuses overrides
+        OmegaConf.set_readonly(node, False)
     return schema
 
 

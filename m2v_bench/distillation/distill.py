@@ -16,6 +16,7 @@ from m2v_bench.distillation.pca import n_components, rotate, sklearn_scores
 from m2v_bench.distillation.quantization import check_range, quantize, quantize_vocabulary
 from m2v_bench.distillation.recipe import ROTATION_VERSION, Recipe, make_recipe
 from m2v_bench.distillation.token_vectors import pick_device, token_vectors
+from m2v_bench.distillation.training.train import Trained, trained_rows
 from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
 from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
 from m2v_bench.distillation.words import WordReport
@@ -32,12 +33,14 @@ class Distillation:
         seconds: wall time per stage.
         forward_cached: whether the forward pass was read from the cache.
         words: counts of added and dropped words.
+        training: losses of the training; None without one.
     """
 
     model: StaticModel
     seconds: dict[str, float]
     forward_cached: bool
     words: WordReport
+    training: Trained | None = None
 
 
 def distill(
@@ -103,19 +106,26 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
     started = time.perf_counter()
     vocabulary = vocabulary_of(recipe)
     _check_size(recipe, vocabulary)
-    vectors, vectors_key, cached = token_vectors(recipe, vocabulary, pick_device(device), show_progress)
+    device = pick_device(device)
+    vectors, vectors_key, cached = token_vectors(recipe, vocabulary, device, show_progress)
     forward_done = time.perf_counter()
 
     tokens = Tokens(len(vectors))
     if recipe.corpus is not None:
         tokens = recipe.corpus.count(vocabulary.tokenizer, len(vectors), show_progress=show_progress)
     weights = _token_weights(recipe, vocabulary, tokens)
-    mapping = None
+    mapping, training = None, None
     if recipe.config.vocabulary_quantization is not None:
         vectors, mapping, vectors_key = _shared_rows(vectors, recipe, vectors_key, show_progress)
-    rows = _reduce(vectors, recipe, vectors_key)
-    if mapping is None:
-        rows = rows * weights.astype(np.float32)[:, None]
+    if recipe.config.training:
+        training = trained_rows(
+            recipe, vocabulary.tokenizer, vectors, weights, device=device, show_progress=show_progress
+        )
+        rows = training.rows
+    else:
+        rows = _reduce(vectors, recipe, vectors_key)
+        if mapping is None:
+            rows = rows * weights.astype(np.float32)[:, None]
     rows = np.asarray(rows, dtype=np.float32)
     check_range(
         rows,
@@ -126,7 +136,7 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
         quantize(rows, recipe.config.quantize_to),
         vocabulary.tokenizer,
         normalize=recipe.preset.normalize,
-        config=_config(recipe, vocabulary),
+        config=_config(recipe, vocabulary, training),
         weights=None if mapping is None else weights,
         mapping=mapping,
     )
@@ -136,6 +146,7 @@ def run_recipe(recipe: Recipe, *, device: str = "auto", show_progress: bool = Tr
         seconds={"forward": forward_done - started, "assemble": done - forward_done},
         forward_cached=cached,
         words=vocabulary.report,
+        training=training,
     )
 
 
@@ -235,7 +246,7 @@ def _reduce(vectors: np.ndarray, recipe: Recipe, vectors_key: Any) -> np.ndarray
     return rotated["scores"][:, : n_components(dims, rotated["variance"])]
 
 
-def _config(recipe: Recipe, vocabulary: Vocabulary) -> dict[str, Any]:
+def _config(recipe: Recipe, vocabulary: Vocabulary, training: Trained | None) -> dict[str, Any]:
     return {
         "tokenizer_name": recipe.base.name,
         "base_model_name": recipe.base.name,
@@ -248,4 +259,5 @@ def _config(recipe: Recipe, vocabulary: Vocabulary) -> dict[str, Any]:
         "revision": recipe.revision,
         "vocabulary_report": asdict(vocabulary.report),
         "recipe": recipe.variant,
+        **({} if training is None else {"training": training.summary()}),
     }

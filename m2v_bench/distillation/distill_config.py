@@ -11,6 +11,11 @@ from m2v_bench.distillation.forward import PRECISIONS
 from m2v_bench.distillation.pca import SOLVERS, parse_dims
 from m2v_bench.distillation.pooling import POOLINGS
 from m2v_bench.distillation.quantization import DTYPES
+from m2v_bench.distillation.training.training_config import (
+    NO_TRAINING,
+    TrainingConfig,
+    training_config,
+)
 from m2v_bench.distillation.vocabulary import compile_remove
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.errors import BenchError, check_seed, did_you_mean, plain_number, whole_number
@@ -19,7 +24,7 @@ UNUSED_TOKENS = r"\[unused\d+\]"
 SIF_COEFFICIENT = 1e-4
 EMBEDDINGS = ("output", "input")
 # Setting -> the names it allows.
-CHOICES: Mapping[str, Collection[str]] = {
+CHOICES: dict[str, Collection[str]] = {
     "dialect": DIALECTS,
     "sequence": SEQUENCES,
     "embeddings": EMBEDDINGS,
@@ -38,7 +43,8 @@ _RENAMED = {"remove": "token_remove_pattern", "column": "corpus_column"}
 class DistillConfig:
     """Everything except the base model that determines the numbers of a static model.
 
-    For settings that a dialect defines, null takes the dialect's default.
+    For settings that a dialect defines, null takes the dialect's default. `training` holds the settings
+    of the training that follows, a `TrainingConfig`.
 
     Attributes:
         vocabulary: `model` (the base model's subwords), `glove`, `glove_subword`, `file:PATH` (one word per line,
@@ -64,8 +70,8 @@ class DistillConfig:
         corpus_column: column of the corpus with the texts.
         quantize_to: number type of the rows: `float32`, `float16` or `int8`.
         vocabulary_quantization: number of rows that tokens share, computed by k-means; null keeps a row per token.
-        seed: seed of k-means and randomized PCA, and of the draws that tasks make in a run (42 is mteb's published
-            protocol).
+        seed: seed of k-means, randomized PCA and the order of training, and of the draws that tasks make in a run
+            (42 is mteb's published protocol).
     """
 
     vocabulary: Any = "model"
@@ -85,6 +91,7 @@ class DistillConfig:
     corpus_column: str = "text"
     quantize_to: str = "float16"
     vocabulary_quantization: int | None = None
+    training: TrainingConfig = NO_TRAINING
     seed: int = 42
 
     @property
@@ -136,8 +143,14 @@ class DistillConfig:
             pca_dims=parse_dims(filled.pca_dims),
             sif_coefficient=float(coefficient),
             vocabulary_quantization=clusters,
+            training=training_config(filled.training).resolved(),
             seed=seed,
         )
+        if filled.training and clusters is not None:
+            raise BenchError(
+                f"vocabulary_quantization={clusters}: tokens that share rows cannot be trained; leave it null, or set "
+                "training=none"
+            )
         if WEIGHTINGS[str(filled.weighting)].uses_corpus and filled.corpus is None:
             raise BenchError(
                 f"weighting={filled.weighting} counts tokens: set corpus to a .txt file with one document per line, "

@@ -117,7 +117,7 @@ def forward_pass(
     """
     import torch
 
-    _keep_freed_memory()
+    keep_freed_memory()
     model = model.to(how.device)
     if how.precision == "bf16":
         _round_linear_layers(model)
@@ -169,7 +169,7 @@ def input_vectors(model: Any, sequences: Sequences, how: Pass) -> np.ndarray:
     return vectors
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep the memory that a batch frees for the next batch.
 
     By default glibc returns it to the system, and faulting in hundreds of pages per batch costs a fifth of the pass.

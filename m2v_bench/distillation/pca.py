@@ -15,8 +15,8 @@ _CHUNK = 8_192  # rows per float64 copy, to bound memory for large vocabularies
 def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Centre `vectors` and rotate them onto all their principal components.
 
-    The covariance is accumulated in float64 and decomposed by `eigh`. Each component's sign is fixed so that its score
-    of largest absolute value is positive, so the result is reproducible; a smaller PCA is a prefix of the columns.
+    Each component's sign is fixed so that its score of largest absolute value is positive, so the result is
+    reproducible; a smaller PCA is a prefix of the columns.
 
     Args:
         vectors: float32 array of shape (tokens, dims).
@@ -24,18 +24,36 @@ def rotate(vectors: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         `scores`, float32 (tokens, dims), columns by decreasing variance; `variance`, float64 (dims,).
     """
-    n_tokens, n_dims = vectors.shape
+    components, variance = principal_axes(vectors)
+    return {"scores": _fix_signs(project(vectors, components)), "variance": variance}
+
+
+def principal_axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the principal components of `vectors`; the covariance is accumulated and decomposed in float64.
+
+    Args:
+        vectors: float32 array of shape (n, dims).
+
+    Returns:
+        The components as columns, float64 (dims, dims), and their variances, float64 (dims,), decreasing.
+    """
+    n, n_dims = vectors.shape
     mean = vectors.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((n_dims, n_dims))
-    for start in range(0, n_tokens, _CHUNK):
+    for start in range(0, n, _CHUNK):
         centred = vectors[start : start + _CHUNK] - mean
         covariance += centred.T @ centred
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance / (n_tokens - 1))
-    components = eigenvectors[:, ::-1]
-    scores = np.empty((n_tokens, n_dims), dtype=np.float32)
-    for start in range(0, n_tokens, _CHUNK):
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance / (n - 1))
+    return eigenvectors[:, ::-1], np.clip(eigenvalues[::-1], 0, None)
+
+
+def project(vectors: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Centre `vectors` and return their scores on components, float32 of shape (n, components)."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scores = np.empty((len(vectors), components.shape[1]), dtype=np.float32)
+    for start in range(0, len(vectors), _CHUNK):
         scores[start : start + _CHUNK] = (vectors[start : start + _CHUNK] - mean) @ components
-    return {"scores": _fix_signs(scores), "variance": np.clip(eigenvalues[::-1], 0, None)}
+    return scores
 
 
 def sklearn_scores(vectors: np.ndarray, n: int, seed: int) -> np.ndarray:

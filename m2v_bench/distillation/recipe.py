@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from m2v_bench.cache import content_hash
@@ -9,6 +10,7 @@ from m2v_bench.distillation.corpus import COUNTS_VERSION, Corpus
 from m2v_bench.distillation.dialects import Dialect
 from m2v_bench.distillation.distill_config import SIF_COEFFICIENT, UNUSED_TOKENS, DistillConfig
 from m2v_bench.distillation.teacher import BaseModel, find_base
+from m2v_bench.distillation.training.training_texts import training_corpora, training_key
 from m2v_bench.distillation.weighting import WEIGHTINGS
 from m2v_bench.distillation.words import Words, load_words
 from m2v_bench.errors import BenchError
@@ -17,6 +19,7 @@ from m2v_bench.errors import BenchError
 FORWARD_VERSION = 3
 ROTATION_VERSION = 2
 _ASSEMBLY_VERSION = 2
+_TRAINING_VERSION = 1
 WORDS_VERSION = 2
 
 
@@ -30,6 +33,7 @@ class Recipe:
         words: words to add, or to use alone; None for the base model's subwords.
         word_pooling: a name in `POOLINGS`, for words.
         corpus: texts in which frequencies are counted; None for weightings that use none.
+        training_corpora: texts to train on; empty without training.
     """
 
     base: BaseModel
@@ -37,6 +41,7 @@ class Recipe:
     words: Words | None
     word_pooling: str
     corpus: Corpus | None
+    training_corpora: tuple[Corpus, ...] = ()
 
     @property
     def preset(self) -> Dialect:
@@ -72,9 +77,14 @@ class Recipe:
         """Settings that affect the numbers and differ from the defaults, by name."""
         preset, words, corpus = self.preset, self.words, self.corpus
         has_forward = self.config.embeddings == "output"
-        has_solver = isinstance(self.config.pca_dims, int)  # `auto` and a share of variance use the exact rotation
-        is_seeded = self.config.vocabulary_quantization is not None or (
-            has_solver and self.config.pca_solver == "sklearn"
+        training = self.config.training
+        # `auto`, a share of variance and training use the exact rotation
+        has_solver = isinstance(self.config.pca_dims, int) and not training
+        has_coefficient = WEIGHTINGS[self.weighting].uses_coefficient or training.finish == "pca_sif"
+        is_seeded = (
+            bool(training)
+            or self.config.vocabulary_quantization is not None
+            or (has_solver and self.config.pca_solver == "sklearn")
         )
         settings: dict[str, tuple[Any, bool]] = {
             "words": (words and len(words.words), words is not None),
@@ -88,7 +98,7 @@ class Recipe:
             ),
             "precision": (self.config.precision, has_forward and self.config.precision != "fp32"),
             "solver": (self.config.pca_solver, has_solver and self.config.pca_solver != preset.solver),
-            "sif_coefficient": (self.config.sif_coefficient, WEIGHTINGS[self.weighting].uses_coefficient),
+            "sif_coefficient": (self.config.sif_coefficient, has_coefficient),
             "corpus": (corpus and corpus.label, corpus is not None),
             "corpus_revision": (corpus and corpus.revision, corpus is not None),
             "vocabulary_quantization": (
@@ -97,7 +107,8 @@ class Recipe:
             ),
             "seed": (self.config.seed, is_seeded),
         }
-        return {name: value for name, (value, is_unusual) in settings.items() if is_unusual}
+        used = {name: value for name, (value, is_unusual) in settings.items() if is_unusual}
+        return used | training_key(training, self.training_corpora)
 
     @cached_property
     def variant(self) -> dict[str, Any]:
@@ -119,6 +130,7 @@ class Recipe:
         versions: list[int | str] = [FORWARD_VERSION, ROTATION_VERSION, _ASSEMBLY_VERSION]
         versions += [COUNTS_VERSION] * (self.corpus is not None)
         versions += [f"words {WORDS_VERSION}"] * (self.words is not None)
+        versions += [f"training {_TRAINING_VERSION}"] * bool(self.config.training)
         return content_hash({**self.variant, "base_revision": self.base.revision, "versions": versions})
 
     @property
@@ -144,14 +156,26 @@ class Recipe:
             self.config.quantize_to: self.config.quantize_to != "float16",
             f"{self.config.vocabulary_quantization} rows": self.config.vocabulary_quantization is not None,
             f"seed {self.config.seed}": "seed" in unusual and self.config.seed != 42,
+            f"trained {self._training_label}": bool(self.config.training),
             f"without {self.config.token_remove_pattern}": self.config.token_remove_pattern != UNUSED_TOKENS,
         }
         return " ".join(part for part, shown in parts.items() if shown)
 
     @property
+    def _training_label(self) -> str:
+        """Loss, texts and unusual settings of the training."""
+        unusual = self.config.training.unusual()
+        loss, n_texts = unusual.pop("training.loss", None), unusual.pop("training.n_texts", None)
+        texts = "" if n_texts is None else f"{n_texts:,} texts of "
+        parts = [f"{loss} on {texts}{'+'.join(Path(corpus.label).stem for corpus in self.training_corpora)}"]
+        parts += [f"{name.partition('.')[2]}={value}" for name, value in unusual.items()]
+        return " ".join(parts)
+
+    @property
     def name(self) -> str:
         """The model's name in result files; unique together with the revision."""
         parts = [self.vocabulary, f"pca{self.config.pca_dims}", self.weighting, self.config.quantize_to]
+        parts += ["trained"] * bool(self.config.training)
         return f"m2v_bench/{self.variant['base_model']}-{'-'.join(parts)}"
 
 
@@ -193,4 +217,5 @@ def make_recipe(
         # a pooling set by the user applies to subwords and words alike
         word_pooling=str(config.pooling if requested.pooling or words is None else config.preset.word_pooling),
         corpus=Corpus(str(config.corpus), config.corpus_column) if needs_corpus else None,
+        training_corpora=tuple(training_corpora(config.training)),
     )

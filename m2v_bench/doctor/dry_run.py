@@ -10,7 +10,10 @@ from m2v_bench.cache import cache_dir, content_hash, costs
 from m2v_bench.config.check import check
 from m2v_bench.config.schema import Config
 from m2v_bench.distillation.distill import vocabulary_of
+from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.token_vectors import STAGE, passes, pick_device
+from m2v_bench.distillation.training.text_vectors import n_uncached
+from m2v_bench.distillation.training.training_texts import read_sample
 from m2v_bench.doctor.machine_needs import free_bytes
 from m2v_bench.doctor.model_needs import student_of
 from m2v_bench.doctor.timing import Records, forecast
@@ -33,6 +36,7 @@ class _Totals:
         parts: hashes of the forward passes.
         scores: (task, model) pairs to score.
         tokens: tokens to pass through base models.
+        texts: texts to embed with them, for training.
         seconds: estimated time, from recorded timings.
         unknown: number of scores and passes without a recorded timing.
         disk: bytes that caches and models will take.
@@ -41,6 +45,7 @@ class _Totals:
     parts: set[str] = field(default_factory=set)
     scores: set[tuple[str, str]] = field(default_factory=set)
     tokens: int = 0
+    texts: int = 0
     seconds: float = 0.0
     unknown: int = 0
     disk: int = 0
@@ -78,6 +83,7 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
     needed, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
     notes = [
         f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to pass through base models, "
+        f"{f'{totals.texts:,} texts to embed with teachers, ' if totals.texts else ''}"
         f"{len(totals.scores)} scores to compute; work shared by jobs is counted for the first job",
         f"time from recorded timings: {_time(totals.seconds, totals.unknown)}"
         f"{loading if totals.seconds else ''}{unknown}",
@@ -107,12 +113,29 @@ def _row(prepared: Prepared, settings: Config, totals: _Totals, rates: Mapping[s
         states.append(f"{n_tokens:,} tokens")
         rate = rates.get(forward.key["weights"])
         seconds, unknown = (seconds, unknown + 1) if rate is None else (seconds + n_tokens * rate, unknown)
+    if recipe.config.training:
+        states.append(_training(recipe, totals))
+        unknown += 1  # how long training takes is not recorded
     dims = recipe.config.pca_dims if isinstance(recipe.config.pca_dims, int) else recipe.base.hidden_size
     totals.disk += len(vocabulary.tokens) * dims * _DTYPE_BYTES[recipe.config.quantize_to]
     n_done, n_open, more, untimed = _scores(prepared, settings, totals)
     seconds, unknown = seconds + more, unknown + untimed
     totals.seconds, totals.unknown = totals.seconds + seconds, totals.unknown + unknown
     return [" + ".join(dict.fromkeys(states)), str(n_done), str(n_open), _time(seconds, unknown)]
+
+
+def _training(recipe: Recipe, totals: _Totals) -> str:
+    """Say how many texts the teacher has to embed for the training, and add them to `totals`."""
+    training = recipe.config.training
+    sample = read_sample(recipe.training_corpora, training.n_texts, show_progress=False)
+    n_texts = n_uncached(recipe.base, sample.texts, training.target)
+    key = content_hash([recipe.base.revision, training.target, recipe.variant["training.corpus_revision"]])
+    if key in totals.parts or not n_texts:
+        return "texts shared" if n_texts else "texts cached"
+    totals.parts.add(key)
+    totals.disk += n_texts * recipe.base.hidden_size * _FLOAT32
+    totals.texts += n_texts
+    return f"{n_texts:,} texts"
 
 
 def _time(seconds: float, unknown: int) -> str:

@@ -1,10 +1,12 @@
 """Load tasks, and keep their data for further jobs of the process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTask
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.cache import content_hash, folder_hash
 from m2v_bench.evaluation.columns import tables, use_columns
@@ -25,7 +27,7 @@ def load_task(entry: SuiteTask) -> AbsTask:
 
     Score a copy, because scoring advances the task's random state.
     """
-    key = _key(entry)
+    key = task_key(entry)
     if key in _kept:
         return _kept[key][0]
     task = entry.load()
@@ -37,13 +39,30 @@ def load_task(entry: SuiteTask) -> AbsTask:
     return task
 
 
-def _key(entry: SuiteTask) -> tuple[type, str]:
+def task_key(entry: SuiteTask) -> tuple[type, str]:
     """Return the task's class, and a hash of everything else that determines its data."""
     # each custom task has a class of its own; its revision hashes data, columns and type
     kind = CustomTask if isinstance(entry.task, CustomTask) else type(entry.task)
     folders = {str(part.metadata.dataset["path"]) for part in parts(entry.task)}
     contents = {path: folder_hash(Path(path)) for path in folders if Path(path).is_dir() and Path(path).is_absolute()}
     return kind, content_hash([entry.name, entry.dataset, contents, entry.task.seed])
+
+
+def text_columns(task: AbsTask) -> Iterator[Any]:
+    """Yield the columns of texts, or of lists of texts, in a task's evaluation splits."""
+    if isinstance(task, AbsTaskAggregate):
+        for part in task.metadata.tasks:
+            yield from text_columns(part)
+        return
+    data: Any = task.dataset or {}
+    for splits in [data] if isinstance(data, DatasetDict) else data.values():
+        for name, split in splits.items():
+            if name in task.eval_splits:
+                for part in split.values() if isinstance(split, dict) else [split]:
+                    known = getattr(part, "column_names", [])
+                    names = [name for name in sorted(task._get_content_columns()) if name in known]
+                    # lazily, also where `part[name]` is a list
+                    yield from (Dataset.__getitem__(part, name) for name in names)
 
 
 def _size(data: Any) -> int:

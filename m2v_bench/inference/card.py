@@ -47,7 +47,15 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
     cut = f", cut from {config['cut_from']}" if "cut_from" in config else ""
     rows = "\n".join(f"| {key} | {value} |" for key, value in recipe.items())
     settings = f"## Settings\n\n| Setting | Value |\n|---|---|\n{rows}\n\n" if rows else ""
-    revision = f" Revision: {config['revision']}." if config.get("revision") else ""
+    training = config.get("training") or {}
+    held_out = training.get("held_out")
+    trained = (
+        f" Its rows were trained on {training['texts']:,} texts; the held-out loss fell from {held_out[0]:.4g} to "
+        f"{min(held_out):.4g}."
+        if held_out
+        else ""
+    )
+    remarks = trained + (f" Revision: {config['revision']}." if config.get("revision") else "")
     return f"""---
 {front}
 ---
@@ -55,7 +63,7 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
 # {name}
 
 A static embedding model, {origin}: {shape[0]:,} rows of {shape[1]} dimensions{cut} ({config["embedding_dtype"]}). The \
-embedding of a text is the mean of its tokens' rows{", divided by its norm" if config["normalize"] else ""}.{revision}
+embedding of a text is the mean of its tokens' rows{", divided by its norm" if config["normalize"] else ""}.{remarks}
 
 {settings}## Usage
 

@@ -24,6 +24,7 @@ from m2v_bench.reports.page_tables import (
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable
 from m2v_bench.reports.summary import Summary, marked_grid, summarise
 from m2v_bench.reports.sweep_figures import draw
+from m2v_bench.reports.training_section import training_section
 from m2v_bench.results.experiment import Experiment, JobResult, find_experiment
 from m2v_bench.system.formatting import duration, masked
 
@@ -94,6 +95,7 @@ def report(experiment: Experiment, command: str, effects: Effects) -> Document:
     sections = [_failures(experiment, summary)]
     if summary is not None:
         sections += [_results(experiment, summary), _effects(experiment, effects), _tasks(summary), _speed(summary)]
+        sections.append(training_section(records))
     sections.append(Section("What was run", [job_settings(experiment)]))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(experiment), model_costs(summary, experiment.results)]))

@@ -130,6 +130,8 @@ class RunRecord:
         seconds: wall time by stage.
         forward_cached: whether the forward pass was read from the cache.
         vocabulary_report: how many words were given, removed and added.
+        training: losses of the training by epoch, as in `Trained`, and `overlap`, a row per task whose texts are in the
+            training corpus; empty without training.
         versions: by package.
         git_commit: of the code, with a `+` if files had been changed since; `none` outside a repository.
         command: the command line; None in a job of a sweep, whose plan holds it.
@@ -151,6 +153,7 @@ class RunRecord:
     seconds: Mapping[str, float] = field(default_factory=dict)
     forward_cached: bool = False
     vocabulary_report: Mapping[str, int] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str = "none"
     command: str | None = None
@@ -178,7 +181,9 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
-        return vars(self) | {
+        training = {"training": dict(self.training)} if self.training else {}  # kept records of others have no such key
+        given = {name: value for name, value in vars(self).items() if name != "training"} | training
+        return given | {
             "scores": [score.as_row() for score in self.scores],
             "speed": [speed.to_json() for speed in self.speed],
             "size": None if self.size is None else asdict(self.size),

@@ -15,9 +15,11 @@ from m2v_bench.config.check import check, flat_settings
 from m2v_bench.config.schema import Config, TrackingConfig
 from m2v_bench.distillation.distill import Distillation, describe, run_recipe
 from m2v_bench.distillation.token_vectors import pick_device
+from m2v_bench.distillation.training.training_texts import read_sample
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, for_mteb
+from m2v_bench.evaluation.overlap import TrainingIndex, overlaps
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models import Model, distinct
 from m2v_bench.models.static import distilled
@@ -165,12 +167,29 @@ def make_record(
         speed=speeds,
         forward_cached=distillation.forward_cached,
         vocabulary_report=asdict(distillation.words),
+        training=training_record(job, distillation),
         versions=versions(),
         git_commit=git_commit(),
         teacher=next((model.label for model in job.baselines if model.name == recipe.base.name), None),
         signature=_signature(job.settings, job.suite),
         datasets={entry.name: entry.dataset for entry in job.suite if not entry.missing},
     )
+
+
+def training_record(job: Prepared, distillation: Distillation) -> dict[str, Any]:
+    """Return the losses of the training, and how many texts of the tasks are in its corpus; empty without training."""
+    if distillation.training is None:
+        return {}
+    recipe = job.recipe
+    sample = read_sample(recipe.training_corpora, recipe.config.training.n_texts, show_progress=False)
+    counts = [asdict(overlap) for overlap in overlaps(job.suite, TrainingIndex(sample.texts))]
+    shared = [row for row in counts if row["exact"] or row["near"]]
+    for row in shared:
+        print(
+            f"{row['task']}: of {row['texts']:,} texts, {row['exact']:,} are in the training corpus, and "
+            f"{row['near']:,} more nearly"
+        )
+    return {**distillation.training.summary(), "overlap": counts}
 
 
 def _finish(settings: Config, record: RunRecord, output_dir: Path, sweep_dir: Path | None) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTask
-from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.cache import content_hash, write_json
-from m2v_bench.evaluation.loaded_tasks import load_task
+from m2v_bench.evaluation.loaded_tasks import load_task, text_columns
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder
 from m2v_bench.models.model import Encoder, Model
 from m2v_bench.results.record import Speed
@@ -44,7 +42,7 @@ class SpeedTexts:
     def add(self, entry: SuiteTask, task: AbsTask) -> None:
         """Sample from a loaded task."""
         try:
-            self._drawn[entry.name] = _draw(list(_text_columns(task)), random.Random(self._seed))
+            self._drawn[entry.name] = _draw(list(text_columns(task)), random.Random(self._seed))
         except Exception as error:  # a task without texts must still be scored
             log.warning("no texts of %s for the speed measurement: %s", entry.name, error)
 
@@ -191,23 +189,6 @@ def _read(path: Path) -> Speed | None:
         return Speed.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _text_columns(task: AbsTask) -> Iterator[Any]:
-    """Yield the columns of texts, or of lists of texts, in a task's evaluation splits."""
-    if isinstance(task, AbsTaskAggregate):
-        for part in task.metadata.tasks:
-            yield from _text_columns(part)
-        return
-    data: Any = task.dataset or {}
-    for splits in [data] if isinstance(data, DatasetDict) else data.values():
-        for name, split in splits.items():
-            if name in task.eval_splits:
-                for part in split.values() if isinstance(split, dict) else [split]:
-                    known = getattr(part, "column_names", [])
-                    names = [name for name in sorted(task._get_content_columns()) if name in known]
-                    # lazily, also where `part[name]` is a list
-                    yield from (Dataset.__getitem__(part, name) for name in names)
 
 
 def _draw(columns: Sequence[Any], rng: random.Random) -> list[str]:

@@ -99,6 +99,8 @@ def _log_record(store: Opened, folder: Path, record: RunRecord, tags: dict[str, 
     metrics = [Metric(key, value, ended or 0, 0) for key, value in _metrics(record).items()]
     for start in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    for start in range(0, len(curve := _training_curve(record, ended or 0)), _BATCH):
+        client.log_batch(run_id, metrics=curve[start : start + _BATCH])
     client.log_inputs(run_id, datasets=_inputs(record))
     _log_files(store, run_id, folder)
     if log_model and (folder / "model").is_dir():
@@ -145,6 +147,13 @@ def _metrics(record: RunRecord) -> dict[str, float]:
     metrics["kept_of_teacher"] = table.kept[student]
     metrics["peak_rss_bytes"] = max((score.peak_rss_bytes or 0 for score in scores), default=0) or None
     return {name: float(value) for name, value in metrics.items() if value is not None and not np.isnan(value)}
+
+
+def _training_curve(record: RunRecord, time: int) -> list[Metric]:
+    """Return the losses of the training, by epoch."""
+    losses, held_out = record.training.get("losses", []), record.training.get("held_out", [])
+    curve = [Metric("training.loss", loss, time, epoch) for epoch, loss in enumerate(losses, start=1)]
+    return curve + [Metric("training.held_out_loss", loss, time, epoch) for epoch, loss in enumerate(held_out)]
 
 
 def _tags(record: RunRecord) -> dict[str, str]:

@@ -35,7 +35,7 @@ def test_default_settings(tmp_path: Path):
 
 @pytest.mark.parametrize("choice", FILES)
 def test_every_config_file_composes(choice: str, tmp_path: Path):
-    check(composed(choice, f"results_dir={tmp_path}"))
+    check(composed(choice, f"results_dir={tmp_path}", f"training.corpus={tmp_path}/corpus.txt"))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,8 @@ def test_every_sweep_and_its_jobs_compose(choice: str, tmp_path: Path):
     for name, values in config.hydra.sweeper.params.items():
         for value in str(values).split(","):
             corpus = f"corpus={tmp_path}/corpus.txt"  # which some weightings need
-            check(composed(f"+{choice}", f"{name}={value}", corpus, f"results_dir={tmp_path}"))
+            corpora = [corpus, f"training.{corpus}"]
+            check(composed(f"+{choice}", f"{name}={value}", *corpora, f"results_dir={tmp_path}"))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def build_bpe(folder: Path) -> Path:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_text(), trainer)
+    tokenizer.train_from_iterator(sentences(), trainer)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     data = json.loads(tokenizer.to_str())
@@ -64,7 +64,7 @@ def build_qwen(folder: Path) -> Path:
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=VOCABULARY_SIZE - 2, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(_text(), trainer)
+    tokenizer.train_from_iterator(sentences(), trainer)
     tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>"])
     end = ("<|endoftext|>", tokenizer.token_to_id("<|endoftext|>"))
     tokenizer.post_processor = processors.TemplateProcessing(single="$A <|endoftext|>", special_tokens=[end])
@@ -104,7 +104,7 @@ def _pieces() -> list[tuple[str, float]]:
     # The pieces that cover most of the text, scored by frequency. The trainer of `tokenizers` is not reproducible, as
     # it iterates over a hash table.
     counts: Counter[str] = Counter()
-    for word, count in Counter(f"▁{word}" for line in _text() for word in line.split()).items():
+    for word, count in Counter(f"▁{word}" for line in sentences() for word in line.split()).items():
         for start, stop in combinations(range(len(word) + 1), 2):
             counts[word[start:stop]] += count
     singles = [piece for piece in counts if len(piece) == 1]
@@ -117,7 +117,8 @@ def _pieces() -> list[tuple[str, float]]:
     return [(piece, round(math.log(counts[piece] / total), 6)) for piece in chosen]
 
 
-def _text() -> list[str]:
+def sentences() -> list[str]:
+    """Return generated English sentences, most of them distinct."""
     rng = np.random.default_rng(0)
 
     def one(words: str, separator: str | None = None) -> str:

@@ -1,0 +1,1 @@
+"""Train a distilled model's rows on its teacher's embeddings of whole texts."""
