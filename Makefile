@@ -21,7 +21,7 @@ COMPILE = $(PY) -c 'from m2v_bench.inference.fast.loading import compile_ahead; 
 stamp = $(VENV)/.installed$(if $(1),-$(1))
 PINS = pyproject.toml constraints.txt
 
-.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scoring bench-scale figures
+.PHONY: run test install lint ui parity golden bench-run bench-distill bench-launchers bench-speed bench-scoring bench-training bench-scale figures
 .PHONY: docs constraints clean help
 
 help:  ## show this list
@@ -61,6 +61,9 @@ bench-speed: $(call stamp,test)  ## embedding beside model2vec 0.10: ratios on n
 
 bench-scoring: $(call stamp,test)  ## scoring beside stock mteb and model2vec 0.10: ratios per task and type, a sweep
 	$(PY) -m benchmarks.scoring $(ARGS)
+
+bench-training: $(call stamp,test)  ## training beside tokenlearn on the texts of CORPUS: texts per second, memory
+	$(PY) -m benchmarks.training $(CORPUS) $(ARGS)
 
 bench-scale: $(call stamp,test)  ## how the cost of a sweep grows, and what a large one would cost
 	$(PY) -m benchmarks.scale

@@ -37,6 +37,7 @@ SOURCES = (
     "bench/encode-new.md",
     "bench/languages.md",
     "bench/scoring.md",
+    "bench/training.md",
     *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "corpora", "check", "parts", "sweep")),
     "figures/starter-speed.png",
 )

@@ -89,7 +89,7 @@ SOURCES = {
 
 
 def main() -> None:
-    """Write the corpus and print where its texts come from."""
+    """Write the corpus, and beside it a table of where its texts come from."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the parquet file to write, with the columns text and source")
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="parquet files with a column text to add")
@@ -107,15 +107,22 @@ def main() -> None:
             parts.append(_part(name, source.read(Path(folder)), source.most))
     parts += [_part(path.stem, pd.read_parquet(path)["text"].tolist(), 10**9) for path in arguments.more]
     corpus = pd.concat(parts).drop_duplicates("digest").sort_values("digest")  # a shuffle that is the same everywhere
+    notes = []
     if arguments.hub_dir or arguments.data_dir:
-        corpus = _without_tasks(corpus, arguments.hub_dir, arguments.data_dir)
+        found = _in_tasks(corpus["text"].tolist(), arguments.hub_dir, arguments.data_dir)
+        shared = set().union(*found.values())
+        corpus = corpus.iloc[sorted(set(range(len(corpus))) - shared)]
+        tasks = ", ".join(f"{name} {len(places):,}" for name, places in found.items() if places)
+        notes.append(f"{len(shared):,} texts are left out because they are in tasks of the paper's suite: {tasks}")
     corpus[["text", "source"]].to_parquet(arguments.out, compression="zstd", index=False)
     rows = [
         [name, *_origin(name), f"{len(texts):,}", f"{texts.str.len().mean():.0f}"]
         for name, texts in corpus.groupby("source")["text"]
     ]
     rows.append(["all", "", "", f"{len(corpus):,}", f"{corpus['text'].str.len().mean():.0f}"])
-    Grid(["Source", "Package", "Licence", "Texts", "Characters"], rows, title=str(arguments.out)).show()
+    grid = Grid(["Source", "Package", "Licence", "Texts", "Characters"], rows, notes=notes)
+    arguments.out.with_suffix(".md").write_text(grid.markdown(), encoding="utf-8")
+    grid.show()
 
 
 def _origin(name: str) -> tuple[str, str]:
@@ -131,22 +138,16 @@ def _part(name: str, texts: Iterable[str], most: int) -> pd.DataFrame:
     return frame.drop_duplicates("digest").sort_values("digest").head(most)
 
 
-def _without_tasks(corpus: pd.DataFrame, hub_dir: str | None, data_dir: str | None) -> pd.DataFrame:
-    """Leave out texts that also are in a task of the paper's suite, exactly or nearly."""
+def _in_tasks(texts: list[str], hub_dir: str | None, data_dir: str | None) -> dict[str, set[int]]:
+    """Return the positions of the texts that are in a task of the paper's suite, exactly or nearly, by task."""
     from m2v_bench.config.check import check
     from m2v_bench.config.compose import compose
 
     folders = {"hub_dir": hub_dir, "data_dir": data_dir}
     overrides = [f"{name}={folder}" for name, folder in folders.items() if folder]
     suite = suite_of(check(compose(["suite=paper", *overrides])))
-    index = TrainingIndex(corpus["text"].tolist())
-    found: set[int] = set()
-    for entry in suite:
-        if not entry.missing:
-            places = index.duplicates(texts_of(load_task(entry)))
-            print(f"{entry.name}: {len(places):,} texts of the corpus are in it")
-            found |= places
-    return corpus.iloc[sorted(set(range(len(corpus))) - found)]
+    index = TrainingIndex(texts)
+    return {entry.name: index.duplicates(texts_of(load_task(entry))) for entry in suite if not entry.missing}
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def test_a_kept_record_is_read_whole(path: Path):
 
 
 def test_there_is_a_kept_record_of_every_kind():
-    assert len(KEPT) == 7
+    assert len(KEPT) == 12
 
 
 def test_a_record_of_the_first_version_is_read():
