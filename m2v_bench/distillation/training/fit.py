@@ -12,10 +12,8 @@ from tqdm.auto import tqdm
 
 from m2v_bench.cache import cache_errors
 from m2v_bench.distillation.training.training_config import TrainingConfig
-from m2v_bench.distillation.training.training_texts import Bags
-from m2v_bench.errors import BenchError
+from m2v_bench.distillation.training.training_texts import Bags, split
 
-_MAX_HELD_OUT = 4_096
 _CHECKPOINT = "checkpoint.pt"
 
 
@@ -68,7 +66,7 @@ def fit(
     Raises:
         BenchError: when there are fewer texts than a batch needs.
     """
-    held_out, training = _split(len(bags), config)
+    held_out, training = split(len(bags), config)
     used, ids = np.unique(bags.ids, return_inverse=True)
     scale = float(np.sqrt(np.mean(np.square(rows[used], dtype=np.float64)))) or 1.0
     task = _Task(
@@ -96,18 +94,6 @@ def fit(
     trained = rows.copy()
     trained[used] = state.rows * scale
     return Fit(trained, state.losses, state.held_out, state.best, state.has_diverged)
-
-
-def _split(n_texts: int, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of the held-out texts and of the others; texts are in random order."""
-    n_held_out = min(max(round(n_texts * config.held_out), 2), _MAX_HELD_OUT)
-    if n_texts - n_held_out < config.batch_size:
-        fits = max(n_texts - n_held_out, 1)
-        raise BenchError(
-            f"training.batch_size={config.batch_size}: only {n_texts:,} usable texts, {n_held_out:,} of them held out; "
-            f"set training.batch_size to at most {fits}, or give more texts"
-        )
-    return np.arange(n_held_out), np.arange(n_held_out, n_texts)
 
 
 def _in_batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:

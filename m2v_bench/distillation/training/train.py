@@ -83,7 +83,9 @@ def train(
     if not config:
         return model
     device = pick_device(device)
-    texts = TrainingTexts.read(model.tokenizer, config, show_progress=show_progress)
+    texts = TrainingTexts.read(
+        model.tokenizer, config, max_length=model.max_length, rules=model.rules, show_progress=show_progress
+    )
     targets = text_vectors(find_base(teacher), texts.texts, config.target, device=device, show_progress=show_progress)
     targets = targets[texts.known]
     if targets.shape[1] < model.dims:
@@ -137,9 +139,8 @@ def trained_rows(
 
     def compute(unfinished: Path) -> dict[str, np.ndarray]:
         texts = TrainingTexts.read(tokenizer, config, show_progress=show_progress)
-        targets = text_vectors(base, texts.texts, config.target, device=device, show_progress=show_progress)[
-            texts.known
-        ]
+        targets = text_vectors(base, texts.texts, config.target, device=device, show_progress=show_progress)
+        targets = targets[texts.known]
         if targets.shape[1] != vectors.shape[1]:
             raise BenchError(
                 f"training.target={config.target}: {base.name} embeds texts in {targets.shape[1]} dimensions but "

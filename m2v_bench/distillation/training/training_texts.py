@@ -13,7 +13,9 @@ from m2v_bench.distillation.corpus import Corpus
 from m2v_bench.distillation.training.training_config import TrainingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.inference.static_model import DEFAULT_MAX_LENGTH
-from m2v_bench.inference.tokenizer import BatchTokenizer
+from m2v_bench.inference.tokenizer import BatchTokenizer, Rules
+
+_MAX_HELD_OUT = 4_096
 
 
 @dataclass(frozen=True)
@@ -104,20 +106,36 @@ class TrainingTexts:
     bags: Bags
 
     @classmethod
-    def read(cls, tokenizer: Tokenizer, config: TrainingConfig, *, show_progress: bool) -> "TrainingTexts":
+    def read(
+        cls,
+        tokenizer: Tokenizer,
+        config: TrainingConfig,
+        *,
+        max_length: int | None = DEFAULT_MAX_LENGTH,
+        rules: Rules = "model2vec",
+        show_progress: bool,
+    ) -> "TrainingTexts":
         """Draw and tokenize the texts that the settings name.
 
+        Args:
+            tokenizer: the static model's tokenizer.
+            config: the settings.
+            max_length: longest text in tokens, as in `StaticModel`.
+            rules: as in `StaticModel`.
+            show_progress: show progress bars.
+
         Raises:
-            BenchError: when the corpus cannot be read, or no text has a known token.
+            BenchError: when the corpus cannot be read, no text has a known token, or there are too few for a batch.
         """
         sample = read_sample(training_corpora(config), config.n_texts, show_progress=show_progress)
-        bags = tokenize(tokenizer, sample.texts)
+        bags = tokenize(tokenizer, sample.texts, max_length, rules)
         known = np.flatnonzero(np.diff(bags.offsets))
         if not len(known):
             raise BenchError(
                 f"training.corpus={', '.join(config.corpora)}: none of its {len(sample.texts):,} texts has a token "
                 "that the vocabulary knows"
             )
+        split(len(known), config)  # before the teacher embeds anything
         if show_progress:
             dropped = len(sample.texts) - len(known)
             print(f"training on {sample}" + (f", {dropped:,} of them without known tokens" if dropped else ""))
@@ -157,12 +175,33 @@ def training_key(config: TrainingConfig, corpora: Sequence[Corpus]) -> dict[str,
     }
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> Bags:
+def split(n_texts: int, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the held-out texts and of the others; texts are in random order.
+
+    Raises:
+        BenchError: when there are too few for a batch.
+    """
+    n_held_out = min(max(round(n_texts * config.held_out), 2), _MAX_HELD_OUT)
+    if n_texts - n_held_out < config.batch_size:
+        fits = max(n_texts - n_held_out, 1)
+        raise BenchError(
+            f"training.batch_size={config.batch_size}: only {n_texts:,} usable texts, {n_held_out:,} of them held out; "
+            f"set training.batch_size to at most {fits}, or give more texts"
+        )
+    return np.arange(n_held_out), np.arange(n_held_out, n_texts)
+
+
+def tokenize(
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_length: int | None = DEFAULT_MAX_LENGTH,
+    rules: Rules = "model2vec",
+) -> Bags:
     """Tokenize texts as `StaticModel.encode` does."""
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    batches = BatchTokenizer(tokenizer, "model2vec").batches(list(texts), max_length=DEFAULT_MAX_LENGTH)
+    batches = BatchTokenizer(tokenizer, rules).batches(list(texts), max_length=max_length)
     ids, lengths = [], []
     for batch in batches:
         ids.append(batch.ids)

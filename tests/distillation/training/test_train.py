@@ -281,6 +281,16 @@ def test_bad_settings_are_refused(trained: Trainer, settings: dict[str, Any], me
         trained(**settings)
 
 
+def test_too_few_texts_are_refused_before_the_teacher_runs(
+    trained: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(vectors_module._Embedder, "_load", lambda self: pytest.fail("the teacher was loaded"))
+    path = tmp_path / "texts.txt"
+    path.write_text("the only text\n", encoding="utf-8")
+    with pytest.raises(BenchError, match=r"training.batch_size=32: only 1 usable texts"):
+        trained(corpus=str(path))
+
+
 def test_empty_corpus_is_refused(trained: Trainer, tmp_path: Path):
     empty = tmp_path / "empty.txt"
     empty.write_text("\n  \n", encoding="utf-8")
