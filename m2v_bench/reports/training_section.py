@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from m2v_bench.reports.document import Picture, Section
 from m2v_bench.reports.figures import LABEL_SIZE
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.style import STYLE, apart, look
+from m2v_bench.reports.sweep_figures import short_labels
 from m2v_bench.results.record import RunRecord
 
 _SHOWS = (
@@ -42,15 +43,18 @@ def training_figure(records: Sequence[RunRecord]) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         axes = figure.subplots()
+        short = short_labels([record.label for record in records])
         looks = apart(look(record.name, variant=record.variant) for record in records)
         for record, how in zip(records, looks, strict=True):
             held_out = record.training["held_out"]
             shares = [100 * loss / (held_out[0] or 1) for loss in held_out]
-            axes.plot(range(len(shares)), shares, linestyle=how.dash, label=record.label, **how.marking)
+            axes.plot(range(len(shares)), shares, linestyle=how.dash, label=short[record.label], **how.marking)
         axes.set_xlabel("epoch")
         axes.set_ylabel("held-out loss, % of that before training")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=LABEL_SIZE)
+        figure.legend(loc="outside lower left", fontsize=LABEL_SIZE, frameon=False)
     return figure
 
 
