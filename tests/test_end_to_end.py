@@ -243,7 +243,7 @@ def test_help_shows_groups_and_settings(bench: Cli):
         "dialect: m2v-0.1, m2v-0.3.8, m2v-0.3.9, m2v-0.5, m2v-0.7",
         'eval "$(python -m m2v_bench -sc install=bash)"',
         "sweep: base_model, dialect, full_factorial, pca_dims, quantization, sif_coefficient, ",
-        "experiment: paper_ablations, paper_classification, paper_main, speed_vs_score",
+        "experiment: paper_ablations, paper_classification, paper_main, potion, speed_vs_score",
     )
     assert "baseline: M2V_base_glove, M2V_base_glove_subword, " in shown
     for group in groups:
