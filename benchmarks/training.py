@@ -8,20 +8,17 @@ Imports, tokenization and distillation are not timed. Creates the environment of
 """
 
 import argparse
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.distill import ROOT, run
+from benchmarks.distill import run
 from benchmarks.output import write
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.system.environment import hardware
-from scripts.golden import environment
+from scripts.golden import environment, install
 
 TOKENLEARN, MODEL2VEC = "0.2.1", "0.10.0"
 THEIRS = f"tokenlearn-{TOKENLEARN}"
@@ -81,21 +78,6 @@ report(seconds=seconds, texts=len(steps) * batch_size)
 )
 
 
-def make_environment() -> None:
-    """Install tokenlearn into an environment of its own, unless it is there."""
-    if environment(THEIRS).exists():
-        return
-    folder = ROOT / ".golden" / THEIRS
-    torch = re.findall(r"^torch==.*$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [environment(THEIRS), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *torch, f"tokenlearn=={TOKENLEARN}", f"model2vec=={MODEL2VEC}", "pyarrow"], check=True)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # an incomplete environment would count as complete
-        raise
-
-
 def measure(corpus: Path, n_texts: int, rounds: int) -> list[dict[str, Any]]:
     """Return a row per batch size: texts per second and peak memory of both sides, medians over the rounds."""
     rows = []
@@ -144,7 +126,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     fetch(["all-MiniLM-L6-v2"])
-    make_environment()
+    install(THEIRS, [f"tokenlearn=={TOKENLEARN}", f"model2vec=={MODEL2VEC}", "pyarrow"])
     rows = measure(arguments.corpus.resolve(), arguments.texts, arguments.rounds)
     write("training", rows, table(rows, arguments.texts, arguments.corpus))
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,23 +46,28 @@ FAVOURITES = ("[UNK]", "<unk>", "the", "▁the", "Ġthe", "##ing", "ing", "quant
 
 
 def environment(version: str) -> Path:
-    """Return the Python of a release's environment."""
+    """Return the Python of an environment, of a release by its version."""
     return ROOT / ".golden" / version / "bin" / "python"
 
 
 def make_environment(release: Release) -> None:
-    folder = ROOT / ".golden" / release.version
-    if environment(release.version).exists():
-        return
-    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    torch = re.findall(r"^torch==.*$", pins, flags=re.MULTILINE)
-    requirements = [f"model2vec[{release.extras}]=={release.version}", *torch]
+    requirements = [f"model2vec[{release.extras}]=={release.version}"]
     if release.version == WORDLLAMA[0]:
         requirements.append(f"wordllama=={WORDLLAMA[1]}")
+    install(release.version, requirements)
+
+
+def install(name: str, requirements: Sequence[str]) -> None:
+    """Install requirements and the pinned torch into the environment `.golden/<name>`, unless it is there."""
+    if environment(name).exists():
+        return
+    folder = ROOT / ".golden" / name
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    torch = re.findall(r"^torch==.*$", pins, flags=re.MULTILINE)
     try:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [environment(release.version), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *requirements], check=True)
+        pip = [environment(name), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *requirements, *torch], check=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # an incomplete environment would count as complete
         raise

@@ -16,7 +16,8 @@ from m2v_bench.distillation.pca import n_components, rotate, sklearn_scores
 from m2v_bench.distillation.quantization import check_range, quantize, quantize_vocabulary
 from m2v_bench.distillation.recipe import ROTATION_VERSION, Recipe, make_recipe
 from m2v_bench.distillation.token_vectors import pick_device, token_vectors
-from m2v_bench.distillation.training.train import Trained, trained_rows
+from m2v_bench.distillation.training.fit import Fit
+from m2v_bench.distillation.training.train import trained_rows
 from m2v_bench.distillation.vocabulary import Vocabulary, build_vocabulary
 from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
 from m2v_bench.distillation.words import WordReport
@@ -40,7 +41,7 @@ class Distillation:
     seconds: dict[str, float]
     forward_cached: bool
     words: WordReport
-    training: Trained | None = None
+    training: Fit | None = None
 
 
 def distill(
@@ -246,7 +247,7 @@ def _reduce(vectors: np.ndarray, recipe: Recipe, vectors_key: Any) -> np.ndarray
     return rotated["scores"][:, : n_components(dims, rotated["variance"])]
 
 
-def _config(recipe: Recipe, vocabulary: Vocabulary, training: Trained | None) -> dict[str, Any]:
+def _config(recipe: Recipe, vocabulary: Vocabulary, training: Fit | None) -> dict[str, Any]:
     return {
         "tokenizer_name": recipe.base.name,
         "base_model_name": recipe.base.name,

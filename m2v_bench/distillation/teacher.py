@@ -111,6 +111,25 @@ class BaseModel:
         return model
 
 
+def load_sentence_transformer(folder: Path, device: str) -> Any:
+    """Load a sentence-transformers model without messages and progress bars.
+
+    Raises:
+        OSError, ValueError, RuntimeError: when the folder holds none.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    _quiet()
+    return SentenceTransformer(str(folder), device=device)
+
+
+def _quiet() -> None:
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
 def find_base(model: Any, tokenizer: Any = None, *, revision: str | None = None) -> BaseModel:
     """Find the base model.
 
@@ -151,10 +170,8 @@ def find_base(model: Any, tokenizer: Any = None, *, revision: str | None = None)
 def _load(path: Path, pooling: str) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModel
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    _quiet()
     try:
         model, info = AutoModel.from_pretrained(path, dtype="float32", use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

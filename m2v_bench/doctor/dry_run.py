@@ -12,7 +12,7 @@ from m2v_bench.config.schema import Config
 from m2v_bench.distillation.distill import vocabulary_of
 from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.token_vectors import STAGE, passes, pick_device
-from m2v_bench.distillation.training.text_vectors import n_uncached
+from m2v_bench.distillation.training.text_vectors import uncached
 from m2v_bench.distillation.training.training_texts import read_sample
 from m2v_bench.doctor.machine_needs import free_bytes
 from m2v_bench.doctor.model_needs import student_of
@@ -33,7 +33,7 @@ class _Totals:
     """Totals over the jobs so far, with shared work counted once.
 
     Attributes:
-        parts: hashes of the forward passes.
+        parts: hashes of the forward passes and of shards of texts.
         scores: (task, model) pairs to score.
         tokens: tokens to pass through base models.
         texts: texts to embed with them, for training.
@@ -128,11 +128,11 @@ def _training(recipe: Recipe, totals: _Totals) -> str:
     """Say how many texts the teacher has to embed for the training, and add them to `totals`."""
     training = recipe.config.training
     sample = read_sample(recipe.training_corpora, training.n_texts, show_progress=False)
-    n_texts = n_uncached(recipe.base, sample.texts, training.target)
-    key = content_hash([recipe.base.revision, training.target, recipe.variant["training.corpus_revision"]])
-    if key in totals.parts or not n_texts:
-        return "texts shared" if n_texts else "texts cached"
-    totals.parts.add(key)
+    shards = uncached(recipe.base, sample.texts, training.target)
+    n_texts = sum(n for key, n in shards.items() if key not in totals.parts)
+    if not n_texts:
+        return "texts shared" if shards else "texts cached"
+    totals.parts.update(shards)
     totals.disk += n_texts * recipe.base.hidden_size * _FLOAT32
     totals.texts += n_texts
     return f"{n_texts:,} texts"

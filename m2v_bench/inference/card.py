@@ -50,8 +50,8 @@ def model_card(name: str, config: Mapping[str, Any], *, shape: tuple[int, int]) 
     training = config.get("training") or {}
     held_out = training.get("held_out")
     trained = (
-        f" Its rows were trained on {training['texts']:,} texts; the held-out loss fell from {held_out[0]:.4g} to "
-        f"{min(held_out):.4g}."
+        f" Its rows were trained on {training['texts']:,} texts; the held-out loss went from {held_out[0]:.4g} to "
+        f"{held_out[training['best']]:.4g}."
         if held_out
         else ""
     )

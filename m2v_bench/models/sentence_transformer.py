@@ -11,7 +11,7 @@ import numpy as np
 from m2v_bench.assets.fetch import MODEL_FILES, resolve_model
 from m2v_bench.cache import folder_bytes, folder_hash
 from m2v_bench.config.schema import BaselineConfig
-from m2v_bench.distillation.teacher import BaseModel
+from m2v_bench.distillation.teacher import BaseModel, load_sentence_transformer
 from m2v_bench.errors import BenchError
 from m2v_bench.models.model import Model
 
@@ -51,12 +51,7 @@ def _model(base: BaseModel, label: str) -> Model:
     folder = base.folder
 
     def load(device: str) -> SentenceTransformerEncoder:
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        return SentenceTransformerEncoder(SentenceTransformer(str(folder), device=device))
+        return SentenceTransformerEncoder(load_sentence_transformer(folder, device))
 
     settings = _json(folder / "config_sentence_transformers.json")
     prompts = settings.get("prompts") or {}

@@ -130,7 +130,7 @@ class RunRecord:
         seconds: wall time by stage.
         forward_cached: whether the forward pass was read from the cache.
         vocabulary_report: how many words were given, removed and added.
-        training: losses of the training by epoch, as in `Trained`, and `overlap`, a row per task whose texts are in the
+        training: losses of the training by epoch, as in `Fit`, and `overlap`, a row per task whose texts are in the
             training corpus; empty without training.
         versions: by package.
         git_commit: of the code, with a `+` if files had been changed since; `none` outside a repository.
@@ -181,13 +181,14 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
-        training = {"training": dict(self.training)} if self.training else {}  # kept records of others have no such key
-        given = {name: value for name, value in vars(self).items() if name != "training"} | training
-        return given | {
+        value = vars(self) | {
             "scores": [score.as_row() for score in self.scores],
             "speed": [speed.to_json() for speed in self.speed],
             "size": None if self.size is None else asdict(self.size),
         }
+        if not self.training:  # as in records from before models could be trained
+            del value["training"]
+        return value
 
     @property
     def suite(self) -> str:

@@ -97,10 +97,9 @@ def _log_record(store: Opened, folder: Path, record: RunRecord, tags: dict[str, 
     run_id = str(run.info.run_id)
     _log_params(store, run_id, record.settings)
     metrics = [Metric(key, value, ended or 0, 0) for key, value in _metrics(record).items()]
+    metrics += _training_curve(record, ended or 0)
     for start in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-    for start in range(0, len(curve := _training_curve(record, ended or 0)), _BATCH):
-        client.log_batch(run_id, metrics=curve[start : start + _BATCH])
     client.log_inputs(run_id, datasets=_inputs(record))
     _log_files(store, run_id, folder)
     if log_model and (folder / "model").is_dir():

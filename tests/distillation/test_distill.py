@@ -17,7 +17,6 @@ from m2v_bench.distillation.distill_config import DistillConfig
 from m2v_bench.distillation.recipe import make_recipe
 from m2v_bench.distillation.teacher import find_base
 from m2v_bench.errors import BenchError
-from tests.golden.tiny_models import build_bpe
 
 Distil = Callable[..., StaticModel]
 
@@ -25,14 +24,6 @@ Distil = Callable[..., StaticModel]
 @pytest.fixture(scope="module")
 def ours(teacher_folder: Path) -> StaticModel:
     return distill("all-MiniLM-L6-v2", pca_dims=256, quantize_to="float32", show_progress=False)
-
-
-@pytest.fixture(scope="module")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model with 400 tokens and 32 dimensions."""
-    folder = tmp_path_factory.mktemp("tiny") / "roberta"
-    build_bpe(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -26,14 +26,23 @@ class Fit:
         losses: mean loss over the texts trained on, per epoch.
         held_out: loss on the held-out texts before training and after each epoch.
         best: the epoch of the rows, 0 for those before training.
-        diverged: whether training stopped because the loss was not finite or far above its start.
+        texts: number of texts, held-out ones included.
     """
 
     rows: np.ndarray
-    losses: list[float] = field(default_factory=list)
-    held_out: list[float] = field(default_factory=list)
-    best: int = 0
-    diverged: bool = False
+    losses: list[float]
+    held_out: list[float]
+    best: int
+    texts: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training stopped because a loss was not finite or far above its start."""
+        return _has_diverged(self.losses, self.held_out)
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything but the rows as plain values, for records and model cards."""
+        return {"texts": self.texts, "losses": self.losses, "held_out": self.held_out, "best": self.best}
 
 
 def fit(
@@ -93,7 +102,12 @@ def fit(
                 state.save(unfinished, task)
     trained = rows.copy()
     trained[used] = state.rows * scale
-    return Fit(trained, state.losses, state.held_out, state.best, state.has_diverged)
+    return Fit(trained, state.losses, state.held_out, state.best, len(bags))
+
+
+def _has_diverged(losses: list[float], held_out: list[float]) -> bool:
+    """Return whether the last loss is not finite, or held-out texts fit much worse than before training."""
+    return not np.isfinite([*losses[-1:], held_out[-1]]).all() or held_out[-1] > 2 * max(held_out[0], 1e-6)
 
 
 def _in_batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -199,15 +213,9 @@ class _State:
         """Return the state before training."""
         return cls(task.weighted_rows(), [task.loss_of(held_out)])
 
-    @property
-    def has_diverged(self) -> bool:
-        """Whether the last loss is not finite, or held-out texts fit much worse than before training."""
-        last = [*self.losses[-1:], self.held_out[-1]]
-        return not np.isfinite(last).all() or self.held_out[-1] > 2 * max(self.held_out[0], 1e-6)
-
     def is_improving(self, config: TrainingConfig) -> bool:
         """Whether another epoch is worth it."""
-        return not self.has_diverged and self.epoch - self.best < config.patience
+        return not _has_diverged(self.losses, self.held_out) and self.epoch - self.best < config.patience
 
     def finish_epoch(self, task: _Task, loss: float, held_out: float) -> None:
         """Note the losses of an epoch, and keep its rows if they are the best."""

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from m2v_bench.cache import cached_arrays, content_hash, is_cached
 from m2v_bench.distillation.forward import keep_freed_memory
-from m2v_bench.distillation.teacher import BaseModel
+from m2v_bench.distillation.teacher import BaseModel, load_sentence_transformer
 from m2v_bench.errors import BenchError
 from m2v_bench.inference.files import row_beyond
 
@@ -64,9 +64,10 @@ def text_vectors(base: BaseModel, texts: Sequence[str], target: str, *, device: 
     return np.concatenate(blocks)
 
 
-def n_uncached(base: BaseModel, texts: Sequence[str], target: str) -> int:
-    """Return how many of the texts `text_vectors` would have to embed."""
-    return sum(len(shard) for shard in _shards(texts) if not is_cached(STAGE, _key(base, shard, target)))
+def uncached(base: BaseModel, texts: Sequence[str], target: str) -> dict[str, int]:
+    """Return the number of texts of each shard that `text_vectors` would have to embed, by the hash of its key."""
+    keys = [(_key(base, shard, target), len(shard)) for shard in _shards(texts)]
+    return {content_hash(key): n_texts for key, n_texts in keys if not is_cached(STAGE, key)}
 
 
 def _shards(texts: Sequence[str]) -> list[Sequence[str]]:
@@ -112,14 +113,9 @@ class _Embedder:
 
     def _load(self) -> Any:
         if self._model is None:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as transformers_logging
-
-            transformers_logging.set_verbosity_error()
-            transformers_logging.disable_progress_bar()
             keep_freed_memory()
             try:
-                self._model = SentenceTransformer(str(self.base.folder), device=self.device).eval()
+                self._model = load_sentence_transformer(self.base.folder, self.device).eval()
             except (OSError, ValueError, RuntimeError) as error:
                 raise BenchError(
                     f"base_model.name={self.base.name}: cannot be loaded from {self.base.path} to embed the training "

@@ -1,7 +1,6 @@
 """Train the rows of a static model on its teacher's embeddings of whole texts, after tokenlearn (Minish Lab, 2024)."""
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,12 @@ from m2v_bench.distillation.token_vectors import pick_device
 from m2v_bench.distillation.training.fit import Fit, fit
 from m2v_bench.distillation.training.text_vectors import TEXT_VECTORS_VERSION, text_vectors
 from m2v_bench.distillation.training.training_config import TrainingConfig, training_config
-from m2v_bench.distillation.training.training_texts import TrainingTexts
+from m2v_bench.distillation.training.training_texts import TrainingTexts, training_corpora
 from m2v_bench.distillation.weighting import WEIGHTINGS, Tokens
 from m2v_bench.errors import BenchError
 from m2v_bench.inference.static_model import StaticModel
 
 STAGE = "training"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The result of a training.
-
-    Attributes:
-        rows: float32 of shape (tokens, dims), weights included.
-        losses: loss on the texts trained on, per epoch.
-        held_out: loss on held-out texts before training and after each epoch.
-        best: the epoch of the rows.
-        texts: number of texts with a known token, held-out ones included.
-    """
-
-    rows: np.ndarray
-    losses: list[float]
-    held_out: list[float]
-    best: int
-    texts: int
-
-    @classmethod
-    def of(cls, result: Fit, n_texts: int) -> "Trained":
-        """Return the result of `fit` with the number of texts."""
-        return cls(result.rows, result.losses, result.held_out, result.best, n_texts)
-
-    def summary(self) -> dict[str, Any]:
-        """Return the losses as plain values, for records and model cards."""
-        return {"texts": self.texts, "losses": self.losses, "held_out": self.held_out, "best": self.best}
 
 
 def train(
@@ -83,8 +54,9 @@ def train(
     if not config:
         return model
     device = pick_device(device)
+    corpora = training_corpora(config)
     texts = TrainingTexts.read(
-        model.tokenizer, config, max_length=model.max_length, rules=model.rules, show_progress=show_progress
+        model.tokenizer, corpora, config, max_length=model.max_length, rules=model.rules, show_progress=show_progress
     )
     targets = text_vectors(find_base(teacher), texts.texts, config.target, device=device, show_progress=show_progress)
     targets = targets[texts.known]
@@ -104,7 +76,7 @@ def train(
         model.tokenizer,
         normalize=model.normalize,
         max_length=model.max_length,
-        config={**model.config, "training": Trained.of(result, len(texts.bags)).summary()},
+        config={**model.config, "training": result.summary()},
         rules=model.rules,
     )
     trained.config.pop("revision", None)
@@ -119,7 +91,7 @@ def trained_rows(
     *,
     device: str,
     show_progress: bool,
-) -> Trained:
+) -> Fit:
     """Reduce token vectors to the principal axes of the teacher's embeddings of texts, weight and train them.
 
     Rows and targets share their axes, so that training starts near its goal. The result is cached.
@@ -138,7 +110,7 @@ def trained_rows(
     config, base, dims = recipe.config.training, recipe.base, recipe.config.pca_dims
 
     def compute(unfinished: Path) -> dict[str, np.ndarray]:
-        texts = TrainingTexts.read(tokenizer, config, show_progress=show_progress)
+        texts = TrainingTexts.read(tokenizer, recipe.training_corpora, config, show_progress=show_progress)
         targets = text_vectors(base, texts.texts, config.target, device=device, show_progress=show_progress)
         targets = targets[texts.known]
         if targets.shape[1] != vectors.shape[1]:
@@ -163,16 +135,17 @@ def trained_rows(
             unfinished=unfinished,
             show_progress=show_progress,
         )
-        _warn(result, config)
         finished = finish(result.rows, config, texts.counts(len(rows)), recipe.config.sif_coefficient)
         losses = {"losses": np.array(result.losses), "held_out": np.array(result.held_out)}
-        return {"rows": finished, **losses, "best_and_texts": np.array([result.best, len(texts.bags)])}
+        return {"rows": finished, **losses, "best_and_texts": np.array([result.best, result.texts])}
 
     untyped = recipe.with_settings(quantize_to="float32")  # the type of the saved rows changes nothing here
     key = {"recipe": untyped.revision, "text_vectors": TEXT_VECTORS_VERSION}
     arrays, _ = cached_arrays(STAGE, key, compute)
     best, n_texts = (int(value) for value in arrays["best_and_texts"])
-    return Trained(arrays["rows"], arrays["losses"].tolist(), arrays["held_out"].tolist(), best, n_texts)
+    result = Fit(arrays["rows"], arrays["losses"].tolist(), arrays["held_out"].tolist(), best, n_texts)
+    _warn(result, config)
+    return result
 
 
 def finish(rows: np.ndarray, config: TrainingConfig, counts: np.ndarray, sif_coefficient: float = 1e-4) -> np.ndarray:

@@ -109,16 +109,18 @@ class TrainingTexts:
     def read(
         cls,
         tokenizer: Tokenizer,
+        corpora: Sequence[Corpus],
         config: TrainingConfig,
         *,
         max_length: int | None = DEFAULT_MAX_LENGTH,
         rules: Rules = "model2vec",
         show_progress: bool,
     ) -> "TrainingTexts":
-        """Draw and tokenize the texts that the settings name.
+        """Draw and tokenize texts.
 
         Args:
             tokenizer: the static model's tokenizer.
+            corpora: where the texts come from.
             config: the settings.
             max_length: longest text in tokens, as in `StaticModel`.
             rules: as in `StaticModel`.
@@ -127,7 +129,7 @@ class TrainingTexts:
         Raises:
             BenchError: when the corpus cannot be read, no text has a known token, or there are too few for a batch.
         """
-        sample = read_sample(training_corpora(config), config.n_texts, show_progress=show_progress)
+        sample = read_sample(corpora, config.n_texts, show_progress=show_progress)
         bags = tokenize(tokenizer, sample.texts, max_length, rules)
         known = np.flatnonzero(np.diff(bags.offsets))
         if not len(known):

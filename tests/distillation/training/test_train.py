@@ -19,17 +19,9 @@ from m2v_bench.distillation.training.text_vectors import text_vectors
 from m2v_bench.distillation.training.training_config import TrainingConfig
 from m2v_bench.distillation.training.training_texts import TrainingTexts, read_sample, training_corpora
 from m2v_bench.errors import BenchError
-from tests.golden.tiny_models import build_bpe, sentences
+from tests.golden.tiny_models import sentences
 
 Trainer = Callable[..., StaticModel]
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model with 400 tokens and 32 dimensions."""
-    folder = tmp_path_factory.mktemp("teacher") / "roberta"
-    build_bpe(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +37,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trained(teacher: Path, corpus: Path) -> Trainer:
+def trained(tiny_folder: Path, corpus: Path) -> Trainer:
     def run(settings: dict[str, Any] | None = None, **training: Any) -> StaticModel:
         return distill(
-            str(teacher),
+            str(tiny_folder),
             **{"pca_dims": 16, "quantize_to": "float32", "show_progress": False, **(settings or {})},
             training={"corpus": str(corpus), "batch_size": 32, **training},
         )
@@ -62,11 +54,11 @@ def test_training_lowers_the_loss(trained: Trainer, loss: str):
     assert min(losses[1:]) < losses[0]
 
 
-def test_trained_model_is_nearer_to_its_teacher(trained: Trainer, teacher: Path, corpus: Path):
-    plain = distill(str(teacher), pca_dims=16, quantize_to="float32", show_progress=False)
+def test_trained_model_is_nearer_to_its_teacher(trained: Trainer, tiny_folder: Path, corpus: Path):
+    plain = distill(str(tiny_folder), pca_dims=16, quantize_to="float32", show_progress=False)
     better = trained(loss="cosine", epochs=10, learning_rate=0.01)
     texts = [text for text in corpus.read_text(encoding="utf-8").splitlines() if text][-200:]
-    wanted = text_vectors(find_base(str(teacher)), texts, "tokens", device="cpu", show_progress=False)
+    wanted = text_vectors(find_base(str(tiny_folder)), texts, "tokens", device="cpu", show_progress=False)
     wanted -= wanted.mean(axis=0)
 
     def agreement(model: StaticModel) -> float:
@@ -76,18 +68,20 @@ def test_trained_model_is_nearer_to_its_teacher(trained: Trainer, teacher: Path,
     assert agreement(better) > agreement(plain) + 0.05
 
 
-def test_distillation_without_training_is_unchanged(teacher: Path):
-    recipe = make_recipe(str(teacher), DistillConfig(pca_dims=16))
-    ignored = make_recipe(str(teacher), DistillConfig(pca_dims=16, training=TrainingConfig(loss="none", corpus="x")))
+def test_distillation_without_training_is_unchanged(tiny_folder: Path):
+    recipe = make_recipe(str(tiny_folder), DistillConfig(pca_dims=16))
+    ignored = make_recipe(
+        str(tiny_folder), DistillConfig(pca_dims=16, training=TrainingConfig(loss="none", corpus="x"))
+    )
     assert ignored.revision == recipe.revision
     assert not any("train" in name for name in recipe.variant)
     assert "trained" not in recipe.label
 
 
-def test_revision_and_label_name_the_training(teacher: Path, corpus: Path, tmp_path: Path):
+def test_revision_and_label_name_the_training(tiny_folder: Path, corpus: Path, tmp_path: Path):
     def recipe(**training: Any) -> Any:
         given = TrainingConfig(**{"corpus": str(corpus), **training})
-        return make_recipe(str(teacher), DistillConfig(pca_dims=16, training=given))
+        return make_recipe(str(tiny_folder), DistillConfig(pca_dims=16, training=given))
 
     other = tmp_path / "texts.txt"
     other.write_text("another corpus\n" * 3, encoding="utf-8")
@@ -140,10 +134,10 @@ def test_teacher_runs_once_for_all_variants(trained: Trainer, monkeypatch: pytes
 
 
 def test_interrupted_pass_continues_with_the_next_shard(
-    teacher: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tiny_folder: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(vectors_module, "SHARD_TEXTS", 64)
-    base, texts = find_base(str(teacher)), corpus.read_text(encoding="utf-8").splitlines()[:300]
+    base, texts = find_base(str(tiny_folder)), corpus.read_text(encoding="utf-8").splitlines()[:300]
     whole = text_vectors(base, texts, "tokens", device="cpu", show_progress=False)
     monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "second"))
     calls = []
@@ -163,12 +157,12 @@ def test_interrupted_pass_continues_with_the_next_shard(
     assert calls == [64, 64, 64, 64, 64, 300 - 4 * 64]
 
 
-def test_targets_are_means_without_special_tokens_or_the_teachers_own(teacher: Path):
+def test_targets_are_means_without_special_tokens_or_the_teachers_own(tiny_folder: Path):
     import torch
     from sentence_transformers import SentenceTransformer
 
     texts = ["the old teacher reads", "a quiet village by the sea and a long, long winter"]
-    base = find_base(str(teacher))
+    base = find_base(str(tiny_folder))
     ours = text_vectors(base, texts, "tokens", device="cpu", show_progress=False)
     model = base.transformer()
     for text, vector in zip(texts, ours, strict=True):
@@ -179,7 +173,7 @@ def test_targets_are_means_without_special_tokens_or_the_teachers_own(teacher: P
         inner = [place for place, id_ in enumerate(ids) if id_ not in special]
         assert np.allclose(vector, states[inner].mean(dim=0), atol=1e-5)
     pooled = text_vectors(base, texts, "pooled", device="cpu", show_progress=False)
-    assert np.allclose(pooled, SentenceTransformer(str(teacher), device="cpu").encode(texts), atol=1e-5)
+    assert np.allclose(pooled, SentenceTransformer(str(tiny_folder), device="cpu").encode(texts), atol=1e-5)
 
 
 def test_larger_sample_extends_a_smaller_one(corpus: Path):
@@ -205,10 +199,10 @@ def test_pca_and_sif_weights_can_follow(trained: Trainer):
     assert norms[frequent] < np.median(norms)
 
 
-def test_model_that_exists_can_be_trained(teacher: Path, corpus: Path):
-    model = distill(str(teacher), pca_dims=16, quantize_to="float32", show_progress=False)
+def test_model_that_exists_can_be_trained(tiny_folder: Path, corpus: Path):
+    model = distill(str(tiny_folder), pca_dims=16, quantize_to="float32", show_progress=False)
     settings = {"corpus": str(corpus), "batch_size": 32, "epochs": 2, "learning_rate": 0.005}
-    after = train(model, str(teacher), settings, show_progress=False)
+    after = train(model, str(tiny_folder), settings, show_progress=False)
     losses = after.config["training"]["held_out"]
     assert min(losses[1:]) < losses[0]
     assert after.table.shape == model.table.shape
@@ -222,11 +216,11 @@ def test_vocabulary_of_words_can_be_trained(trained: Trainer):
     assert model.config["training"]["texts"] > 0
 
 
-def test_damaged_teacher_is_refused_with_the_text(teacher: Path, corpus: Path, tmp_path: Path):
+def test_damaged_teacher_is_refused_with_the_text(tiny_folder: Path, corpus: Path, tmp_path: Path):
     from safetensors.numpy import load_file, save_file
 
     broken = tmp_path / "broken"
-    shutil.copytree(teacher, broken)
+    shutil.copytree(tiny_folder, broken)
     weights = load_file(broken / "model.safetensors")
     name = next(name for name in weights if name.endswith("encoder.layer.0.attention.self.query.weight"))
     weights[name] = np.full_like(weights[name], np.nan)
@@ -235,9 +229,9 @@ def test_damaged_teacher_is_refused_with_the_text(teacher: Path, corpus: Path, t
         text_vectors(find_base(str(broken)), ["the old teacher"], "tokens", device="cpu", show_progress=False)
 
 
-def test_teacher_that_vanished_is_one_message_and_shards_stay(teacher: Path, corpus: Path, tmp_path: Path):
+def test_teacher_that_vanished_is_one_message_and_shards_stay(tiny_folder: Path, corpus: Path, tmp_path: Path):
     gone = tmp_path / "gone"
-    shutil.copytree(teacher, gone)
+    shutil.copytree(tiny_folder, gone)
     base = find_base(str(gone))
     assert base.revision
     text_vectors(base, ["a text"], "tokens", device="cpu", show_progress=False)
@@ -298,13 +292,15 @@ def test_empty_corpus_is_refused(trained: Trainer, tmp_path: Path):
         trained(corpus=str(empty))
 
 
-def test_corpus_without_known_tokens_is_refused(teacher: Path, tmp_path: Path):
-    model = distill(str(teacher), vocabulary=["river", "winter"], subwords=False, pca_dims="none", show_progress=False)
+def test_corpus_without_known_tokens_is_refused(tiny_folder: Path, tmp_path: Path):
+    model = distill(
+        str(tiny_folder), vocabulary=["river", "winter"], subwords=False, pca_dims="none", show_progress=False
+    )
     path = tmp_path / "texts.txt"
-    path.write_text("nothing of it\n" * 3, encoding="utf-8")
+    path.write_text("unrelated words\n" * 3, encoding="utf-8")
     config = TrainingConfig(corpus=str(path)).resolved()
     with pytest.raises(BenchError, match="none of its 1 texts has a token that the vocabulary knows"):
-        TrainingTexts.read(model.tokenizer, config, show_progress=False)
+        TrainingTexts.read(model.tokenizer, training_corpora(config), config, show_progress=False)
 
 
 def test_shared_rows_cannot_be_trained(trained: Trainer):
