@@ -1,15 +1,16 @@
 """Find texts of tasks among the texts that a model was trained on."""
 
+import functools
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from m2v_bench.cache import cached_arrays, content_hash
+from m2v_bench.cache import cached_arrays
 from m2v_bench.evaluation.loaded_tasks import load_task, task_key, text_columns
 from m2v_bench.tasks.suite import SuiteTask
 
@@ -21,6 +22,7 @@ LEAST_WORDS = 4  # shorter texts, such as names, occur in any corpus
 _LEAST_SHINGLES = 4
 
 _WORD = re.compile(r"\w+")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Overlap:
     near: int
 
 
-def overlaps(suite: Sequence[SuiteTask], training_texts: "TrainingIndex") -> list[Overlap]:
+def overlaps(suite: Sequence[SuiteTask], revision: str, read: Callable[[], "TrainingIndex"]) -> list[Overlap]:
     """Compare the texts of tasks with training texts; the counts are cached.
 
     Two texts are exact duplicates if their words are equal, ignoring case and punctuation. They are near duplicates if
@@ -49,28 +51,30 @@ def overlaps(suite: Sequence[SuiteTask], training_texts: "TrainingIndex") -> lis
 
     Args:
         suite: the tasks; those without data are skipped.
-        training_texts: the texts that the model was trained on.
-
-    Raises:
-        Exception: whatever a task raises when its data cannot be loaded.
+        revision: hash of what determines the training texts.
+        read: reads them; only called if a task has not been compared before.
     """
-    counts = []
+    counts, index = [], functools.cache(read)
     for entry in suite:
         if entry.missing:
             continue
         kind, key = task_key(entry)
-        identity = {"version": _VERSION, "training": training_texts.revision, "task": [kind.__name__, key]}
+        identity = {"version": _VERSION, "training": revision, "task": [kind.__name__, key]}
 
         def compute(_: Path, entry: SuiteTask = entry) -> dict[str, np.ndarray]:
-            return {"counts": np.array(training_texts.count(texts_of(load_task(entry))))}
+            return {"counts": np.array(index().count(texts_of(load_task(entry))))}
 
-        arrays, _ = cached_arrays(STAGE, identity, compute)
+        try:
+            arrays, _ = cached_arrays(STAGE, identity, compute)
+        except Exception as error:  # a task that cannot be read must not cost what the others gave
+            log.warning("texts of %s are not compared with the training corpus: %s", entry.name, error)
+            continue
         counts.append(Overlap(entry.name, *arrays["counts"].tolist()))
     return counts
 
 
 class TrainingIndex:
-    """Training texts by their words and word sequences; built on first use.
+    """Training texts by their words and word sequences.
 
     Args:
         texts: the texts.
@@ -79,28 +83,17 @@ class TrainingIndex:
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = texts
 
-    @cached_property
-    def revision(self) -> str:
-        """Hash of the texts."""
-        return content_hash(list(self.texts))
-
-    @cached_property
-    def _whole(self) -> dict[int, list[int]]:
-        """The training texts by the hash of their words."""
-        places: dict[int, list[int]] = {}
-        for place, words in enumerate(map(_words, self.texts)):
-            places.setdefault(hash(tuple(words)), []).append(place)
-        return places
-
-    @cached_property
-    def _shingles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hashes of all shingles in order, the text of each, and the number of shingles per text."""
-        parts = [_shingle_hashes(_words(text)) for text in self.texts]
+        self._whole: dict[int, list[int]] = {}
+        parts = []
+        for place, words in enumerate(map(_words, texts)):
+            self._whole.setdefault(hash(tuple(words)), []).append(place)
+            parts.append(_shingle_hashes(words))
+        # hashes of all shingles in order, the text of each, and the number of shingles per text
         sizes = np.array([len(part) for part in parts], np.int64)
         hashes = np.concatenate([*parts, np.empty(0, np.uint64)])
         owners = np.repeat(np.arange(len(parts)), sizes)
         order = np.argsort(hashes, kind="stable")
-        return hashes[order], owners[order], sizes
+        self._shingles = hashes[order], owners[order], sizes
 
     def count(self, texts: Iterable[str]) -> tuple[int, int, int]:
         """Return the number of distinct texts that are long enough, of exact and of further near duplicates."""

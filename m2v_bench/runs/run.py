@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from m2v_bench.cache import write_json
+from m2v_bench.cache import content_hash, write_json
 from m2v_bench.config.check import check, flat_settings
 from m2v_bench.config.schema import Config, TrackingConfig
 from m2v_bench.distillation.distill import Distillation, describe, run_recipe
@@ -181,8 +181,13 @@ def training_record(job: Prepared, distillation: Distillation) -> dict[str, Any]
     if distillation.training is None:
         return {}
     recipe = job.recipe
-    sample = read_sample(recipe.training_corpora, recipe.config.training.n_texts, show_progress=False)
-    counts = [asdict(overlap) for overlap in overlaps(job.suite, TrainingIndex(sample.texts))]
+    n_texts = recipe.config.training.n_texts
+
+    def read() -> TrainingIndex:
+        return TrainingIndex(read_sample(recipe.training_corpora, n_texts, show_progress=False).texts)
+
+    revision = content_hash([recipe.variant["training.corpus_revision"], n_texts])
+    counts = [asdict(overlap) for overlap in overlaps(job.suite, revision, read)]
     shared = [row for row in counts if row["exact"] or row["near"]]
     for row in shared:
         print(

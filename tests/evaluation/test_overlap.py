@@ -81,6 +81,20 @@ def test_tasks_of_a_suite_are_compared_once(tmp_path: Path, monkeypatch: pytest.
     task = f"{{name: Pairs, type: STS, data: {tmp_path}/pairs.csv, columns: {{sentence1: a, sentence2: b, score: y}}}}"
     suite = suite_of(check(compose(["suite=custom", f"suite.tasks=[{task}]"])))
     index = TrainingIndex([RIVER.lower(), "a text of its own"])
-    assert overlaps(suite, index) == [Overlap("Pairs", 3, 1, 0)]
+    assert overlaps(suite, "corpus", lambda: index) == [Overlap("Pairs", 3, 1, 0)]
     monkeypatch.setattr(overlap_module, "load_task", lambda entry: pytest.fail("compared again"))
-    assert overlaps(suite, TrainingIndex(index.texts)) == [Overlap("Pairs", 3, 1, 0)]
+    assert overlaps(suite, "corpus", lambda: pytest.fail("read again")) == [Overlap("Pairs", 3, 1, 0)]
+
+
+def test_task_that_cannot_be_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("M2V_BENCH_CACHE", str(tmp_path / "cache"))
+
+    def fail(entry: object) -> None:
+        raise OSError("damaged")
+
+    suite = suite_of(check(compose(["suite=custom", "suite.tasks=[SimLex999WordSim]"])))
+    monkeypatch.setattr(overlap_module, "load_task", fail)
+    assert overlaps(suite, "corpus", lambda: TrainingIndex([])) == []
+    assert "texts of SimLex999WordSim are not compared with the training corpus: damaged" in caplog.text
