@@ -185,10 +185,11 @@ def split(n_texts: int, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]
     """
     n_held_out = min(max(round(n_texts * config.held_out), 2), _MAX_HELD_OUT)
     if n_texts - n_held_out < config.batch_size:
-        fits = max(n_texts - n_held_out, 1)
+        fits = n_texts - n_held_out
+        smaller = f"set training.batch_size to at most {fits}, or " if fits > 1 else ""
         raise BenchError(
             f"training.batch_size={config.batch_size}: only {n_texts:,} usable texts, {n_held_out:,} of them held out; "
-            f"set training.batch_size to at most {fits}, or give more texts"
+            f"{smaller}give more texts"
         )
     return np.arange(n_held_out), np.arange(n_held_out, n_texts)
 

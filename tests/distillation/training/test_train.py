@@ -281,7 +281,7 @@ def test_too_few_texts_are_refused_before_the_teacher_runs(
     monkeypatch.setattr(vectors_module._Embedder, "_load", lambda self: pytest.fail("the teacher was loaded"))
     path = tmp_path / "texts.txt"
     path.write_text("the only text\n", encoding="utf-8")
-    with pytest.raises(BenchError, match=r"training.batch_size=32: only 1 usable texts"):
+    with pytest.raises(BenchError, match=r"batch_size=32: only 1 usable texts, 2 .* held out; give more texts"):
         trained(corpus=str(path))
 
 
