@@ -329,6 +329,46 @@ def _report_options(parser: Parser) -> None:
     )
 
 
+def _leaderboard_options(parser: Parser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="RESULTS",
+        help="results_dir of runs, or files of `m2v-bench export` (default: results)",
+    )
+    parser.add_argument(
+        "--models", action="append", default=[], metavar="NAME", help="only this model; * is a wildcard; repeatable"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the HTML page (default: leaderboard.html in the results)"
+    )
+    parser.add_argument(
+        "--no-intervals", action="store_true", help="skip the bootstrap of the samples, which takes seconds"
+    )
+    parser.add_argument(
+        "--serve", action="store_true", help="serve the page on this machine, and update it while runs go on"
+    )
+    parser.add_argument("--port", type=int, default=8765, metavar="N", help="of --serve (default: 8765; 0: any)")
+
+
+def _leaderboard(arguments: Arguments) -> None:
+    from m2v_bench.reports.leaderboard_page import serve, write_leaderboard
+
+    paths = arguments.paths or [Path("results")]
+    if arguments.serve:
+        if arguments.out is not None:
+            raise BenchError("--out: --serve writes no file; leave one of them out")
+
+        def ready(address: str) -> None:
+            print(f"{address} shows {', '.join(map(str, paths))}; Ctrl+C ends", flush=True)
+
+        serve(paths, models=arguments.models, port=arguments.port, ready=ready)
+        return
+    page = write_leaderboard(paths, arguments.out, models=arguments.models, intervals=not arguments.no_intervals)
+    print(f"wrote {page}")
+
+
 def _export_options(parser: Parser) -> None:
     parser.add_argument(
         "experiment", nargs="?", metavar="EXPERIMENT", help="only this sweep or run: its name or folder (default: all)"
@@ -751,6 +791,13 @@ COMMANDS = {
             "pca_dims",
             _report,
             _report_options,
+        ),
+        Command(
+            "leaderboard",
+            "write one page with all models and scores, to sort, filter and compare",
+            "results --out leaderboard.html",
+            _leaderboard,
+            _leaderboard_options,
         ),
         Command(
             "export",

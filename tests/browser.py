@@ -58,6 +58,12 @@ class Visit:
         hosts = {host.strip("[]") for host in LOOPBACK} | {None}
         return [url for url in self.requested if urlsplit(url).hostname not in hosts]
 
+    def another(self, *, width: int = 1280, height: int = 800) -> "Visit":
+        """Open an empty page in the same browser, as a second browser cannot run beside it."""
+        browser = self.page.context.browser
+        assert browser is not None
+        return Visit(browser.new_page(viewport={"width": width, "height": height}))
+
     def open(self, page: str | Path) -> None:
         """Open a URL or a file, and wait until it is loaded."""
         self.page.goto(page.resolve().as_uri() if isinstance(page, Path) else page)

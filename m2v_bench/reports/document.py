@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -62,6 +62,12 @@ class Document:
 
 def to_html(document: Document) -> str:
     """Render the document as one HTML page with inline styles, script and figures; it loads nothing else."""
+    parts = {name: template_text(f"report.{name}") for name in ("css", "js")}
+    return template("report.html").render(document=document, dark=DARK, **parts)
+
+
+def template(name: str) -> Template:
+    """Return a template of a page."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
@@ -71,8 +77,12 @@ def to_html(document: Document) -> str:
         "code": lambda block: isinstance(block, Code),
     }
     environment.globals |= {"numeric": _numeric, "number_of": _number, "inline": _inline}
-    parts = {name: Markup((_TEMPLATES / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
-    return environment.get_template("report.html").render(document=document, dark=DARK, **parts)
+    return environment.get_template(name)
+
+
+def template_text(name: str) -> Markup:
+    """Return a style sheet or a script, for inclusion in a page."""
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _numeric(grid: Grid) -> list[bool]:

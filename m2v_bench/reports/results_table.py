@@ -52,9 +52,9 @@ def results_grid(
     """
     results = read_results(path)
     everyone = results.models
-    chosen = _chosen(everyone, models)
+    chosen = matching_models(everyone, models)
     revisions = _revisions(everyone, suite)
-    teachers = _teachers(everyone, chosen)
+    teachers = teachers_of(everyone, chosen)
     measured_against = [model for model in everyone if model.label in teachers.values() and model not in chosen]
     rows = pd.concat([_rows(model, suite, revisions) for model in [*chosen, *measured_against]], ignore_index=True)
     rows["teacher"] = rows["label"].map(teachers)
@@ -133,7 +133,7 @@ def _assumed(rows: pd.DataFrame, suite: Sequence[SuiteTask], revisions: Mapping[
     return notes
 
 
-def _teachers(everyone: Sequence[StoredModel], chosen: Sequence[StoredModel]) -> dict[str, str | None]:
+def teachers_of(everyone: Sequence[StoredModel], chosen: Sequence[StoredModel]) -> dict[str, str | None]:
     """Return the label of the model that each row is measured against, by label; None where it is not known.
 
     A student's teacher is the one model of its base model's name whose tasks drew with the same seed. Where all chosen
@@ -174,7 +174,12 @@ def _reader(path: Path, models: Sequence[StoredModel], suite: Sequence[SuiteTask
     return lambda label, name: read(label, names[name])
 
 
-def _chosen(models: Sequence[StoredModel], wanted: Sequence[str]) -> list[StoredModel]:
+def matching_models(models: Sequence[StoredModel], wanted: Sequence[str]) -> list[StoredModel]:
+    """Return the models whose label or name matches one of `wanted`, with `*` as a wildcard; all where it is empty.
+
+    Raises:
+        BenchError: when one of them matches no model.
+    """
     names = {model.label: (model.label, model.name, model.name.rpartition("/")[2]) for model in models}
     for pattern in wanted:
         known = [name for aliases in names.values() for name in aliases]

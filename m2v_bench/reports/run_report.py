@@ -1,11 +1,16 @@
 """Write and print tables, figures and rows of a run or a sweep from its records."""
 
+import os
+import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from m2v_bench.errors import BenchError
 from m2v_bench.reports.figures import save
 from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.leaderboard_page import write_leaderboard
 from m2v_bench.reports.summary import marked_grid, record_rows, summarise
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.results.record import RunRecord
@@ -48,6 +53,48 @@ def show_run(record: RunRecord, grid: Grid, output_dir: Path, results_dir: Path)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output_dir / source, target)
         print(f"wrote {target}")
+
+
+def show_end(experiment: Path, results_dir: Path, *, model: Path | None = None, store: str | None = None) -> None:
+    """Write the leaderboard of all results, and print where the results are and what to type next.
+
+    Args:
+        experiment: folder of the run or sweep that has ended.
+        results_dir: its results folder.
+        model: folder of the distilled model of a run.
+        store: address of the MLflow store; None without one.
+    """
+    places = {} if model is None else {"model": os.path.relpath(model)}
+    try:
+        # damaged files cost the page, not the run
+        places["leaderboard"] = str(write_leaderboard([results_dir], intervals=None))
+    except BenchError as error:
+        print(f"no leaderboard: {error}")
+    if store is not None:
+        places["MLflow"] = f"{store}; `mlflow ui --backend-store-uri {store}` shows it"
+    width = max(map(len, places), default=0) + 2
+    print("\n" + "".join(f"{name:<{width}}{place}\n" for name, place in places.items()), end="")
+    here = [] if results_dir == Path("results") else ["--results", str(results_dir)]
+    report = shlex.join([_program("m2v-bench"), "report", experiment.name, *here])
+    if model is None:
+        export = shlex.join([_program("m2v-bench"), "export", experiment.name, *here])
+        following = {report: "a page about this sweep", export: "its scores and records in one file"}
+    else:
+        sweep = f"{_program('python')} -m m2v_bench +sweep=pca_dims"
+        following = {report: "a page about this run", sweep: "scores against the number of dimensions"}
+    serve = shlex.join([_program("m2v-bench"), "leaderboard", str(results_dir), "--serve"])
+    following[serve] = "the leaderboard, updated while runs go on"
+    width = max(map(len, following)) + 2
+    print("next:\n" + "\n".join(f"  {command:<{width}}# {about}" for command, about in following.items()))
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment: by its name where the environment is active."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not beside.is_file() or (found is not None and Path(found).parent == beside.parent):
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def report_sweep(records: Sequence[RunRecord], results_dir: Path, *, name: str, axis: str | None) -> dict[Path, str]:

@@ -110,6 +110,31 @@ WEIGHTINGS: dict[str, tuple[str, Any]] = {
 VOCABULARIES = {"model": "o", "glove": "p", "glove_subword": "h"}
 _CUSTOM_VOCABULARY = "8"
 
+SETTING_TITLES = {
+    "base_model": "teacher",
+    "base_model.name": "teacher",
+    "corpus": "corpus of the token counts",
+    "dims": "dimensions",
+    "dtype": "type of the rows",
+    "embeddings": "embeddings: forward pass (output) or input",
+    "kind": "kind of model",
+    "pca_dims": "dimensions after PCA",
+    "quantize_to": "type of the rows",
+    "sif_coefficient": "SIF coefficient a",
+    "training.epochs": "epochs of training",
+    "training.learning_rate": "learning rate",
+    "training.n_texts": "number of training texts",
+    "training.temperature": "temperature of the contrastive loss",
+    "vocabulary_size": "words of the vocabulary",
+}
+"""Titles of settings in figures; others are titled by their name."""
+
+
+def setting_title(name: str) -> str:
+    """Return what a figure calls a setting."""
+    return SETTING_TITLES.get(name) or name.replace(".", " ").replace("_", " ")
+
+
 # For unlisted models and weightings; chosen by name.
 _SPARE = ("#44AA99", "#DDAA33", "#AA7744", "#7766AA", "#BB5566", "#88AA22", "#4477AA")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">", "d", "8", "*")

@@ -23,7 +23,7 @@ from m2v_bench.evaluation.overlap import TrainingIndex, overlaps
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models import Model, distinct
 from m2v_bench.models.static import distilled
-from m2v_bench.reports.run_report import report_run, show_run
+from m2v_bench.reports.run_report import report_run, show_end, show_run
 from m2v_bench.reports.signature import published_splits, signature
 from m2v_bench.results.record import RECORD, ModelSize, RunRecord, Score, Speed, write_record
 from m2v_bench.runs.prepare import Prepared, prepare
@@ -207,6 +207,9 @@ def _finish(settings: Config, record: RunRecord, output_dir: Path, sweep_dir: Pa
         show_run(record, grid, output_dir, results_dir)
     if settings.tracking.name == "mlflow":
         _log(settings, output_dir, sweep_dir)
+    if sweep_dir is None:
+        store = settings.tracking.uri if settings.tracking.name == "mlflow" else None
+        show_end(output_dir, results_dir, model=output_dir / "model", store=store)
 
 
 def _signature(settings: Config, suite: Sequence[SuiteTask]) -> str:

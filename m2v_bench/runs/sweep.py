@@ -185,7 +185,7 @@ class Sweep(Sweeper):
 
     def _end(self, jobs: Sequence[Job], unfinished: Sequence[Job], sweep_dir: Path) -> None:
         """List the failures, and report all records together."""
-        from m2v_bench.reports.run_report import report_sweep
+        from m2v_bench.reports.run_report import report_sweep, show_end
         from m2v_bench.runs.sweep_speed import time_together
 
         batch = [job.overrides for job in jobs]
@@ -210,6 +210,9 @@ class Sweep(Sweeper):
             written = {path.relative_to(results_dir).as_posix(): kind for path, kind in files.items()}
             write_plan(sweep_dir, jobs, written, command=command_line(), failed=len(failures))
             _log_end(self._config, sweep_dir, jobs, files)
+        if ended:
+            settings = _tracking(self._config)
+            show_end(sweep_dir, results_dir, store=None if settings is None else settings.uri)
 
 
 def _combinations(overrides: Sequence[Override]) -> list[list[str]]:

@@ -5,62 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m2v_bench.cache import write_json
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
-from m2v_bench.reports.compare import compare
-from m2v_bench.results.record import Score
 from m2v_bench.results.scores import read_results
 from m2v_bench.stats.aggregates import cqadupstack
-from m2v_bench.tasks.samples import Samples, write_samples
-
-TASKS = {"Banking77Classification": "Classification", "SciFact": "Retrieval", "MENWordSim": "WordSim"}
-N = 400
-
-
-class Folder:
-    """A results folder with the files that runs write."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def add(self, name: str, task: str, values: np.ndarray, *, revision: str = "r1", variant: str = "", **options):
-        """Add a model's result on a task; options are `samples=False`, `score`, `part`, `data` and `seed`."""
-        place = Path(name.replace("/", "__"), revision, *(["experiments", variant] if variant else []))
-        part = options.get("part", "test/default")
-        samples = Samples("mean", np.asarray(values, np.float32), None, "text")
-        split, subset = part.split("/")
-        score = options.get("score", samples.score())
-        result = {
-            "task_name": task,
-            "dataset_revision": options.get("data", "d1"),
-            "mteb_version": "2.26.24",
-            "scores": {split: [{"hf_subset": subset, "languages": ["eng-Latn"], "main_score": round(score, 6)}]},
-        }
-        write_json(self.path / "results" / place / f"{task}.json", result)
-        seed = {"seed": options["seed"]} if "seed" in options else None
-        write_json(self.path / "results" / place / "model_meta.json", {"name": name, "experiment_kwargs": seed})
-        if options.get("samples", True):
-            write_samples(self.path / "samples" / place / f"{task}.npz", {part: samples})
-
-    def record(self, name: str, label: str, *, revision: str = "r1", seed: int = 42) -> Path:
-        """Write the record of a run and return its folder."""
-        rows = [
-            Score(name, revision, label, "static", task, kind, 0.5, "read").as_row() for task, kind in TASKS.items()
-        ]
-        run = self.path / "runs" / f"{label}-{seed}"
-        record = {
-            "name": name,
-            "revision": revision,
-            "label": label,
-            "scores": rows,
-            "settings": {"seed": seed},
-        }
-        write_json(run / "record.json", record)
-        return run
-
-    def grid(self, *words: str, **options):
-        return compare(words, self.path, replicates=200, **options)
+from tests.reports.results_folder import N_SAMPLES, TASKS, Folder
 
 
 @pytest.fixture
@@ -69,11 +18,11 @@ def folder(tmp_path: Path) -> Folder:
     folder = Folder(tmp_path / "results")
     rng = np.random.default_rng(0)
     for task in TASKS:
-        hard = rng.random(N)
+        hard = rng.random(N_SAMPLES)
         gain = 0.0 if task == "SciFact" else 0.2
-        folder.add("org/model-a", task, hard < 0.6 + 0.05 * rng.normal(size=N))
-        folder.add("org/model-b", task, hard < 0.6 + gain + 0.05 * rng.normal(size=N))
-        folder.add("other/model-c", task, hard < 0.6 + 0.05 * rng.normal(size=N))
+        folder.add("org/model-a", task, hard < 0.6 + 0.05 * rng.normal(size=N_SAMPLES))
+        folder.add("org/model-b", task, hard < 0.6 + gain + 0.05 * rng.normal(size=N_SAMPLES))
+        folder.add("other/model-c", task, hard < 0.6 + 0.05 * rng.normal(size=N_SAMPLES))
     folder.record("org/model-a", "M2V a 256d")
     return folder
 
@@ -129,7 +78,9 @@ def test_a_task_missing_for_one_model_is_skipped_and_counted(folder: Folder):
 def test_cqadupstack_counts_once_whether_scored_as_a_whole_or_by_its_forums(folder: Folder):
     ((whole, forums),) = cqadupstack().items()
     rng = np.random.default_rng(1)
-    values = {name: [rng.random(N) + gain for forum in forums] for name, gain in (("model-a", 0.0), ("model-b", 0.3))}
+    values = {
+        name: [rng.random(N_SAMPLES) + gain for forum in forums] for name, gain in (("model-a", 0.0), ("model-b", 0.3))
+    }
     for name, shares in values.items():
         for forum, share in zip(forums, shares, strict=True):
             folder.add(f"org/{name}", forum, share)
@@ -170,7 +121,7 @@ def test_a_task_without_samples_counts_and_is_noted(folder: Folder):
 def test_few_tasks_give_no_verdict_on_tasks_like_these(folder: Folder, n_more: int):
     rng = np.random.default_rng(3)
     for number, task in enumerate(("STS12", "STS13", "STS14")[:n_more]):
-        hard = rng.random(N)
+        hard = rng.random(N_SAMPLES)
         for name, share in (("model-a", 0.5), ("model-b", 0.6 + 0.05 * number)):
             folder.add(f"org/{name}", task, hard < share)
     grid = folder.grid("model-b", "model-a")
@@ -186,24 +137,24 @@ def test_few_tasks_give_no_verdict_on_tasks_like_these(folder: Folder, n_more: i
 
 
 def test_samples_of_a_different_score_are_ignored_with_a_note(folder: Folder):
-    folder.add("org/model-b", "SciFact", np.ones(N), score=0.6)
+    folder.add("org/model-b", "SciFact", np.ones(N_SAMPLES), score=0.6)
     grid = folder.grid("model-a", "model-b")
     assert rows_of(grid)["SciFact"][-1] == "untested"
     assert "samples of model-b that do not give the main score and are not used: SciFact" in grid.notes
 
 
 def test_different_samples_are_refused(folder: Folder):
-    folder.add("org/model-b", "SciFact", np.ones(N - 1))
+    folder.add("org/model-b", "SciFact", np.ones(N_SAMPLES - 1))
     with pytest.raises(BenchError, match=r"SciFact: M2V a 256d and model-b were not scored on the same samples: .*399"):
         folder.grid("model-a", "model-b")
     folder.grid("model-a", "model-b", tasks=["MENWordSim"])
 
 
 def test_different_splits_and_data_are_refused(folder: Folder):
-    folder.add("org/model-b", "SciFact", np.ones(N), part="dev/default")
+    folder.add("org/model-b", "SciFact", np.ones(N_SAMPLES), part="dev/default")
     with pytest.raises(BenchError, match=r"SciFact: the models were not scored on the same splits .*dev/default"):
         folder.grid("model-a", "model-b")
-    folder.add("org/model-b", "SciFact", np.ones(N), data="d2")
+    folder.add("org/model-b", "SciFact", np.ones(N_SAMPLES), data="d2")
     with pytest.raises(BenchError, match=r"SciFact: .* other data \(dataset revisions d1 and d2\)"):
         folder.grid("model-a", "model-b")
 
@@ -228,7 +179,7 @@ def test_an_ambiguous_or_unknown_name_lists_the_models(folder: Folder):
 def test_revisions_and_variants_are_distinguished(folder: Folder):
     for revision, variant, seed in (("r2", "seed_42", 42), ("r2", "seed_7", 7)):
         for task in TASKS:
-            folder.add("org/model-a", task, np.arange(N) % 2, revision=revision, variant=variant, seed=seed)
+            folder.add("org/model-a", task, np.arange(N_SAMPLES) % 2, revision=revision, variant=variant, seed=seed)
     ids = [model.id for model in read_results(folder.path).models]
     assert ids[:3] == ["org/model-a@r1", "org/model-a@r2/seed_42", "org/model-a@r2/seed_7"]
     for identifier in ids:
