@@ -73,7 +73,8 @@ figures: $(call stamp)  ## put figures, tables and settings into README, docs/, 
 	$(PY) -m scripts.settings_page
 	$(PY) -m scripts.tasks_page
 
-docs: $(call stamp,docs)  ## build the site of README, docs/ and experiments/ into site/
+docs: $(call stamp,docs)  ## build the site of README, docs/, experiments/ and the leaderboard of results/paper into site/
+	$(VENV)/bin/m2v-bench leaderboard results/paper/*.parquet --out build/site/leaderboard.html
 	$(VENV)/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . site
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here

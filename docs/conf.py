@@ -1,6 +1,7 @@
 """Configuration of the site of `make docs`, which opens without a network."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -28,7 +29,8 @@ smartquotes = False  # quotes of commands are to be copied
 
 html_theme = "furo"
 html_title = f"m2v_bench {release}"
-html_extra_path = ["extra"]  # index.html, which leads to docs/index.html
+# index.html, which leads to docs/index.html, and the leaderboard that `make docs` makes before
+html_extra_path = ["extra", *(["../build/site"] if Path("../build/site").is_dir() else [])]
 html_copy_source = False
 html_show_search_summary = False  # it fetches the pages found, which browsers forbid for files
 html_use_index = False

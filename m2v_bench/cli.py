@@ -197,7 +197,11 @@ def _results_or_table(parser: Parser) -> None:
 
 def _format(parser: Parser) -> None:
     parser.add_argument(
-        "--format", choices=FORMATS, default="terminal", help="format of the tables (default: terminal)"
+        "--format",
+        type=lambda text: "md" if text == "markdown" else text,  # its name in version 0.1
+        choices=FORMATS,
+        default="terminal",
+        help="format of the tables (default: terminal)",
     )
 
 

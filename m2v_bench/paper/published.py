@@ -298,5 +298,5 @@ def render_all(grids: list[Grid], style: Format) -> str:
     if style == "csv":
         rows = [[grid.title, *row] for grid in grids if grid.columns == grids[0].columns for row in grid.rows]
         return Grid(["Table", *grids[0].columns], rows).csv()
-    titles = {"markdown": "## {}\n\n", "latex": "% {}\n", "terminal": ""}
-    return "\n".join(titles[style].format(grid.title) + grid.render(style) for grid in grids)
+    titles = {"md": "## {}\n\n", "latex": "% {}\n"}
+    return "\n".join(titles.get(style, "").format(grid.title) + grid.render(style) for grid in grids)

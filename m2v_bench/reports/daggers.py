@@ -1,6 +1,7 @@
 """Daggers of a table: mark the models that are not significantly different from the best static one of a column."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -23,9 +24,24 @@ NO_DAGGER = f"No †: every tested model is significantly different from the bes
 _SEED = 42  # of the resamples of every task
 
 
+@dataclass(frozen=True)
+class Daggers:
+    """The outcome of the tests.
+
+    Attributes:
+        marks: labels to mark, by column, the best static model among them; no column in which it is alone.
+        notes: remarks for the reader.
+        columns: the columns that were tested.
+    """
+
+    marks: Mapping[str, set[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    columns: Sequence[str] = ()
+
+
 def daggers(
     scores: pd.DataFrame, table: ScoreTable, aggregation: str, samples: Reader, *, replicates: int = REPLICATES
-) -> tuple[dict[str, set[str]], list[str]]:
+) -> Daggers:
     """Find the models of each column that are not significantly different from its best static one.
 
     The best static model is the one in bold; in a column without one it is the best model. A column's score is its
@@ -41,12 +57,10 @@ def daggers(
         samples: reads the samples.
         replicates: resamples of each task.
 
-    Returns:
-        The labels to mark, by column, the best static model among them; and notes.
     """
     known = scores.dropna(subset="main_score")
     if known["label"].nunique() < 2:
-        return {}, []
+        return Daggers()
     wide = known.pivot(index="label", columns="task", values="main_score").reindex(table.labels)
     types = dict(zip(known["task"], known["type"], strict=True))
     bootstraps, notes = _bootstraps(wide, samples, replicates)
@@ -82,7 +96,7 @@ def daggers(
         marked = _not_different(comparison, average, members, table.best_static(column), max(n_models, len(members)))
         if len(marked) > 1:
             marks[column] = marked
-    return marks, [*notes, *_notes(table.labels, marks, tested, untested, lacking)]
+    return Daggers(marks, [*notes, *_notes(table.labels, marks, tested, untested, lacking)], tested)
 
 
 def _notes(

@@ -53,11 +53,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, short facts as (name, text), and sections."""
+    """A title, sentences that say what came out, short facts as (name, text), and sections."""
 
     title: str
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section] = field(default_factory=tuple)
+    lead: Sequence[str] = ()
 
 
 def to_html(document: Document) -> str:
@@ -129,7 +130,8 @@ def to_markdown(document: Document, stem: str) -> str:
         document: document to render.
         stem: prefix of the figures' file names.
     """
-    lines = [f"# {document.title}", "", *(f"- {name}: {text}" for name, text in document.facts)]
+    lines = [f"# {document.title}", "", *([" ".join(document.lead), ""] if document.lead else [])]
+    lines += [*(f"- {name}: {text}" for name, text in document.facts)]
     for section in document.sections:
         lines += ["", f"## {section.title}"]
         for block in section.blocks:

@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from m2v_bench.errors import BenchError
+from m2v_bench.reports.daggers import Daggers
 from m2v_bench.reports.document import Code, Document, Picture, Section, to_html, to_markdown
 from m2v_bench.reports.figures import save
 from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.outcome import outcome
 from m2v_bench.reports.page_tables import (
+    failed_scores,
     job_costs,
     job_settings,
+    missing_scores,
     model_costs,
-    not_scored,
     shared_settings,
     speed_grid,
     task_scores,
 )
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable
-from m2v_bench.reports.summary import Summary, marked_grid, summarise
+from m2v_bench.reports.style import setting_title
+from m2v_bench.reports.summary import Summary, summarise, tested_models, with_daggers
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.reports.training_section import training_section
 from m2v_bench.results.experiment import Experiment, JobResult, find_experiment
@@ -92,18 +96,21 @@ def report(experiment: Experiment, command: str, effects: Effects) -> Document:
     """Make the report of a sweep or a run; `command` is the command that does so."""
     records = experiment.records
     summary = summarise(records) if records else None
-    sections = [_failures(experiment, summary)]
+    sections, lead = [], []
     if summary is not None:
-        sections += [_results(experiment, summary), _effects(experiment, effects), _tasks(summary), _speed(summary)]
-        sections.append(training_section(records))
+        tested = tested_models(summary, experiment.results)
+        lead = outcome(summary, tested)
+        sections += [_results(experiment, summary, tested), _effects(experiment, effects), _tasks(summary)]
+        sections += [_speed(summary), training_section(records)]
     sections.append(Section("What was run", [job_settings(experiment)]))
     if summary is not None:
         sections.append(Section("Cost", [job_costs(experiment), model_costs(summary, experiment.results)]))
+    sections.append(_failures(experiment, summary))
     sections.append(Section("To repeat it", _commands(experiment, command)))
     shared = "Settings" if experiment.kind == "run" else "Settings that all jobs share"
     sections.append(Section(shared, [shared_settings(experiment)], folded=True))
     title = f"{experiment.kind.capitalize()} {experiment.name}"
-    return Document(title, _facts(experiment, summary), [section for section in sections if section.blocks])
+    return Document(title, _facts(experiment, summary), [section for section in sections if section.blocks], lead)
 
 
 def _facts(experiment: Experiment, summary: Summary | None) -> list[tuple[str, str]]:
@@ -163,22 +170,23 @@ def _machine(experiment: Experiment) -> str:
     return " and ".join(machines)
 
 
-def _results(experiment: Experiment, summary: Summary) -> Section:
+def _results(experiment: Experiment, summary: Summary, tested: Daggers) -> Section:
     axis = summary.records[0].settings.get("sweep.axis") if experiment.kind == "sweep" else None
     figures = draw(summary, axis)
     along = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
-    title = f"Average score against {along}" if along else "Average score of each model, the best one first"
+    title = (
+        f"Average score against {setting_title(along)}" if along else "Average score of each model, the best one first"
+    )
     shows = {
-        "": f"{title}. The numbers are in the table above.",
-        "-types": f"The same by task type, on separate scales, against {along}.",
+        "": f"{title}. The numbers are in the table below.",
+        "-types": f"The same by task type, on separate scales, against {setting_title(along or '')}.",
         "-speed": "Average score against speed; a circle's area is the model's number of parameters, a bar spans the "
         "rounds. Left of and below a dashed line, another model is faster beyond the spread and scores as well, or "
         "better. The numbers are under Speed.",
     }
-    table = marked_grid(summary, experiment.results, title="models x task types, main scores x 100, (n/N tasks)")
-    return Section(
-        "Results", [table, *(Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures)]
-    )
+    table = with_daggers(summary, tested, title="models x task types, main scores x 100, (n/N tasks)")
+    pictures = [Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures]
+    return Section("Results", [*pictures, table])
 
 
 def _effects(experiment: Experiment, effects: Effects) -> Section:
@@ -192,8 +200,7 @@ def _effects(experiment: Experiment, effects: Effects) -> Section:
 
 
 def _tasks(summary: Summary) -> Section:
-    missing = not_scored(summary, "missing")
-    return Section("Scores of each task", [task_scores(summary), *([] if missing is None else [missing])])
+    return Section("Scores of each task", [task_scores(summary), *missing_scores(summary)])
 
 
 def _speed(summary: Summary) -> Section:
@@ -211,7 +218,7 @@ def _failures(experiment: Experiment, summary: Summary | None) -> Section:
         blocks.append(
             Grid(["Job", "State", "Reason"], rows, title=f"{len(bad)}/{len(experiment.jobs)} jobs not finished")
         )
-    if summary is not None and (grid := not_scored(summary, "failed")) is not None:
+    if summary is not None and (grid := failed_scores(summary)) is not None:
         blocks.append(grid)
     return Section("Failures", blocks)
 

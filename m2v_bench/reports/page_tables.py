@@ -12,8 +12,9 @@ from m2v_bench.reports.sweep_figures import shared_words, short_labels, speed_po
 from m2v_bench.results.experiment import Experiment
 from m2v_bench.results.score_files import Cost
 from m2v_bench.results.scores import read_results
-from m2v_bench.system.formatting import duration, human_bytes, masked
+from m2v_bench.system.formatting import duration, first_of, human_bytes, masked
 
+_NAMED = 8  # tasks of a sentence
 _STAGES = ("prepare", "distil", "evaluate", "speed")
 _SHOWN = ("prepare", "distil", "forward", "evaluate", "speed", "total")
 
@@ -83,28 +84,43 @@ def task_scores(summary: Summary) -> Grid:
     return Grid(columns, rows, title="tasks x models", notes=notes, bold=frozenset(bold))
 
 
-def not_scored(summary: Summary, state: str) -> Grid | None:
-    """List the scores that are `failed` or `missing`, a row per reason; None where there are none.
+def failed_scores(summary: Summary) -> Grid | None:
+    """List the scores that failed, a row per reason; None where there are none."""
+    n_absent, n_all, groups = _absent(summary, "failed")
+    rows = [[reason, models, str(len(tasks)), ", ".join(tasks)] for (models, reason), tasks in groups.items()]
+    columns = ["Reason", "Models", "Number", "Tasks"]
+    return Grid(columns, rows, title=f"{n_absent}/{n_all} scores are failed") if rows else None
+
+
+def missing_scores(summary: Summary) -> list[str]:
+    """Say which scores are missing, a sentence per reason."""
+    n_absent, n_all, groups = _absent(summary, "missing")
+    sentences = [
+        f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'} of {models}: {reason} ({first_of(tasks, _NAMED)})."
+        for (models, reason), tasks in groups.items()
+    ]
+    return [f"{n_absent}/{n_all} scores are missing. {' '.join(sentences)}"] if sentences else []
+
+
+def _absent(summary: Summary, state: str) -> tuple[int, int, dict[tuple[str, str], list[str]]]:
+    """Return the number of scores in a state, the number of all, and the tasks by (models, reason).
 
     Each model and task counts once, however many jobs a model is compared with.
     """
     whose: dict[tuple[str, str], list[str]] = {}
     everybody = set(summary.table.labels)
-    n_all = len(everybody) * summary.rows["task"].nunique()
     absent = summary.rows[summary.rows["main_score"].isna() & (summary.rows["state"] == state)]
     for score in absent.itertuples():
         reason = str(score.reason)
-        # the text after the colon names the data of the task, which would make a row per task
+        # the text after the colon names the data of the task, which would make a group per task
         reason = reason.partition(": ")[0] if state == "missing" else reason
         whose.setdefault((score.task, masked(reason)), []).append(score.label)
-    rows: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for (task, reason), labels in whose.items():
-        models = f"all {len(everybody)}" if set(labels) == everybody else ", ".join(dict.fromkeys(labels))
-        rows.setdefault((models, reason), []).append(task)
-    if not rows:
-        return None
-    cells = [[reason, models, str(len(tasks)), ", ".join(tasks)] for (models, reason), tasks in rows.items()]
-    return Grid(["Reason", "Models", "Number", "Tasks"], cells, title=f"{len(absent)}/{n_all} scores are {state}")
+        everyone = f"all {len(everybody)} models" if state == "missing" else f"all {len(everybody)}"
+        models = everyone if set(labels) == everybody else ", ".join(dict.fromkeys(labels))
+        groups.setdefault((models, reason), []).append(task)
+    return len(absent), len(everybody) * summary.rows["task"].nunique(), groups
 
 
 def job_costs(experiment: Experiment) -> Grid | str:

@@ -12,7 +12,7 @@ from mteb.abstasks import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from m2v_bench.errors import BenchError, did_you_mean
-from m2v_bench.reports.daggers import daggers
+from m2v_bench.reports.daggers import Daggers, daggers
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.score_table import score_table, to_grid
 from m2v_bench.reports.signature import published_splits, signature
@@ -76,9 +76,14 @@ def results_grid(
     table = score_table(pd.concat([scores, rows.drop(scores.index)]), aggregation).only(
         list(dict.fromkeys(scores["label"]))
     )
-    daggered, more = daggers(scores, table, aggregation, _reader(path, shown, suite)) if marks else ({}, [])
+    tested = daggers(scores, table, aggregation, _reader(path, shown, suite)) if marks else Daggers()
     return to_grid(
-        table, signature=signed, title=f"suite {suite_name}", ranks=dict(ranks), marks=daggered, notes=[*notes, *more]
+        table,
+        signature=signed,
+        title=f"suite {suite_name}",
+        ranks=dict(ranks),
+        marks=tested.marks,
+        notes=[*notes, *tested.notes],
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from m2v_bench.config.job_names import tells_apart
 from m2v_bench.errors import BenchError
-from m2v_bench.reports.daggers import daggers
+from m2v_bench.reports.daggers import Daggers, daggers
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable, score_table, to_grid
 from m2v_bench.reports.signature import merged
@@ -190,11 +190,15 @@ def _speeds(records: Sequence[RunRecord], labels: Mapping[tuple[int, str], str])
 
 def marked_grid(summary: Summary, results: Path, *, title: str) -> Grid:
     """Return the table of a sweep or a run, with daggers where `results` has per-sample outputs."""
-    marks, notes = _daggers(summary, results)
-    return to_grid(summary.table, title=title, signature=summary.signature, marks=marks, notes=notes)
+    return with_daggers(summary, tested_models(summary, results), title=title)
 
 
-def _daggers(summary: Summary, results: Path) -> tuple[dict[str, set[str]], list[str]]:
+def with_daggers(summary: Summary, tested: Daggers, *, title: str) -> Grid:
+    """Return the table of a sweep or a run, with daggers."""
+    return to_grid(summary.table, title=title, signature=summary.signature, marks=tested.marks, notes=tested.notes)
+
+
+def tested_models(summary: Summary, results: Path) -> Daggers:
     """Test the models of the table; damaged files cost the daggers, not the table."""
     try:
         folders = {
@@ -202,6 +206,6 @@ def _daggers(summary: Summary, results: Path) -> tuple[dict[str, set[str]], list
             for row in summary.rows.drop_duplicates("label").itertuples()
         }
     except BenchError as error:
-        return {}, [f"Not tested for significance: {error}"]
+        return Daggers(notes=[f"Not tested for significance: {error}"])
     read = reader(results, folders, lambda label, task: None)
     return daggers(summary.rows, summary.table, summary.aggregation, read)

@@ -9,6 +9,7 @@ from m2v_bench.reports.panels import type_figure
 from m2v_bench.reports.pareto import Point, speed_figure
 from m2v_bench.reports.plots import Dot, is_curve, ranked, score_figure
 from m2v_bench.reports.score_table import header
+from m2v_bench.reports.style import setting_title
 from m2v_bench.reports.summary import Summary
 from m2v_bench.results.record import RunRecord
 
@@ -33,7 +34,9 @@ def draw(summary: Summary, axis: str | None) -> dict[str, Figure]:
     references = _references(summary, common)
     short = short_labels(summary.students)
     if axis is not None:
-        figures[""] = score_figure(_series(summary, axis, common), references, axis=axis, caption=summary.plotted)
+        figures[""] = score_figure(
+            _series(summary, axis, common), references, axis=setting_title(axis), caption=summary.plotted
+        )
         if (by_type := _by_type(summary, axis)) is not None:
             figures["-types"] = by_type
     elif len(summary.students) > 1:
@@ -59,7 +62,7 @@ def _by_type(summary: Summary, axis: str) -> Figure | None:
         scores = {label: score for (label, type_), score in table.common_by_type.items() if type_ == name}
         if scores:
             panels[header(name, table)] = _series(summary, axis, scores), _references(summary, scores)
-    return type_figure(panels, axis=axis, caption=summary.plotted) if len(panels) > 1 else None
+    return type_figure(panels, axis=setting_title(axis), caption=summary.plotted) if len(panels) > 1 else None
 
 
 def _references(summary: Summary, scores: Mapping[str, float]) -> list[Dot]:

@@ -18,6 +18,7 @@ from m2v_bench.paper.published import (
     render_all,
     retrieval_splits,
 )
+from m2v_bench.reports.grid import FORMATS
 from m2v_bench.stats.aggregates import benchmark_tasks
 from tests.conftest import TEST_DATA
 
@@ -121,7 +122,7 @@ def test_csv_is_a_single_table():
     assert {row["Table"][:8] for row in rows} == {"Septembe", "May 2026"}
 
 
-@pytest.mark.parametrize("style", ["terminal", "markdown", "csv", "latex"])
+@pytest.mark.parametrize("style", [*FORMATS, "markdown"])
 def test_published_command(style: str, capsys: pytest.CaptureFixture[str]):
     main(["published", "--format", style])
     shown = capsys.readouterr().out
@@ -131,7 +132,7 @@ def test_published_command(style: str, capsys: pytest.CaptureFixture[str]):
 
 
 def test_all_published_facts_are_shown():
-    shown = render_all(published_grids(), "markdown")
+    shown = render_all(published_grids(), "md")
     for fact in ("91.54", "5165.96", "102", "announcement of 2024-09-22", "a tenth of the training split"):
         assert fact in shown
     assert "bold differences are 0.01 or more before they are rounded" in shown

@@ -7,6 +7,7 @@ import pytest
 
 from m2v_bench.cli import main
 from m2v_bench.errors import BenchError
+from m2v_bench.reports.grid import FORMATS
 from m2v_bench.results.scores import read_results
 from m2v_bench.stats.aggregates import cqadupstack
 from tests.reports.results_folder import N_SAMPLES, TASKS, Folder
@@ -228,7 +229,7 @@ def test_bad_options_are_refused(folder: Folder, words, message, capsys: pytest.
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("style", ["terminal", "markdown", "csv", "latex"])
+@pytest.mark.parametrize("style", [*FORMATS, "markdown"])
 def test_compare_command_prints_every_format(folder: Folder, style, capsys: pytest.CaptureFixture[str]):
     main(["compare", "model-a", "model-b", "--results", str(folder.path), "--format", style, "--replicates", "200"])
     shown = capsys.readouterr().out

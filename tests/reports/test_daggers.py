@@ -33,7 +33,8 @@ class Scored:
     def daggers(self, aggregation: str = "micro") -> tuple[dict[str, set[str]], str]:
         scores = pd.DataFrame(self.rows)
         table = score_table(scores, aggregation)
-        marks, notes = daggers(scores, table, aggregation, self.read, replicates=500)
+        tested = daggers(scores, table, aggregation, self.read, replicates=500)
+        marks, notes = dict(tested.marks), tested.notes
         return marks, "\n".join(notes)
 
 

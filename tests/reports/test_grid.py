@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 
 import pytest
 
@@ -65,6 +66,43 @@ def test_latex_escapes_special_characters():
     assert lines[2] == r"Model & 50 \% \& more\_ \\"
     assert r"c & \textbf{2.00$^\dagger$} \\" in lines
     assert lines[-1] == r"\par{\footnotesize suite s}"
+
+
+WIDE = Grid(
+    ["Model", *(f"Type {number}" for number in range(12)), "Reason"],
+    [
+        [f"a model with a long name of {number} words", *(["60.13 (9/9)†"] * 11), f"1.00 ({number}/2)", "a text " * 12]
+        for number in (1, 2)
+    ],
+    notes=["suite s"],
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_terminal_breaks_no_number(width: int):
+    text = WIDE.terminal(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("60.13†") == 22
+    assert "1.00 (1/2)" in text and "1.00 (2/2)" in text
+    assert text.count("model with a") == 2 * text.count("Model")  # every part names its rows
+
+
+def test_shared_counts_are_in_the_header():
+    compact = WIDE.compact()
+    assert compact.columns[1] == "Type 0 (9/9)"
+    assert compact.columns[12] == "Type 11"
+    assert compact.rows[0][1] == "60.13†"
+    assert compact.compact() == compact
+
+
+def test_json_and_html_hold_every_cell():
+    value = json.loads(WIDE.json())
+    assert value["rows"][1]["Type 0"] == 60.13
+    assert value["rows"][1]["Type 0_n"] == 9
+    assert value["rows"][1]["Type 11_n"] == 2
+    assert value["notes"] == ["suite s"]
+    table = Grid(["Model", "Avg"], [["a<b", "1.0"], ["c", "-"]], bold=frozenset({(0, 1)})).html()
+    assert '<th scope="row">a&lt;b</th><td><b>1.0</b></td>' in table
 
 
 @pytest.mark.parametrize("style", FORMATS)

@@ -18,6 +18,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.evaluate import Session, evaluate
 from m2v_bench.evaluation.mteb_encoder import MtebEncoder, model_meta
 from m2v_bench.evaluation.store import Store
+from m2v_bench.reports.grid import FORMATS
 from m2v_bench.reports.results_table import results_grid
 from m2v_bench.reports.run_report import report_run
 from m2v_bench.reports.summary import marked_grid, summarise
@@ -342,7 +343,7 @@ def test_chosen_models_and_a_name_that_is_none(scored: Path):
         grid(scored, models=["studnt"])
 
 
-@pytest.mark.parametrize("style", ["terminal", "markdown", "csv", "latex"])
+@pytest.mark.parametrize("style", [*FORMATS, "markdown"])
 def test_the_verb_in_every_format(scored: Path, style: str, capsys: pytest.CaptureFixture[str]):
     main(["table", "--results", str(scored), "suite=custom", f"suite.tasks=[{','.join(TASKS)}]", "--format", style])
     shown = capsys.readouterr().out

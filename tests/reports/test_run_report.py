@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from m2v_bench.cache import write_json
-from m2v_bench.reports.page_tables import job_costs, model_costs, not_scored, speed_grid
+from m2v_bench.reports.page_tables import failed_scores, job_costs, missing_scores, model_costs, speed_grid
 from m2v_bench.reports.run_report import report_sweep
 from m2v_bench.reports.signature import signature
 from m2v_bench.reports.summary import summarise
@@ -96,9 +96,9 @@ def test_a_model_of_several_jobs_counts_once(teachers: tuple[Any, ...], n_there:
     summary = summarise(typed(jobs))
     cells = [summary.table.cells[label, "Avg"] for label in summary.table.labels]
     assert (sum(cell.n for cell in cells), sum(cell.n_all for cell in cells)) == (n_there, 4)
-    for state, n in (("missing", n_missing), ("failed", n_failed)):
-        grid = not_scored(summary, state)
-        assert (grid.title if grid else "") == (f"{n}/4 scores are {state}" if n else "")
+    sentences, grid = missing_scores(summary), failed_scores(summary)
+    assert [text.partition(".")[0] for text in sentences] == [f"{n_missing}/4 scores are missing"] * bool(n_missing)
+    assert (grid.title if grid else "") == (f"{n_failed}/4 scores are failed" if n_failed else "")
     assert summary.table.labels == ["M2V 16d", "M2V 32d", "M2V 64d", "teacher"]
 
 

@@ -84,7 +84,7 @@ def test_labels_are_shown_verbatim(capsys: pytest.CaptureFixture[str]):
 
 def test_markdown_has_bold_best_static_models_and_a_signature(table):
     lines = to_grid(table, signature="suite x; seed 42").markdown().splitlines()
-    assert lines[0] == "| Model | Avg | STS | WordSim | % of teacher |"
-    assert lines[2] == "| static a | **46.67 (3/3)** | **60.00 (2/2)** | 20.00 (1/1) | 70.0 |"
+    assert lines[0] == "| Model | Avg | STS | WordSim (1/1) | % of teacher |"
+    assert lines[2] == "| static a | **46.67 (3/3)** | **60.00 (2/2)** | 20.00 | 70.0 |"
     assert "**" not in lines[4]
     assert lines[-1] == "suite x; seed 42"

@@ -354,7 +354,8 @@
   const COSTS = { speed: ["texts per second on one thread (log scale)", false], size: ["size on disk, MB (log scale)", true], dims: ["embedding dimensions", true] };
   function cost(model) {
     if (view.cost === "speed") return model.speeds[view.timing] ?? null;
-    const one = view.cost === "size" ? model.bytes && model.bytes / 1e6 : model.dims;
+    // files of one shape differ by some bytes of their configuration
+    const one = view.cost === "size" ? model.bytes && Number((model.bytes / 1e6).toPrecision(3)) : model.dims;
     return one ? [one, one, one] : null;
   }
   function scatterPoints() {
@@ -547,7 +548,7 @@
     const costs = Object.keys(COSTS).filter((key) => D.models.some((model) => (key === "speed" ? Object.keys(model.speeds).length : model[key === "size" ? "bytes" : "dims"])));
     options("cost", costs.map((key) => [key, { speed: "speed", size: "size on disk", dims: "dimensions" }[key]]), view.cost);
     options("timing", D.timings.map((about, place) => [String(place), about]), view.timing);
-    options("color", settings.map((name) => [name, words(name)]), view.color);
+    options("color", ["kind", ...settings.filter((name) => name !== "kind")].map((name) => [name, words(name)]), view.color);
     options("along", numeric.map((name) => [name, words(name)]), view.along);
     const models = D.models.map((model) => [model.id, model.label]);
     options("base", [["", "difference to the teacher"], ["scores", "scores"], ...models.map(([id, label]) => [id, `difference to ${label}`])], view.base);
