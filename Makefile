@@ -91,11 +91,11 @@ $(VENV)/bin/python:
 	$(MAKE_VENV)
 
 $(call stamp): $(VENV)/bin/python $(PINS)
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[bench]'
 	@$(COMPILE)
 	@touch $@
 
 $(call stamp,test) $(call stamp,lint) $(call stamp,docs): $(call stamp,%): $(VENV)/bin/python $(PINS)
-	$(INSTALL) --editable '.[$*]'
+	$(INSTALL) --editable '.[bench,$*]'
 	@$(COMPILE)
 	@touch $@

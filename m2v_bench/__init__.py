@@ -22,13 +22,29 @@ _MODULES = {
     "train": "m2v_bench.distillation.training.train",
 }
 
+# packages of extras, so that a missing one is reported when the name is imported
+_NEEDS = {
+    "StaticEmbedder": ("sklearn",),
+    "distill": ("torch", "transformers", "sklearn"),
+    "train": ("torch", "transformers", "sklearn"),
+}
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'm2v_bench' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    try:
+        for needed in _NEEDS.get(name, ()):
+            importlib.import_module(needed)
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        from m2v_bench.system.packages import missing_extra
+
+        if (message := missing_extra(error)) is None:
+            raise
+        raise ModuleNotFoundError(f"{name}: {message}", name=error.name) from None
 
 
 def __dir__() -> list[str]:

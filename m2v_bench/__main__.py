@@ -4,10 +4,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
+from m2v_bench.system.packages import missing_extra
 from m2v_bench.system.version import __version__
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 # Errors of runs, printed at the end; Hydra would print a raised one again in its format.
 _job_errors: list[str] = []
@@ -16,7 +19,7 @@ _job_errors: list[str] = []
 _MAX_EXIT_CODE = 100
 
 
-def _job(config: DictConfig) -> None:
+def _job(config: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from m2v_bench.config.check import check
@@ -46,6 +49,16 @@ def main() -> None:
 
     Exits with 1 and one message on an error, and with the number of failed jobs after a sweep.
     """
+    try:
+        _main()
+    except ModuleNotFoundError as error:
+        if (message := missing_extra(error)) is None:
+            raise
+        print(message, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _main() -> None:
     import hydra
 
     from m2v_bench.config.compose import register, translate

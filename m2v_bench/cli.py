@@ -13,6 +13,7 @@ from m2v_bench.reports.grid import FORMATS, Format, Grid
 from m2v_bench.reports.signature import AGGREGATIONS
 from m2v_bench.system.interrupts import interruptible
 from m2v_bench.system.output import steady
+from m2v_bench.system.packages import missing_extra
 from m2v_bench.system.version import __version__
 
 Parser = argparse.ArgumentParser
@@ -68,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("M2V_BENCH_DEBUG"):
             raise
+        if isinstance(error, ModuleNotFoundError) and (message := missing_extra(error)) is not None:
+            print(f"m2v-bench {arguments.command}: {message}", file=sys.stderr)
+            raise SystemExit(1) from None
         print(error if isinstance(error, BenchError) else _unforeseen(error), file=sys.stderr)
         raise SystemExit(1) from None
 

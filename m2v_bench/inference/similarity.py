@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from m2v_bench.errors import BenchError
+from m2v_bench.system.packages import missing_extra
 
 
 def similarity(a: Any, b: Any, function: str) -> np.ndarray:
@@ -46,15 +47,20 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    from scipy.spatial.distance import cdist
-
-    return -cdist(a, b, "euclidean")
+    return -_distances(a, b, "euclidean")
 
 
 def _manhattan(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    from scipy.spatial.distance import cdist
+    return -_distances(a, b, "cityblock")
 
-    return -cdist(a, b, "cityblock")
+
+def _distances(a: np.ndarray, b: np.ndarray, metric: str) -> np.ndarray:
+    try:
+        from scipy.spatial.distance import cdist
+    except ModuleNotFoundError as error:
+        raise BenchError(f"similarity {metric}: {missing_extra(error) or error}") from None
+
+    return np.asarray(cdist(a, b, metric))
 
 
 _FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
