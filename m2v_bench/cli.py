@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -298,6 +299,31 @@ def _compare(arguments: Arguments) -> None:
     _show(grid, arguments.format)
 
 
+def _samples_options(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="run folder, name or label or part of one")
+    parser.add_argument("task", metavar="TASK", help="name of a task, as STSBenchmark")
+    _overrides(parser, "suite=mteb_eng_v2 hub_dir=FOLDER, as for the run")
+    _results(parser)
+    parser.add_argument("--most", type=int, default=10, metavar="N", help="samples to show (default: 10)")
+    _format(parser)
+
+
+def _samples(arguments: Arguments) -> None:
+    from m2v_bench.config.check import check
+    from m2v_bench.config.compose import compose
+    from m2v_bench.reports.worst_samples import worst_samples
+    from m2v_bench.runs.prepare import suite_of
+
+    overrides = arguments.overrides
+    if not any(override.startswith("suite") for override in overrides):
+        overrides = [*overrides, "suite=custom", f"suite.tasks=[{arguments.task}]"]
+    settings = check(compose(overrides, arguments.config_dir))
+    suite = suite_of(settings)
+    _show(
+        worst_samples(arguments.model, arguments.task, arguments.results, suite, most=arguments.most), arguments.format
+    )
+
+
 def _tasks_options(parser: Parser) -> None:
     parser.add_argument(
         "sweeps", nargs="*", metavar="SWEEP", help="sweeps or runs with the models (default: all distilled models)"
@@ -446,14 +472,55 @@ def _encode_options(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help=".txt with one text per line, .csv, .tsv, .jsonl or .parquet")
     _column(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="the .npy file (default: FILE with suffix .npy)")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        metavar="TYPE",
+        help="float32; int8, a quarter of the bytes; binary or ubinary, a bit per dimension (default: float32)",
+    )
 
 
 def _encode(arguments: Arguments) -> None:
     from m2v_bench.runs.encode_file import encode_file
 
     out = arguments.out or Path(arguments.file).with_suffix(".npy")
-    shape = encode_file(arguments.model, Path(arguments.file), out, column=arguments.column)
-    print(f"wrote {out}: float32, {shape[0]:,} texts x {shape[1]} dimensions")
+    array = encode_file(
+        arguments.model, Path(arguments.file), out, column=arguments.column, precision=arguments.precision
+    )
+    unit = "bytes of signs" if arguments.precision.endswith("binary") else "dimensions"
+    print(f"wrote {out}: {array.dtype}, {array.shape[0]:,} texts x {array.shape[1]} {unit}")
+
+
+def _export_onnx_options(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="static model: folder or name on the hub")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: onnx/model.onnx in the model's folder")
+
+
+def _export_onnx(arguments: Arguments) -> None:
+    from m2v_bench.inference.static_model import StaticModel
+
+    model = StaticModel.from_pretrained(arguments.model)
+    folder = Path(arguments.model)
+    if arguments.out is None and not folder.is_dir():
+        raise BenchError(f"{arguments.model}: is not a folder to write into; name the file with --out FILE")
+    out = arguments.out or folder / "onnx" / "model.onnx"
+    model.to_onnx(out)
+    print(f"wrote {out}: input_ids and attention_mask to {model.dims} dimensions")
+
+
+def _init_options(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a new folder")
+
+
+def _init(arguments: Arguments) -> None:
+    from m2v_bench.runs.init_project import init_project
+
+    for path in init_project(arguments.folder):
+        print(f"wrote {path}")
+    folder = shlex.quote(str(arguments.folder))
+    print(
+        f"next:\n  python {folder}/run.py\n  python {folder}/run.py +sweep=mine\n{folder}/README.md says what is where"
+    )
 
 
 def _push_options(parser: Parser) -> None:
@@ -787,6 +854,13 @@ COMMANDS = {
             _compare_options,
         ),
         Command(
+            "samples",
+            "show the samples of a task on which a model errs most",
+            "256d WordSim353WordSim --most 5",
+            _samples,
+            _samples_options,
+        ),
+        Command(
             "tasks",
             "show which tasks tell models apart, and the fewest that rank models as all tasks do",
             "pca_dims --results results",
@@ -829,6 +903,20 @@ COMMANDS = {
             "my_model texts.txt --out embeddings.npy",
             _encode,
             _encode_options,
+        ),
+        Command(
+            "init",
+            "lay down an example project: own data, an own weighting, a sweep",
+            "my_project",
+            _init,
+            _init_options,
+        ),
+        Command(
+            "export-onnx",
+            "write a static model as an ONNX graph from token ids to embeddings",
+            "my_model --out my_model.onnx",
+            _export_onnx,
+            _export_onnx_options,
         ),
         Command("push", "upload a static model to the model hub", "my_model organisation/name", _push, _push_options),
         Command(

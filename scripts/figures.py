@@ -38,6 +38,8 @@ SOURCES = (
     "bench/languages.md",
     "bench/scoring.md",
     "bench/training.md",
+    "bench/output_precision.md",
+    "bench/install.md",
     *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "corpora", "check", "parts", "sweep")),
     "figures/starter-speed.png",
 )

@@ -44,6 +44,11 @@ def client(home: Path) -> mlflow.MlflowClient:
     return mlflow.MlflowClient()
 
 
+def distilled(stored: list[mlflow.entities.Run]) -> list[mlflow.entities.Run]:
+    """Return the runs of distilled models, without those of what they are compared with and of sweeps."""
+    return [run for run in stored if run.data.tags.get("kind") == "distilled"]
+
+
 def runs(home: Path) -> list[mlflow.entities.Run]:
     experiment = client(home).get_experiment_by_name("m2v_bench")
     return list(client(home).search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
@@ -101,13 +106,26 @@ def test_figure_and_table_are_written(first_run: subprocess.CompletedProcess[str
 
 
 def test_run_is_logged(first_run: subprocess.CompletedProcess[str], home: Path):
-    (run,) = runs(home)
+    (run,) = distilled(runs(home))
+    note = run.data.tags["mlflow.note.content"]
+    assert "| Model | Avg (9/9) |" in note and "m2v-bench report" in note
+    baselines = {other.info.run_name: other for other in runs(home) if other not in [run]}
+    assert set(baselines) == {"all-MiniLM-L6-v2", "GloVe 6B 50d", "WordLlama 256"}
+    teacher = baselines["all-MiniLM-L6-v2"].data
+    assert teacher.tags["kind"] == "transformer"
+    assert teacher.metrics["average"] > run.data.metrics["average"]
+    assert teacher.metrics["average_of_teacher"] == 1
+    assert "task/AutoFJRetrieval" in teacher.metrics
     assert run.info.status == "FINISHED"
     assert run.data.params["pca_dims"] == "256"
     assert run.data.params["suite.name"] == "starter"
-    assert {"task.AutoFJRetrieval", "type.Classification", "type.Avg", "seconds.evaluate", "texts_per_second"} <= set(
-        run.data.metrics
-    )
+    assert {
+        "task/AutoFJRetrieval",
+        "average.Classification",
+        "average",
+        "time.evaluate",
+        "speed.texts_per_second",
+    } <= set(run.data.metrics)
     assert {"git_commit", "dialect", "suite", "version.mteb"} <= set(run.data.tags)
     folders = {"", "tables", "figures"}
     artifacts = {item.path for folder in folders for item in client(home).list_artifacts(run.info.run_id, folder)}
@@ -115,7 +133,7 @@ def test_run_is_logged(first_run: subprocess.CompletedProcess[str], home: Path):
 
 
 def test_logged_model_loads_and_encodes(first_run: subprocess.CompletedProcess[str], home: Path):
-    (run,) = runs(home)
+    (run,) = distilled(runs(home))
     (output,) = run.outputs.model_outputs
     texts = ["Static models are fast.", ""]
     embeddings = mlflow.pyfunc.load_model(f"models:/{output.model_id}").predict(texts)
@@ -144,7 +162,9 @@ def test_sweep_reuses_results_and_logs_nested_runs(first_run: subprocess.Complet
     for name in ("figures/pca_dims.png", "figures/pca_dims-speed.svg", "tables/pca_dims.md", "tables/pca_dims.csv"):
         assert (home / "results" / name).is_file()
     parent = next(run for run in runs(home) if run.data.tags.get("kind") == "sweep")
-    children = [run for run in runs(home) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    nested = [run for run in runs(home) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    children = distilled(nested)
+    assert "| Model | Avg" in parent.data.tags["mlflow.note.content"]
     assert sorted(run.data.params["pca_dims"] for run in children) == ["256", "32"]
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
 
@@ -169,7 +189,7 @@ def test_failed_task_keeps_the_others_and_a_record(bench: Cli, tmp_path: Path):
     assert "Traceback" not in run.stderr
     assert re.search(r"M2V all-MiniLM-L6-v2 16d sif │\s+[\d.]+ \(1/2\) │\s+- \(0/1\)", run.stdout)
     assert list((tmp_path / "results" / "results").rglob("SimLex999WordSim.json"))
-    (logged,) = runs(tmp_path)
+    (logged,) = distilled(runs(tmp_path))
     assert logged.info.status == "FAILED"
     shown = bench(*overrides, "debug=true", "tracking=none")
     assert "Traceback" in shown.stderr

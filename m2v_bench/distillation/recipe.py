@@ -81,6 +81,7 @@ class Recipe:
         # `auto`, a share of variance and training use the exact rotation
         has_solver = isinstance(self.config.pca_dims, int) and not training
         has_coefficient = WEIGHTINGS[self.weighting].uses_coefficient or training.finish == "pca_sif"
+        own_weighting = WEIGHTINGS[self.weighting].revision
         is_seeded = (
             bool(training)
             or self.config.vocabulary_quantization is not None
@@ -98,6 +99,7 @@ class Recipe:
             ),
             "precision": (self.config.precision, has_forward and self.config.precision != "fp32"),
             "solver": (self.config.pca_solver, has_solver and self.config.pca_solver != preset.solver),
+            "weighting_revision": (own_weighting, own_weighting is not None),
             "sif_coefficient": (self.config.sif_coefficient, has_coefficient),
             "corpus": (corpus and corpus.label, corpus is not None),
             "corpus_revision": (corpus and corpus.revision, corpus is not None),

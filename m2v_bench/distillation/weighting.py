@@ -4,10 +4,14 @@ A weighting is a pure function (tokens, coefficient) -> weights, float64 of shap
 under the function's name.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+from m2v_bench.cache import content_hash, file_sha256
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,16 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Weighting:
-    """A weighting, and whether it uses the coefficient and the corpus."""
+    """A weighting, and whether it uses the coefficient and the corpus.
+
+    `revision` is a hash of the code around a function from outside this module, so that a changed one makes another
+    model; None for the weightings here.
+    """
 
     function: Callable[[Tokens, float], np.ndarray]
     uses_coefficient: bool
     uses_corpus: bool
+    revision: str | None = None
 
     def __call__(self, tokens: Tokens, coefficient: float) -> np.ndarray:
         """Return the weights, float64 of shape (tokens,)."""
@@ -54,10 +63,23 @@ def weighting(*, coefficient: bool = False, corpus: bool = False) -> Callable[[_
     """
 
     def register(function: _Function) -> _Function:
-        WEIGHTINGS[function.__name__] = Weighting(function, coefficient, corpus)
+        revision = None if function.__module__ == __name__ else _revision(function)
+        WEIGHTINGS[function.__name__] = Weighting(function, coefficient, corpus, revision)
         return function
 
     return register
+
+
+def _revision(function: _Function) -> str:
+    """Hash the source of a function's module, which has what it calls; else its own source or compiled code."""
+    module = inspect.getmodule(function)
+    if module is not None and getattr(module, "__file__", None):
+        return file_sha256(Path(str(module.__file__)))[:16]
+    try:
+        return content_hash(inspect.getsource(function))
+    except OSError:
+        code = function.__code__
+        return content_hash([code.co_code.hex(), repr(code.co_consts), code.co_names])
 
 
 @weighting()

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from m2v_bench.tasks import manifest
 from m2v_bench.tasks.samples import SAME_SCORE, Samples, read_samples, write_samples
 
 log = logging.getLogger(__name__)
+
+_ANSWERS = 5  # documents kept per query
 
 
 class Recorder:
@@ -88,7 +90,8 @@ class Recorder:
     def _per_query(self, task: Any, scores: Any, qrels: Any, results: Any, *, hf_split: str, hf_subset: str) -> Any:
         # all judged queries in a fixed order, so that models are compared on the same queries
         values = _query_scores(task, scores, qrels, results)
-        part = Samples("mean", np.array(values, np.float32), None, "query")
+        answers = _first_answers(sorted(qrels), results) if len(values) == len(qrels) else None
+        part = Samples("mean", np.array(values, np.float32), None, "query", answers)
         self._parts[task.metadata.name][f"{hf_split}/{hf_subset}"] = part
         return type(task).task_specific_scores(task, scores, qrels, results, hf_split=hf_split, hf_subset=hf_subset)
 
@@ -104,6 +107,15 @@ def _query_scores(task: Any, scores: Any, qrels: Any, results: Any) -> list[floa
     for query in sorted(qrels):
         whole.setdefault(query.rpartition("_")[0], {})[query] = qrels[query]
     return [max_over_subqueries(part, results, task.k_values)[main] for part in whole.values()]
+
+
+def _first_answers(queries: Sequence[str], results: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """Return the documents that came first for each query, str of shape (queries, `_ANSWERS`)."""
+    first = [
+        sorted(found, key=lambda document: (-found[document], document))[:_ANSWERS]
+        for found in (results.get(query, {}) for query in queries)
+    ]
+    return np.array([[*documents, *[""] * (_ANSWERS - len(documents))] for documents in first], dtype=np.str_)
 
 
 def _readable(path: Path) -> dict[str, Samples]:

@@ -12,6 +12,7 @@ from m2v_bench.errors import BenchError, whole_number
 from m2v_bench.inference import files
 from m2v_bench.inference.embeddings import Embeddings
 from m2v_bench.inference.fast.loading import FastLoader, FastPath
+from m2v_bench.inference.output_precision import Precision, check_precision, quantize, storage
 from m2v_bench.inference.similarity import similarity
 from m2v_bench.inference.texts import as_list
 from m2v_bench.inference.tokenizer import BATCH_SIZE, Batch, BatchTokenizer, Rules
@@ -217,6 +218,7 @@ class StaticModel:
         batch_size: int = BATCH_SIZE,
         fast: bool | None = None,
         show_progress: bool = False,
+        precision: Precision = "float32",
     ) -> np.ndarray:
         """Embed texts.
 
@@ -233,27 +235,43 @@ class StaticModel:
             fast: whether to use loops compiled by numba, which give the same bits. True demands them, False
                 forbids them, None uses them once the model has embedded enough texts to make loading them worthwhile.
             show_progress: another name of `show_progress_bar`.
+            precision: `float32`; `int8` for a quarter of the bytes, each embedding scaled to the range of a byte, which
+                keeps cosines; `binary` (int8) or `ubinary` (uint8) for the signs, eight in a byte, to compare by
+                Hamming distance.
 
         Returns:
-            float32 array of shape (texts, dims), or (dims,) for a single string. A text without a known token is the
-            zero vector.
+            Array of shape (texts, dims) and type `precision`, with ceil(dims / 8) bytes for bits; without the first
+            axis for a single string. A text without a known token is the zero vector.
 
         Raises:
             TypeError: for a text that is not a string, with its position, and for texts without an order (a set) or in
                 a table.
-            BenchError: for `fast=True` without compiled loops, a negative `max_length`, a `batch_size` below 1, and a
-                text with half of a surrogate pair, which UTF-8 cannot encode.
+            BenchError: for `fast=True` without compiled loops, a negative `max_length`, a `batch_size` below 1, an
+                unknown `precision`, and a text with half of a surrogate pair, which UTF-8 cannot encode.
         """
+        check_precision(precision)
         if isinstance(texts, str):
-            return self.encode([texts], normalize_embeddings=normalize_embeddings, max_length=max_length, fast=fast)[0]
+            single = self.encode(
+                [texts],
+                normalize_embeddings=normalize_embeddings,
+                max_length=max_length,
+                fast=fast,
+                precision=precision,
+            )
+            return single[0]
         texts = as_list(texts)
         normalize = self.normalize if normalize_embeddings is None else normalize_embeddings
         tokenizer, embeddings = self._path(texts, fast)
-        out = np.empty((len(texts), self.dims), np.float32)
+        out = storage(len(texts), self.dims, precision)
         batches = tokenizer.batches(texts, max_length=self._longest(max_length), batch_size=_checked(batch_size))
         with self._ids_have_rows():
             for batch in _with_progress(batches, len(texts), show_progress_bar or show_progress):
-                embeddings.mean(batch, out=out[batch.rows], normalize=normalize)
+                if precision == "float32":
+                    embeddings.mean(batch, out=out[batch.rows], normalize=normalize)
+                    continue
+                means = storage(len(batch), self.dims, "float32")
+                embeddings.mean(batch, out=means, normalize=normalize)
+                quantize(means, precision, out[batch.rows])
         return out
 
     def encode_as_sequence(
@@ -318,6 +336,23 @@ class StaticModel:
         if longest is None:
             return None
         return whole_number("max_length", longest, least=0, instead="None to cut nothing")
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the model as an ONNX graph from token ids to embeddings.
+
+        Its inputs are `input_ids` and `attention_mask`, int64 of shape (texts, tokens): the ids that `tokenize`
+        returns, and 1 for every id, 0 for padding. Its output is `embeddings`, float32 of shape (texts, dims), as
+        `encode` returns.
+
+        Args:
+            path: the file.
+
+        Raises:
+            BenchError: when onnx is not installed, or the file cannot be written.
+        """
+        from m2v_bench.inference.onnx_export import write_onnx
+
+        write_onnx(self._plain[1], Path(path), normalize=self.normalize)
 
     def save_pretrained(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write the model and its card to a folder, in files that model2vec and sentence-transformers read.

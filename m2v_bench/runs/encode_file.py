@@ -9,12 +9,15 @@ from tqdm.auto import tqdm
 
 from m2v_bench.assets.table_files import TEXT_SUFFIXES, TableFile, allowed_suffixes
 from m2v_bench.errors import BenchError
+from m2v_bench.inference.output_precision import Precision
 from m2v_bench.inference.static_model import StaticModel
 
 _BATCH = 8_192  # texts
 
 
-def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text") -> tuple[int, int]:
+def encode_file(
+    model: str | Path, file: Path, out: Path, *, column: str = "text", precision: Precision = "float32"
+) -> np.ndarray:
     """Write the embeddings of a file's texts to a .npy file, one row per text in file order.
 
     An empty text, or an empty cell in a table, gets a row of zeros.
@@ -22,11 +25,12 @@ def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text
     Args:
         model: folder of a static model, or its hub name.
         file: a .txt file with one text per line, or a table (.csv, .tsv, .jsonl, .parquet).
-        out: the .npy file to write: float32 array of shape (texts, dims).
+        out: the .npy file to write: array of shape (texts, dims).
         column: the text column of a table.
+        precision: of the embeddings, as in `StaticModel.encode`.
 
     Returns:
-        The shape of the array.
+        The array.
 
     Raises:
         BenchError: if the model or the file cannot be read, the file has no texts, or `out` cannot be written.
@@ -44,7 +48,7 @@ def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text
     parts = []
     with tqdm(desc="encoding", unit=" texts", disable=None) as bar:
         while batch := list(islice(texts, _BATCH)):
-            parts.append(static.encode(batch))
+            parts.append(static.encode(batch, precision=precision))
             bar.update(len(batch))
     embeddings = np.concatenate(parts)
     try:
@@ -53,7 +57,7 @@ def encode_file(model: str | Path, file: Path, out: Path, *, column: str = "text
             np.save(stream, embeddings)
     except OSError as error:
         raise BenchError(f"--out {out}: {error.strerror}") from error
-    return embeddings.shape[0], embeddings.shape[1]
+    return embeddings
 
 
 def _texts(table: TableFile, column: str) -> Iterator[str]:

@@ -26,12 +26,15 @@ class Samples:
             `mutual_information` the numbers of clusters.
         gold: float32 array of shape (samples,): gold values; None for `mean`.
         unit: the kind of sample: `text`, `pair`, `query`, `draw`.
+        answers: str array of shape (samples, answers): for queries, ids of the documents that came first, empty texts
+            where there are fewer; None where they were not kept.
     """
 
     metric: str
     values: np.ndarray
     gold: np.ndarray | None
     unit: str
+    answers: np.ndarray | None = None
 
     def score(self, rows: np.ndarray | None = None) -> float:
         """Return the main score (0 to 1) over all samples, or over those in `rows`, which may repeat."""
@@ -80,6 +83,8 @@ def write_samples(path: Path, parts: Mapping[str, Samples]) -> None:
         arrays[f"{name}|{part.metric}|{part.unit}|values"] = part.values.astype(np.float32)
         if part.gold is not None:
             arrays[f"{name}|{part.metric}|{part.unit}|gold"] = part.gold.astype(np.float32)
+        if part.answers is not None:
+            arrays[f"{name}|{part.metric}|{part.unit}|answers"] = part.answers
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     np.savez_compressed(temporary, **arrays)
@@ -97,6 +102,9 @@ def read_samples(path: Path) -> dict[str, Samples]:
         for key in arrays.files:
             name, metric, unit, kind = key.split("|")
             if kind == "values":
-                gold = f"{name}|{metric}|{unit}|gold"
-                parts[name] = Samples(metric, arrays[key], arrays[gold] if gold in arrays.files else None, unit)
+                gold, answers = (
+                    arrays[other] if (other := f"{name}|{metric}|{unit}|{what}") in arrays.files else None
+                    for what in ("gold", "answers")
+                )
+                parts[name] = Samples(metric, arrays[key], gold, unit, answers)
     return parts

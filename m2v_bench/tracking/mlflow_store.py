@@ -1,7 +1,7 @@
 """MLflow store with exclusive access to sqlite files; runs are looked up by their results folder."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,10 @@ class Opened:
 
     def runs_of(self, folder: Path) -> list[Run]:
         """Return the MLflow runs of a run's or sweep's folder, newest first."""
-        tags = folder_tags(folder)
+        return self.runs_with(folder_tags(folder))
+
+    def runs_with(self, tags: Mapping[str, str]) -> list[Run]:
+        """Return the MLflow runs that have all of these tags, newest first."""
         # a filter cannot express values with both kinds of quotes, so tags are compared again below
         clauses = [f"tags.`{name}` = {quoted}" for name, value in tags.items() if (quoted := _quoted(value))]
         runs: list[Run] = []

@@ -1,10 +1,13 @@
 """Log a sweep as the parent run of its jobs."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.tracking.mlflow_store import folder_tags, opened
+
+_MAX_TAG = 5000  # characters, in the strictest MLflow store
 
 
 def start_sweep(
@@ -58,8 +61,22 @@ def end_sweep(
         run_id = str(store.runs_of(sweep_dir)[0].info.run_id)
         for path, folder in files.items():
             store.client.log_artifact(run_id, str(path), folder)
+            if path.suffix == ".md":  # the sweep's table, on the run's page
+                store.client.set_tag(run_id, "mlflow.note.content", _description(path, sweep_dir))
         if failed is not None:
             store.client.log_metric(run_id, "failed_jobs", failed)
         end = None if ended is None else int(ended * 1000)
         status = "KILLED" if failed is None else "FAILED" if failed else "FINISHED"
         store.client.set_terminated(run_id, status, end_time=end)
+
+
+def _description(table: Path, sweep_dir: Path) -> str:
+    results = sweep_dir.parent.parent
+    report = [
+        "m2v-bench",
+        "report",
+        sweep_dir.name,
+        *([] if results.name == "results" else ["--results", str(results)]),
+    ]
+    text = table.read_text(encoding="utf-8")[: _MAX_TAG - 500]
+    return f"{text}\nAll models on one page: `{results.name}/leaderboard.html`. A report: `{shlex.join(report)}`."

@@ -87,10 +87,10 @@ def test_rebuilt_store_equals_the_live_one(home: Path):
 def test_run_has_settings_scores_datasets_and_model(home: Path):
     (run,) = (run for run in runs(home) if run.data.tags["m2v_bench.folder"].startswith("runs/"))
     assert run.data.params["pca_dims"] == "16"
-    assert {"task.SimLex999WordSim", "type.WordSim", "type.Avg", "texts_per_second", "n_parameters"} <= set(
+    assert {"task/SimLex999WordSim", "average.WordSim", "average", "speed.texts_per_second", "size.parameters"} <= set(
         run.data.metrics
     )
-    assert {"seconds.evaluate", "seconds.forward", "bytes_on_disk", "peak_rss_bytes"} <= set(run.data.metrics)
+    assert {"time.evaluate", "time.forward", "size.bytes", "time.peak_rss_bytes"} <= set(run.data.metrics)
     inputs = {item.dataset.name: json.loads(item.dataset.source) for item in run.inputs.dataset_inputs}
     assert set(inputs) == {"SimLex999WordSim", "WordSim353WordSim"}
     assert all(len(source["revision"]) >= 16 and source["splits"] == ["test"] for source in inputs.values())
@@ -296,14 +296,14 @@ def test_mlflow_pages_show_the_sweep_its_jobs_a_chart_and_the_model(
             assert _link(page, child.info.run_id).inner_text() == child.info.run_name
         page.screenshot(path=tmp_path / "runs.png")
 
-        child = next(run for run in children if "task.SimLex999WordSim" in run.data.metrics)
+        child = next(run for run in children if "task/SimLex999WordSim" in run.data.metrics)
         _link(page, child.info.run_id).click()
         page.get_by_text("Parent run", exact=True).wait_for()
         _link(page, parent).wait_for()
         page.get_by_role("tab", name="Model metrics").click()
-        page.get_by_placeholder("Search metric charts").fill("task.SimLex999WordSim")
+        page.get_by_placeholder("Search metric charts").fill("task/SimLex999WordSim")
         chart = page.locator(".js-plotly-plot")
-        score = child.data.metrics["task.SimLex999WordSim"]
+        score = child.data.metrics["task/SimLex999WordSim"]
         chart.locator("text", has_text=f"{score:.2f}").first.wait_for()
         assert chart.count() == 1
         page.screenshot(path=tmp_path / "chart.png")

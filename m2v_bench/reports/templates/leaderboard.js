@@ -42,7 +42,7 @@
 
   // The view, which the address holds
 
-  const DEFAULTS = { sort: "rank", down: "", q: "", average: "micro", cover: "own", types: "", hide: "seed,corpus_revision,training.corpus_revision,parameters", tasks: "",
+  const DEFAULTS = { sort: "rank", down: "", q: "", average: "micro", cover: "own", types: "", hide: "seed,corpus_revision,training.corpus_revision,weighting_revision,words_revision,parameters", tasks: "",
     only: "", pin: "", cost: D.timings.length ? "speed" : "size", timing: "0", color: settings.includes("weighting") ? "weighting" : "kind",
     along: numeric.includes("pca_dims") ? "pca_dims" : numeric[0] ?? "", base: "", one: "", two: "" };
   let view = read();

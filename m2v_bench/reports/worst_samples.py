@@ -1,0 +1,224 @@
+"""`m2v-bench samples`: show the samples of a task on which a model errs most."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mteb.abstasks import AbsTask, AbsTaskRetrieval
+
+from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.reports.grid import Grid
+from m2v_bench.reports.results_table import versions_of
+from m2v_bench.results.sample_files import read_task_samples
+from m2v_bench.results.scores import StoredModel, read_results
+from m2v_bench.tasks import SuiteTask
+from m2v_bench.tasks.samples import Samples
+
+_LONGEST = 300  # characters of a shown text
+
+_Rows = list[list[str]]
+
+
+def worst_samples(word: str, name: str, results: Path, suite: Sequence[SuiteTask], *, most: int) -> Grid:
+    """List the samples of a task on which a model errs most, the worst first.
+
+    What was kept of them decides what is shown: pairs with their similarity and the gold value, texts with the share
+    of experiments that classified them rightly, queries with their score and what the model found instead.
+
+    Args:
+        word: the model, as in `Results.find`.
+        name: the task.
+        results: a results folder.
+        suite: tasks, among which is this one, with their data.
+        most: number of samples to show.
+
+    Raises:
+        BenchError: when there is no such model or task, or its samples or data are not here or of another revision.
+    """
+    if results.is_file():
+        raise BenchError(f"--results {results}: an exported table has no per-sample outputs; name the results folder")
+    model = read_results(results).find(word)
+    entry = next((entry for entry in suite if name in (entry.name, entry.task.metadata.name)), None)
+    if entry is None:
+        known = sorted(model.tasks)
+        raise BenchError(
+            f"{name}: not a task of the suite.{did_you_mean(name, known)} Choose the suite of the run with suite=NAME, "
+            f"or 'suite=custom' 'suite.tasks=[{name}]'"
+        )
+    task = entry.task.metadata.name
+    samples = read_task_samples(model.folder, task, results)
+    if samples is None:
+        raise BenchError(
+            f"{name}: no per-sample outputs of {model.label}; it was scored with samples=false, or its scores do not "
+            f"decompose into samples. It has outputs of: {', '.join(_with_samples(model, results)) or 'no task'}"
+        )
+    if entry.missing:
+        raise BenchError(f"{name}: its data is needed to show texts: {entry.missing}; set hub_dir= or data_dir=")
+    stored = model.tasks[task].dataset_revision
+    if stored != str(entry.task.metadata.revision):
+        raise BenchError(
+            f"{name}: scored on dataset revision {stored}, and the data here is {entry.task.metadata.revision}; give "
+            "hub_dir= and data_dir= as for the run"
+        )
+    loaded = entry.load()
+    columns: list[str] = []
+    rows: _Rows = []
+    for part, kept in samples.items():
+        split, _, subset = part.partition("/")
+        columns, found = _view(loaded, kept, split, subset)
+        rows += [[part, *row] for row in found(most)]
+    if len(samples) > 1:
+        columns = ["Part", *columns]
+    else:
+        rows = [row[1:] for row in rows]
+    is_cut = any(len(cell) > _LONGEST for row in rows for cell in row)
+    notes = [f"texts are cut at {_LONGEST} characters"] if is_cut else []
+    title = f"{name}: the samples on which {model.label} errs most"
+    return Grid(
+        columns, [[_cut(cell) for cell in row] for row in rows], title=title, notes=[*notes, versions_of([model])]
+    )
+
+
+def _with_samples(model: StoredModel, results: Path) -> list[str]:
+    return sorted(path.stem for path in (results / "samples" / model.folder).glob("*.npz"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+_View = tuple[list[str], Callable[[int], _Rows]]
+"""Columns, and a function from the number of samples to their rows."""
+
+
+def _view(task: AbsTask, kept: Samples, split: str, subset: str) -> _View:
+    """Choose how to show the samples of a part."""
+    if kept.unit == "query" and isinstance(task, AbsTaskRetrieval):
+        return _queries(task, kept, split, subset)
+    rows = _dataset(task, split, subset)
+    if kept.unit == "pair" and rows is not None:
+        texts = [list(rows[_column(task, number)]) for number in (1, 2)]
+        if len(texts[0]) == len(kept.values):
+            return _pairs(kept, texts)
+    if kept.unit == "text" and rows is not None and len(rows[_text_column(task)]) == len(kept.values):
+        return _texts(kept, list(rows[_text_column(task)]), list(rows[getattr(task, "label_column_name", "label")]))
+    raise BenchError(
+        f"{task.metadata.name}: its samples are {kept.unit}s without texts of their own; pairs, texts and queries have "
+        "them"
+    )
+
+
+def _dataset(task: AbsTask, split: str, subset: str) -> Any:
+    data: Any = task.dataset
+    if data is None:
+        return None
+    rows = data[subset][split] if subset in data else data[split]
+    # older datasets hold everything in one row
+    one = len(rows) == 1 and isinstance(rows[0].get(_column(task, 1)), list)
+    return rows[0] if one else rows
+
+
+def _column(task: AbsTask, number: int) -> str:
+    return str(getattr(task, f"input{number}_column_name", f"sentence{number}"))
+
+
+def _text_column(task: AbsTask) -> str:
+    return str(getattr(task, "input_column_name", "text"))
+
+
+def _pairs(kept: Samples, texts: Sequence[Sequence[str]]) -> _View:
+    """Show the pairs whose similarity is ranked furthest from the gold value, or on the wrong side of the others."""
+    from scipy.stats import rankdata
+
+    assert kept.gold is not None
+    n = len(kept.values)
+    is_label = kept.metric == "average_precision"
+    place = (rankdata(kept.values) - 0.5) / n
+    wanted = (rankdata(kept.gold) - 0.5) / n
+    error = np.abs(place - wanted)
+    order = np.argsort(-error, kind="stable")
+
+    def rows(most: int) -> _Rows:
+        return [
+            [
+                _one_line(texts[0][i]),
+                _one_line(texts[1][i]),
+                f"{kept.gold[i]:g}" if kept.gold is not None else "-",
+                f"{kept.values[i]:.3f}",
+                f"{100 * place[i]:.0f} / {100 * wanted[i]:.0f}",
+            ]
+            for i in order[:most]
+        ]
+
+    gold = "Same" if is_label else "Gold"
+    return ["First", "Second", gold, "Similarity", "Percentile / of gold"], rows
+
+
+def _texts(kept: Samples, texts: Sequence[str], labels: Sequence[Any]) -> _View:
+    """Show the texts that the fewest experiments classified rightly."""
+    order = np.argsort(kept.values, kind="stable")
+
+    def rows(most: int) -> _Rows:
+        return [[_one_line(texts[i]), str(labels[i]), f"{kept.values[i]:.2f}"] for i in order[:most]]
+
+    return ["Text", "Label", "Right"], rows
+
+
+def _queries(task: Any, kept: Samples, split: str, subset: str) -> _View:
+    """Show the queries with the lowest score, the documents that are relevant and those that came first."""
+    data = task.dataset[subset][split]
+    queries = _by_id(data["queries"])
+    relevant = data["relevant_docs"]
+    names = sorted(relevant)  # the order in which they are recorded
+    if len(names) != len(kept.values):
+        raise BenchError(f"{task.metadata.name}: has {len(names)} judged queries, and {len(kept.values)} were kept")
+    documents = _by_id(data["corpus"])
+    order = np.argsort(kept.values, kind="stable")
+
+    def rows(most: int) -> _Rows:
+        shown = []
+        for i in order[:most]:
+            query = names[i]
+            right = [document for document, score in relevant[query].items() if score > 0]
+            found = [] if kept.answers is None else [document for document in kept.answers[i] if document]
+            shown.append(
+                [
+                    _one_line(queries.get(query, query)),
+                    f"{kept.values[i]:.3f}",
+                    _documents(right[:1], documents),
+                    _documents([document for document in found if document not in right][:2], documents)
+                    if kept.answers is not None
+                    else "- not kept; score the task again",
+                ]
+            )
+        return shown
+
+    return ["Query", task.metadata.main_score, "A relevant document", "First wrong answers"], rows
+
+
+def _by_id(rows: Any) -> Mapping[str, str]:
+    """Return texts by id, of a mapping or of a table with `id`, `text` and maybe `title`."""
+    if isinstance(rows, Mapping):
+        return {str(key): _text(value) for key, value in rows.items()}
+    titles = list(rows["title"]) if "title" in rows.column_names else [""] * len(rows)
+    return {
+        str(key): f"{title or ''} {text}".strip()
+        for key, title, text in zip(rows["id"], titles, rows["text"], strict=True)
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value.get('title') or ''} {value.get('text', '')}".strip()
+    return str(value)
+
+
+def _documents(names: Sequence[str], documents: Mapping[str, str]) -> str:
+    half = _LONGEST // 2
+    texts = [documents.get(name, "") for name in names]
+    return "\n".join(f"{name}: {_one_line(text)[:half]}" for name, text in zip(names, texts, strict=True)) or "-"
