@@ -36,8 +36,35 @@ SLOW = (
 )
 
 
+# Files that get the marker `fast`: some of every package, in less than a minute together.
+FAST = (
+    "config/test_messages.py",
+    "config/test_renames.py",
+    "distillation/test_pca.py",
+    "distillation/test_weighting.py",
+    "inference/test_onnx.py",
+    "inference/test_output_precision.py",
+    "inference/test_similarity.py",
+    "inference/test_texts.py",
+    "reports/test_daggers.py",
+    "reports/test_document.py",
+    "reports/test_grid.py",
+    "reports/test_outcome.py",
+    "reports/test_score_table.py",
+    "results/test_record.py",
+    "results/test_sample_files.py",
+    "stats/test_aggregates.py",
+    "stats/test_bootstrap.py",
+    "system/test_packages.py",
+    "test_cache.py",
+    "test_containers.py",
+    "test_errors.py",
+    "test_layers.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, and put their files first."""
+    """Mark slow and fast tests, and put the slow files first."""
 
     def place(item: pytest.Item) -> int:
         name = item.path.relative_to(Path(__file__).parent).as_posix()
@@ -46,6 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if place(item) < len(SLOW):
             item.add_marker(pytest.mark.slow)
+        elif item.path.relative_to(Path(__file__).parent).as_posix() in FAST:
+            item.add_marker(pytest.mark.fast)
     items.sort(key=place)
 
 

@@ -109,7 +109,7 @@ def test_run_is_logged(first_run: subprocess.CompletedProcess[str], home: Path):
     (run,) = distilled(runs(home))
     note = run.data.tags["mlflow.note.content"]
     assert "| Model | Avg (9/9) |" in note and "m2v-bench report" in note
-    baselines = {other.info.run_name: other for other in runs(home) if other not in [run]}
+    baselines = {other.info.run_name: other for other in runs(home) if other.info.run_id != run.info.run_id}
     assert set(baselines) == {"all-MiniLM-L6-v2", "GloVe 6B 50d", "WordLlama 256"}
     teacher = baselines["all-MiniLM-L6-v2"].data
     assert teacher.tags["kind"] == "transformer"
@@ -187,7 +187,8 @@ def test_failed_task_keeps_the_others_and_a_record(bench: Cli, tmp_path: Path):
     assert "1 of 2 scores failed" in run.stderr
     assert "STS12, M2V all-MiniLM-L6-v2 16d sif: its data could not be loaded" in run.stderr
     assert "Traceback" not in run.stderr
-    assert re.search(r"M2V all-MiniLM-L6-v2 16d sif │\s+[\d.]+ \(1/2\) │\s+- \(0/1\)", run.stdout)
+    assert re.search(r"Model +┃ +Avg \(1/2\) ┃ +STS \(0/1\) ┃ +WordSim \(1/1\)", run.stdout)
+    assert re.search(r"M2V all-MiniLM-L6-v2 16d sif │\s+[\d.]+ │\s+- │", run.stdout)
     assert list((tmp_path / "results" / "results").rglob("SimLex999WordSim.json"))
     (logged,) = distilled(runs(tmp_path))
     assert logged.info.status == "FAILED"

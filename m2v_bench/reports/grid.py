@@ -218,7 +218,7 @@ _PARTS = re.compile(
     rf"(?P<value><?{_NUMBER}|-)?(?: ± (?P<spread>{_NUMBER}))?(?:\ ?\((?P<low>{_NUMBER})\ -\ (?P<high>{_NUMBER})\))?"
     r"(?:\ ?\(?(?<![\d.])(?P<n>\d+)/(?P<of>\d+)\)?)?(?P<mark>[†*]+)?"
 )
-_COVERED = re.compile(r"(?P<value>.*?) ?\((?P<of>\d+/\d+)\)(?P<mark>[†*]*)")
+_COVERED = re.compile(r"(?P<value>[-+−±\d., ]*[-\d]) ?\((?P<of>\d+/\d+)\)(?P<mark>[†*]*)")
 _RANGE = re.compile(rf"(?P<low>{_NUMBER}) - (?P<high>{_NUMBER})")
 
 

@@ -26,7 +26,7 @@ def outcome(summary: Summary, tested: Daggers) -> list[str]:
     n_all = table.cells[static[0], AVERAGE].n_all
     best = table.best_static(AVERAGE) or max(static, key=lambda label: table.common[label])
     tasks = (
-        f"{table.n_common} tasks"
+        f"{table.n_common} {'task' if table.n_common == 1 else 'tasks'}"
         if table.n_common == n_all
         else f"the {table.n_common}/{n_all} tasks that all models have"
     )
