@@ -267,9 +267,15 @@ def _table(arguments: Arguments) -> None:
 
 def _compare_options(parser: Parser) -> None:
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="run folder, name or label or part of one, or name@revision/variant"
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="run folder, name or label or part of one, or name@revision/variant; or two sweeps",
     )
     _results_or_table(parser)
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="results or table of the second model or sweep, as last week's"
+    )
     parser.add_argument(
         "--tasks", action="append", default=[], metavar="TASK", help="compare on this task only; repeatable"
     )
@@ -287,15 +293,19 @@ def _compare_options(parser: Parser) -> None:
 
 def _compare(arguments: Arguments) -> None:
     from m2v_bench.reports.compare import compare
+    from m2v_bench.reports.compare_sweeps import compare_sweeps, is_sweep
 
-    grid = compare(
-        arguments.models,
-        arguments.results,
-        tasks=arguments.tasks,
-        replicates=arguments.replicates,
-        seed=arguments.seed,
-        confidence=arguments.confidence,
-    )
+    options: dict[str, Any] = {
+        "tasks": arguments.tasks,
+        "replicates": arguments.replicates,
+        "seed": arguments.seed,
+        "confidence": arguments.confidence,
+    }
+    words, paths = arguments.models, [arguments.results, arguments.against or arguments.results]
+    if len(words) == 2 and all(is_sweep(word, path) for word, path in zip(words, paths, strict=True)):
+        grid = compare_sweeps(words, paths, **options)
+    else:
+        grid = compare(words, arguments.results, against=arguments.against, **options)
     _show(grid, arguments.format)
 
 

@@ -1,6 +1,7 @@
 """Test which of several scored models is better (`m2v-bench compare`), without running a model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def compare(
     replicates: int = REPLICATES,
     seed: int = 42,
     confidence: float = CONFIDENCE,
+    against: Path | None = None,
 ) -> Grid:
     """Compare two models task by task, or several by their averages with letters.
 
@@ -33,6 +35,7 @@ def compare(
         replicates: resamples of each task.
         seed: seed of the draws.
         confidence: of the intervals; the significance level is 1 - confidence.
+        against: results folder or table of the second of two models; `path` when None.
 
     Raises:
         BenchError: for an unknown or ambiguous model, an unknown task, or models not scored on the same samples.
@@ -41,9 +44,22 @@ def compare(
         raise BenchError("compare: name two models or more")
     if not 0.5 <= confidence < 1:
         raise BenchError(f"--confidence {confidence}: must lie between 0.5 and 1, e.g. 0.95")
+    if against is not None and len(words) != 2:
+        raise BenchError(f"--against {against}: compares two models; {len(words)} are named")
     results = read_results(path)
-    models = [results.find(word) for word in words]
-    compared = load(models, results, tasks=tasks, replicates=replicates, seed=seed, confidence=confidence)
+    models = [results.find(word) for word in words[: 1 if against is not None else None]]
+    places = None
+    if against is not None:
+        models.append(read_results(against).find(words[1]))
+        if models[0].label == models[1].label:
+            models = [
+                replace(model, label=f"{model.label} in {place}", id=str(place))
+                for model, place in zip(models, (path, against), strict=True)
+            ]
+        places = {models[0].label: path, models[1].label: against}
+    compared = load(
+        models, results, tasks=tasks, replicates=replicates, seed=seed, confidence=confidence, places=places
+    )
     return two_models(compared, confidence) if len(models) == 2 else several_models(compared, confidence)
 
 

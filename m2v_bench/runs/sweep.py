@@ -5,6 +5,7 @@ Hydra imports this module for `--help` and mistyped overrides, too, so slow impo
 
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import product
@@ -157,6 +158,7 @@ class Sweep(Sweeper):
         while unfinished and fruitless < _MAX_FRUITLESS_ROUNDS:
             died: Exception | None = None
             try:
+                launched = time.time()
                 work = [
                     Work(
                         job.config,
@@ -164,8 +166,11 @@ class Sweep(Sweeper):
                         sweep_dir,
                         _varying(job.overrides, batch),
                         prepared=self._prepared.pop(job.folder, None),
+                        number=number,
+                        n_jobs=len(unfinished),
+                        launched=launched,
                     )
-                    for job in unfinished
+                    for number, job in enumerate(unfinished, start=1)
                 ]
                 launch(work, settings, round_=deaths)
             except Exception as error:

@@ -2,12 +2,16 @@
 
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from m2v_bench.results.jobs import ERROR
+from m2v_bench.results.record import RECORD
+from m2v_bench.system.formatting import duration
 from m2v_bench.system.output import steady
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ class Work:
         cwd: working folder, the base of relative paths in the settings.
         threads: number of threads the process may use; None for no limit.
         prepared: result of `prepare`, if this process has it.
+        number, n_jobs: place among the jobs that were launched together, from 1, and how many there are.
+        launched: when, in seconds since 1970.
     """
 
     config: DictConfig
@@ -35,6 +41,9 @@ class Work:
     cwd: Path = field(default_factory=Path.cwd)
     threads: int | None = None
     prepared: "Prepared | None" = None
+    number: int = 1
+    n_jobs: int = 1
+    launched: float = 0.0
 
 
 def work(job: Work) -> None:
@@ -48,7 +57,7 @@ def work(job: Work) -> None:
 
     if job.config.fail_fast and any_failed(job.sweep_dir):
         return
-    print(f"job {job.title}", flush=True)
+    print(f"job {job.number}/{job.n_jobs} {job.title}", flush=True)
     try:
         run(job.config, job.folder, sweep_dir=job.sweep_dir, alone=job.threads is None, prepared=job.prepared)
     except Exception as error:
@@ -56,6 +65,18 @@ def work(job: Work) -> None:
             raise
         message = explain(error, [f"results_dir={job.config.results_dir}"])
         print(f"{job.title}: {write_error(job.folder, message, error)}", file=sys.stderr, flush=True)
+    if job.n_jobs > 1:
+        print(_progress(job), flush=True)
+
+
+def _progress(job: Work) -> str:
+    """Say how many of the jobs have ended, in all processes, and how long the others will take at this pace."""
+    files = [*job.sweep_dir.glob(f"*/{RECORD}"), *job.sweep_dir.glob(f"*/{ERROR}")]
+    ended = {file.parent for file in files if file.stat().st_mtime >= job.launched}
+    taken = time.time() - job.launched
+    left = taken / max(1, len(ended)) * (job.n_jobs - len(ended))
+    text = f"{len(ended)}/{job.n_jobs} jobs ended after {duration(taken)}"
+    return text + (f", about {duration(left)} left" if left > 0 else "")
 
 
 def _be_a_worker(job: Work) -> None:

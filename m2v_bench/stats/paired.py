@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -64,6 +65,7 @@ def load(
     replicates: int = REPLICATES,
     seed: int = 42,
     confidence: float = CONFIDENCE,
+    places: Mapping[str, Path] | None = None,
 ) -> Compared:
     """Read the models' scores and samples, and resample the tasks that have samples.
 
@@ -74,6 +76,7 @@ def load(
         replicates: resamples of each task.
         seed: seed of the draws.
         confidence: of the intervals.
+        places: results folder of each model's samples, by label; that of `results` when None.
 
     Raises:
         BenchError: for an unknown task, or models that were not scored on the same data, splits and samples.
@@ -93,8 +96,15 @@ def load(
     table = np.array(
         [[np.mean([known[task].known[name] for name in parts[task]]) for known in scores] for task in chosen]
     )
-    read = reader(results.path, {model.label: model.folder for model in models}, lambda label, task: parts[task])
-    samples, notes = _samples(read, labels, chosen, table)
+    readers = {
+        model.label: reader(
+            results.path if places is None else places[model.label],
+            {model.label: model.folder},
+            lambda label, task: parts[task],
+        )
+        for model in models
+    }
+    samples, notes = _samples(lambda label, task: readers[label](label, task), labels, chosen, table)
     for task, of_models in samples.items():
         check_same(task, of_models, labels)
     bootstraps = dict(bootstrap_tasks(samples.items(), replicates=replicates, seed=seed))
