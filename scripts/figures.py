@@ -40,6 +40,7 @@ SOURCES = (
     "bench/training.md",
     "bench/output_precision.md",
     "bench/install.md",
+    "bench/leaderboard.md",
     *(f"bench/scale-{name}.md" for name in ("forward", "texts", "evaluation", "corpora", "check", "parts", "sweep")),
     "figures/starter-speed.png",
 )

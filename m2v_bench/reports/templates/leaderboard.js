@@ -233,6 +233,15 @@
       return kept ? [row] : [];
     });
   }
+  // What does not change with the order of the table is computed once
+  const memory = new Map();
+  function once(key, make) {
+    if (!memory.has(key)) {
+      if (memory.size > 8) memory.clear();
+      memory.set(key, make());
+    }
+    return memory.get(key);
+  }
   // The tasks of the figures: those that at least half of the shown models have; models that lack one are left out
   function commonTasks(rows, tasks) {
     const embedding = rows.filter((row) => D.models[row].group !== "lexical");
@@ -244,10 +253,12 @@
     let tasks = chosenTasks();
     const whole = tasks.length;
     if (view.cover === "shared") tasks = tasks.filter((column) => rows.every((row) => D.models[row].group === "lexical" || D.scores[row][column] != null));
-    const ranks = borda(chosenTasks());
+    const ranks = once(`ranks ${view.types}`, () => borda(chosenTasks()));
     const hidden = new Set(listed(view.hide));
     const columns = columnsOf(tasks).filter((column) => !hidden.has(hideable(column)));
-    const cells = new Map(rows.map((row) => [row, columns.map((column) => measure(row, column, tasks, ranks))]));
+    const known = once(JSON.stringify([view.average, view.timing, tasks, columns.map((column) => column.key)]), () => new Map());
+    for (const row of rows) if (!known.has(row)) known.set(row, columns.map((column) => measure(row, column, tasks, ranks)));
+    const cells = known;
     const place = columns.findIndex((column) => column.key === view.sort);
     if (place >= 0) {
       const column = columns[place], full = (column.of ?? tasks).length;
@@ -515,7 +526,19 @@
     }));
     if (held) [...target.querySelectorAll("input")].find((box) => box.dataset.chip === held)?.focus();
   }
+  let controls = "";
   function showControls() {
+    const state = JSON.stringify([view.q, view.average, view.cover, view.types, view.hide, view.tasks, view.filters]);
+    if (state !== controls) showChoices();
+    controls = state;
+    $("timing").value = view.timing;
+    $("timing-label").hidden = D.timings.length < 2 || view.cost !== "speed";
+    for (const id of ["cost", "color", "along", "base"]) $(id).value = view[id];
+    const [one, two] = pairRows();
+    $("one").value = one === undefined ? "" : D.models[one].id;
+    $("two").value = two === undefined ? "" : D.models[two].id;
+  }
+  function showChoices() {
     if (document.activeElement !== $("search")) $("search").value = view.q;
     $("average").value = view.average;
     $("cover").value = view.cover;
@@ -537,12 +560,6 @@
     chips($("columns").querySelector(".chips"), [...all.map((column) => [hideable(column), column.title]), ["\ntasks", "every task"]],
       (key) => (key === "\ntasks" ? view.tasks === "1" : !hidden.includes(key)),
       (key, on) => change(key === "\ntasks" ? { tasks: on ? "1" : "" } : { hide: (on ? hidden.filter((one) => one !== key) : [...hidden, key]).join(",") }));
-    $("timing").value = view.timing;
-    $("timing-label").hidden = D.timings.length < 2 || view.cost !== "speed";
-    for (const id of ["cost", "color", "along", "base"]) $(id).value = view[id];
-    const [one, two] = pairRows();
-    $("one").value = one === undefined ? "" : D.models[one].id;
-    $("two").value = two === undefined ? "" : D.models[two].id;
   }
   function fillMenus() {
     const costs = Object.keys(COSTS).filter((key) => D.models.some((model) => (key === "speed" ? Object.keys(model.speeds).length : model[key === "size" ? "bytes" : "dims"])));
@@ -607,14 +624,24 @@
     $("signature").textContent = D.signature;
   }
 
+  // Figures are drawn one after the other behind the table, so that the page answers meanwhile
   let later;
+  function drawFigures(waiting) {
+    const [draw, ...rest] = waiting;
+    if (draw === undefined) {
+      document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
+      return;
+    }
+    draw();
+    later = setTimeout(() => drawFigures(rest), 20);
+  }
   function show() {
     current = makeView();
     showTable();
     showPins();
     showControls();
-    cancelAnimationFrame(later);
-    later = requestAnimationFrame(() => setTimeout(() => { showScatter(); showCurve(); showHeat(); showPair(); document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1); }));
+    clearTimeout(later);
+    later = setTimeout(() => drawFigures([showScatter, showCurve, showHeat, showPair]), 60);
   }
   let width = innerWidth, resized;
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(() => { if (innerWidth !== width) { width = innerWidth; show(); } }, 200); });
