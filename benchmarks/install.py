@@ -1,4 +1,4 @@
-"""Measure what the installs cost: seconds, megabytes, packages, and the time to the first embedding.
+"""Measure what the installs cost: seconds, megabytes, packages, and the time to import `StaticModel`.
 
     python benchmarks/install.py
 

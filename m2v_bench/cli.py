@@ -824,17 +824,19 @@ def _reproduce(arguments: Arguments) -> None:
 def _track_options(parser: Parser) -> None:
     parser.add_argument("action", choices=["rebuild"], help="log all runs that the store lacks")
     _results(parser)
+    parser.add_argument("--tracker", choices=["mlflow", "wandb"], default="mlflow", help="store (default: mlflow)")
     parser.add_argument("--uri", default="sqlite:///mlflow.db", help="tracking URI (default: sqlite:///mlflow.db)")
-    parser.add_argument("--experiment", default="m2v_bench", help="MLflow experiment (default: m2v_bench)")
+    parser.add_argument("--experiment", default="m2v_bench", help="or wandb project (default: m2v_bench)")
 
 
 def _track(arguments: Arguments) -> None:
     from m2v_bench.config.schema import TrackingConfig
-    from m2v_bench.tracking import rebuild
+    from m2v_bench.tracking.rebuild import rebuild
 
-    config = TrackingConfig(name="mlflow", uri=arguments.uri, experiment=arguments.experiment)
+    config = TrackingConfig(name=arguments.tracker, uri=arguments.uri, experiment=arguments.experiment)
     n_runs, n_sweeps = rebuild(arguments.results, config)
-    print(f"{arguments.uri} holds {n_runs} runs of {arguments.results} and {n_sweeps} sweeps")
+    store = arguments.uri if arguments.tracker == "mlflow" else f"the project {arguments.experiment}"
+    print(f"{store} holds {n_runs} runs of {arguments.results} and {n_sweeps} sweeps")
 
 
 def _completion_options(parser: Parser) -> None:
@@ -865,7 +867,7 @@ COMMANDS = {
         ),
         Command(
             "samples",
-            "show the samples of a task on which a model errs most",
+            "show the samples of a task that a model gets most wrong",
             "256d WordSim353WordSim --most 5",
             _samples,
             _samples_options,
@@ -916,7 +918,7 @@ COMMANDS = {
         ),
         Command(
             "init",
-            "lay down an example project: own data, an own weighting, a sweep",
+            "write an example project: own data, an own weighting, a sweep",
             "my_project",
             _init,
             _init_options,
@@ -1003,7 +1005,7 @@ COMMANDS = {
     "tracking": [
         Command(
             "track",
-            "log runs to MLflow from their result files: `track rebuild`",
+            "log runs to MLflow or wandb from their result files: `track rebuild`",
             "rebuild --results results",
             _track,
             _track_options,

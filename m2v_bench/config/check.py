@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from m2v_bench.config.schema import (
     settings,
 )
 from m2v_bench.errors import BenchError, did_you_mean, override
+from m2v_bench.system.packages import require
 
 
 def typed(config: DictConfig) -> Config:
@@ -58,6 +60,8 @@ def check(config: DictConfig) -> Config:
     checked.distillation.resolved()
     if checked.tracking.name not in TRACKER_NAMES:
         raise BenchError(f"tracking.name={checked.tracking.name}: unknown; allowed: {', '.join(TRACKER_NAMES)}")
+    if checked.tracking.name == "wandb" and find_spec("wandb") is None:  # importing it would take seconds
+        require("wandb", extra="wandb", setting="tracking=wandb", instead="take tracking=mlflow")
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", checked.sweep.name):
         raise BenchError(f"sweep.name={checked.sweep.name}: is the name of a folder; allowed: letters, digits, _ . -")
     _check_axis(checked.sweep.axis)

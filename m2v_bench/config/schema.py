@@ -10,7 +10,7 @@ from m2v_bench.distillation.distill_config import DistillConfig
 
 AGGREGATIONS = ("micro", "macro")
 LAUNCHER_NAMES = ("local", "joblib", "ray", "slurm")
-TRACKER_NAMES = ("mlflow", "none")
+TRACKER_NAMES = ("mlflow", "wandb", "none")
 # Groups whose choices are plain names and need no files.
 ENUMERATED = {"launcher": LAUNCHER_NAMES, "tracking": TRACKER_NAMES}
 
@@ -77,9 +77,9 @@ class TrackingConfig:
     """Experiment tracking, in addition to the files that every run writes.
 
     Attributes:
-        name: `mlflow` or `none`.
+        name: `mlflow`, `wandb` or `none`.
         uri: MLflow tracking URI.
-        experiment: MLflow experiment.
+        experiment: MLflow experiment, or project of Weights & Biases.
         log_model: log the model itself.
     """
 

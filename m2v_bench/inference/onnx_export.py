@@ -20,7 +20,7 @@ def write_onnx(rows: Embeddings, path: Path, *, normalize: bool) -> None:
 
     Args:
         rows: the model's table, mapping and weights.
-        path: the file, written whole or not at all.
+        path: the file, written atomically.
         normalize: whether embeddings are divided by their L2 norm.
 
     Raises:

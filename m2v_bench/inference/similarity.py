@@ -58,7 +58,8 @@ def _distances(a: np.ndarray, b: np.ndarray, metric: str) -> np.ndarray:
     try:
         from scipy.spatial.distance import cdist
     except ModuleNotFoundError as error:
-        raise BenchError(f"similarity {metric}: {missing_extra(error) or error}") from None
+        name = {"cityblock": "manhattan"}.get(metric, metric)
+        raise BenchError(f"similarity {name}: {missing_extra(error) or error}") from None
 
     return np.asarray(cdist(a, b, metric))
 

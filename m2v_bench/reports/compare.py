@@ -42,8 +42,6 @@ def compare(
     """
     if len(words) < 2:
         raise BenchError("compare: name two models or more")
-    if not 0.5 <= confidence < 1:
-        raise BenchError(f"--confidence {confidence}: must lie between 0.5 and 1, e.g. 0.95")
     if against is not None and len(words) != 2:
         raise BenchError(f"--against {against}: compares two models; {len(words)} are named")
     results = read_results(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from m2v_bench.config.job_names import tells_apart
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.compare import interval, p_text
 from m2v_bench.reports.grid import Grid
@@ -15,7 +16,7 @@ from m2v_bench.results.scores import Results, StoredModel, read_results
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES, load
 from m2v_bench.stats.significance import Difference, holm, verdict
 
-_WHERE = ("hub_dir", "data_dir", "results_dir", "samples", "sweep.", "tracking.", "launcher.", "speed.")
+_DATA = ("hub_dir", "data_dir")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class _Side:
     experiment: Experiment
     results: Results
     name: str
+
+
+def _tells_apart(key: str) -> bool:
+    """Return whether a setting belongs to the variant; baselines and places of data change no row."""
+    return tells_apart(key) and not key.startswith("baselines.") and key not in _DATA
 
 
 def is_sweep(word: str, path: Path) -> bool:
@@ -58,11 +64,10 @@ def compare_sweeps(
     names = (
         list(words) if words[0] != words[1] else [f"{word} in {path}" for word, path in zip(words, paths, strict=True)]
     )
-    sides = [
-        _Side(find_experiment(word, path), read_results(path), name)
-        for word, path, name in zip(words, paths, names, strict=True)
-    ]
-    keys = list(dict.fromkeys(key for side in sides for key in side.experiment.changed if not key.startswith(_WHERE)))
+    sweeps = [find_experiment(word, path) for word, path in zip(words, paths, strict=True)]
+    # a sweep that is named by its folder may belong to other results
+    sides = [_Side(sweep, read_results(sweep.results), name) for sweep, name in zip(sweeps, names, strict=True)]
+    keys = list(dict.fromkeys(key for sweep in sweeps for key in sweep.changed if _tells_apart(key)))
     jobs = [_models(side, keys) for side in sides]
     common = [key for key in jobs[0] if key in jobs[1]]
     if not common:
@@ -72,7 +77,7 @@ def compare_sweeps(
     alpha, differences, cells, notes = 1 - confidence, [], [], []
     for key in common:
         first, second = jobs[0][key], jobs[1][key]
-        if first.address == second.address and paths[0].resolve() == paths[1].resolve():
+        if first.address == second.address and len({side.results.path.resolve() for side in sides}) == 1:
             cells.append([*key, "-", "-", "the same model"])
             differences.append(Difference(0.0, np.nan, np.nan, np.nan))
             continue
@@ -87,11 +92,11 @@ def compare_sweeps(
             replicates=replicates,
             seed=seed,
             confidence=confidence,
-            places={model.label: path for model, path in zip(pair, paths, strict=True)},
+            places={model.label: side.results.path for model, side in zip(pair, sides, strict=True)},
         )
         statistics = compared.comparison
         means = statistics.weights("tasks") @ statistics.scores
-        differences.append(statistics.these_tasks(1, 0))
+        differences.append(statistics.these_tasks(0, 1))
         cells.append([*key, *(f"{100 * mean:.2f}" for mean in means), f"{len(compared.tasks)}"])
         notes += compared.notes
     corrected = holm([difference.p for difference in differences])
@@ -106,10 +111,11 @@ def compare_sweeps(
     return Grid(
         header,
         rows,
-        title=f"{names[1]} against {names[0]}",
+        title=f"{names[0]} against {names[1]}",
         notes=[
             *([f"{left} jobs of either sweep have no counterpart"] if left else []),
             *dict.fromkeys(notes),
+            f"win: {names[0]} is better",
             f"averages over tasks x 100; {percent} intervals for other samples of these tasks, not corrected",
             f"Holm over {len(rows)} rows; {replicates} replicates, seed {seed}",
         ],

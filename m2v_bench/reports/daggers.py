@@ -56,7 +56,6 @@ def daggers(
         aggregation: `micro` or `macro`.
         samples: reads the samples.
         replicates: resamples of each task.
-
     """
     known = scores.dropna(subset="main_score")
     if known["label"].nunique() < 2:

@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,9 @@ class Grid:
     def json(self) -> str:
         """Render title, rows and notes as JSON; a row has the columns of the CSV, with numbers as numbers."""
         names, columns = self._plain()
-        rows = [dict(zip(names, map(_value, row), strict=True)) for row in zip(*columns, strict=True)]
+        rows = [
+            dict(zip(names, [name, *map(_value, cells)], strict=True)) for name, *cells in zip(*columns, strict=True)
+        ]
         return json.dumps({"title": self.title, "rows": rows, "notes": list(self.notes)}, ensure_ascii=False) + "\n"
 
     def csv(self) -> str:
@@ -237,12 +240,9 @@ def _value(text: str) -> str | int | float | None:
     """Return a cell of the CSV as a plain value; None for an empty one."""
     if not text:
         return None
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    if not re.fullmatch(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?", text) or not math.isfinite(float(text)):
+        return text
+    return int(text) if text.lstrip("+-").isdigit() else float(text)
 
 
 _LATEX = {

@@ -11,14 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from m2v_bench.cache import content_hash
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.results_table import matching_models, teachers_of, versions_of
-from m2v_bench.reports.style import SETTING_TITLES, look
+from m2v_bench.reports.style import SETTING_TITLES
 from m2v_bench.results.experiment import experiments
 from m2v_bench.results.record import RunRecord, Speed
 from m2v_bench.results.sample_files import Reader, matching_samples, reader, stale_notes
 from m2v_bench.results.score_files import TaskScores
-from m2v_bench.results.scores import Results, StoredModel, read_results, with_unique_labels
+from m2v_bench.results.scores import (
+    Results,
+    StoredModel,
+    aggregate_revision,
+    read_results,
+    with_unique_labels,
+)
 from m2v_bench.stats.aggregates import TYPE_LABELS, cqadupstack
 from m2v_bench.stats.bootstrap import Parts, bootstrap_tasks, check_same
 from m2v_bench.system.formatting import first_of
@@ -114,7 +121,6 @@ class Board:
 
 def _model_json(model: BoardModel, labels: Sequence[str]) -> dict[str, Any]:
     stored = model.stored
-    style = look(stored.name, stored.kind, stored.variant if "base_model" in stored.variant else None)
     settings = {name: value for name, value in stored.variant.items() if value is not None}
     return {
         "id": f"{zlib.crc32(stored.address.encode()):08x}",
@@ -127,7 +133,6 @@ def _model_json(model: BoardModel, labels: Sequence[str]) -> dict[str, Any]:
         "parameters": model.n_parameters,
         "bytes": model.bytes_on_disk,
         "speeds": {str(number): list(speed) for number, speed in model.speeds.items()},
-        "color": style.color,
     }
 
 
@@ -175,7 +180,7 @@ def gather(paths: Sequence[Path], *, models: Sequence[str] = (), intervals: bool
     places = {model.label: same for model, same in zip(everyone, sources.values(), strict=True)}
     teachers = teachers_of(everyone, everyone)
     chosen = sorted(matching_models(everyone, models), key=lambda model: model.label)
-    types = _task_types(chosen, results)
+    types = _task_types(chosen, results, notes)
     scores = _scores(chosen, types, notes)
     scored = ~np.isnan(scores).all(axis=0)
     if not scored.any():
@@ -213,26 +218,27 @@ def _merged(same: Sequence[_Source], notes: list[str]) -> StoredModel:
     first = same[0].model
     tasks: dict[str, TaskScores] = {}
     versions: dict[str, frozenset[str]] = {}
-    differing: dict[str, float] = {}
+    places: dict[str, Path] = {}
+    gaps: dict[str, float] = {}
     for source in same:
         for task, scores in source.scores.items():
             if task not in tasks:
-                tasks[task] = scores
-                versions[task] = (
-                    source.model.torch_versions.get(task) or source.model.torch_versions.get("") or frozenset()
-                )
+                tasks[task], places[task] = scores, source.path
+                known = source.model.torch_versions
+                versions[task] = known.get(task) or known.get("") or frozenset()
             else:
-                differing[task] = abs(_value(tasks[task]) - _value(scores))
-    if other := [task for task, gap in differing.items() if gap > SAME_SCORE]:
+                gaps[task] = max(gaps.get(task, 0.0), abs(_value(tasks[task]) - _value(scores)))
+    if differing := [task for task, gap in gaps.items() if gap > SAME_SCORE]:
+        counted = first_of((str(places[task]) for task in differing), _NAMED)
         notes.append(
-            f"{first.label}: several scores of {first_of(other, _NAMED)}, up to {100 * max(differing.values()):.2f} "
-            f"points apart; those in {same[0].path} count"
+            f"{first.label}: several scores of {first_of(differing, _NAMED)}, up to "
+            f"{100 * max(gaps[task] for task in differing):.2f} points apart; those in {counted} count"
         )
     for whole, parts in cqadupstack().items():
         if whole not in tasks and set(parts) <= set(tasks):
             mean = float(np.mean([_value(tasks[part]) for part in parts]))
             version = " and ".join(sorted({tasks[part].mteb_version for part in parts}))
-            tasks[whole] = TaskScores({"test/default": mean}, "of its tasks", version)
+            tasks[whole] = TaskScores({"test/default": mean}, _revision_of(whole, parts, tasks), version)
     return StoredModel(
         name=first.name,
         revision=first.revision,
@@ -246,16 +252,29 @@ def _merged(same: Sequence[_Source], notes: list[str]) -> StoredModel:
     )
 
 
+def _revision_of(whole: str, parts: Sequence[str], scores: Mapping[str, TaskScores]) -> str:
+    """Return an aggregate's dataset revision; another one where a part was scored on other data than mteb names."""
+    import mteb
+
+    revisions = {part: scores[part].dataset_revision for part in parts}
+    usual = {part: str(mteb.get_task(part).metadata.dataset["revision"]) for part in parts}
+    return aggregate_revision(whole) if revisions == usual else content_hash(revisions)
+
+
 def _value(scores: TaskScores) -> float:
     return float(np.mean(list(scores.parts.values())))
 
 
-def _task_types(models: Sequence[StoredModel], read: Sequence[Results]) -> dict[str, str]:
+def _task_types(models: Sequence[StoredModel], read: Sequence[Results], notes: list[str]) -> dict[str, str]:
     """Return the type of each task, in the paper's order; an aggregate stands for its tasks."""
     names = {task for model in models for task in model.tasks}
     for whole, parts in cqadupstack().items():
         if whole in names:
             names -= set(parts)
+            if lacking := [m.label for m in models if whole not in m.tasks and set(parts) & set(m.tasks)]:
+                notes.append(
+                    f"{whole} stands for its tasks, of which these have only some: {first_of(lacking, _NAMED)}"
+                )
     types: dict[str, str] = {}
     for results in read:  # the records of one may know tasks that mteb does not
         known = results.task_types(names)
@@ -283,8 +302,8 @@ def _scores(models: Sequence[StoredModel], tasks: Mapping[str, str], notes: list
                 other.append(models[row].label)
         if other:
             notes.append(
-                f"{task}: scored on another dataset revision, split or subset than most models, counted as missing: "
-                f"{first_of(other, _NAMED)}"
+                f"{task}: scored on another dataset revision, split or subset than the {counts[usual]} that count, "
+                f"so counted as missing: {first_of(other, _NAMED)}"
             )
     return table
 

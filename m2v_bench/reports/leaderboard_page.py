@@ -27,7 +27,7 @@ def render(board: Board, *, title: str, live: str | None = None) -> str:
         title: heading and title of the page.
         live: version of a served page, which reloads itself when the server has another one.
     """
-    data = json.dumps(board.to_json(), separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    data = json.dumps(board.to_json(), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     return template("leaderboard.html").render(
         title=title,
         live=live,
@@ -155,8 +155,10 @@ def serve(paths: Sequence[Path], *, models: Sequence[str] = (), port: int, ready
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    except OSError as error:
-        raise BenchError(f"--port {port}: cannot be used ({error.strerror}); name another one") from error
+    except (OSError, OverflowError) as error:
+        raise BenchError(
+            f"--port {port}: cannot be used ({getattr(error, 'strerror', None) or error}); name another one"
+        ) from error
     with server:
         ready(f"http://127.0.0.1:{server.server_port}/")
         server.serve_forever()

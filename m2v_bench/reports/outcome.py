@@ -23,28 +23,38 @@ def outcome(summary: Summary, tested: Daggers) -> list[str]:
     static = [label for label in table.labels if table.kinds[label] == "static" and label in table.common]
     if not static:
         return []
-    n_all = table.cells[static[0], AVERAGE].n_all
-    best = table.best_static(AVERAGE) or max(static, key=lambda label: table.common[label])
+    best = max(static, key=lambda label: table.common[label])
+    n_all = table.cells[best, AVERAGE].n_all
     tasks = (
         f"{table.n_common} {'task' if table.n_common == 1 else 'tasks'}"
         if table.n_common == n_all
         else f"the {table.n_common}/{n_all} tasks that all models have"
     )
-    of = "" if math.isnan(table.kept[best]) else f", {100 * table.kept[best]:.1f} % of its teacher"
-    sentences = [f"{best} scores {100 * table.common[best]:.2f} on average over {tasks}{of}."]
+    over = "the types of " if summary.aggregation == "macro" else ""
+    sentence = f"{best} scores {100 * table.common[best]:.2f} on average over {over}{tasks}"
+    if best in summary.students and not math.isnan(table.kept[best]):
+        sentence += f", {100 * table.kept[best]:.1f} % of its teacher"
     if len(static) == 1:
-        return sentences
-    sentences[0] = sentences[0][:-1] + f": the best of {len(static)} static models."
-    if AVERAGE in tested.columns:
-        equal = [label for label in static if label in tested.marks.get(AVERAGE, ()) and label != best]
-        sentences.append(
-            f"Not significantly different from it on these tasks: {first_of(equal, _NAMED)}."
-            if equal
-            else "It is significantly better on these tasks than every other static model."
-        )
+        return [f"{sentence}."]
+    sentences = [f"{sentence}: the best of {len(static)} static models."]
+    complete = _tested(summary, tested, best)
+    equal = [label for label in static if label in complete & tested.marks.get(AVERAGE, set()) and label != best]
+    if equal:
+        sentences.append(f"Not significantly different from it on these tasks: {first_of(equal, _NAMED)}.")
+    elif complete >= set(static):
+        sentences.append("It is significantly better on these tasks than every other static model.")
     if (smaller := _smaller(summary, tested, best)) is not None:
         sentences.append(smaller)
     return sentences
+
+
+def _tested(summary: Summary, tested: Daggers, best: str) -> set[str]:
+    """Return the static models that were tested against the best one: those with all tasks, it among them."""
+    table = summary.table
+    if AVERAGE not in tested.columns or table.best_static(AVERAGE) != best:
+        return set()
+    cells = {label: table.cells[label, AVERAGE] for label in table.labels if table.kinds[label] == "static"}
+    return {label for label, cell in cells.items() if cell.n == cell.n_all}
 
 
 def _smaller(summary: Summary, tested: Daggers, best: str) -> str | None:
@@ -69,6 +79,6 @@ def _smaller(summary: Summary, tested: Daggers, best: str) -> str | None:
         f"{label} ({setting_title(setting)}: {value}) keeps {100 * common[label] / common[best]:.1f} % of that score "
         f"at {100 * sizes[label] / sizes[best]:.0f} % of the size"
     )
-    if AVERAGE in tested.columns:
+    if label in _tested(summary, tested, best):
         sentence += f"; the difference is {'not ' * (label in tested.marks.get(AVERAGE, ()))}significant"
     return sentence + "."

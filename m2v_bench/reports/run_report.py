@@ -68,7 +68,7 @@ def show_end(experiment: Path, results_dir: Path, *, model: Path | None = None, 
     try:
         # damaged files cost the page, not the run
         places["leaderboard"] = str(write_leaderboard([results_dir], intervals=None))
-    except BenchError as error:
+    except (BenchError, OSError, ModuleNotFoundError) as error:
         print(f"no leaderboard: {error}")
     if store is not None:
         places["MLflow"] = f"{store}; `mlflow ui --backend-store-uri {store}` shows it"

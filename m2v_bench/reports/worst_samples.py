@@ -1,4 +1,4 @@
-"""`m2v-bench samples`: show the samples of a task on which a model errs most."""
+"""`m2v-bench samples`: show the samples of a task that a model gets most wrong."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mteb.abstasks import AbsTask, AbsTaskRetrieval
 
-from m2v_bench.errors import BenchError, did_you_mean
+from m2v_bench.errors import BenchError, did_you_mean, whole_number
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.results_table import versions_of
 from m2v_bench.results.sample_files import read_task_samples
@@ -21,10 +21,10 @@ _Rows = list[list[str]]
 
 
 def worst_samples(word: str, name: str, results: Path, suite: Sequence[SuiteTask], *, most: int) -> Grid:
-    """List the samples of a task on which a model errs most, the worst first.
+    """List the samples of a task that a model gets most wrong, the worst first.
 
     What was kept of them decides what is shown: pairs with their similarity and the gold value, texts with the share
-    of experiments that classified them rightly, queries with their score and what the model found instead.
+    of experiments that classified them correctly, queries with their score and what the model found instead.
 
     Args:
         word: the model, as in `Results.find`.
@@ -36,6 +36,7 @@ def worst_samples(word: str, name: str, results: Path, suite: Sequence[SuiteTask
     Raises:
         BenchError: when there is no such model or task, or its samples or data are not here or of another revision.
     """
+    most = whole_number("--most", most, least=1)
     if results.is_file():
         raise BenchError(f"--results {results}: an exported table has no per-sample outputs; name the results folder")
     model = read_results(results).find(word)
@@ -55,8 +56,10 @@ def worst_samples(word: str, name: str, results: Path, suite: Sequence[SuiteTask
         )
     if entry.missing:
         raise BenchError(f"{name}: its data is needed to show texts: {entry.missing}; set hub_dir= or data_dir=")
-    stored = model.tasks[task].dataset_revision
-    if stored != str(entry.task.metadata.revision):
+    scores = model.tasks.get(task)
+    if scores is None:
+        raise BenchError(f"{name}: {model.label} has scores of its tasks only; name one of them")
+    if (stored := scores.dataset_revision) != str(entry.task.metadata.revision):
         raise BenchError(
             f"{name}: scored on dataset revision {stored}, and the data here is {entry.task.metadata.revision}; give "
             "hub_dir= and data_dir= as for the run"
@@ -66,15 +69,15 @@ def worst_samples(word: str, name: str, results: Path, suite: Sequence[SuiteTask
     rows: _Rows = []
     for part, kept in samples.items():
         split, _, subset = part.partition("/")
-        columns, found = _view(loaded, kept, split, subset)
-        rows += [[part, *row] for row in found(most)]
+        columns, worst = _view(loaded, kept, split, subset)
+        rows += [[part, *row] for row in worst(most)]
     if len(samples) > 1:
         columns = ["Part", *columns]
     else:
         rows = [row[1:] for row in rows]
     is_cut = any(len(cell) > _LONGEST for row in rows for cell in row)
     notes = [f"texts are cut at {_LONGEST} characters"] if is_cut else []
-    title = f"{name}: the samples on which {model.label} errs most"
+    title = f"{name}: the samples that {model.label} gets most wrong"
     return Grid(
         columns, [[_cut(cell) for cell in row] for row in rows], title=title, notes=[*notes, versions_of([model])]
     )
@@ -100,17 +103,26 @@ def _view(task: AbsTask, kept: Samples, split: str, subset: str) -> _View:
     """Choose how to show the samples of a part."""
     if kept.unit == "query" and isinstance(task, AbsTaskRetrieval):
         return _queries(task, kept, split, subset)
-    rows = _dataset(task, split, subset)
-    if kept.unit == "pair" and rows is not None:
-        texts = [list(rows[_column(task, number)]) for number in (1, 2)]
-        if len(texts[0]) == len(kept.values):
+    rows, n = _dataset(task, split, subset), len(kept.values)
+    if kept.unit == "pair" and kept.gold is not None:
+        texts = _columns_of(rows, n, _column(task, 1), _column(task, 2))
+        if texts:
             return _pairs(kept, texts)
-    if kept.unit == "text" and rows is not None and len(rows[_text_column(task)]) == len(kept.values):
-        return _texts(kept, list(rows[_text_column(task)]), list(rows[getattr(task, "label_column_name", "label")]))
+    if kept.unit == "text":
+        texts = _columns_of(rows, n, _text_column(task), str(getattr(task, "label_column_name", "label")))
+        if texts:
+            return _texts(kept, *texts)
     raise BenchError(
-        f"{task.metadata.name}: its samples are {kept.unit}s without texts of their own; pairs, texts and queries have "
-        "them"
+        f"{task.metadata.name}: its samples cannot be shown as texts; those of pairs, classifications and retrieval can"
     )
+
+
+def _columns_of(rows: Any, n: int, *names: str) -> list[list[Any]]:
+    """Return columns of a dataset, or an empty list where it lacks one or has another number of rows than `n`."""
+    if rows is None or not all(name in getattr(rows, "column_names", rows) for name in names):
+        return []
+    columns = [list(rows[name]) for name in names]
+    return columns if all(len(column) == n for column in columns) else []
 
 
 def _dataset(task: AbsTask, split: str, subset: str) -> Any:
@@ -131,7 +143,7 @@ def _text_column(task: AbsTask) -> str:
     return str(getattr(task, "input_column_name", "text"))
 
 
-def _pairs(kept: Samples, texts: Sequence[Sequence[str]]) -> _View:
+def _pairs(kept: Samples, texts: Sequence[Sequence[Any]]) -> _View:
     """Show the pairs whose similarity is ranked furthest from the gold value, or on the wrong side of the others."""
     from scipy.stats import rankdata
 
@@ -159,8 +171,8 @@ def _pairs(kept: Samples, texts: Sequence[Sequence[str]]) -> _View:
     return ["First", "Second", gold, "Similarity", "Percentile / of gold"], rows
 
 
-def _texts(kept: Samples, texts: Sequence[str], labels: Sequence[Any]) -> _View:
-    """Show the texts that the fewest experiments classified rightly."""
+def _texts(kept: Samples, texts: Sequence[Any], labels: Sequence[Any]) -> _View:
+    """Show the texts that the fewest experiments classified correctly."""
     order = np.argsort(kept.values, kind="stable")
 
     def rows(most: int) -> _Rows:
@@ -185,13 +197,13 @@ def _queries(task: Any, kept: Samples, split: str, subset: str) -> _View:
         for i in order[:most]:
             query = names[i]
             right = [document for document, score in relevant[query].items() if score > 0]
-            found = [] if kept.answers is None else [document for document in kept.answers[i] if document]
+            answers = [] if kept.answers is None else [document for document in kept.answers[i] if document]
             shown.append(
                 [
                     _one_line(queries.get(query, query)),
                     f"{kept.values[i]:.3f}",
                     _documents(right[:1], documents),
-                    _documents([document for document in found if document not in right][:2], documents)
+                    _documents([document for document in answers if document not in right][:2], documents)
                     if kept.answers is not None
                     else "- not kept; score the task again",
                 ]

@@ -105,12 +105,13 @@ class StoredModel:
             parts = [scores[task] for task in tasks]
             mean = float(np.mean([np.mean(list(part.known.values())) for part in parts]))
             mteb_version = " and ".join(sorted({part.mteb_version for part in parts}))
-            scores[whole] = TaskScores({"test/default": mean}, _aggregate_revision(whole), mteb_version)
+            scores[whole] = TaskScores({"test/default": mean}, aggregate_revision(whole), mteb_version)
         return scores
 
 
 @functools.cache
-def _aggregate_revision(whole: str) -> str:
+def aggregate_revision(whole: str) -> str:
+    """Return the dataset revision of an aggregate task in mteb."""
     import mteb
 
     return str(mteb.get_task(whole).metadata.dataset["revision"])
@@ -284,7 +285,12 @@ def with_unique_labels(models: Sequence[StoredModel]) -> list[StoredModel]:
     """Give each model a label and an id that no other has."""
     labels = unique_labels(
         {
-            number: (model.label, model.revision[:6], ", ".join(f"{k}={v}" for k, v in model.variant.items()))
+            number: (
+                model.label,
+                model.revision[:6],
+                ", ".join(f"{k}={v}" for k, v in model.variant.items()),
+                f"of {model.name}",
+            )
             for number, model in enumerate(models)
         }
     )
@@ -301,12 +307,20 @@ def with_unique_labels(models: Sequence[StoredModel]) -> list[StoredModel]:
 
 
 def unique_labels(names: Mapping[Key, Sequence[str]]) -> dict[Key, str]:
-    """Give each key a label that no other has: its first name, and the following ones while others share the label."""
+    """Give each key a label that no other has: its first name, and the following ones while others share the label.
+
+    A number tells apart what all names leave equal.
+    """
     labels = {key: parts[0] for key, parts in names.items()}
     for place in range(1, max(map(len, names.values()), default=0)):
         shared = {label for label, count in Counter(labels.values()).items() if count > 1}
         longer = {key: parts[place] for key, parts in names.items() if labels[key] in shared and place < len(parts)}
         labels |= {key: f"{labels[key]} {more}".rstrip() for key, more in longer.items()}
+    known: Counter[str] = Counter()
+    for key, label in labels.items():
+        known[label] += 1
+        if known[label] > 1:
+            labels[key] = f"{label} ({known[label]})"
     return labels
 
 

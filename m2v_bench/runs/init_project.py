@@ -1,4 +1,4 @@
-"""Lay down an example project: own data, an own weighting and a sweep (`m2v-bench init`)."""
+"""Write an example project: data, a weighting and a sweep of the user's own (`m2v-bench init`)."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable

@@ -205,7 +205,7 @@ def _finish(settings: Config, record: RunRecord, output_dir: Path, sweep_dir: Pa
     write_record(output_dir, record)  # last: a record marks a complete run
     if sweep_dir is None:
         show_run(record, grid, output_dir, results_dir)
-    if settings.tracking.name == "mlflow":
+    if settings.tracking.name != "none":
         _log(settings, output_dir, sweep_dir)
     if sweep_dir is None:
         store = settings.tracking.uri if settings.tracking.name == "mlflow" else None

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,8 +72,10 @@ def work(job: Work) -> None:
 
 def _progress(job: Work) -> str:
     """Say how many of the jobs have ended, in all processes, and how long the others will take at this pace."""
-    files = [*job.sweep_dir.glob(f"*/{RECORD}"), *job.sweep_dir.glob(f"*/{ERROR}")]
-    ended = {file.parent for file in files if file.stat().st_mtime >= job.launched}
+    ended = set()
+    for file in [*job.sweep_dir.glob(f"*/{RECORD}"), *job.sweep_dir.glob(f"*/{ERROR}")]:
+        with suppress(FileNotFoundError):  # another process starts this job again
+            ended |= {file.parent} if file.stat().st_mtime >= job.launched else set()
     taken = time.time() - job.launched
     left = taken / max(1, len(ended)) * (job.n_jobs - len(ended))
     text = f"{len(ended)}/{job.n_jobs} jobs ended after {duration(taken)}"

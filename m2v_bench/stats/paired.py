@@ -82,6 +82,8 @@ def load(
         BenchError: for an unknown task, or models that were not scored on the same data, splits and samples.
     """
     check_seed(seed)
+    if not 0.5 <= confidence < 1:
+        raise BenchError(f"--confidence {confidence}: must lie between 0.5 and 1, e.g. 0.95")
     if not 100 <= replicates <= 1_000_000:
         raise BenchError(f"--replicates {replicates}: must lie between 100 and 1000000")
     if twice := {model.id for model in models if list(models).count(model) > 1}:

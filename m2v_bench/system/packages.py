@@ -16,6 +16,7 @@ EXTRAS = {
     "peers": ("model2vec",),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "wandb": ("wandb",),
 }
 
 
@@ -61,7 +62,7 @@ _ORDER = ("distill", "bench")  # the smaller one first
 
 def missing_extra(error: ImportError) -> str | None:
     """Say how to install the package that an import lacks; None where it belongs to none of our extras."""
-    module = (error.name or "").partition(".")[0]
+    module = error.name or ""  # with a dot, the package is there and lacks a part
     package = _PACKAGES.get(module, module.replace("_", "-"))
     try:
         known = requires("m2v-bench") or []

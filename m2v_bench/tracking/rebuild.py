@@ -1,4 +1,4 @@
-"""Rebuild the MLflow store from the result files."""
+"""Rebuild the store of MLflow or Weights & Biases from the result files."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,7 @@ from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.errors import BenchError
 from m2v_bench.results.jobs import ERROR, SWEEP
 from m2v_bench.results.record import RECORD, read_record
-from m2v_bench.tracking.run_logging import log_run
-from m2v_bench.tracking.sweep_logging import end_sweep, start_sweep
+from m2v_bench.tracking import end_sweep, log_run, start_sweep
 
 
 def rebuild(results_dir: Path, config: TrackingConfig) -> tuple[int, int]:

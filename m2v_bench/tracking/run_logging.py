@@ -1,9 +1,8 @@
 """Log a finished or failed job as an MLflow run."""
 
 import json
-import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,21 @@ import mlflow
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.pyfunc.model import PythonModel
-from omegaconf import DictConfig, OmegaConf
 
-from m2v_bench.cache import content_hash, file_sha256
-from m2v_bench.config.check import flat_settings
-from m2v_bench.config.renames import current_settings
+from m2v_bench.cache import file_sha256
 from m2v_bench.config.schema import TrackingConfig
-from m2v_bench.reports.daggers import Daggers
-from m2v_bench.reports.outcome import outcome
-from m2v_bench.reports.score_table import AVERAGE, to_grid
-from m2v_bench.reports.summary import record_table, summarise
-from m2v_bench.results.jobs import ERROR, TRACEBACK
-from m2v_bench.results.record import RECORD, RunRecord, Speed, read_record
+from m2v_bench.results.jobs import ERROR
+from m2v_bench.results.record import RECORD, RunRecord, read_record
 from m2v_bench.system.version import __version__
-from m2v_bench.tracking.mlflow_store import FOLDER, RESULTS, Opened, folder_tags, opened
+from m2v_bench.tracking.mlflow_store import FOLDER, RESULTS, Opened, folder_tags, name_of, opened
+from m2v_bench.tracking.run_content import (
+    ARTIFACTS,
+    baselines_of,
+    description_of,
+    metrics_of,
+    settings_in,
+    training_curve,
+)
 
 # limits of the strictest MLflow store
 _MAX_PARAM = 6000  # characters of a parameter
@@ -33,18 +33,6 @@ _MAX_TAG = 5000  # characters of a tag
 _BATCH = 100  # entities per request
 _PARENT = "mlflow.parentRunId"
 _CONTENT = "m2v_bench.content"  # tag: hash of the logged files
-# file in the run's folder -> artifact folder
-_ARTIFACTS = {
-    "config.yaml": "",
-    "environment.json": "",
-    RECORD: "",
-    ERROR: "",
-    TRACEBACK: "",
-    "table.md": "tables",
-    "scores.csv": "tables",
-    "speed_vs_score.png": "figures",
-    "speed_vs_score.svg": "figures",
-}
 
 
 class StaticModelFlavour(PythonModel):
@@ -95,14 +83,13 @@ def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = No
 def _log_record(store: Opened, folder: Path, record: RunRecord, tags: dict[str, str], *, log_model: bool) -> str:
     client = store.client
     started, ended = (None if time is None else int(time * 1000) for time in (record.started, record.ended))
-    tags = {**tags, **_tags(record), "mlflow.note.content": _description(record, folder)}
+    tags = {**tags, **_tags(record), "mlflow.note.content": description_of(record, folder)[:_MAX_TAG]}
     run = client.create_run(store.experiment, start_time=started, run_name=record.label, tags=tags)
     run_id = str(run.info.run_id)
     _log_params(store, run_id, record.settings)
-    metrics = [Metric(key, value, ended or 0, 0) for key, value in _metrics(record).items()]
-    metrics += _training_curve(record, ended or 0)
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    metrics = [Metric(key, value, ended or 0, 0) for key, value in metrics_of(record).items()]
+    metrics += [Metric(name, loss, ended or 0, epoch) for name, loss, epoch in training_curve(record)]
+    _log_metrics(store, run_id, metrics)
     client.log_inputs(run_id, datasets=_inputs(record))
     _log_files(store, run_id, folder)
     if log_model and (folder / "model").is_dir():
@@ -119,10 +106,7 @@ def _log_failed(store: Opened, folder: Path, tags: dict[str, str]) -> str:
     tags = {**tags, "error": message[:_MAX_TAG]}
     run = store.client.create_run(store.experiment, start_time=ended, run_name=folder.name, tags=tags)
     run_id = str(run.info.run_id)
-    if (folder / "config.yaml").is_file():
-        config = OmegaConf.load(folder / "config.yaml")
-        assert isinstance(config, DictConfig)
-        _log_params(store, run_id, current_settings(flat_settings(config)))
+    _log_params(store, run_id, settings_in(folder))
     _log_files(store, run_id, folder)
     store.client.set_terminated(run_id, "FAILED", end_time=ended)
     return run_id
@@ -134,97 +118,44 @@ def _log_params(store: Opened, run_id: str, settings: Mapping[str, Any]) -> None
         store.client.log_batch(run_id, params=params[start : start + _BATCH])
 
 
+def _log_metrics(store: Opened, run_id: str, metrics: Sequence[Metric]) -> None:
+    for start in range(0, len(metrics), _BATCH):
+        store.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+
 def _log_files(store: Opened, run_id: str, folder: Path) -> None:
-    for name, target in _ARTIFACTS.items():
+    for name, target in ARTIFACTS.items():
         if (folder / name).is_file():
             store.client.log_artifact(run_id, str(folder / name), target)
 
 
-def _metrics(record: RunRecord) -> dict[str, float]:
-    """Return the distilled model's metrics; MLflow lists them by name, so what is compared comes first."""
-    size, speed = record.size, next((row for row in record.speed if row.label == record.label), None)
-    metrics = _model_metrics(record, record.label, speed)
-    if size is not None:
-        metrics |= {"size.dims": size.dims, "size.parameters": size.n_parameters, "size.bytes": size.bytes_on_disk}
-    metrics |= {f"time.{stage}": value for stage, value in record.seconds.items()}
-    metrics["time.peak_rss_bytes"] = (
-        max((score.peak_rss_bytes or 0 for score in record.student_scores), default=0) or None
-    )
-    return _known(metrics)
-
-
-def _model_metrics(record: RunRecord, label: str, speed: Speed | None) -> dict[str, float | None]:
-    table = record_table(record)
-    metrics: dict[str, float | None] = {"average": table.cells[label, AVERAGE].value}
-    metrics |= {f"average.{name}": table.cells[label, name].value for name in table.columns if name != AVERAGE}
-    metrics["average_of_teacher"] = table.kept[label]
-    if speed is not None:
-        metrics |= {
-            "size.dims": speed.dims or None,
-            "size.parameters": speed.n_parameters or None,
-            "size.bytes": speed.bytes_on_disk or None,
-            "speed.texts_per_second": speed.texts_per_second,
-        }
-    return metrics | {f"task/{score.task}": score.main_score for score in record.scores if score.label == label}
-
-
-def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items() if value is not None and not np.isnan(value)}
-
-
-def _description(record: RunRecord, folder: Path) -> str:
-    """Return Markdown for the run's page: what came out, the table, and how to see more."""
-    results, name = folder.parent.parent, folder.name
-    if folder.parent.name != "runs":  # a job of a sweep
-        results, name = results.parent, folder.parent.name
-    summary = summarise([record])
-    lines = [*outcome(summary, Daggers()), "", to_grid(summary.table, signature=summary.signature).markdown()]
-    report = ["m2v-bench", "report", name, *([] if results.name == "results" else ["--results", str(results)])]
-    lines.append(f"All models on one page: `{results.name}/leaderboard.html`. A report: `{shlex.join(report)}`.")
-    return "\n".join(lines)[:_MAX_TAG]
-
-
 def _log_baselines(store: Opened, folder: Path, record: RunRecord, parent: Mapping[str, str]) -> None:
-    """Log the models that the distilled one is compared with, once per sweep, or per suite and seed of single runs."""
-    labels = dict.fromkeys(score.label for score in record.scores if score.label != record.label)
-    for label in labels:
-        rows = [score for score in record.scores if score.label == label]
-        speed = next((row for row in record.speed if row.label == label), None)
-        metrics = _known(_model_metrics(record, label, speed))
-        identity = content_hash([rows[0].model, rows[0].revision, record.seed, record.suite, dict(parent)])
+    """Log the models that the distilled one is compared with, once per sweep, or once for single runs."""
+    started, ended = (None if time is None else int(time * 1000) for time in (record.started, record.ended))
+    for baseline in baselines_of(record, name_of(folder).rpartition("/")[0]):
+        place = {FOLDER: f"baselines/{baseline.id}", RESULTS: folder_tags(folder)[RESULTS]}
+        known = store.runs_with(place)
+        if any(set(baseline.metrics) <= set(run.data.metrics) for run in known):
+            continue
+        for run in known:  # with fewer scores, or without a speed
+            store.client.delete_run(run.info.run_id)
         tags = {
-            FOLDER: f"baselines/{identity}",
-            RESULTS: folder_tags(folder)[RESULTS],
-            _CONTENT: content_hash(metrics),
-            "kind": rows[0].kind,
-            "model": label,
+            **place,
+            "kind": baseline.kind,
+            "model": baseline.label,
             "suite": record.suite,
             "signature": record.signature,
             "mlflow.source.name": "python -m m2v_bench",
-            "mlflow.note.content": f"{label}, to compare the distilled models of `{record.suite}` with.",
+            "mlflow.note.content": f"{baseline.label}, to compare the distilled models of `{record.suite}` with.",
             **parent,
         }
-        known = store.runs_with({FOLDER: tags[FOLDER], RESULTS: tags[RESULTS]})
-        if any(run.data.tags.get(_CONTENT) == tags[_CONTENT] for run in known):
-            continue
-        for run in known:  # with fewer scores or another speed
-            store.client.delete_run(run.info.run_id)
-        started, ended = (None if time is None else int(time * 1000) for time in (record.started, record.ended))
-        made = store.client.create_run(store.experiment, start_time=started, run_name=label, tags=tags)
+        made = store.client.create_run(store.experiment, start_time=started, run_name=baseline.label, tags=tags)
         run_id = str(made.info.run_id)
-        _log_params(store, run_id, {"model": label, "model_name": rows[0].model, "suite.name": record.suite})
-        values = [Metric(key, value, ended or 0, 0) for key, value in metrics.items()]
-        for start in range(0, len(values), _BATCH):
-            store.client.log_batch(run_id, metrics=values[start : start + _BATCH])
+        settings = {"model": baseline.label, "model_name": baseline.model, "suite.name": record.suite}
+        _log_params(store, run_id, settings)
+        _log_metrics(store, run_id, [Metric(key, value, ended or 0, 0) for key, value in baseline.metrics.items()])
         store.client.log_inputs(run_id, datasets=_inputs(record))
         store.client.set_terminated(run_id, "FINISHED", end_time=ended)
-
-
-def _training_curve(record: RunRecord, time: int) -> list[Metric]:
-    """Return the losses of the training, by epoch."""
-    losses, held_out = record.training.get("losses", []), record.training.get("held_out", [])
-    curve = [Metric("training.loss", loss, time, epoch) for epoch, loss in enumerate(losses, start=1)]
-    return curve + [Metric("training.held_out_loss", loss, time, epoch) for epoch, loss in enumerate(held_out)]
 
 
 def _tags(record: RunRecord) -> dict[str, str]:

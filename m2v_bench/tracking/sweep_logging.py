@@ -1,11 +1,11 @@
 """Log a sweep as the parent run of its jobs."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.tracking.mlflow_store import folder_tags, opened
+from m2v_bench.tracking.run_content import where_to_look
 
 _MAX_TAG = 5000  # characters, in the strictest MLflow store
 
@@ -71,12 +71,4 @@ def end_sweep(
 
 
 def _description(table: Path, sweep_dir: Path) -> str:
-    results = sweep_dir.parent.parent
-    report = [
-        "m2v-bench",
-        "report",
-        sweep_dir.name,
-        *([] if results.name == "results" else ["--results", str(results)]),
-    ]
-    text = table.read_text(encoding="utf-8")[: _MAX_TAG - 500]
-    return f"{text}\nAll models on one page: `{results.name}/leaderboard.html`. A report: `{shlex.join(report)}`."
+    return f"{table.read_text(encoding='utf-8')[: _MAX_TAG - 1000]}\n{where_to_look(sweep_dir)}"

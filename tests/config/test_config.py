@@ -59,7 +59,7 @@ def test_every_sweep_and_its_jobs_compose(choice: str, tmp_path: Path):
     [
         ("pca_dims=0", r"pca_dims=0"),
         ("dialect=m2v-2", r"dialect=m2v-2: unknown dialect"),
-        ("tracking.name=wandb", r"tracking\.name=wandb: unknown; allowed: mlflow, none"),
+        ("tracking.name=neptune", r"tracking\.name=neptune: unknown; allowed: mlflow, wandb, none"),
         ("suite.aggregation=mean", r"suite\.aggregation=mean: unknown; allowed: micro, macro"),
         ("sweep.axis=pca_dim", r"sweep\.axis=pca_dim: no such setting\. Did you mean pca_dims"),
         ("launcher.workers=2", r"launcher\.workers=2: not used with launcher=local; set launcher=joblib or ray"),

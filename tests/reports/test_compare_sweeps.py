@@ -45,8 +45,8 @@ def test_jobs_with_the_same_settings_are_compared(folder: Folder):
     assert grid.columns[:5] == ["pca_dims", "before", "after", "Tasks", "Difference"]
     rows = {row[0]: row for row in grid.rows}
     assert set(rows) == {"64", "128"}
-    assert float(rows["64"][4]) == pytest.approx(20, abs=1.5)
-    assert rows["64"][-1] == "win"
+    assert float(rows["64"][4]) == pytest.approx(-20, abs=1.5)
+    assert rows["64"][-1] == "loss"
     assert rows["128"][-1] == "tie"
     assert rows["64"][3] == "3"
     assert grid.notes[0] == "2 jobs of either sweep have no counterpart"
@@ -63,8 +63,8 @@ def test_sweeps_of_two_folders_have_samples_of_their_own(folder: Folder, tmp_pat
     write_sweep(other, "before", {64: -0.2, 256: 0.1}, "r1", noise=3)
     grid = compare_sweeps(["before", "before"], [other.path, folder.path], replicates=500)
     rows = {row[0]: row for row in grid.rows}
-    assert float(rows["64"][4]) == pytest.approx(20, abs=1.5)
-    assert [rows[dims][-1] for dims in ("64", "256")] == ["win", "tie"]
+    assert float(rows["64"][4]) == pytest.approx(-20, abs=1.5)
+    assert [rows[dims][-1] for dims in ("64", "256")] == ["loss", "tie"]
 
 
 def test_a_model_is_compared_with_that_of_last_week(folder: Folder, tmp_path: Path):
@@ -73,6 +73,15 @@ def test_a_model_is_compared_with_that_of_last_week(folder: Folder, tmp_path: Pa
     grid = compare(["model-256", "model-256"], folder.path, against=other.path, replicates=500)
     assert grid.columns[1:3] == [f"M2V 256d in {folder.path}", f"M2V 256d in {other.path}"]
     assert {row[-1] for row in grid.rows[: len(TASKS)]} == {"win"}
+
+
+def test_a_sweep_named_by_its_folder_has_the_results_it_belongs_to(folder: Folder, tmp_path: Path):
+    other = Folder(tmp_path / "last week")
+    write_sweep(other, "before", {64: -0.2, 256: 0.1}, "r1", noise=3)
+    grid = compare_sweeps([str(other.path / "sweeps" / "before"), "before"], [folder.path] * 2, replicates=500)
+    assert float(grid.rows[0][4]) == pytest.approx(-20, abs=1.5)
+    with pytest.raises(BenchError, match=r"--confidence 95: must lie between 0\.5 and 1"):
+        compare_sweeps(["before", "after"], [folder.path] * 2, confidence=95)
 
 
 def test_sweeps_without_common_settings_are_refused(folder: Folder):

@@ -364,9 +364,33 @@ def test_sources_are_merged_and_other_data_does_not_count(tmp_path: Path):
     assert np.isnan(board.scores[2]).all()
     notes = "\n".join(board.notes)
     assert (
-        "SciFact: scored on another dataset revision, split or subset than most models, counted as missing: c" in notes
+        "SciFact: scored on another dataset revision, split or subset than the 2 that count, so counted as missing: c"
+        in notes
     )
     assert f"a: several scores of SciFact, up to 37.50 points apart; those in {one.path} count" in notes
+
+
+def test_models_with_equal_names_keep_their_own_scores(tmp_path: Path):
+    folder = Folder(tmp_path / "results")
+    for organisation, level in (("org-a", 0.2), ("org-b", 0.6)):
+        for task in TASKS:
+            values = (np.linspace(0, 1, N_SAMPLES) < level).astype(np.float32)
+            folder.add(f"{organisation}/m", task, values, revision="no_revision_available")
+    board = gather([folder.path])
+    assert [model.stored.label for model in board.models] == ["m no_rev of org-a/m", "m no_rev of org-b/m"]
+    assert board.scores[:, 0] == pytest.approx([0.2, 0.6], abs=0.01)
+    assert all(list(part.models) == [0, 1] for part in board.resampled.values())
+
+
+def test_text_cannot_leave_the_data_block(tmp_path: Path):
+    folder = Folder(tmp_path / "results")
+    folder.add("org/a", "SciFact", np.linspace(0, 1, N_SAMPLES))
+    folder.record("org/a", "<!--<script>&'\"")
+    text = render(gather([folder.path]), title="<b>x")
+    data = text.partition('id="data">')[2].partition("</script>")[0]
+    assert "<" not in data
+    assert json.loads(data)["models"][0]["label"] == "<!--<script>&'\""
+    assert "<title>&lt;b&gt;x</title>" in text
 
 
 def test_an_aggregate_replaces_its_tasks(tmp_path: Path):

@@ -192,6 +192,9 @@ def _kept(home: Path) -> dict[str, object]:
         name = str(path.relative_to(home))
         if not path.is_file() or path.suffix in (".lock", ".png") or "speed" in name or "/costs/" in name:
             continue
+        # the page shows speeds; a process that is killed while it writes leaves its part of a page or script
+        if path.name.startswith(("leaderboard.html", ".leaderboard.html", ".vega-")):
+            continue
         if path.suffix not in (".json", ".jsonl", ".csv", ".md", ".yaml", ".log") and ".locks" not in name:
             contents[name] = path.read_bytes()
         elif name.startswith("results/results/") and path.suffix == ".json":

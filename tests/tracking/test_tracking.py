@@ -21,7 +21,8 @@ from playwright.sync_api import Locator, Page
 
 from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.errors import BenchError
-from m2v_bench.tracking import end_sweep, log_run, rebuild, start_sweep
+from m2v_bench.tracking import end_sweep, log_run, start_sweep
+from m2v_bench.tracking.rebuild import rebuild
 from tests import processes
 from tests.browser import visit
 from tests.conftest import Cli, run_bench

@@ -42,6 +42,7 @@
 
   // The view, which the address holds
 
+  const COSTS = { speed: ["texts per second on one thread (log scale)", false], size: ["size on disk, MB (log scale)", true], dims: ["embedding dimensions", true] };
   const DEFAULTS = { sort: "rank", down: "", q: "", average: "micro", cover: "own", types: "", hide: "seed,corpus_revision,training.corpus_revision,weighting_revision,words_revision,parameters", tasks: "",
     only: "", pin: "", cost: D.timings.length ? "speed" : "size", timing: "0", color: settings.includes("weighting") ? "weighting" : "kind",
     along: numeric.includes("pca_dims") ? "pca_dims" : numeric[0] ?? "", base: "", one: "", two: "" };
@@ -51,8 +52,12 @@
     const state = { ...DEFAULTS, filters: {} };
     for (const [key, text] of given) {
       if (key in DEFAULTS) state[key] = text;
-      else if (key.startsWith("f.") && key.slice(2) in settingOf) state.filters[key.slice(2)] = text.split("|");
+      else if (key.startsWith("f.") && key.slice(2) in settingOf) (state.filters[key.slice(2)] ??= []).push(text);
     }
+    // a link may come from a page with other models
+    const allowed = { cost: Object.keys(COSTS), color: ["kind", ...settings], along: numeric, base: ["", "scores", ...byId.keys()], one: ["", ...byId.keys()], two: ["", ...byId.keys()],
+      average: ["micro", "macro"], cover: ["own", "shared"], timing: ["0", ...D.timings.keys()].map(String) };
+    for (const [key, values] of Object.entries(allowed)) if (!values.includes(state[key])) state[key] = DEFAULTS[key];
     state.pin = state.pin.split(",").filter((id) => byId.has(id)).join(",");
     return state;
   }
@@ -60,7 +65,7 @@
     Object.assign(view, changes);
     const address = new URLSearchParams();
     for (const key of Object.keys(DEFAULTS)) if (view[key] !== DEFAULTS[key]) address.set(key, view[key]);
-    for (const [name, chosen] of Object.entries(view.filters)) if (chosen.length) address.set(`f.${name}`, chosen.join("|"));
+    for (const [name, chosen] of Object.entries(view.filters)) for (const one of chosen) address.append(`f.${name}`, one);
     const text = address.toString();
     history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
     show();
@@ -134,7 +139,8 @@
   }
   // quantile 0.975 of Student's t by its expansion in 1/df (Abramowitz and Stegun, 1964, 26.7.5)
   function quantile(df) {
-    const z = 1.959964;
+    const z = 1.959964, few = [0, 12.706, 4.303, 3.182]; // the expansion needs more
+    if (df < 4) return few[Math.max(1, Math.round(df))];
     return z + (z ** 3 + z) / (4 * df) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * df ** 2);
   }
   // two-sided p-value of a t statistic by a normal approximation (Abramowitz and Stegun, 26.7.8 and 26.2.17)
@@ -177,7 +183,7 @@
     order.sort((a, b) => results[a].p - results[b].p);
     let largest = 0;
     order.forEach((place, rank) => {
-      largest = Math.max(largest, Math.min(1, results[place].p * (order.length - rank)));
+      largest = Math.max(largest, Math.min(1, results[place].p * (results.filter(Boolean).length - rank)));
       results[place].adjusted = largest;
     });
     return results;
@@ -256,7 +262,7 @@
     const ranks = once(`ranks ${view.types}`, () => borda(chosenTasks()));
     const hidden = new Set(listed(view.hide));
     const columns = columnsOf(tasks).filter((column) => !hidden.has(hideable(column)));
-    const known = once(JSON.stringify([view.average, view.timing, tasks, columns.map((column) => column.key)]), () => new Map());
+    const known = once(JSON.stringify([view.average, view.timing, view.types, tasks, columns.map((column) => column.key)]), () => new Map());
     for (const row of rows) if (!known.has(row)) known.set(row, columns.map((column) => measure(row, column, tasks, ranks)));
     const cells = known;
     const place = columns.findIndex((column) => column.key === view.sort);
@@ -345,12 +351,12 @@
   const SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke"];
   async function plot(id, spec, described) {
     const target = $(id);
+    const number = (target.drawing = (target.drawing ?? 0) + 1);
     target.setAttribute("role", "img");
     target.setAttribute("aria-label", described);
     $(`${id}-text`).textContent = described;
     target.classList.toggle("empty", spec === null);
     if (spec === null) return target.replaceChildren();
-    const number = (target.drawing = (target.drawing ?? 0) + 1);
     const holder = element("div");
     const result = await vegaEmbed(holder, { width: Math.max(280, target.clientWidth), config: CONFIG, ...spec }, { actions: false, renderer: "svg", mode: "vega-lite", tooltip: { disableDefaultStyle: true } });
     if (target.drawing !== number) return result.finalize();
@@ -362,7 +368,6 @@
   const domain = (names) => ({ domain: names, range: names.map((_, place) => PALETTE[place % PALETTE.length]) });
   const shapes = (names) => ({ domain: names, range: names.map((_, place) => SHAPES[place % SHAPES.length]) });
 
-  const COSTS = { speed: ["texts per second on one thread (log scale)", false], size: ["size on disk, MB (log scale)", true], dims: ["embedding dimensions", true] };
   function cost(model) {
     if (view.cost === "speed") return model.speeds[view.timing] ?? null;
     // files of one shape differ by some bytes of their configuration
@@ -410,7 +415,7 @@
     const n = current.common.length, others = settings.filter((other) => other !== name && other !== "kind" && !(name === "pca_dims" && other === "dims") && !(name === "dims" && other === "pca_dims"));
     const marks = current.full.flatMap((row) => {
       const model = D.models[row], x = value(model, name), mean = average(row, current.common);
-      if (typeof x !== "number") return [];
+      if (typeof x !== "number" || model.group !== "distilled") return [];
       const key = JSON.stringify(others.filter((other) => !(other === "dims" && !["dims", "pca_dims"].includes(name))).map((other) => value(model, other)));
       return [{ id: model.id, label: model.label, x, score: mean.value, key, model }];
     });
@@ -506,7 +511,7 @@
       `${names[0]} minus ${names[1]} per task; right of the dashed line the first is better. The numbers are in the table below.`);
     head.append(element("tr", {}, ...["Task", "Type", names[0], names[1], "Difference", "95 % interval", "Result"].map((name, at) => element("th", { scope: "col", class: at < 2 || at > 5 ? "word" : null }, name))));
     for (const task of order) {
-      const row = values.find((each) => each.task === task);
+      const row = values.find((one) => one.task === task);
       body.append(element("tr", {}, element("th", { scope: "row" }, task), element("td", { class: "word" }, row.type), ...[row.one.toFixed(2), row.two.toFixed(2), signed(row.value), row.interval].map((cell) => element("td", {}, cell)), element("td", { class: "word" }, row.verdict)));
     }
   }
@@ -518,13 +523,11 @@
     $(id).value = chosen;
   }
   function chips(target, entries, isOn, toggle) {
-    const held = document.activeElement?.dataset?.chip;
     target.replaceChildren(...entries.map(([key, title]) => {
       const box = element("input", { type: "checkbox", "data-chip": `${target.id}${key}`, onchange: (event) => toggle(key, event.target.checked) });
       box.checked = isOn(key);
       return element("label", {}, box, title);
     }));
-    if (held) [...target.querySelectorAll("input")].find((box) => box.dataset.chip === held)?.focus();
   }
   let controls = "";
   function showControls() {
@@ -552,7 +555,7 @@
     panels.replaceChildren(...settings.filter((name) => !/revision$/.test(name)).map((name) => {
       const list = element("div", { id: `filter-${name}` }), chosen = view.filters[name] ?? [];
       chips(list, distinct(D.models, name).map((one) => [String(one), String(one)]), (one) => chosen.includes(one), (one, on) => {
-        change({ filters: { ...view.filters, [name]: on ? [...chosen, one] : chosen.filter((each) => each !== one) } });
+        change({ filters: { ...view.filters, [name]: on ? [...chosen, one] : chosen.filter((other) => other !== one) } });
       });
       return element("fieldset", {}, element("legend", {}, words(name)), list);
     }));
@@ -585,7 +588,8 @@
   function rowsOf() {
     const { rows, columns, cells, tasks } = current;
     const head = ["Model", ...columns.map((column) => column.title)];
-    return { head, lines: rows.map((row) => [D.models[row].label, ...cells.get(row).map((cell, at) => text(cell, columns[at]))]), rows, columns, cells, tasks };
+    const counted = (cell, column) => text(cell, column) + (column.score && !column.task && cell.value != null ? ` (${cell.n}/${(column.of ?? tasks).length})` : "");
+    return { head, lines: rows.map((row) => [D.models[row].label, ...cells.get(row).map((cell, at) => counted(cell, columns[at]))]), rows, columns, cells, tasks };
   }
   const quoted = (cell) => (/[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   function csv() {
@@ -617,7 +621,7 @@
     const mean = (row) => average(row, common, "micro").value;
     const best = full.filter((row) => ["distilled", "static"].includes(D.models[row].group)).sort((a, b) => mean(b) - mean(a))[0];
     $("lead").textContent = `${count(D.models.length)} models on ${D.tasks.length} tasks of ${types.length} types.` +
-      (best === undefined ? "" : ` The best static model is ${D.models[best].label}, ${mean(best).toFixed(2)} on average over the ${common.length} tasks that most models have.`);
+      (best === undefined ? "" : ` Of the ${full.length} that have all of the ${common.length} tasks that most have, the best static one is ${D.models[best].label}: ${mean(best).toFixed(2)} on average.`);
     $("legend").textContent = "Main scores x 100; the best static model with all tasks of a column in bold. Models that lack tasks of a column come last when it sorts. Rank: Borda, over all models of this page.";
     $("notes").replaceChildren(...[...D.notes, ...D.timings.map((about) => `speed: ${about}`),
       Object.keys(D.resampled).length ? `intervals: mean and spread of ${Object.values(D.resampled)[0].replicates} paired bootstrap resamples of the samples of each task, with a normal approximation; m2v-bench compare gives percentile intervals, for tasks like these as well` : ""].filter(Boolean).map((note) => element("li", {}, note)));
@@ -636,10 +640,15 @@
     later = setTimeout(() => drawFigures(rest), 20);
   }
   function show() {
+    const held = document.activeElement, mark = ["key", "id", "chip"].map((name) => [name, held?.closest?.(`[data-${name}]`)?.dataset[name]]).find(([, value]) => value !== undefined);
     current = makeView();
     showTable();
     showPins();
     showControls();
+    if (mark && !held.isConnected) {
+      const again = [...document.querySelectorAll(`[data-${mark[0]}]`)].find((node) => node.dataset[mark[0]] === mark[1]);
+      (again?.matches("input") ? again : again?.querySelector("button, input"))?.focus();
+    }
     clearTimeout(later);
     later = setTimeout(() => drawFigures([showScatter, showCurve, showHeat, showPair]), 60);
   }
