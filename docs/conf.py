@@ -28,6 +28,8 @@ napoleon_use_ivar = True
 smartquotes = False  # quotes of commands are to be copied
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_title = f"m2v_bench {release}"
 # index.html, which leads to docs/index.html, and the leaderboard that `make docs` makes before
 html_extra_path = ["extra", *(["../build/site"] if Path("../build/site").is_dir() else [])]
