@@ -66,7 +66,7 @@ def test_every_english_task_is_scored_and_resumed(suite: str, benchmark: str, tm
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     runs: Any = mlflow.search_runs(search_all_experiments=True, output_format="list")
     (logged,) = [run.data.metrics for run in runs if run.data.params.get("pca_dims") == "16"]
-    assert {metric.removeprefix("task.") for metric in logged} >= names
+    assert {metric.removeprefix("task/") for metric in logged} >= names
 
     again = run_bench(*words, cwd=tmp_path, **cache)
     assert again.returncode == 0, again.stderr
