@@ -528,9 +528,7 @@ def _init(arguments: Arguments) -> None:
     for path in init_project(arguments.folder):
         print(f"wrote {path}")
     folder = shlex.quote(str(arguments.folder))
-    print(
-        f"next:\n  python {folder}/run.py\n  python {folder}/run.py +sweep=mine\n{folder}/README.md says what is where"
-    )
+    print(f"next:\n  cd {folder}\n  python run.py\n  python run.py +sweep=mine\nREADME.md says what is where")
 
 
 def _push_options(parser: Parser) -> None:
