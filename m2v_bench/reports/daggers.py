@@ -62,7 +62,7 @@ def daggers(
         return Daggers()
     wide = known.pivot(index="label", columns="task", values="main_score").reindex(table.labels)
     types = dict(zip(known["task"], known["type"], strict=True))
-    bootstraps, notes = _bootstraps(wide, samples, replicates)
+    bootstraps, notes = resample(wide, samples, replicates)
     marks: dict[str, set[str]] = {}
     tested: list[str] = []
     untested: list[str] = []
@@ -127,12 +127,18 @@ def _tasks_of(column: str, types: Mapping[str, str]) -> list[str]:
     return [task for task, name in types.items() if name == column]
 
 
-_Resampled = tuple[list[str], TaskBootstrap]
+Resampled = tuple[list[str], TaskBootstrap]
 """The labels of the models that have samples of a task, and their bootstrap."""
 
 
-def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, _Resampled], list[str]]:
-    """Resample each task once, whatever the number of its columns; note samples that cannot be used."""
+def resample(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, Resampled], list[str]]:
+    """Resample each task once, whatever the number of its columns; note samples that cannot be used.
+
+    Args:
+        wide: scores of models x tasks, NaN for a missing one.
+        samples: reads the samples.
+        replicates: resamples of each task.
+    """
     labels: dict[str, list[str]] = {}
     notes: list[str] = []
     stale: dict[str, list[str]] = {}
@@ -162,7 +168,7 @@ def _bootstraps(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[d
     return {task: (labels[task], bootstrap) for task, bootstrap in bootstraps.items()}, [*notes, *stale_notes(stale)]
 
 
-def _of_models(resampled: _Resampled | None, members: Sequence[str]) -> TaskBootstrap | None:
+def _of_models(resampled: Resampled | None, members: Sequence[str]) -> TaskBootstrap | None:
     """Select the bootstrap of some models; None when one of them has none."""
     if resampled is None or not set(members) <= set(resampled[0]):
         return None

@@ -4,35 +4,36 @@ import base64
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from m2v_bench.cache import content_hash
 from m2v_bench.errors import BenchError
+from m2v_bench.reports.daggers import resample
 from m2v_bench.reports.results_table import matching_models, teachers_of, versions_of
-from m2v_bench.reports.style import SETTING_TITLES
+from m2v_bench.reports.style import setting_title
 from m2v_bench.results.experiment import experiments
 from m2v_bench.results.record import RunRecord, Speed
-from m2v_bench.results.sample_files import Reader, matching_samples, reader, stale_notes
+from m2v_bench.results.sample_files import Reader, complete, read_task_samples
 from m2v_bench.results.score_files import TaskScores
 from m2v_bench.results.scores import (
     Results,
     StoredModel,
     aggregate_revision,
+    mean_of,
     read_results,
     with_unique_labels,
 )
 from m2v_bench.stats.aggregates import TYPE_LABELS, cqadupstack
-from m2v_bench.stats.bootstrap import Parts, bootstrap_tasks, check_same
 from m2v_bench.system.formatting import first_of
-from m2v_bench.tasks.samples import SAME_SCORE
+from m2v_bench.tasks.samples import SAME_SCORE, Samples
 
 _NAMED = 3  # tasks or models of a note
-_SEED = 42  # of the resamples
 _FEW = 20  # models whose samples are resampled in seconds
 _REPLICATES = (100, 500)  # fewest that give intervals, and most
 _NUMBERS = 900_000  # resampled scores that a page may hold: 2.4 MB
@@ -105,13 +106,14 @@ class Board:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the page's script; scores are in points, to four decimals."""
         labels = [model.stored.label for model in self.models]
+        names = {"kind", "teacher", "dims"}.union(*(model.stored.variant for model in self.models))
         return {
             "tasks": [
                 {"name": name, "type": kind, "label": TYPE_LABELS.get(kind, kind)} for name, kind in self.tasks.items()
             ],
             "models": [_model_json(model, labels) for model in self.models],
             "scores": [[None if np.isnan(score) else round(100 * score, 4) for score in row] for row in self.scores],
-            "titles": dict(SETTING_TITLES),
+            "titles": {name: setting_title(name) for name in sorted(names)},
             "timings": list(self.timings),
             "resampled": {name: _resampled_json(part) for name, part in self.resampled.items()},
             "notes": list(self.notes),
@@ -194,10 +196,10 @@ def gather(paths: Sequence[Path], *, models: Sequence[str] = (), intervals: bool
         key = model.name, model.revision
         dims, n_parameters, n_bytes = sizes.get(key, (None, None, None))
         board.append(BoardModel(model, teachers[model.label], dims, n_parameters, n_bytes, speeds.get(key, {})))
-    own = {model.label: places[model.label] for model in chosen}
+    chosen_sources = {model.label: places[model.label] for model in chosen}
     if intervals is None and not (intervals := len(chosen) <= _FEW):
         notes.append("no intervals: `m2v-bench leaderboard` adds them, which takes longer with many models")
-    resampled = _resample(own, scores, list(tasks), notes) if intervals else {}
+    resampled = _resample(chosen_sources, scores, list(tasks), notes) if intervals else {}
     return Board(board, tasks, scores, timings, resampled, list(dict.fromkeys(notes)), versions_of(chosen))
 
 
@@ -236,9 +238,7 @@ def _merged(same: Sequence[_Source], notes: list[str]) -> StoredModel:
         )
     for whole, parts in cqadupstack().items():
         if whole not in tasks and set(parts) <= set(tasks):
-            mean = float(np.mean([_value(tasks[part]) for part in parts]))
-            version = " and ".join(sorted({tasks[part].mteb_version for part in parts}))
-            tasks[whole] = TaskScores({"test/default": mean}, _revision_of(whole, parts, tasks), version)
+            tasks[whole] = mean_of([tasks[part] for part in parts], _revision_of(whole, parts, tasks))
     return StoredModel(
         name=first.name,
         revision=first.revision,
@@ -266,14 +266,15 @@ def _value(scores: TaskScores) -> float:
 
 
 def _task_types(models: Sequence[StoredModel], read: Sequence[Results], notes: list[str]) -> dict[str, str]:
-    """Return the type of each task, in the paper's order; an aggregate stands for its tasks."""
+    """Return the type of each task, in the paper's order; an aggregate replaces its tasks."""
     names = {task for model in models for task in model.tasks}
     for whole, parts in cqadupstack().items():
         if whole in names:
             names -= set(parts)
             if lacking := [m.label for m in models if whole not in m.tasks and set(parts) & set(m.tasks)]:
                 notes.append(
-                    f"{whole} stands for its tasks, of which these have only some: {first_of(lacking, _NAMED)}"
+                    f"{whole} replaces its tasks; these models have scores for only some of them: "
+                    f"{first_of(lacking, _NAMED)}"
                 )
     types: dict[str, str] = {}
     for results in read:  # the records of one may know tasks that mteb does not
@@ -355,7 +356,7 @@ def _resample(
 ) -> dict[str, Resampled]:
     """Resample the samples of each task, the same ones for all models, as often as the page has room for."""
     fewest, most = _REPLICATES
-    if not any((source.path / "samples").is_dir() for own in sources.values() for source in own):
+    if not any((source.path / "samples").is_dir() for same in sources.values() for source in same):
         notes.append("no intervals: exported tables and these results hold no per-sample outputs")
         return {}
     replicates = min(most, _NUMBERS // max(1, int((~np.isnan(scores)).sum())))
@@ -363,47 +364,27 @@ def _resample(
         notes.append("no intervals: too many models for one page; choose fewer with --models")
         return {}
     labels = list(sources)
-    members: dict[str, list[int]] = {}
-    stale: dict[str, list[str]] = {}
-    reads = {label: [(source, _reader(label, source)) for source in own] for label, own in sources.items()}
+    wide = pd.DataFrame(scores, index=labels, columns=list(tasks))
+    bootstraps, more = resample(wide, _reader(sources, wide), replicates)
+    notes += more
+    return {
+        task: Resampled([labels.index(label) for label in members], part.deviations.T, part.df)
+        for task, (members, part) in bootstraps.items()
+    }
 
-    def usable() -> Iterator[tuple[str, list[Parts]]]:
-        for column, task in enumerate(tasks):
-            found: dict[int, Parts] = {}
-            for row, label in enumerate(labels):
-                if np.isnan(scores[row, column]):
-                    continue
-                for source, read in reads[label]:
-                    if source.path.is_file():
-                        continue
-                    try:
-                        samples = matching_samples(read, label, task, scores[row, column], stale)
-                    except BenchError as error:
-                        notes.append(str(error))
-                        continue
-                    if samples is not None:
-                        found[row] = samples
-                        break
-            if len(found) < 2:
+
+def _reader(sources: Mapping[str, Sequence[_Source]], wide: pd.DataFrame) -> Reader:
+    """Return a reader of the samples in the first place that has them and the score that counts."""
+
+    def read(label: str, task: str) -> Mapping[str, Samples] | None:
+        for source in sources[label]:
+            scores = source.scores.get(task)
+            if scores is not None and abs(_value(scores) - wide.loc[label, task]) > SAME_SCORE:
                 continue
-            try:
-                check_same(task, list(found.values()), [labels[row] for row in found])
-            except BenchError as error:
-                notes.append(str(error).partition("\n")[0])
-                continue
-            members[task] = list(found)
-            yield task, list(found.values())
+            parts = None if scores is None else list(scores.parts)
+            samples = read_task_samples(source.model.folder, task, source.path)
+            if samples is not None and (kept := complete(samples, parts)) is not None:
+                return kept
+        return None
 
-    bootstraps = dict(bootstrap_tasks(usable(), replicates=replicates, seed=_SEED))
-    notes += stale_notes(stale)
-    return {task: Resampled(members[task], part.deviations.T, part.df) for task, part in bootstraps.items()}
-
-
-def _reader(label: str, source: _Source) -> Reader:
-    """Return a reader of the samples of a model in one place."""
-
-    def parts(_: str, task: str) -> list[str] | None:
-        scores = source.scores.get(task)
-        return None if scores is None else list(scores.parts)
-
-    return reader(source.path, {label: source.model.folder}, parts)
+    return read

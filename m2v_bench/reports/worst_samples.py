@@ -1,6 +1,6 @@
 """`m2v-bench samples`: show the samples of a task that a model gets most wrong."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,8 @@ def worst_samples(word: str, name: str, results: Path, suite: Sequence[SuiteTask
     rows: _Rows = []
     for part, kept in samples.items():
         split, _, subset = part.partition("/")
-        columns, worst = _view(loaded, kept, split, subset)
-        rows += [[part, *row] for row in worst(most)]
+        columns, worst = _view(loaded, kept, split, subset, most)
+        rows += [[part, *row] for row in worst]
     if len(samples) > 1:
         columns = ["Part", *columns]
     else:
@@ -95,23 +95,23 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-_View = tuple[list[str], Callable[[int], _Rows]]
-"""Columns, and a function from the number of samples to their rows."""
+_View = tuple[list[str], _Rows]
+"""Columns, and the rows of the worst samples."""
 
 
-def _view(task: AbsTask, kept: Samples, split: str, subset: str) -> _View:
+def _view(task: AbsTask, kept: Samples, split: str, subset: str, most: int) -> _View:
     """Choose how to show the samples of a part."""
     if kept.unit == "query" and isinstance(task, AbsTaskRetrieval):
-        return _queries(task, kept, split, subset)
+        return _queries(task, kept, split, subset, most)
     rows, n = _dataset(task, split, subset), len(kept.values)
     if kept.unit == "pair" and kept.gold is not None:
         texts = _columns_of(rows, n, _column(task, 1), _column(task, 2))
         if texts:
-            return _pairs(kept, texts)
+            return _pairs(kept, kept.gold, texts, most)
     if kept.unit == "text":
         texts = _columns_of(rows, n, _text_column(task), str(getattr(task, "label_column_name", "label")))
         if texts:
-            return _texts(kept, *texts)
+            return _texts(kept, *texts, most=most)
     raise BenchError(
         f"{task.metadata.name}: its samples cannot be shown as texts; those of pairs, classifications and retrieval can"
     )
@@ -143,45 +143,33 @@ def _text_column(task: AbsTask) -> str:
     return str(getattr(task, "input_column_name", "text"))
 
 
-def _pairs(kept: Samples, texts: Sequence[Sequence[Any]]) -> _View:
+def _pairs(kept: Samples, gold: np.ndarray, texts: Sequence[Sequence[Any]], most: int) -> _View:
     """Show the pairs whose similarity is ranked furthest from the gold value, or on the wrong side of the others."""
     from scipy.stats import rankdata
 
-    assert kept.gold is not None
-    n = len(kept.values)
-    is_label = kept.metric == "average_precision"
-    place = (rankdata(kept.values) - 0.5) / n
-    wanted = (rankdata(kept.gold) - 0.5) / n
-    error = np.abs(place - wanted)
-    order = np.argsort(-error, kind="stable")
-
-    def rows(most: int) -> _Rows:
-        return [
-            [
-                _one_line(texts[0][i]),
-                _one_line(texts[1][i]),
-                f"{kept.gold[i]:g}" if kept.gold is not None else "-",
-                f"{kept.values[i]:.3f}",
-                f"{100 * place[i]:.0f} / {100 * wanted[i]:.0f}",
-            ]
-            for i in order[:most]
+    place, wanted = ((rankdata(values) - 0.5) / len(values) for values in (kept.values, gold))
+    rows = [
+        [
+            _one_line(texts[0][i]),
+            _one_line(texts[1][i]),
+            f"{gold[i]:g}",
+            f"{kept.values[i]:.3f}",
+            f"{100 * place[i]:.0f} / {100 * wanted[i]:.0f}",
         ]
+        for i in np.argsort(-np.abs(place - wanted), kind="stable")[:most]
+    ]
+    title = "Same" if kept.metric == "average_precision" else "Gold"
+    return ["First", "Second", title, "Similarity", "Percentile / of gold"], rows
 
-    gold = "Same" if is_label else "Gold"
-    return ["First", "Second", gold, "Similarity", "Percentile / of gold"], rows
 
-
-def _texts(kept: Samples, texts: Sequence[Any], labels: Sequence[Any]) -> _View:
+def _texts(kept: Samples, texts: Sequence[Any], labels: Sequence[Any], *, most: int) -> _View:
     """Show the texts that the fewest experiments classified correctly."""
-    order = np.argsort(kept.values, kind="stable")
-
-    def rows(most: int) -> _Rows:
-        return [[_one_line(texts[i]), str(labels[i]), f"{kept.values[i]:.2f}"] for i in order[:most]]
-
+    order = np.argsort(kept.values, kind="stable")[:most]
+    rows = [[_one_line(texts[i]), str(labels[i]), f"{kept.values[i]:.2f}"] for i in order]
     return ["Text", "Label", "Right"], rows
 
 
-def _queries(task: Any, kept: Samples, split: str, subset: str) -> _View:
+def _queries(task: Any, kept: Samples, split: str, subset: str, most: int) -> _View:
     """Show the queries with the lowest score, the documents that are relevant and those that came first."""
     data = task.dataset[subset][split]
     queries = _by_id(data["queries"])
@@ -190,26 +178,15 @@ def _queries(task: Any, kept: Samples, split: str, subset: str) -> _View:
     if len(names) != len(kept.values):
         raise BenchError(f"{task.metadata.name}: has {len(names)} judged queries, and {len(kept.values)} were kept")
     documents = _by_id(data["corpus"])
-    order = np.argsort(kept.values, kind="stable")
-
-    def rows(most: int) -> _Rows:
-        shown = []
-        for i in order[:most]:
-            query = names[i]
-            right = [document for document, score in relevant[query].items() if score > 0]
-            answers = [] if kept.answers is None else [document for document in kept.answers[i] if document]
-            shown.append(
-                [
-                    _one_line(queries.get(query, query)),
-                    f"{kept.values[i]:.3f}",
-                    _documents(right[:1], documents),
-                    _documents([document for document in answers if document not in right][:2], documents)
-                    if kept.answers is not None
-                    else "- not kept; score the task again",
-                ]
-            )
-        return shown
-
+    rows = []
+    for i in np.argsort(kept.values, kind="stable")[:most]:
+        query = names[i]
+        right = [document for document, score in relevant[query].items() if score > 0]
+        wrong = "- not kept; score the task again"
+        if kept.answers is not None:
+            wrong = _documents([name for name in kept.answers[i] if name and name not in right][:2], documents)
+        text = _one_line(queries.get(query, query))
+        rows.append([text, f"{kept.values[i]:.3f}", _documents(right[:1], documents), wrong])
     return ["Query", task.metadata.main_score, "A relevant document", "First wrong answers"], rows
 
 

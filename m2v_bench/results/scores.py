@@ -102,11 +102,15 @@ class StoredModel:
         for whole, tasks in cqadupstack().items():
             if whole in scores or not set(tasks) <= set(scores):
                 continue
-            parts = [scores[task] for task in tasks]
-            mean = float(np.mean([np.mean(list(part.known.values())) for part in parts]))
-            mteb_version = " and ".join(sorted({part.mteb_version for part in parts}))
-            scores[whole] = TaskScores({"test/default": mean}, aggregate_revision(whole), mteb_version)
+            scores[whole] = mean_of([scores[task] for task in tasks], aggregate_revision(whole))
         return scores
+
+
+def mean_of(parts: Sequence[TaskScores], dataset_revision: str) -> TaskScores:
+    """Return the scores of an aggregate task from those of its tasks."""
+    mean = float(np.mean([np.mean(list(part.known.values())) for part in parts]))
+    mteb_version = " and ".join(sorted({part.mteb_version for part in parts}))
+    return TaskScores({"test/default": mean}, dataset_revision, mteb_version)
 
 
 @functools.cache

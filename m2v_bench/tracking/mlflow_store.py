@@ -17,6 +17,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.system.interrupts import deferred
 
 FOLDER, RESULTS = "m2v_bench.folder", "m2v_bench.results"
+MAX_TAG = 5000  # characters of a tag, in the strictest MLflow store
 
 _BUSY_SECONDS = 5  # wait for other programs that lock the database
 _QUEUE_SECONDS = 120  # wait for other jobs of ours

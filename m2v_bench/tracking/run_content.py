@@ -39,14 +39,15 @@ class Baseline:
 
     Attributes:
         id: the same for all runs of a sweep that were scored alike, and so for single runs.
-        model, label, kind: as in `Score`.
+        label, kind: as in `Score`.
+        settings: the model and the suite.
         metrics: as of the distilled model.
     """
 
     id: str
-    model: str
     label: str
     kind: str
+    settings: Mapping[str, str]
     metrics: Mapping[str, float]
 
 
@@ -59,7 +60,8 @@ def baselines_of(record: RunRecord, group: str) -> Sequence[Baseline]:
         identity = content_hash([first.model, first.revision, record.signature, sorted(record.datasets), group])
         metrics = known_numbers(model_metrics(record, label, speed))
         metrics.pop("average_of_teacher", None)  # jobs of a sweep may have several teachers
-        baselines.append(Baseline(identity, first.model, label, first.kind, metrics))
+        settings = {"model": label, "model_name": first.model, "suite.name": record.suite}
+        baselines.append(Baseline(identity, label, first.kind, settings, metrics))
     return baselines
 
 

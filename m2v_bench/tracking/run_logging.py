@@ -16,7 +16,7 @@ from m2v_bench.config.schema import TrackingConfig
 from m2v_bench.results.jobs import ERROR
 from m2v_bench.results.record import RECORD, RunRecord, read_record
 from m2v_bench.system.version import __version__
-from m2v_bench.tracking.mlflow_store import FOLDER, RESULTS, Opened, folder_tags, name_of, opened
+from m2v_bench.tracking.mlflow_store import FOLDER, MAX_TAG, RESULTS, Opened, folder_tags, name_of, opened
 from m2v_bench.tracking.run_content import (
     ARTIFACTS,
     baselines_of,
@@ -29,7 +29,6 @@ from m2v_bench.tracking.run_content import (
 # limits of the strictest MLflow store
 _MAX_PARAM = 6000  # characters of a parameter
 _MAX_DIGEST = 36  # characters of a dataset digest
-_MAX_TAG = 5000  # characters of a tag
 _BATCH = 100  # entities per request
 _PARENT = "mlflow.parentRunId"
 _CONTENT = "m2v_bench.content"  # tag: hash of the logged files
@@ -50,16 +49,7 @@ class StaticModelFlavour(PythonModel):
 
 
 def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = None) -> str:
-    """Log a job's folder, unless the store has it already, and return the run's id.
-
-    Args:
-        config: the tracking settings.
-        folder: the job's folder, with record.json if it ended and error.txt if it failed.
-        sweep_dir: folder of the job's sweep; the run is nested in the sweep's run.
-
-    Raises:
-        Exception: if the store cannot be written.
-    """
+    """See `tracking.log_run`; the run is nested in the sweep's run."""
     record = read_record(folder)
     content = "-".join(file_sha256(folder / name)[:16] for name in (RECORD, ERROR) if (folder / name).is_file())
     with opened(config) as store:
@@ -83,7 +73,7 @@ def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = No
 def _log_record(store: Opened, folder: Path, record: RunRecord, tags: dict[str, str], *, log_model: bool) -> str:
     client = store.client
     started, ended = (None if time is None else int(time * 1000) for time in (record.started, record.ended))
-    tags = {**tags, **_tags(record), "mlflow.note.content": description_of(record, folder)[:_MAX_TAG]}
+    tags = {**tags, **_tags(record), "mlflow.note.content": description_of(record, folder)[:MAX_TAG]}
     run = client.create_run(store.experiment, start_time=started, run_name=record.label, tags=tags)
     run_id = str(run.info.run_id)
     _log_params(store, run_id, record.settings)
@@ -103,7 +93,7 @@ def _log_failed(store: Opened, folder: Path, tags: dict[str, str]) -> str:
     """Log a job without a record: its settings, if it wrote them, and the error."""
     path = folder / ERROR
     message, ended = path.read_text(encoding="utf-8"), int(path.stat().st_mtime * 1000)
-    tags = {**tags, "error": message[:_MAX_TAG]}
+    tags = {**tags, "error": message[:MAX_TAG]}
     run = store.client.create_run(store.experiment, start_time=ended, run_name=folder.name, tags=tags)
     run_id = str(run.info.run_id)
     _log_params(store, run_id, settings_in(folder))
@@ -151,8 +141,7 @@ def _log_baselines(store: Opened, folder: Path, record: RunRecord, parent: Mappi
         }
         made = store.client.create_run(store.experiment, start_time=started, run_name=baseline.label, tags=tags)
         run_id = str(made.info.run_id)
-        settings = {"model": baseline.label, "model_name": baseline.model, "suite.name": record.suite}
-        _log_params(store, run_id, settings)
+        _log_params(store, run_id, baseline.settings)
         _log_metrics(store, run_id, [Metric(key, value, ended or 0, 0) for key, value in baseline.metrics.items()])
         store.client.log_inputs(run_id, datasets=_inputs(record))
         store.client.set_terminated(run_id, "FINISHED", end_time=ended)

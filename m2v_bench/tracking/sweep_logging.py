@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from m2v_bench.config.schema import TrackingConfig
-from m2v_bench.tracking.mlflow_store import folder_tags, opened
+from m2v_bench.tracking.mlflow_store import MAX_TAG, folder_tags, opened
 from m2v_bench.tracking.run_content import where_to_look
-
-_MAX_TAG = 5000  # characters, in the strictest MLflow store
 
 
 def start_sweep(
@@ -15,16 +13,7 @@ def start_sweep(
 ) -> str:
     """Create the run of a sweep, or reopen that of an earlier start, and return its id.
 
-    This creates the database and the experiment once, before any worker needs them.
-
-    Args:
-        config: the tracking settings.
-        sweep_dir: the sweep's folder; its name becomes the run's name.
-        tags: tags of the run.
-        started: start time in seconds since 1970; None for now.
-
-    Raises:
-        Exception: if the store cannot be written.
+    This creates the database and the experiment once, before any worker needs them; see `tracking.start_sweep`.
     """
     with opened(config) as store:
         known = store.runs_of(sweep_dir)
@@ -45,18 +34,7 @@ def end_sweep(
     failed: int | None,
     ended: float | None = None,
 ) -> None:
-    """Attach the sweep's table and figures to its run and close it.
-
-    Args:
-        config: the tracking settings.
-        sweep_dir: the sweep's folder.
-        files: artifact folder by file.
-        failed: number of failed jobs; None if the sweep was interrupted.
-        ended: end time in seconds since 1970; None for now.
-
-    Raises:
-        Exception: if the store cannot be written.
-    """
+    """Attach the sweep's table and figures to its run and close it; see `tracking.end_sweep`."""
     with opened(config) as store:
         run_id = str(store.runs_of(sweep_dir)[0].info.run_id)
         for path, folder in files.items():
@@ -71,4 +49,4 @@ def end_sweep(
 
 
 def _description(table: Path, sweep_dir: Path) -> str:
-    return f"{table.read_text(encoding='utf-8')[: _MAX_TAG - 1000]}\n{where_to_look(sweep_dir)}"
+    return f"{table.read_text(encoding='utf-8')[: MAX_TAG - 1000]}\n{where_to_look(sweep_dir)}"

@@ -25,20 +25,9 @@ from m2v_bench.tracking.run_content import (
     training_curve,
 )
 
-_HOST = "WANDB_BASE_URL"
-
 
 def log_run(config: TrackingConfig, folder: Path, *, sweep_dir: Path | None = None) -> str:
-    """Log a job's folder, unless it was logged from here, and return the run's id.
-
-    Args:
-        config: the tracking settings; `experiment` is the project.
-        folder: the job's folder, with record.json if it ended and error.txt if it failed.
-        sweep_dir: folder of the job's sweep, whose name becomes the run's group.
-
-    Raises:
-        Exception: if wandb cannot write the run.
-    """
+    """See `tracking.log_run`; `config.experiment` is the project, the sweep's name the group of the run."""
     record = read_record(folder)
     content = [file_sha256(folder / name) for name in (RECORD, ERROR) if (folder / name).is_file()]
     run_id = content_hash([str(folder.resolve()), content])
@@ -82,9 +71,14 @@ def _log_baselines(config: TrackingConfig, folder: Path, record: RunRecord, grou
         run_id = content_hash([baseline.id, sorted(baseline.metrics)])
         if _is_logged(run_id):
             continue
-        settings = {"model": baseline.label, "model_name": baseline.model, "suite.name": record.suite}
         with _run(
-            config, run_id, baseline.label, group=group, kind=baseline.kind, settings=settings, tags=[record.suite]
+            config,
+            run_id,
+            baseline.label,
+            group=group,
+            kind=baseline.kind,
+            settings=baseline.settings,
+            tags=[record.suite],
         ) as run:
             run.summary.update(dict(baseline.metrics))
 
@@ -176,7 +170,7 @@ def _mode() -> str:
     if os.environ.get("WANDB_API_KEY"):
         return "online"
     with suppress(OSError, netrc.NetrcParseError):
-        host = os.environ.get(_HOST, "").partition("//")[2].partition("/")[0]
+        host = os.environ.get("WANDB_BASE_URL", "").partition("//")[2].partition("/")[0]
         known = netrc.netrc().hosts
         if host in known or any("wandb" in name for name in known):
             return "online"

@@ -5,12 +5,10 @@
   const FIRST_ROWS = 100, HEAT_ROWS = 30, NAMED = 12, ALPHA = 0.05, NONE = "–";
   const GROUPS = { distilled: "distilled here", static: "other static", transformer: "transformer", lexical: "lexical" };
   const byId = new Map(D.models.map((model, row) => [model.id, row]));
-  const taskRow = new Map(D.tasks.map((task, row) => [task.name, row]));
   const types = [...new Set(D.tasks.map((task) => task.label))];
-  const points = (value, digits = 2) => (value == null ? NONE : value.toFixed(digits));
   const signed = (value) => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(2);
   const count = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format;
-  const words = (name) => D.titles[name] ?? name.replace(/[._]/g, " ");
+  const words = (name) => D.titles[name];
 
   function element(tag, attributes = {}, ...children) {
     const node = document.createElement(tag);
@@ -412,14 +410,14 @@
   function showCurve() {
     const name = view.along;
     if (!numeric.length) return plot("curve", null, "The models differ in no numeric setting.");
-    const n = current.common.length, others = settings.filter((other) => other !== name && other !== "kind" && !(name === "pca_dims" && other === "dims") && !(name === "dims" && other === "pca_dims"));
+    const n = current.common.length, others = settings.filter((other) => ![name, "kind", "dims", name === "dims" ? "pca_dims" : ""].includes(other)); // PCA sets dims
     const marks = current.full.flatMap((row) => {
       const model = D.models[row], x = value(model, name), mean = average(row, current.common);
       if (typeof x !== "number" || model.group !== "distilled") return [];
-      const key = JSON.stringify(others.filter((other) => !(other === "dims" && !["dims", "pca_dims"].includes(name))).map((other) => value(model, other)));
+      const key = JSON.stringify(others.map((other) => value(model, other)));
       return [{ id: model.id, label: model.label, x, score: mean.value, key, model }];
     });
-    const series = Map.groupBy ? Map.groupBy(marks, (one) => one.key) : marks.reduce((map, one) => map.set(one.key, [...(map.get(one.key) ?? []), one]), new Map());
+    const series = marks.reduce((map, one) => map.set(one.key, [...(map.get(one.key) ?? []), one]), new Map());
     const lines = [...series.values()].filter((line) => new Set(line.map((one) => one.x)).size > 1);
     if (!lines.length) return plot("curve", null, `No shown models differ in ${words(name)} alone.`);
     const changing = others.filter((other) => new Set(lines.map((line) => String(value(line[0].model, other)))).size > 1);
@@ -519,7 +517,7 @@
   // Controls
 
   function options(id, entries, chosen) {
-    $(id).replaceChildren(...entries.map(([key, title]) => element("option", { value: key, selected: key === chosen }, title)));
+    $(id).replaceChildren(...entries.map(([key, title]) => element("option", { value: key }, title)));
     $(id).value = chosen;
   }
   function chips(target, entries, isOn, toggle) {
@@ -657,7 +655,7 @@
   fillMenus();
   showLead();
   show();
-  window.leaderboard = { onTask, onAverage, average, borda, csv, latex };
+  window.leaderboard = { onTask, onAverage, average, borda };
 
   if (document.body.dataset.live) setInterval(async () => {
     try {
