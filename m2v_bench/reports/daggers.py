@@ -1,27 +1,24 @@
 """Daggers of a table: mark the models that are not significantly different from the best static one of a column."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from m2v_bench.errors import BenchError
 from m2v_bench.reports.score_table import AVERAGE, AVERAGE_MTEB, ScoreTable, header
-from m2v_bench.results.sample_files import Reader, matching_samples, stale_notes
+from m2v_bench.results.sample_files import Reader
 from m2v_bench.stats.aggregates import OWN_GROUPS
-from m2v_bench.stats.bootstrap import TaskBootstrap, bootstrap_tasks, check_same
+from m2v_bench.stats.bootstrap import TaskBootstrap
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES
+from m2v_bench.stats.resampling import SEED, Resampled, resample, standard_errors
 from m2v_bench.stats.significance import Comparison, Difference, pairwise
-from m2v_bench.tasks.samples import Samples
 
 ALPHA = 1 - CONFIDENCE
 _HOW = f"(α = {ALPHA:.2g}, paired bootstrap over samples, Holm-corrected)."
 DAGGER = f"† Not significantly different from the best static model {_HOW}"
 NO_DAGGER = f"No †: every tested model is significantly different from the best static model {_HOW}"
-
-_SEED = 42  # of the resamples of every task
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,13 @@ class Daggers:
         marks: labels to mark, by column, the best static model among them; no column in which it is alone.
         notes: remarks for the reader.
         columns: the columns that were tested.
+        errors: standard errors of scores, by (label, task), where samples or an export have them.
     """
 
     marks: Mapping[str, set[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     columns: Sequence[str] = ()
+    errors: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 def daggers(
@@ -58,11 +57,14 @@ def daggers(
         replicates: resamples of each task.
     """
     known = scores.dropna(subset="main_score")
+    stored = known.dropna(subset="standard_error") if "standard_error" in known else known.iloc[:0]
+    errors = {(row.label, row.task): float(row.standard_error) for row in stored.itertuples()}
     if known["label"].nunique() < 2:
-        return Daggers()
+        return Daggers(errors=errors)
     wide = known.pivot(index="label", columns="task", values="main_score").reindex(table.labels)
     types = dict(zip(known["task"], known["type"], strict=True))
     bootstraps, notes = resample(wide, samples, replicates)
+    errors |= standard_errors(bootstraps)
     marks: dict[str, set[str]] = {}
     tested: list[str] = []
     untested: list[str] = []
@@ -86,7 +88,7 @@ def daggers(
             resampled,
             [types[task] for task in tasks],
             replicates=replicates,
-            seed=_SEED,
+            seed=SEED,
             confidence=CONFIDENCE,
         )
         average = "types" if aggregation == "macro" and column in (AVERAGE, AVERAGE_MTEB) else "tasks"
@@ -95,7 +97,7 @@ def daggers(
         marked = _not_different(comparison, average, members, table.best_static(column), max(n_models, len(members)))
         if len(marked) > 1:
             marks[column] = marked
-    return Daggers(marks, [*notes, *_notes(table.labels, marks, tested, untested, lacking)], tested)
+    return Daggers(marks, [*notes, *_notes(table.labels, marks, tested, untested, lacking)], tested, errors)
 
 
 def _notes(
@@ -125,47 +127,6 @@ def _tasks_of(column: str, types: Mapping[str, str]) -> list[str]:
     if column == AVERAGE_MTEB:
         return [task for task, name in types.items() if name not in OWN_GROUPS]
     return [task for task, name in types.items() if name == column]
-
-
-Resampled = tuple[list[str], TaskBootstrap]
-"""The labels of the models that have samples of a task, and their bootstrap."""
-
-
-def resample(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, Resampled], list[str]]:
-    """Resample each task once, whatever the number of its columns; note samples that cannot be used.
-
-    Args:
-        wide: scores of models x tasks, NaN for a missing one.
-        samples: reads the samples.
-        replicates: resamples of each task.
-    """
-    labels: dict[str, list[str]] = {}
-    notes: list[str] = []
-    stale: dict[str, list[str]] = {}
-
-    def usable() -> Iterator[tuple[str, list[Mapping[str, Samples]]]]:
-        for task in wide.columns:
-            parts: dict[str, Mapping[str, Samples]] = {}
-            for label, score in wide[task].dropna().items():
-                try:
-                    matching = matching_samples(samples, str(label), task, score, stale)
-                except BenchError as error:
-                    notes.append(str(error))
-                    continue
-                if matching is not None:
-                    parts[str(label)] = matching
-            if len(parts) < 2:
-                continue
-            try:
-                check_same(task, list(parts.values()), list(parts))
-            except BenchError as error:
-                notes.append(str(error).partition("\n")[0])
-                continue
-            labels[task] = list(parts)
-            yield task, list(parts.values())
-
-    bootstraps = dict(bootstrap_tasks(usable(), replicates=replicates, seed=_SEED))
-    return {task: (labels[task], bootstrap) for task, bootstrap in bootstraps.items()}, [*notes, *stale_notes(stale)]
 
 
 def _of_models(resampled: Resampled | None, members: Sequence[str]) -> TaskBootstrap | None:

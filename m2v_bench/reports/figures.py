@@ -1,20 +1,25 @@
-"""Write figures as SVG and PNG, reproducible byte for byte, with a caption below.
+"""Write figures as SVG and PNG, reproducible byte for byte, with a caption below and texts for the pointer.
 
 The vector format is SVG rather than PDF because browsers and repository pages display it, reports can inline it, and
 its text remains text. To get a PDF, convert it with `rsvg-convert -f pdf` or Inkscape.
 """
 
 import io
+import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from m2v_bench.reports.style import FAINT, STYLE
+from m2v_bench.reports.style import FAINT, PAPER, STYLE
 
 LABEL_SIZE = 8.5  # points, for names and numbers in the plot
 _CAPTION_SIZE, _CAPTION_LETTERS = 6.5, 148
+_TIP = "tip: "  # begins the id of an artist whose text the pointer shows
+_REACH = 17.0  # points, the diameter of the area in which a marker answers
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -36,7 +41,24 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return re.sub(rf"<g id=([\"']){_TIP}(.*?)\1>", r'<g class="tip"><title>\2</title>', buffer.getvalue())
+
+
+def add_tip(axes: Any, text: str, xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Let the SVG show a text where the pointer rests on a point, or on the horizontal line through two points.
+
+    Args:
+        axes: matplotlib axes.
+        text: one line; nothing is added for an empty one.
+        xs, ys: data coordinates of the point; for a line, fractions of the axes' width and data coordinates.
+    """
+    if not text:
+        return
+    look: Any = {"color": PAPER, "alpha": 0, "gid": _TIP + text, "label": "_tip"}
+    if len(xs) == 1:
+        axes.plot(xs, ys, linestyle="none", marker="o", markersize=_REACH, zorder=6, **look)
+    else:
+        axes.axhline(ys[0], xs[0], xs[1], linewidth=_REACH / 2, zorder=5, **look)
 
 
 def add_caption(figure: Figure, caption: str) -> None:

@@ -14,7 +14,6 @@ import pandas as pd
 
 from m2v_bench.cache import content_hash
 from m2v_bench.errors import BenchError
-from m2v_bench.reports.daggers import resample
 from m2v_bench.reports.results_table import matching_models, teachers_of, versions_of
 from m2v_bench.reports.style import setting_title
 from m2v_bench.results.experiment import experiments
@@ -30,6 +29,7 @@ from m2v_bench.results.scores import (
     with_unique_labels,
 )
 from m2v_bench.stats.aggregates import TYPE_LABELS, cqadupstack
+from m2v_bench.stats.resampling import resample
 from m2v_bench.system.formatting import first_of
 from m2v_bench.tasks.samples import SAME_SCORE, Samples
 

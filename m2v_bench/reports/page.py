@@ -172,7 +172,7 @@ def _machine(experiment: Experiment) -> str:
 
 def _results(experiment: Experiment, summary: Summary, tested: Daggers) -> Section:
     axis = summary.records[0].settings.get("sweep.axis") if experiment.kind == "sweep" else None
-    figures = draw(summary, axis)
+    figures = draw(summary, axis, tested.errors)
     along = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
     title = (
         f"Average score against {setting_title(along)}" if along else "Average score of each model, the best one first"

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from m2v_bench.reports.figures import LABEL_SIZE, add_caption
+from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_tip
 from m2v_bench.reports.style import FAINT, INK, PAPER, STYLE, Look
 
 _AREA = 30.0  # square points of a circle per million parameters
@@ -32,6 +32,8 @@ class Point:
         n_parameters: number of values in its embedding table, or of a transformer's weights.
         spread: texts per second in its slowest and its fastest round.
         is_student: whether it was distilled here rather than being a reference model.
+        reach: half the width of the score's confidence interval; NaN where it is unknown.
+        tip: what the pointer shows on it.
     """
 
     label: str
@@ -41,6 +43,8 @@ class Point:
     n_parameters: int
     spread: tuple[float, float]
     is_student: bool = False
+    reach: float = math.nan
+    tip: str = ""
 
 
 def undominated(points: Sequence[Point]) -> list[Point]:
@@ -84,7 +88,11 @@ def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparabl
             axes.scatter(*at, s=_area(point, unit), facecolors="none", edgecolors=color, linewidths=0.9)
             bar = axes.plot(point.spread, [100 * point.score] * 2, color=color, linewidth=1.4)[0]
             bar.set_gid(f"{_SPREAD}_{number}")  # becomes an id in the SVG
+            if not math.isnan(point.reach):
+                ends = [100 * (point.score - point.reach), 100 * (point.score + point.reach)]
+                axes.plot(at[0] * 2, ends, color=color, linewidth=1)
             axes.plot(*at, linestyle="none", **{**point.look.marking, "markersize": 5.5})
+            add_tip(axes, point.tip, *at)
         axes.margins(x=0.1, y=0.2)
         axes.autoscale_view()
         left, right = axes.get_xlim()

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from m2v_bench.reports.figures import LABEL_SIZE, add_caption
+from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_tip
 from m2v_bench.reports.style import FAINT, PAPER, STYLE, Look, apart
 
 _ROW_INCHES = 0.27  # height per row in a figure with one row per model
@@ -25,11 +25,20 @@ class Dot:
         label: its name in the figure; in a series, the value of the swept setting.
         score: average score, 0 to 1.
         look: appearance of its model.
+        reach: half the width of the score's confidence interval; NaN where it is unknown.
+        tip: what the pointer shows on it.
     """
 
     label: str
     score: float
     look: Look
+    reach: float = math.nan
+    tip: str = ""
+
+    @property
+    def interval(self) -> list[float]:
+        """The bounds of the score's confidence interval x 100; NaN where they are unknown."""
+        return [100 * (self.score - self.reach), 100 * (self.score + self.reach)]
 
 
 def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
@@ -117,6 +126,7 @@ def draw_lines(
         _draw_curve(axes, sorted(dots, key=lambda dot: positions[dot.label]), look, positions, non_numeric)
     for dot, look in zip(references, looks[len(series) :], strict=True):
         axes.axhline(100 * dot.score, color=look.color, linestyle=look.dash, linewidth=1.4)
+        add_tip(axes, dot.tip, [0, 1], [100 * dot.score] * 2)
     axes.set_xticks([positions[name] for name in names], [_tick(name) for name in names])
     axes.minorticks_off()
     return positions
@@ -130,12 +140,16 @@ def _draw_curve(
         group = [dot for dot in dots if (dot.label not in non_numeric) == joined]
         xs, ys = [positions[dot.label] for dot in group], [100 * dot.score for dot in group]
         axes.plot(xs, ys, linestyle=dash, **look.marking)
+    for dot in dots:
+        if not math.isnan(dot.reach):
+            axes.plot([positions[dot.label]] * 2, dot.interval, color=look.color, linewidth=1, solid_capstyle="butt")
+        add_tip(axes, dot.tip, [positions[dot.label]], [100 * dot.score])
 
 
 def _write_scores(axes: Any, dots: Sequence[Dot], positions: Mapping[str, float]) -> None:
     for dot in dots:
         axes.annotate(
-            f"{100 * dot.score:.1f}", (positions[dot.label], 100 * dot.score), (0, 8), textcoords="offset points",
+            f"{100 * dot.score:.1f}", (positions[dot.label], _end(dot)), (0, 8), textcoords="offset points",
             ha="center", fontsize=LABEL_SIZE, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
         )  # fmt: skip
 
@@ -227,10 +241,13 @@ def _rows(
         axes = figure.subplots()
         for position, (_, dots) in enumerate(rows):
             for dot in dots:
+                if not math.isnan(dot.reach):
+                    axes.plot(dot.interval, [position] * 2, color=dot.look.color, linewidth=1, solid_capstyle="butt")
                 axes.plot([100 * dot.score], [position], linestyle="none", **dot.look.marking)
+                add_tip(axes, dot.tip, [100 * dot.score], [position])
             if len(dots) == 1:
                 axes.annotate(
-                    f"{100 * dots[0].score:.1f}", (100 * dots[0].score, position), (8, 0), textcoords="offset points",
+                    f"{100 * dots[0].score:.1f}", (_end(dots[0]), position), (8, 0), textcoords="offset points",
                     va="center_baseline", fontsize=LABEL_SIZE,
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), ["\n".join(lines) for lines in ticks])
@@ -251,6 +268,10 @@ def _rows(
             figure.legend(handles=handles, loc="outside upper left", frameon=False, fontsize=LABEL_SIZE)
         add_caption(figure, caption)
     return figure
+
+
+def _end(dot: Dot) -> float:
+    return 100 * dot.score if math.isnan(dot.reach) else dot.interval[1]
 
 
 def _distinguish(

@@ -29,7 +29,7 @@ class ScoreTable:
         kept: average relative to the teacher's, over the tasks that both have, keyed by label; NaN without a teacher.
         common: average over the tasks that every embedding model has, which are the only ones a plot may compare, keyed
             by label; NaN for a lexical model that lacks one of them.
-        n_common: number of these tasks.
+        common_tasks: these tasks and their types.
         common_by_type: the same average over the tasks of one type, keyed by (label, type).
     """
 
@@ -39,8 +39,13 @@ class ScoreTable:
     cells: dict[tuple[str, str], Average]
     kept: dict[str, float]
     common: dict[str, float]
-    n_common: int
+    common_tasks: dict[str, str]
     common_by_type: dict[tuple[str, str], float]
+
+    @property
+    def n_common(self) -> int:
+        """Number of tasks that every embedding model has."""
+        return len(self.common_tasks)
 
     def only(self, labels: list[str]) -> "ScoreTable":
         """Return the table of a subset of the models, in this order."""
@@ -89,7 +94,7 @@ def score_table(scores: pd.DataFrame, aggregation: str = "micro") -> ScoreTable:
         cells=cells,
         kept={label: _kept(long, label, models["teacher"][label], aggregation) for label in models.index},
         common={label: cell.value if cell.n == cell.n_all else float("nan") for label, cell in common.items()},
-        n_common=complete["task"].nunique(),
+        common_tasks=dict(zip(complete["task"], complete["type"], strict=True)),
         common_by_type={key: cell.value for key, cell in (by_type(complete) if len(complete) else {}).items()},
     )
 

@@ -116,7 +116,6 @@ SETTING_TITLES = {
     "corpus": "corpus of the token counts",
     "dims": "dimensions",
     "dtype": "type of the rows",
-    "embeddings": "embeddings: forward pass (output) or input",
     "kind": "kind of model",
     "pca_dims": "dimensions after PCA",
     "quantize_to": "type of the rows",
@@ -134,6 +133,12 @@ def setting_title(name: str) -> str:
     """Return what a figure calls a setting."""
     return SETTING_TITLES.get(name) or name.replace(".", " ").replace("_", " ")
 
+
+# Color and marker of what is no model: the kinds of variants in a figure of several settings.
+PALETTE = (
+    ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"),
+    ("#56B4E9", "v"), ("#D55E00", "P"), ("#999933", "X"), ("#332288", "p"),
+)  # fmt: skip
 
 # For unlisted models and weightings; chosen by name.
 _SPARE = ("#44AA99", "#DDAA33", "#AA7744", "#7766AA", "#BB5566", "#88AA22", "#4477AA")

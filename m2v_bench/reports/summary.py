@@ -188,11 +188,6 @@ def _speeds(records: Sequence[RunRecord], labels: Mapping[tuple[int, str], str])
     return {label: speed for label, speed in speeds.items() if circumstances[label] == commonest}, len(speeds) - n
 
 
-def marked_grid(summary: Summary, results: Path, *, title: str) -> Grid:
-    """Return the table of a sweep or a run, with daggers where `results` has per-sample outputs."""
-    return with_daggers(summary, tested_models(summary, results), title=title)
-
-
 def with_daggers(summary: Summary, tested: Daggers, *, title: str) -> Grid:
     """Return the table of a sweep or a run, with daggers."""
     return to_grid(summary.table, title=title, signature=summary.signature, marks=tested.marks, notes=tested.notes)

@@ -6,12 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from m2v_bench.errors import BenchError
 from m2v_bench.results.experiment import Experiment, experiments, find_experiment
 from m2v_bench.results.long_table import write_table
+from m2v_bench.results.record import RunRecord
+from m2v_bench.results.sample_files import reader
 from m2v_bench.results.scores import RecordFacts, Results, StoredModel, read_results, with_unique_labels
 from m2v_bench.stats.aggregates import cqadupstack
+from m2v_bench.stats.resampling import resample, standard_errors
 from m2v_bench.system.formatting import masked
+
+_REPLICATES = 1_000  # a standard error is then known to 2 %
 
 
 @dataclass(frozen=True)
@@ -59,11 +67,47 @@ def export(path: Path, out: Path | None = None, experiment: str | None = None) -
     if not rows:
         raise BenchError(f"{experiment}: none of its scores are in {results.path}")
     try:
+        chosen, remarks = _with_standard_errors(chosen, models, results)
         write_table(target, rows, [_without_passwords(item.to_json()) for item in chosen])
     except OSError as error:
         raise BenchError(f"--out {target}: cannot be written ({error.strerror})") from error
     damaged = [f"left out, cannot be read: {file}" for model in models for file in model.damaged]
-    return Exported(target, len({row["folder"] for row in rows}), len(rows), len(chosen), [*results.notes, *damaged])
+    notes = [*results.notes, *remarks, *damaged]
+    return Exported(target, len({row["folder"] for row in rows}), len(rows), len(chosen), notes)
+
+
+def _with_standard_errors(
+    chosen: Sequence[Experiment], models: Sequence[StoredModel], results: Results
+) -> tuple[list[Experiment], list[str]]:
+    """Add standard errors to the records' scores, as the file holds no samples; also return remarks."""
+    readable = {model.label: model for model in models if not model.damaged}
+    if not (results.path / "samples").is_dir() or not readable:
+        return list(chosen), []
+    scores = {
+        label: {task: float(np.mean(list(parts.known.values()))) for task, parts in model.scored_tasks().items()}
+        for label, model in readable.items()
+    }
+    read = reader(results.path, {label: model.folder for label, model in readable.items()}, lambda label, task: None)
+    bootstraps, remarks = resample(pd.DataFrame.from_dict(scores, orient="index"), read, _REPLICATES)
+    errors = {
+        (readable[label].name, readable[label].revision, readable[label].seed, task): error
+        for (label, task), error in standard_errors(bootstraps).items()
+    }
+
+    def with_errors(record: RunRecord) -> RunRecord:
+        rows = [
+            replace(row, standard_error=errors.get((row.model, row.revision, record.seed, row.task)))
+            for row in record.scores
+        ]
+        return replace(record, scores=rows)
+
+    return [
+        replace(
+            item,
+            jobs=[job if job.record is None else replace(job, record=with_errors(job.record)) for job in item.jobs],
+        )
+        for item in chosen
+    ], remarks
 
 
 def _models_of(experiment: Experiment, results: Results) -> list[StoredModel]:

@@ -25,6 +25,8 @@ class Score:
         reason: why there is no score.
         seconds: wall time of the evaluation when the score was computed.
         peak_rss_bytes: the largest resident set size of the process during the evaluation.
+        standard_error: of `main_score`, from resampling the task's samples; only an export has it, which holds no
+            samples.
     """
 
     model: str
@@ -38,6 +40,7 @@ class Score:
     reason: str | None = None
     seconds: float | None = None
     peak_rss_bytes: int | None = None
+    standard_error: float | None = None
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
@@ -46,7 +49,10 @@ class Score:
 
     def as_row(self) -> dict[str, Any]:
         """Return the score as a row of a table."""
-        return dict(vars(self))
+        row = dict(vars(self))
+        if self.standard_error is None:
+            del row["standard_error"]
+        return row
 
 
 @dataclass(frozen=True)

@@ -89,3 +89,15 @@ def test_other_samples_and_those_of_another_score_are_named_and_not_used(scored:
     assert "samples of a that do not give the main score and are not used: T1" in notes
     assert "T2: a and b were not scored on the same samples: test/default has 800 and 400 of them" in notes
     assert marks == {}
+
+
+def test_standard_errors_come_from_samples_or_from_an_export(scored: Scored):
+    scores = pd.DataFrame(scored.rows)
+    made = daggers(scores, score_table(scores), "micro", scored.read, replicates=2000).errors
+    assert set(made) == {(row["label"], row["task"]) for row in scored.rows}
+    rate = 0.60
+    assert made["a", "T1"] == pytest.approx(np.sqrt(rate * (1 - rate) / (N - 1)), rel=0.1)
+    exported = scores.assign(standard_error=0.0125)
+    assert daggers(exported, score_table(exported), "micro", lambda label, task: None).errors == dict.fromkeys(
+        made, 0.0125
+    )

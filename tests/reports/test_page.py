@@ -287,6 +287,25 @@ def test_tables_sort_by_mouse_and_keyboard(page: Path):
         assert not seen.errors
 
 
+def test_figures_answer_to_the_pointer(page: Path):
+    with visit(width=1200, height=900) as seen:
+        seen.open(page)
+        marks = seen.page.locator("figure").first.locator(".tip use")
+        shown = seen.page.locator(".tip-text")
+        marks.nth(1).hover()
+        assert re.fullmatch(r"M2V all-MiniLM-L6-v2 \w+ sif: [\d.]+, 95 % interval [\d.]+ to [\d.]+", shown.inner_text())
+        seen.page.mouse.move(5, 5)
+        assert shown.count() == 0
+        marks.nth(1).click()
+        kept = shown.inner_text()
+        marks.nth(0).hover()
+        assert shown.count() == 2 and kept in shown.all_inner_texts()
+        marks.nth(1).click()
+        seen.page.mouse.move(5, 5)
+        assert shown.count() == 0
+        assert not seen.errors
+
+
 def test_missing_values_sort_last_in_both_directions(home: Path, tmp_path: Path):
     there = copied(home, tmp_path)
     for path in (there / "results" / "sweeps" / "pca_dims").glob("*/record.json"):

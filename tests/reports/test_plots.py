@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from m2v_bench.reports.figures import save
+from m2v_bench.reports.factor_plot import arrange, factor_figure
+from m2v_bench.reports.figures import save, svg
 from m2v_bench.reports.panels import type_figure
 from m2v_bench.reports.pareto import Point, speed_figure, undominated
 from m2v_bench.reports.plots import Dot, ranked, score_figure, spread
@@ -77,7 +79,19 @@ def figures() -> dict[str, Figure]:
         "long": score_figure({"": curve(LONG)}, REFERENCES, axis="suite.tasks", caption=CAPTION),
         "ranked": ranked([*curve(dims), *curve(names, "none")], REFERENCES, caption=CAPTION),
         "speed": speed_figure(sizes(), texts=TEXTS, caption=CAPTION),
+        "factors": factors(),
     }
+
+
+def factors() -> Figure:
+    teachers = {"all-MiniLM-L6-v2": "all-MiniLM-L6-v2 (teacher 66.2)", "bge-small-en-v1.5": "bge-small-en-v1.5"}
+    kinds = [
+        f"embeddings: {each}, dimensions after PCA: {dims}" for each in ("output", "input") for dims in (256, "none")
+    ]
+    cells = itertools.product(teachers, WEIGHTINGS, kinds)
+    dots = {cell: Dot("", 0.5 + 0.004 * place, TEACHER, 0.01, f"variant {place}") for place, cell in enumerate(cells)}
+    caption = f"compared with: GloVe 6B 50d 51.0\n{CAPTION}"
+    return factor_figure(dots, rows="weighting", titles=teachers, caption=caption)
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +99,19 @@ def drawn() -> dict[str, Figure]:
     return figures()
 
 
-KINDS = ("curve", "types", "curves", "rows", "long", "ranked", "speed")
+KINDS = ("curve", "types", "curves", "rows", "long", "ranked", "speed", "factors")
 
 
 def test_figures_are_reproducible_across_processes(tmp_path: Path):
     files = [path for name, figure in figures().items() for path in save(figure, tmp_path / f"a.b {name}")]
     assert {path.suffix for path in files} == {".svg", ".png"}
-    assert len(files) == 14
+    assert len(files) == 16
     here = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     code = f"""
 import hashlib
 from pathlib import Path
-from m2v_bench.reports.figures import save
+from m2v_bench.reports.factor_plot import arrange, factor_figure
+from m2v_bench.reports.figures import save, svg
 from tests.reports.test_plots import figures
 for name, figure in figures().items():
     for path in save(figure, Path({str(tmp_path)!r}, "again " + name)):
@@ -241,3 +256,47 @@ def test_a_legend_shows_what_the_dots_of_a_series_have_in_common():
     figure = score_figure(series, REFERENCES, axis="vocabulary", caption=CAPTION)
     keys = [handle.get_color() for handle in figure.legends[0].legend_handles]
     assert keys == [variant("zipf_log").color, variant("sif").color]
+
+
+def test_every_variant_has_a_mark_in_the_cell_of_its_settings():
+    figure = factors()
+    drawn_at = [
+        (number, round(float(line.get_ydata()[0])), float(line.get_xdata()[0]))
+        for number, axes in enumerate(figure.axes)
+        for line in axes.lines
+        if line.get_marker() not in ("None", None)
+        and len(line.get_xdata()) == 1
+        and not str(line.get_gid()).strip("None")
+    ]
+    n_kinds, n_rows = 4, len(WEIGHTINGS)
+    assert len(drawn_at) == 2 * n_kinds * n_rows
+    for place, (panel, row, score) in enumerate(drawn_at):
+        assert (panel, row) == (place // (n_kinds * n_rows), place // n_kinds % n_rows)
+        assert score == pytest.approx(50 + 0.4 * place)
+
+
+def test_settings_are_arranged_by_their_numbers_of_values():
+    values = {"teacher": ["a", "b", "c"], "embeddings": ["x", "y"], "pca": ["1", "2"], "weighting": list("12345")}
+    assert arrange(values) == ("weighting", "teacher", ["embeddings", "pca"])
+    assert arrange({"pca": ["1", "2"], "weighting": list("123")}) == ("weighting", None, ["pca"])
+    assert arrange({"one": list("12345678901234567"), "two": ["1", "2"]}) is None
+    assert arrange({"one": list("123456"), "two": list("123456"), "three": list("12345")}) is None
+
+
+def test_intervals_and_texts_for_the_pointer_are_in_the_svg():
+    dots = [Dot(value, 0.5, TEACHER, 0.02, f'at {value}: "50 < 51"') for value in ("16", "32")]
+    reference = Dot("GloVe", 0.4, GLOVE, tip="GloVe: 40.00")
+    for figure in (
+        score_figure({"": dots}, [reference], axis="x", caption=""),
+        ranked(dots, [reference], caption=""),
+        speed_figure([replace(point("a", TEACHER, 0.5, 10.0, 1), reach=0.02, tip=dots[0].tip)], texts="", caption=""),
+    ):
+        ends = [sorted(line.get_ydata()) for line in figure.axes[0].lines if len(line.get_ydata()) == 2]
+        ends += [sorted(line.get_xdata()) for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+        assert any(np.allclose(pair, [48.0, 52.0]) for pair in ends)
+        root = ET.fromstring(svg(figure))
+        titles = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+        assert 'at 16: "50 < 51"' in titles
+        assert ("GloVe: 40.00" in titles) == ("texts per second" not in figure.axes[0].get_xlabel())
+    without = score_figure({"": [replace(dot, reach=float("nan"), tip="") for dot in dots]}, [], axis="x", caption="")
+    assert "<title>" not in svg(without)

@@ -20,6 +20,7 @@ from m2v_bench.results.export import export
 from m2v_bench.results.long_table import COLUMNS, read_table, write_table
 from m2v_bench.results.record import RunRecord, Score, Speed, write_record
 from m2v_bench.results.scores import read_results
+from m2v_bench.tasks.samples import Samples, write_samples
 
 TASKS = {"STSBenchmark": "STS", "STS12": "STS", "SciFact": "Retrieval"}
 TEACHER = ("sentence-transformers/all-MiniLM-L6-v2", "t1", "all-MiniLM-L6-v2")
@@ -194,6 +195,25 @@ def test_the_table_is_one_of_pandas(results: Path, table: Path):
     assert sweep.groupby("variant.weighting")["main_score"].count().to_dict() == {"none": 6, "sif": 6}
     assert set(sweep["variant.pca_dims"].dropna()) == {16}
     assert json.loads(sweep["variant"].iloc[0])["pca_dims"] == 16
+
+
+def test_scores_with_samples_get_standard_errors(results: Path, tmp_path: Path):
+    there = Path(shutil.copytree(results, tmp_path / "results"))
+    folders = [model.folder for model in read_results(there).models if model.name.startswith("m2v_bench/")]
+    rng = np.random.default_rng(0)
+    for folder in folders:
+        score = read_results(there).models[[model.folder for model in read_results(there).models].index(folder)]
+        value = score.scored_tasks()["SciFact"].known["test/default"]
+        samples = rng.normal(0, 0.1, 100)
+        samples += value - samples.mean()
+        write_samples(there / "samples" / folder / "SciFact.npz", {"test/default": Samples("mean", samples, None, "q")})
+    records = find_experiment("grid", export(there, tmp_path / "grid.parquet", "grid").path).records
+    errors = {(row.label, row.task): row.standard_error for record in records for row in record.scores}
+    known = {key for key, error in errors.items() if error is not None}
+    assert known == {(record.label, "SciFact") for record in records}
+    assert {round(errors[key] or 0, 3) for key in known} <= {0.009, 0.01, 0.011}
+    again = find_experiment("grid", export(tmp_path / "grid.parquet", tmp_path / "again.parquet", "grid").path).records
+    assert again == records
 
 
 def test_one_experiment_alone_is_exported(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

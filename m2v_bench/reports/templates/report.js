@@ -41,6 +41,35 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
+// What the pointer rests on in a figure shows its numbers; a click keeps them, and another one takes them away.
+for (const tip of document.querySelectorAll("figure .tip")) {
+  const title = tip.querySelector("title");
+  const text = title.textContent;
+  title.remove(); // the browser would show it, too
+  let box = null, kept = false;
+  const hide = () => { box?.remove(); box = null; };
+  const show = (event) => {
+    if (!box) {
+      box = document.createElement("div");
+      box.className = "tip-text";
+      box.setAttribute("role", "status");
+      box.textContent = text;
+      document.body.append(box);
+    }
+    if (kept) return;
+    const right = document.documentElement.scrollLeft + document.documentElement.clientWidth - box.offsetWidth - 8;
+    box.style.left = `${Math.max(8, Math.min(event.pageX + 12, right))}px`;
+    box.style.top = `${Math.max(8, event.pageY - box.offsetHeight - 12)}px`;
+  };
+  tip.addEventListener("pointerenter", show);
+  tip.addEventListener("pointermove", show);
+  tip.addEventListener("pointerleave", () => kept || hide());
+  tip.addEventListener("click", (event) => {
+    show(event);
+    kept = !kept;
+    if (!kept) hide();
+  });
+}
 // What is folded on the screen is open on paper.
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not([open])")) {
