@@ -141,7 +141,8 @@ class Config(DistillConfig):
         device: torch device of transformers; `auto` takes a GPU if there is one. Changes scores by rounding only.
         batch_size: texts per batch of a transformer. Changes scores by rounding only.
         samples: keep the models' output on every sample, small files that `m2v-bench compare` reads.
-        dry_run: show what would be computed, what is cached, and the time and disk space needed; compute nothing.
+        dry_run: show what would be downloaded and computed, what is cached, and the time and disk space needed; compute
+            nothing.
         rerun: also run the finished jobs of a sweep again; caches and score files are still read.
         fail_fast: start no further job of a sweep after one has failed.
         debug: show tracebacks, and stop at the first task that raises.

@@ -14,9 +14,10 @@ from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.token_vectors import STAGE, passes, pick_device
 from m2v_bench.distillation.training.text_vectors import uncached
 from m2v_bench.distillation.training.training_texts import read_sample
+from m2v_bench.doctor.downloads import downloads, lacks_models, show_downloads, show_rough_time
 from m2v_bench.doctor.machine_needs import free_bytes
 from m2v_bench.doctor.model_needs import student_of
-from m2v_bench.doctor.timing import Records, forecast
+from m2v_bench.doctor.timing import ROUGH, Records, forecast
 from m2v_bench.models import Model, distinct
 from m2v_bench.reports.grid import Grid
 from m2v_bench.results.jobs import Job
@@ -37,8 +38,9 @@ class _Totals:
         scores: (task, model) pairs to score.
         tokens: tokens to pass through base models.
         texts: texts to embed with them, for training.
-        seconds: estimated time, from recorded timings.
-        unknown: number of scores and passes without a recorded timing.
+        seconds: estimated time, from recorded timings or roughly.
+        rough: the part of it that is rough.
+        unknown: number of scores and passes whose time cannot be estimated.
         disk: bytes that caches and models will take.
     """
 
@@ -47,24 +49,33 @@ class _Totals:
     tokens: int = 0
     texts: int = 0
     seconds: float = 0.0
+    rough: float = 0.0
     unknown: int = 0
     disk: int = 0
 
 
 def show_plan(jobs: Mapping[str, Job], name: str) -> None:
-    """Print a row per job and the totals; nothing is computed or downloaded.
+    """Print what has to be downloaded, a row per job and the totals; nothing is computed or downloaded.
+
+    While models are not here, their passes and caches are unknown: only the downloads and a rough time are printed.
 
     Args:
         jobs: the jobs, by the overrides that distinguish them.
         name: name of the sweep or run.
 
     Raises:
-        BenchError: if a job needs something that is not on this machine.
+        BenchError: if a job cannot be run with its settings.
     """
+    runs = [check(job.config) for job in jobs.values()]
+    lacking = any(lacks_models(settings) for settings in runs)
+    if found := downloads(runs):
+        show_downloads(found)
+    if lacking:
+        show_rough_time(runs, found)
+        return
     rates = _rates()
     totals, rows, n_finished, results_dir = _Totals(), [], 0, Path("results")
-    for overrides, job in jobs.items():
-        settings = check(job.config)
+    for (overrides, job), settings in zip(jobs.items(), runs, strict=True):
         results_dir = Path(settings.results_dir)
         with no_downloads():
             prepared = prepare(settings)
@@ -77,7 +88,8 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
     n_open = len(jobs) - n_finished
     totals.seconds += (rest or 0) * n_open
     columns = ["Job", "Model", "Forward pass", "Scored", "To score", "Time"]
-    unknown = f"; no recorded timing for {totals.unknown} scores or passes (?)" if totals.unknown else ""
+    unknown = f"; no estimate for {totals.unknown} scores or passes (?)" if totals.unknown else ""
+    guessed = f", {duration(totals.rough)} of it {ROUGH}, on two cores" if totals.rough else ""
     loading = "" if rest is None else f", including {rest:.0f} s per job for loading, distilling and speed"
     cache = cache_dir()
     needed, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
@@ -85,8 +97,7 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
         f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to pass through base models, "
         f"{f'{totals.texts:,} texts to embed with teachers, ' if totals.texts else ''}"
         f"{len(totals.scores)} scores to compute; work shared by jobs is counted for the first job",
-        f"time from recorded timings: {_time(totals.seconds, totals.unknown)}"
-        f"{loading if totals.seconds else ''}{unknown}",
+        f"time: {_time(totals.seconds, totals.unknown)}{loading if totals.seconds else ''}{guessed}{unknown}",
         f"disk: about {needed} for cache and models, {free} free in {cache}",
     ]
     Grid(columns, rows, title=f"plan of {name}", notes=notes).show()
@@ -139,13 +150,13 @@ def _training(recipe: Recipe, totals: _Totals) -> str:
 
 
 def _time(seconds: float, unknown: int) -> str:
-    """Format a time, with `?` for work without a recorded timing."""
+    """Format a time, with `?` for work whose time is unknown."""
     known = [duration(seconds)] if seconds or not unknown else []
     return " + ".join([*known, *(["?"] if unknown else [])])
 
 
 def _scores(prepared: Prepared, settings: Config, totals: _Totals) -> tuple[int, int, float, int]:
-    """Return the numbers of existing and missing scores, the seconds to compute these, and how many have no timing."""
+    """Return how many scores exist and are missing, the seconds to compute these, and how many have no estimate."""
     records = Records.read(Path(settings.results_dir))
     models = distinct([student_of(prepared.recipe), *prepared.baselines])
     n_done = n_open = unknown = 0
@@ -160,8 +171,11 @@ def _scores(prepared: Prepared, settings: Config, totals: _Totals) -> tuple[int,
             if estimates:
                 totals.scores.add((entry.name, _identity(model)))
                 n_open += 1
-                seconds += estimates[0].seconds if estimates[0] else 0
-                unknown += estimates[0] is None
+                estimate = estimates[0]
+                seconds += estimate.seconds if estimate else 0
+                unknown += estimate is None
+                if estimate is not None and estimate.source == ROUGH:
+                    totals.rough += estimate.seconds
     return n_done, n_open, seconds, unknown
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mteb.abstasks import AbsTask
 
-from m2v_bench.doctor.task_statistics import counted
+from m2v_bench.doctor.task_statistics import counted, n_characters
 
 # number of documents that mteb embeds and compares at once
 CHUNK = 50_000
@@ -62,9 +62,4 @@ def peak_memory(tasks: Sequence[AbsTask], dims: int) -> Peak | None:
 
 def arrow_bytes(tasks: Sequence[AbsTask]) -> int:
     """Estimate what `datasets` caches for these tasks: a byte per character, by mteb's statistics."""
-    total = 0
-    for task in tasks:
-        for split in counted(task):
-            texts = split.get("text_statistics") or {}
-            total += int(split.get("number_of_characters") or texts.get("total_text_length") or 0)
-    return total
+    return sum(n_characters(task) or 0 for task in tasks)

@@ -10,6 +10,7 @@ from typing import Any
 from mteb.abstasks import AbsTask, AbsTaskClassification
 
 from m2v_bench.tasks.manifest import parts
+from m2v_bench.tasks.own_task import OwnTask
 
 # The definition changed after the files were written (a pair and its reverse now count as one).
 _REDEFINED = {("STS", "unique_pairs")}
@@ -20,6 +21,22 @@ def n_texts(task: AbsTask) -> int | None:
     """Return mteb's count of samples (or documents and queries) in the scored splits; None if there is none."""
     samples = [expected["num_samples"] for expected in counted(task)]
     return sum(samples) if samples else None
+
+
+def n_characters(task: AbsTask, *, training: bool = True) -> int | None:
+    """Return the number of characters in the scored splits, as mteb or the task counts them; None if unknown.
+
+    Args:
+        task: the task.
+        training: whether to include the training split of classification tasks.
+    """
+    if isinstance(task, OwnTask):
+        return task.n_characters
+    counts = []
+    for split in counted(task, training=training):
+        texts = [part for name, part in split.items() if name.endswith("text_statistics") and part]
+        counts.append(split.get("number_of_characters") or sum(part.get("total_text_length") or 0 for part in texts))
+    return int(sum(counts)) or None
 
 
 def counted(task: AbsTask, *, training: bool = True) -> Iterator[Mapping[str, Any]]:

@@ -9,12 +9,34 @@ from statistics import median
 
 from mteb.abstasks import AbsTask
 
+from m2v_bench.doctor.task_statistics import n_characters
 from m2v_bench.errors import BenchError
 from m2v_bench.evaluation.mteb_encoder import model_meta
 from m2v_bench.evaluation.store import Store
 from m2v_bench.models.model import Model
 from m2v_bench.results.record import Speed
 from m2v_bench.results.score_files import kind_of, read_meta, read_tasks, score_folders
+
+# Characters per second on two cores, for a transformer of this many parameters: of tasks whose texts differ in length
+# and number, so that a task may take a third or three times as long.
+_CHARACTERS = {"transformer": 20_000.0, "static": 4e6, "lexical": 1e6}
+_PARAMETERS = 22.7e6
+ROUGH = "rough, by the number of characters"
+
+
+def rough(task: AbsTask, kind: str, n_parameters: float | None = None) -> float | None:
+    """Return roughly how many seconds a model needs for a task, by its number of characters; None where it is unknown.
+
+    Args:
+        task: the task.
+        kind: of the model, as in `Model`.
+        n_parameters: of a transformer; unknown ones count as MiniLM-L6's.
+    """
+    characters = n_characters(task, training=False)
+    if characters is None:
+        return None
+    size = (n_parameters or _PARAMETERS) / _PARAMETERS if kind == "transformer" else 1.0
+    return characters / _CHARACTERS.get(kind, _CHARACTERS["static"]) * size
 
 
 @dataclass(frozen=True)
@@ -83,12 +105,18 @@ class Records:
 def forecast(
     records: Records, task: AbsTask, models: Sequence[Model], *, seed: int
 ) -> tuple[list[Estimate | None], int]:
-    """Return an estimate for each missing score (None if nothing is recorded), and the number of existing scores.
+    """Return an estimate for each missing score, and the number of existing scores.
 
+    Without a recorded time, the estimate is a rough one by the number of characters, or None where it is unknown.
     Models that do not support the task are skipped.
     """
     store = Store(records.results_dir)
     models = [model for model in models if not model.cannot(task.metadata.type)]
     open_models = [model for model in models if store.complete(task, model_meta(model, seed=seed)) is None]
-    estimates = [records.estimate(task.metadata.name, model.kind, model.name) for model in open_models]
+    estimates = []
+    for model in open_models:
+        estimate = records.estimate(task.metadata.name, model.kind, model.name)
+        if estimate is None and (seconds := rough(task, model.kind, model.n_parameters)) is not None:
+            estimate = Estimate(seconds, ROUGH)
+        estimates.append(estimate)
     return estimates, len(models) - len(open_models)

@@ -126,6 +126,9 @@ class Sweep(Sweeper):
                 folder = sweep_dir / config.hydra.sweep.subdir
                 with open_dict(config):
                     del config["hydra"]
+                if config.dry_run and _lacks_models(config):  # the plan then says what to download
+                    jobs[folder] = Job(list(job), config, folder, key="")
+                    continue
                 prepared = self._prepare(config)
                 jobs[folder] = Job(list(job), config, folder, prepared.key)
                 if config.launcher.name == "local":  # other processes prepare for themselves
@@ -256,6 +259,12 @@ def _check_axes(batch: Sequence[Sequence[str]]) -> None:
 
 def _common(batch: Sequence[Sequence[str]]) -> set[str]:
     return set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
+
+
+def _lacks_models(config: DictConfig) -> bool:
+    from m2v_bench.doctor.downloads import lacks_models
+
+    return lacks_models(check(config))
 
 
 def _varying(overrides: Sequence[str], batch: Sequence[Sequence[str]]) -> str:

@@ -54,10 +54,12 @@ class OwnTask(AbsTask):
     Attributes:
         group: its column in tables, if not its mteb type.
         version: increment when the task reads or scores its data differently, so that no old score is reused.
+        n_characters: of its test texts, where they are known before the data is here; mteb counts its own tasks.
     """
 
     group: ClassVar[str | None] = None
     version: ClassVar[int] = 1
+    n_characters: ClassVar[int | None] = None
 
     def locate(self, data_dir: Path | None, hub_dir: Path | None) -> str | None:
         """Locate the data; return why it is not available, or None."""

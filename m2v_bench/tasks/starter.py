@@ -86,6 +86,7 @@ class _TextClassification(_FromAsset, AbsTaskClassification):
 
 
 class ReutersR8Classification(_TextClassification):
+    n_characters = 217_777
     files = "reuters-r8"
     n_test = 384
     metadata = _metadata(
@@ -100,6 +101,7 @@ class ReutersR8Classification(_TextClassification):
 
 
 class Newsgroups20Classification(_TextClassification):
+    n_characters = 586_182
     files = "20newsgroups"
     n_test = 384
     metadata = _metadata(
@@ -114,6 +116,7 @@ class Newsgroups20Classification(_TextClassification):
 
 
 class Newsgroups20Clustering(_FromAsset, AbsTaskClustering):
+    n_characters = 657_402
     asset = "newsgroups-reuters"
     n_texts: ClassVar[int] = 512
     max_fraction_of_documents_to_embed = None
@@ -138,6 +141,7 @@ class Newsgroups20Clustering(_FromAsset, AbsTaskClustering):
 
 
 class AutoFJRetrieval(_FromAsset, AbsTaskRetrieval):
+    n_characters = 271_944
     asset = "autofj"
     n_queries: ClassVar[int] = 1000
     tables: ClassVar[list[str]] = [
@@ -224,12 +228,14 @@ def _word_similarity(name: str, about: str) -> TaskMetadata:
 
 
 class MENWordSim(_WordSimilarity):
+    n_characters = 34_232
     file = "men.tsv"
     max_score = 50
     metadata = _word_similarity("MENWordSim", "MEN: relatedness of word pairs (2,997 of the 3,000 in this copy).")
 
 
 class MTurk771WordSim(_WordSimilarity):
+    n_characters = 9_452
     file = "mturk771.tsv"
     max_score = 5
     metadata = _word_similarity(
@@ -238,16 +244,19 @@ class MTurk771WordSim(_WordSimilarity):
 
 
 class SimLex999WordSim(_WordSimilarity):
+    n_characters = 11_261
     file = "simlex999.tsv"
     metadata = _word_similarity("SimLex999WordSim", "SimLex-999: similarity, not relatedness, of 999 word pairs.")
 
 
 class RareWordWordSim(_WordSimilarity):
+    n_characters = 35_595
     file = "rareword.tsv"
     metadata = _word_similarity("RareWordWordSim", "RareWord: similarity of 2,034 pairs with a rare word.")
 
 
 class WordSim353WordSim(_WordSimilarity):
+    n_characters = 4_580
     file = "wordsim353.tsv"
     metadata = _word_similarity("WordSim353WordSim", "WordSim-353: relatedness of 353 word pairs.")
 

@@ -16,7 +16,7 @@ import pytest
 from m2v_bench.cache import file_sha256
 from m2v_bench.doctor.data_needs import Need, examine
 from m2v_bench.doctor.machine_needs import peak_memory
-from m2v_bench.doctor.timing import Estimate, Records, forecast
+from m2v_bench.doctor.timing import ROUGH, Estimate, Records, forecast, rough
 from m2v_bench.tasks import load_suite
 from m2v_bench.tasks.manifest import Entry, File, Manifest
 from tests.conftest import as_model, run_bench, tiny_static_model
@@ -134,7 +134,7 @@ def test_times_come_from_result_files(hub_dir: Path, tmp_path: Path):
     overrides = ["suite=custom", "suite.tasks=[STSBenchmark]", f"hub_dir={hub_dir}", "baseline=[]", "tracking=none"]
     before = doctor(*overrides, "pca_dims=16", cwd=tmp_path)
     assert before.returncode == 0, before.stdout + before.stderr
-    assert "no timing recorded" in before.stdout
+    assert re.search(r"1 take 0\.\d s \(rough, by the number of characters\)", before.stdout)
     assert run_bench(*overrides, "pca_dims=16", cwd=tmp_path).returncode == 0
     (file,) = (tmp_path / "results" / "results").rglob("STSBenchmark.json")
     seconds = json.loads(file.read_text())["evaluation_time"]
@@ -221,7 +221,22 @@ def test_unsupported_tasks_take_no_time(tmp_path: Path):
     )
     records = Records(tmp_path)
     assert forecast(records, mteb.get_task("STSBenchmark"), [model], seed=42) == ([], 0)
-    assert forecast(records, mteb.get_task("SciFact"), [model], seed=42) == ([None], 0)
+    ((estimate,), n_done) = forecast(records, mteb.get_task("SciFact"), [model], seed=42)
+    assert estimate is not None
+    assert (estimate.source, n_done) == (ROUGH, 0)
+
+
+def test_rough_times_grow_with_texts_and_parameters():
+    short, long = mteb.get_task("STSBenchmark"), mteb.get_task("SciFact")
+    known = [
+        rough(short, "static"),
+        rough(long, "static"),
+        rough(long, "transformer", 22.7e6),
+        rough(long, "transformer", 1e8),
+    ]
+    assert None not in known
+    assert known == sorted(known, key=lambda seconds: seconds or 0)
+    assert known[3] == pytest.approx((known[2] or 0) * 1e8 / 22.7e6)
 
 
 def test_machine_without_assets(tmp_path: Path):

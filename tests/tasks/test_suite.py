@@ -9,6 +9,7 @@ import mteb
 import pandas as pd
 import pytest
 
+from m2v_bench.doctor.task_statistics import n_characters
 from m2v_bench.errors import BenchError
 from m2v_bench.tasks import SuiteTask, load_suite
 from m2v_bench.tasks.starter import STARTER_TASKS
@@ -177,6 +178,21 @@ def readme(repository: Path, configs: dict[str, dict[str, str]]) -> None:
         lines += [f"  - split: {split}\n    path: {path}" for split, path in files.items()]
     repository.mkdir(parents=True, exist_ok=True)
     (repository / "README.md").write_text("\n".join([*lines, "---", ""]))
+
+
+def test_the_starter_tasks_know_their_number_of_characters():
+    for entry in suite(*STARTER_TASKS):
+        data = entry.load().dataset
+        parts = data["default"]["test"] if "default" in data else data
+        rows = [*parts["corpus"], *parts["queries"]] if "default" in data else [*data["test"]]
+        texts = [
+            value
+            for row in rows
+            for name, value in row.items()
+            if isinstance(value, str) and name not in ("id", "labels")
+        ]
+        listed = [text for row in rows for value in row.values() if isinstance(value, list) for text in value]
+        assert n_characters(entry.task) == sum(map(len, [*texts, *listed])), entry.name
 
 
 @pytest.fixture
