@@ -28,14 +28,16 @@ from tests.golden.cases import RELEASES
 ROOT = Path(__file__).parents[1]
 BASE = "all-MiniLM-L6-v2"
 THEIRS = "0.10.0"
-_HEAD = """
-import json, resource, sys, time
+HEAD = """
+import json, sys, time
 import torch
-from transformers import AutoModel, AutoTokenizer, BertModel, BertTokenizerFast
 torch.set_num_threads(2)
 def report(**values):
-    print(json.dumps({**values, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    with open("/proc/self/status") as status:  # ru_maxrss would count the parent's memory at the fork
+        (peak,) = (int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    print(json.dumps({**values, "peak_mb": peak / 1024}))
 """
+_DISTIL = HEAD + "from transformers import AutoModel, AutoTokenizer, BertModel, BertTokenizerFast\n"
 _THEIRS = """
 from model2vec.distill import distill
 started = time.perf_counter()
@@ -89,13 +91,15 @@ report(smallest=float(cosines.min()))
 """
 
 
-def run(python: Path | str, code: str, *arguments: str, cache: Path | None = None) -> dict[str, Any]:
-    """Run code in a subprocess and return its report."""
+def run(
+    python: Path | str, code: str, *arguments: str, cache: Path | None = None, head: str = _DISTIL
+) -> dict[str, Any]:
+    """Run code in a subprocess, after the imports of `head`, and return its report."""
     settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
     if cache is not None:
         settings["M2V_BENCH_CACHE"] = str(cache)
     done = subprocess.run(
-        [python, "-c", _HEAD + code, *arguments],
+        [python, "-c", head + code, *arguments],
         env={**os.environ, **settings},
         check=False,
         stdout=subprocess.PIPE,

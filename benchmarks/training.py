@@ -8,13 +8,16 @@ Imports, tokenization and distillation are not timed. Creates the environment of
 """
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.distill import run
+import pandas as pd
+
+from benchmarks.distill import HEAD, run
 from benchmarks.output import write
 from m2v_bench.assets.fetch import fetch
 from m2v_bench.system.environment import hardware
@@ -24,17 +27,18 @@ TOKENLEARN, MODEL2VEC = "0.2.1", "0.10.0"
 THEIRS = f"tokenlearn-{TOKENLEARN}"
 DIMS = 256
 _DATA = """
-import numpy as np, pandas as pd
-texts = pd.read_parquet(sys.argv[1], columns=["text"])["text"].tolist()[: int(sys.argv[2])]
+import numpy as np
+with open(sys.argv[1]) as file:
+    texts = json.load(file)
 targets = np.random.default_rng(0).standard_normal((len(texts), 256)).astype(np.float32)
-batch_size = int(sys.argv[4])
+batch_size = int(sys.argv[3])
 """
 _THEIRS = (
     _DATA
     + """
 from model2vec import StaticModel
 from tokenlearn.pretrain import TextDataset, train_supervised
-model = StaticModel.from_pretrained(sys.argv[3])
+model = StaticModel.from_pretrained(sys.argv[2])
 model.embedding = model.embedding.astype(np.float32)
 class OneEpoch(TextDataset):
     def to_dataloader(self, **how):
@@ -62,7 +66,7 @@ from m2v_bench import StaticModel
 from m2v_bench.distillation.training import fit as fit_module
 from m2v_bench.distillation.training.training_config import TrainingConfig
 from m2v_bench.distillation.training.training_texts import tokenize
-model = StaticModel.from_pretrained(sys.argv[3])
+model = StaticModel.from_pretrained(sys.argv[2])
 bags = tokenize(model.tokenizer, texts)
 config = TrainingConfig(loss="mse", token_weights=True, corpus="unused", batch_size=batch_size, epochs=1, held_out=1e-6)
 steps = []
@@ -71,7 +75,8 @@ def timed(self, batch):
     steps.append(time.perf_counter())
     return step(self, batch)
 fit_module._Task.step = timed
-fit_module.fit(model.table.astype(np.float32), bags, targets, config.resolved(), seed=1, show_progress=False)
+rows = model.table.astype(np.float32, copy=False)
+fit_module.fit(rows, bags, targets, config.resolved(), seed=1, show_progress=False)
 seconds = (steps[-1] - steps[0]) * len(steps) / (len(steps) - 1)
 report(seconds=seconds, texts=len(steps) * batch_size)
 """
@@ -86,12 +91,14 @@ def measure(corpus: Path, n_texts: int, rounds: int) -> list[dict[str, Any]]:
 
         model = str(Path(folder) / "model")
         distill("all-MiniLM-L6-v2", pca_dims=DIMS, quantize_to="float32").save_pretrained(model)
+        texts = Path(folder) / "texts.json"  # reading the corpus itself would take as much memory as training
+        texts.write_text(json.dumps(pd.read_parquet(corpus, columns=["text"])["text"].head(n_texts).tolist()))
         for batch_size in (256, 512):
-            arguments = [str(corpus), str(n_texts), model, str(batch_size)]
+            arguments = [str(texts), model, str(batch_size)]
             both: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}
             for number in range(rounds):
-                both["theirs"].append(run(environment(THEIRS), _THEIRS, *arguments))
-                both["ours"].append(run(sys.executable, _OURS, *arguments))
+                both["theirs"].append(run(environment(THEIRS), _THEIRS, *arguments, head=HEAD))
+                both["ours"].append(run(sys.executable, _OURS, *arguments, head=HEAD))
                 print(f"batches of {batch_size}, round {number + 1}: {both}", flush=True)
             row: dict[str, Any] = {"batch": batch_size}
             for side, reports in both.items():
@@ -114,7 +121,11 @@ def table(rows: list[dict[str, Any]], n_texts: int, corpus: Path) -> str:
         cells = [f"{slow:,.0f}", f"{fast:,.0f}", f"{fast / slow:.1f}", f"{large:,.0f}", f"{small:,.0f}"]
         lines.append(f"| {row['batch']} | {' | '.join(cells)} | {small / large:.2f} |")
     machine = hardware()
-    lines += ["", f"{n_texts:,} texts of {corpus.name}, one epoch; {machine['processor']}, 2 threads."]
+    lines += [
+        "",
+        f"{n_texts:,} texts of {corpus.name}, one epoch; memory is the peak of the whole process with texts and "
+        f"targets; {machine['processor']}, 2 threads.",
+    ]
     return "\n".join(lines)
 
 

@@ -91,6 +91,9 @@ class _Hub(BaseHTTPRequestHandler):
 
     def _get_dataset(self, path: list[str]) -> None:
         """Answer a dataset request; `path` is org, name, kind of request, revision and file name."""
+        if len(path) == 2:  # the newest commit
+            commits = [known for known in self.repositories if known.startswith(f"datasets/{path[0]}/{path[1]}@")]
+            path = [*path, "revision", commits[-1].partition("@")[2] if commits else "main"]
         name, kind, revision, file = f"datasets/{path[0]}/{path[1]}", path[2], unquote(path[3]), "/".join(path[4:])
         if not any(known.startswith(f"{name}@") for known in self.repositories):
             self._answer(b"", 404, X_Error_Code="RepoNotFound", X_Error_Message=f"no dataset {name}")

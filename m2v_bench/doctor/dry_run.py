@@ -14,7 +14,7 @@ from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.token_vectors import STAGE, passes, pick_device
 from m2v_bench.distillation.training.text_vectors import uncached
 from m2v_bench.distillation.training.training_texts import read_sample
-from m2v_bench.doctor.downloads import downloads, lacks_models, show_downloads, show_rough_time
+from m2v_bench.doctor.downloads import downloads, lacks_files, show_downloads, show_rough_time
 from m2v_bench.doctor.machine_needs import free_bytes
 from m2v_bench.doctor.model_needs import student_of
 from m2v_bench.doctor.timing import ROUGH, Records, forecast
@@ -39,7 +39,7 @@ class _Totals:
         tokens: tokens to pass through base models.
         texts: texts to embed with them, for training.
         seconds: estimated time, from recorded timings or roughly.
-        rough: the part of it that is rough.
+        rough: seconds of the rough estimates.
         unknown: number of scores and passes whose time cannot be estimated.
         disk: bytes that caches and models will take.
     """
@@ -57,21 +57,22 @@ class _Totals:
 def show_plan(jobs: Mapping[str, Job], name: str) -> None:
     """Print what has to be downloaded, a row per job and the totals; nothing is computed or downloaded.
 
-    While models are not here, their passes and caches are unknown: only the downloads and a rough time are printed.
+    While assets or models are not here, only the downloads and a rough time are printed, and settings that depend on
+    them are not checked.
 
     Args:
         jobs: the jobs, by the overrides that distinguish them.
         name: name of the sweep or run.
 
     Raises:
-        BenchError: if a job cannot be run with its settings.
+        BenchError: if a job cannot be run with its settings, as far as they can be checked.
     """
     runs = [check(job.config) for job in jobs.values()]
-    lacking = any(lacks_models(settings) for settings in runs)
-    if found := downloads(runs):
-        show_downloads(found)
+    lacking = any(lacks_files(settings) for settings in runs)
+    if needed := downloads(runs):
+        show_downloads(needed)
     if lacking:
-        show_rough_time(runs, found)
+        show_rough_time(runs, needed)
         return
     rates = _rates()
     totals, rows, n_finished, results_dir = _Totals(), [], 0, Path("results")
@@ -89,16 +90,16 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
     totals.seconds += (rest or 0) * n_open
     columns = ["Job", "Model", "Forward pass", "Scored", "To score", "Time"]
     unknown = f"; no estimate for {totals.unknown} scores or passes (?)" if totals.unknown else ""
-    guessed = f", {duration(totals.rough)} of it {ROUGH}, on two cores" if totals.rough else ""
+    guessed = f", of which {duration(totals.rough)} is {ROUGH}, on two cores" if totals.rough else ""
     loading = "" if rest is None else f", including {rest:.0f} s per job for loading, distilling and speed"
     cache = cache_dir()
-    needed, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
+    disk, free = human_bytes(totals.disk), human_bytes(free_bytes(cache))
     notes = [
         f"{len(jobs)} jobs, {n_finished} finished; {totals.tokens:,} tokens to pass through base models, "
         f"{f'{totals.texts:,} texts to embed with teachers, ' if totals.texts else ''}"
         f"{len(totals.scores)} scores to compute; work shared by jobs is counted for the first job",
         f"time: {_time(totals.seconds, totals.unknown)}{loading if totals.seconds else ''}{guessed}{unknown}",
-        f"disk: about {needed} for cache and models, {free} free in {cache}",
+        f"disk: about {disk} for cache and models, {free} free in {cache}",
     ]
     Grid(columns, rows, title=f"plan of {name}", notes=notes).show()
 

@@ -61,5 +61,5 @@ def peak_memory(tasks: Sequence[AbsTask], dims: int) -> Peak | None:
 
 
 def arrow_bytes(tasks: Sequence[AbsTask]) -> int:
-    """Estimate what `datasets` caches for these tasks: a byte per character, by mteb's statistics."""
+    """Estimate what `datasets` caches for these tasks: a byte per character."""
     return sum(n_characters(task) or 0 for task in tasks)

@@ -19,8 +19,9 @@ class HubModel:
     name: str
     revision: str | None
 
-    def is_cached(self) -> bool:
-        """Return whether the hub's cache holds the weights."""
+    @property
+    def cached_weights(self) -> list[Path]:
+        """The files of the weights in the hub's cache; none where it does not hold them."""
         from huggingface_hub import snapshot_download
 
         try:
@@ -29,8 +30,12 @@ class HubModel:
             )
         except Exception:
             # the hub client raises many kinds of errors; all mean that it is not cached
-            return False
-        return any(path.suffix in (".safetensors", ".bin") for path in Path(folder).rglob("*"))
+            return []
+        return weights_in(Path(folder))
+
+    def is_cached(self) -> bool:
+        """Return whether the hub's cache holds the weights."""
+        return bool(self.cached_weights)
 
     def ask(self) -> tuple[int | None, str | None]:
         """Return the size of the download in bytes, if known, and the reason if the model is unavailable."""
@@ -51,6 +56,11 @@ class HubModel:
             return None, f"{missing}, and the hub does not provide it ({reason}); {fix}"
         files = [file for file in tree if isinstance(file, RepoFile) and file.path.endswith(MODEL_FILES)]
         return sum(file.size for file in files if not file.path.startswith(("onnx/", "openvino/"))) or None, None
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """Return the files of a model's weights."""
+    return [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".bin")]
 
 
 def hub_models(settings: Config) -> list[HubModel]:

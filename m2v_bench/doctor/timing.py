@@ -1,4 +1,4 @@
-"""Estimate the duration of a run from times that earlier runs recorded."""
+"""Estimate the duration of a run from times that earlier runs recorded, or roughly from the number of characters."""
 
 import json
 import math
@@ -17,11 +17,11 @@ from m2v_bench.models.model import Model
 from m2v_bench.results.record import Speed
 from m2v_bench.results.score_files import kind_of, read_meta, read_tasks, score_folders
 
-# Characters per second on two cores, for a transformer of this many parameters: of tasks whose texts differ in length
-# and number, so that a task may take a third or three times as long.
+# Characters per second on two cores, for a transformer of this many parameters. They fit the sum over the MTEB tasks of
+# the paper; a single task, as a classification with its training texts, may take ten times as long.
 _CHARACTERS = {"transformer": 20_000.0, "static": 4e6, "lexical": 1e6}
 _PARAMETERS = 22.7e6
-ROUGH = "rough, by the number of characters"
+ROUGH = "a rough estimate from the number of characters"
 
 
 def rough(task: AbsTask, kind: str, n_parameters: float | None = None) -> float | None:

@@ -12,7 +12,7 @@ from m2v_bench.results.sample_files import Reader
 from m2v_bench.stats.aggregates import OWN_GROUPS
 from m2v_bench.stats.bootstrap import TaskBootstrap
 from m2v_bench.stats.paired import CONFIDENCE, REPLICATES
-from m2v_bench.stats.resampling import SEED, Resampled, resample, standard_errors
+from m2v_bench.stats.resampling import SEED, Resampled, resample
 from m2v_bench.stats.significance import Comparison, Difference, pairwise
 
 ALPHA = 1 - CONFIDENCE
@@ -59,12 +59,13 @@ def daggers(
     known = scores.dropna(subset="main_score")
     stored = known.dropna(subset="standard_error") if "standard_error" in known else known.iloc[:0]
     errors = {(row.label, row.task): float(row.standard_error) for row in stored.itertuples()}
+    wide = known.pivot(index="label", columns="task", values="main_score").reindex(table.labels)
+    resampling = resample(wide, samples, replicates)
+    bootstraps = resampling.tasks
+    errors |= resampling.errors
     if known["label"].nunique() < 2:
         return Daggers(errors=errors)
-    wide = known.pivot(index="label", columns="task", values="main_score").reindex(table.labels)
     types = dict(zip(known["task"], known["type"], strict=True))
-    bootstraps, notes = resample(wide, samples, replicates)
-    errors |= standard_errors(bootstraps)
     marks: dict[str, set[str]] = {}
     tested: list[str] = []
     untested: list[str] = []
@@ -97,7 +98,7 @@ def daggers(
         marked = _not_different(comparison, average, members, table.best_static(column), max(n_models, len(members)))
         if len(marked) > 1:
             marks[column] = marked
-    return Daggers(marks, [*notes, *_notes(table.labels, marks, tested, untested, lacking)], tested, errors)
+    return Daggers(marks, [*resampling.notes, *_notes(table.labels, marks, tested, untested, lacking)], tested, errors)
 
 
 def _notes(

@@ -9,7 +9,7 @@ from itertools import product
 import matplotlib
 from matplotlib.figure import Figure
 
-from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_tip
+from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_interval, add_tip
 from m2v_bench.reports.plots import Dot
 from m2v_bench.reports.style import PALETTE, STYLE, Look, apart
 
@@ -68,8 +68,7 @@ def factor_figure(
                     continue
                 y = row if len(kinds) == 1 else row - 0.35 + number * step
                 marked = replace(dot, look=looks[kind])
-                if not math.isnan(dot.reach):
-                    axes.plot(dot.interval, [y] * 2, color=marked.look.color, linewidth=1, solid_capstyle="butt")
+                add_interval(axes, dot.score, dot.reach, y, marked.look.color, vertical=False)
                 axes.plot([100 * dot.score], [y], linestyle="none", **{**marked.look.marking, "markersize": 5.5})
                 add_tip(axes, dot.tip, [100 * dot.score], [y])
             axes.set_title("\n".join(textwrap.wrap(title, 72 // len(titles))), fontsize=LABEL_SIZE)

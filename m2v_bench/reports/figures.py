@@ -1,10 +1,11 @@
-"""Write figures as SVG and PNG, reproducible byte for byte, with a caption below and texts for the pointer.
+"""Write figures as SVG and PNG, reproducible byte for byte, with a caption below and tooltips.
 
 The vector format is SVG rather than PDF because browsers and repository pages display it, reports can inline it, and
 its text remains text. To get a PDF, convert it with `rsvg-convert -f pdf` or Inkscape.
 """
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from m2v_bench.reports.style import FAINT, PAPER, STYLE
 LABEL_SIZE = 8.5  # points, for names and numbers in the plot
 _CAPTION_SIZE, _CAPTION_LETTERS = 6.5, 148
 _TIP = "tip: "  # begins the id of an artist whose text the pointer shows
-_REACH = 17.0  # points, the diameter of the area in which a marker answers
+_TARGET = 17.0  # points, the diameter of the area in which a mark shows its tooltip
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -41,11 +42,31 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(rf"<g id=([\"']){_TIP}(.*?)\1>", r'<g class="tip"><title>\2</title>', buffer.getvalue())
+    return re.sub(
+        rf"<g id=([\"']){_TIP}(.*?)\1>", r'<g class="tip"><title>\2</title>', buffer.getvalue(), flags=re.DOTALL
+    )
+
+
+def add_interval(axes: Any, score: float, reach: float, place: float, color: str, *, vertical: bool) -> None:
+    """Draw the confidence interval of a score.
+
+    Args:
+        axes: matplotlib axes with scores x 100.
+        score: 0 to 1.
+        reach: half the width of the interval; nothing is drawn where it is NaN.
+        place: position on the other axis.
+        color: of the line.
+        vertical: whether the scores are on the vertical axis.
+    """
+    if math.isnan(reach):
+        return
+    ends, places = [100 * (score - reach), 100 * (score + reach)], [place, place]
+    xs, ys = (places, ends) if vertical else (ends, places)
+    axes.plot(xs, ys, color=color, linewidth=1, solid_capstyle="butt")
 
 
 def add_tip(axes: Any, text: str, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Let the SVG show a text where the pointer rests on a point, or on the horizontal line through two points.
+    """Add a tooltip to a point, or to the horizontal line through two points.
 
     Args:
         axes: matplotlib axes.
@@ -56,9 +77,9 @@ def add_tip(axes: Any, text: str, xs: Sequence[float], ys: Sequence[float]) -> N
         return
     look: Any = {"color": PAPER, "alpha": 0, "gid": _TIP + text, "label": "_tip"}
     if len(xs) == 1:
-        axes.plot(xs, ys, linestyle="none", marker="o", markersize=_REACH, zorder=6, **look)
+        axes.plot(xs, ys, linestyle="none", marker="o", markersize=_TARGET, zorder=6, **look)
     else:
-        axes.axhline(ys[0], xs[0], xs[1], linewidth=_REACH / 2, zorder=5, **look)
+        axes.axhline(ys[0], xs[0], xs[1], linewidth=_TARGET / 2, zorder=5, **look)
 
 
 def add_caption(figure: Figure, caption: str) -> None:

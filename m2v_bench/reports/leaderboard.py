@@ -365,11 +365,11 @@ def _resample(
         return {}
     labels = list(sources)
     wide = pd.DataFrame(scores, index=labels, columns=list(tasks))
-    bootstraps, more = resample(wide, _reader(sources, wide), replicates)
-    notes += more
+    resampling = resample(wide, _reader(sources, wide), replicates)
+    notes += resampling.notes
     return {
         task: Resampled([labels.index(label) for label in members], part.deviations.T, part.df)
-        for task, (members, part) in bootstraps.items()
+        for task, (members, part) in resampling.tasks.items()
     }
 
 

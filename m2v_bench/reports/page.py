@@ -25,7 +25,6 @@ from m2v_bench.reports.page_tables import (
     task_scores,
 )
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable
-from m2v_bench.reports.style import setting_title
 from m2v_bench.reports.summary import Summary, summarise, tested_models, with_daggers
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.reports.training_section import training_section
@@ -173,19 +172,8 @@ def _machine(experiment: Experiment) -> str:
 def _results(experiment: Experiment, summary: Summary, tested: Daggers) -> Section:
     axis = summary.records[0].settings.get("sweep.axis") if experiment.kind == "sweep" else None
     figures = draw(summary, axis, tested.errors)
-    along = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
-    title = (
-        f"Average score against {setting_title(along)}" if along else "Average score of each model, the best one first"
-    )
-    shows = {
-        "": f"{title}. The numbers are in the table below.",
-        "-types": f"The same by task type, on separate scales, against {setting_title(along or '')}.",
-        "-speed": "Average score against speed; a circle's area is the model's number of parameters, a bar spans the "
-        "rounds. Left of and below a dashed line, another model is faster beyond the spread and scores as well, or "
-        "better. The numbers are under Speed.",
-    }
     table = with_daggers(summary, tested, title="models x task types, main scores x 100, (n/N tasks)")
-    pictures = [Picture(figures[end], shows[end], end or "-scores") for end in shows if end in figures]
+    pictures = [Picture(figure, str(figure.get_label()), end or "-scores") for end, figure in figures.items()]
     return Section("Results", [*pictures, table])
 
 

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_tip
+from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_interval, add_tip
 from m2v_bench.reports.style import FAINT, INK, PAPER, STYLE, Look
 
 _AREA = 30.0  # square points of a circle per million parameters
@@ -33,7 +33,7 @@ class Point:
         spread: texts per second in its slowest and its fastest round.
         is_student: whether it was distilled here rather than being a reference model.
         reach: half the width of the score's confidence interval; NaN where it is unknown.
-        tip: what the pointer shows on it.
+        tip: its tooltip.
     """
 
     label: str
@@ -62,7 +62,8 @@ def undominated(points: Sequence[Point]) -> list[Point]:
 def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparable: bool = True) -> Figure:
     """Draw the paper's plot: score against speed, circle area by number of parameters, and the Pareto front.
 
-    A bar spans the rounds of each model. A model is dominated if its whole bar lies to the left of the front and below
+    A horizontal bar spans the rounds of each model, a vertical one the confidence interval of its score, where it is
+    known. A model is dominated if its whole horizontal bar lies to the left of the front and below
     it: another model is faster in all rounds and scores at least as high.
 
     Args:
@@ -88,9 +89,7 @@ def speed_figure(points: Sequence[Point], *, texts: str, caption: str, comparabl
             axes.scatter(*at, s=_area(point, unit), facecolors="none", edgecolors=color, linewidths=0.9)
             bar = axes.plot(point.spread, [100 * point.score] * 2, color=color, linewidth=1.4)[0]
             bar.set_gid(f"{_SPREAD}_{number}")  # becomes an id in the SVG
-            if not math.isnan(point.reach):
-                ends = [100 * (point.score - point.reach), 100 * (point.score + point.reach)]
-                axes.plot(at[0] * 2, ends, color=color, linewidth=1)
+            add_interval(axes, point.score, point.reach, point.texts_per_second, color, vertical=True)
             axes.plot(*at, linestyle="none", **{**point.look.marking, "markersize": 5.5})
             add_tip(axes, point.tip, *at)
         axes.margins(x=0.1, y=0.2)

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_tip
+from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_interval, add_tip
 from m2v_bench.reports.style import FAINT, PAPER, STYLE, Look, apart
 
 _ROW_INCHES = 0.27  # height per row in a figure with one row per model
@@ -26,7 +26,7 @@ class Dot:
         score: average score, 0 to 1.
         look: appearance of its model.
         reach: half the width of the score's confidence interval; NaN where it is unknown.
-        tip: what the pointer shows on it.
+        tip: its tooltip.
     """
 
     label: str
@@ -34,11 +34,6 @@ class Dot:
     look: Look
     reach: float = math.nan
     tip: str = ""
-
-    @property
-    def interval(self) -> list[float]:
-        """The bounds of the score's confidence interval x 100; NaN where they are unknown."""
-        return [100 * (self.score - self.reach), 100 * (self.score + self.reach)]
 
 
 def score_figure(series: Mapping[str, Sequence[Dot]], references: Sequence[Dot], *, axis: str, caption: str) -> Figure:
@@ -141,8 +136,7 @@ def _draw_curve(
         xs, ys = [positions[dot.label] for dot in group], [100 * dot.score for dot in group]
         axes.plot(xs, ys, linestyle=dash, **look.marking)
     for dot in dots:
-        if not math.isnan(dot.reach):
-            axes.plot([positions[dot.label]] * 2, dot.interval, color=look.color, linewidth=1, solid_capstyle="butt")
+        add_interval(axes, dot.score, dot.reach, positions[dot.label], look.color, vertical=True)
         add_tip(axes, dot.tip, [positions[dot.label]], [100 * dot.score])
 
 
@@ -241,8 +235,7 @@ def _rows(
         axes = figure.subplots()
         for position, (_, dots) in enumerate(rows):
             for dot in dots:
-                if not math.isnan(dot.reach):
-                    axes.plot(dot.interval, [position] * 2, color=dot.look.color, linewidth=1, solid_capstyle="butt")
+                add_interval(axes, dot.score, dot.reach, position, dot.look.color, vertical=False)
                 axes.plot([100 * dot.score], [position], linestyle="none", **dot.look.marking)
                 add_tip(axes, dot.tip, [100 * dot.score], [position])
             if len(dots) == 1:
@@ -271,7 +264,8 @@ def _rows(
 
 
 def _end(dot: Dot) -> float:
-    return 100 * dot.score if math.isnan(dot.reach) else dot.interval[1]
+    """Return the upper end of a score's interval, x 100."""
+    return 100 * (dot.score if math.isnan(dot.reach) else dot.score + dot.reach)
 
 
 def _distinguish(

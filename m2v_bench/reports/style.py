@@ -134,7 +134,7 @@ def setting_title(name: str) -> str:
     return SETTING_TITLES.get(name) or name.replace(".", " ").replace("_", " ")
 
 
-# Color and marker of what is no model: the kinds of variants in a figure of several settings.
+# Color and marker of groups of variants in a figure of several settings, which are not single models.
 PALETTE = (
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"),
     ("#56B4E9", "v"), ("#D55E00", "P"), ("#999933", "X"), ("#332288", "p"),

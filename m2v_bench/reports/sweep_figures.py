@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import norm
 
 from m2v_bench.reports.factor_plot import Cell, arrange, factor_figure
 from m2v_bench.reports.panels import type_figure
@@ -14,13 +15,22 @@ from m2v_bench.reports.score_table import header
 from m2v_bench.reports.style import setting_title
 from m2v_bench.reports.summary import Summary
 from m2v_bench.results.record import RunRecord
+from m2v_bench.stats.paired import CONFIDENCE
 from m2v_bench.stats.significance import weights_of
 
+_TEACHER = "base_model.name"
+_BELOW = "The numbers are in the table below."
+_SPEED = (
+    "Average score against speed; a circle's area is the model's number of parameters, a horizontal bar spans the "
+    "rounds. Left of and below a dashed line, another model is faster beyond the spread and scores as well, or better. "
+    "The numbers are under Speed."
+)
 _FEW = 12  # variants that are readable as a list
-_REACH = 1.96  # standard errors to either end of a 95 % interval
+_REACH = float(norm.isf((1 - CONFIDENCE) / 2))  # standard errors to either end of an interval
 _BARS = (
-    "bars: 95 % intervals of the averages, had other samples of these tasks been drawn (bootstrap standard errors, "
-    "normal approximation); all models share the samples, so that differences are more certain than the bars suggest"
+    f"{100 * CONFIDENCE:.0f} % confidence intervals over the test samples (bootstrap standard errors, normal "
+    "approximation). Models share the samples: overlapping bars do not mean that two models are not significantly "
+    "different."
 )
 
 
@@ -31,38 +41,45 @@ def draw(
 
     Args:
         summary: of its records.
-        axis: the setting that scores are drawn along; None takes the one that differs; when several do, they share the
-            figure, or the models are drawn in the order of their scores.
+        axis: the setting that scores are drawn along; None takes the one that differs. Where several differ, many
+            models are arranged by them, and few ranked by score.
         errors: standard errors of scores, by (label, task).
 
     Returns:
-        The scores under "", where there is more than one variant or an axis; by task type under "-types", along an
-        axis of numbers; speed against score under "-speed", where speed was measured.
+        Figures, with a label that describes them: the scores under "", where there is more than one variant or an
+        axis; by task type under "-types", along an axis of numbers; speed against score under "-speed", where speed
+        was measured.
     """
     if not summary.table.n_common:
         return {}
+    errors = errors or {}
     figures = {}
     axis = axis or (summary.changed[0] if len(summary.changed) == 1 else None)
-    scores = _Scores(summary, errors or {})
+    scores = _Scores(summary, errors)
     short = short_labels(summary.students)
-    caption = summary.plotted + scores.about
+    caption = summary.plotted + scores.about("Bars")
     if axis is not None:
         figures[""] = score_figure(
             _series(summary, axis, scores), _references(summary, scores), axis=setting_title(axis), caption=caption
         )
-        if (by_type := _by_type(summary, axis, errors or {}, caption)) is not None:
+        figures[""].set_label(f"Average score against {setting_title(axis)}. {_BELOW}")
+        if (by_type := _by_type(summary, axis, errors)) is not None:
             figures["-types"] = by_type
+    elif (factors := _factors(summary, scores, caption)) is not None:
+        figures[""] = factors
     elif len(summary.students) > 1:
         dots = [scores.dot(label, short[label]) for label in summary.students]
-        figures[""] = _factors(summary, scores, caption) or ranked(dots, _references(summary, scores), caption=caption)
+        figures[""] = ranked(dots, _references(summary, scores), caption=caption)
+        figures[""].set_label(f"Average score of each model, the best one first. {_BELOW}")
     if points := speed_points(summary, short, scores):
         length = next(iter(summary.speeds.values())).mean_characters
         figures["-speed"] = speed_figure(
             points,
             texts=f"texts of {length:.0f} characters on average",
-            caption=f"{caption}\n{summary.timing}",
+            caption=f"{summary.plotted}{scores.about('Vertical bars')}\n{summary.timing}",
             comparable=summary.timed_together,
         )
+        figures["-speed"].set_label(_SPEED)
     return figures
 
 
@@ -93,10 +110,9 @@ class _Scores:
             if all((label, task) in errors for task in tasks)
         }
 
-    @property
-    def about(self) -> str:
-        """What the bars of a figure mean; empty without any."""
-        return f"\n{_BARS}" if self.reaches else ""
+    def about(self, bars: str) -> str:
+        """Return the line of a caption that says what `bars` are; empty without any."""
+        return f"\n{bars}: {_BARS}" if self.reaches else ""
 
     def dot(self, label: str, name: str) -> Dot:
         """Return a model's dot under the name that it has in the figure."""
@@ -113,16 +129,22 @@ class _Scores:
         return f"{label}: {score:.2f}{interval}"
 
 
-def _by_type(summary: Summary, axis: str, errors: Mapping[tuple[str, str], float], caption: str) -> Figure | None:
+def _by_type(summary: Summary, axis: str, errors: Mapping[tuple[str, str], float]) -> Figure | None:
     """Draw the scores of each task type along an axis of numbers; None for other axes, or a single type."""
     if not is_curve(list(dict.fromkeys(_values(summary.records, axis)))):
         return None
-    table, panels = summary.table, {}
-    for name in table.columns:
-        scores = _Scores(summary, errors, name)
-        if scores.values:
-            panels[header(name, table)] = _series(summary, axis, scores), _references(summary, scores)
-    return type_figure(panels, axis=setting_title(axis), caption=caption) if len(panels) > 1 else None
+    of_types = {name: _Scores(summary, errors, name) for name in summary.table.columns}
+    panels = {
+        header(name, summary.table): (_series(summary, axis, scores), _references(summary, scores))
+        for name, scores in of_types.items()
+        if scores.values
+    }
+    if len(panels) < 2:
+        return None
+    about = max((scores.about("Bars") for scores in of_types.values()), key=len)  # empty where no panel has bars
+    figure = type_figure(panels, axis=setting_title(axis), caption=summary.plotted + about)
+    figure.set_label(f"The same by task type, on separate scales, against {setting_title(axis)}.")
+    return figure
 
 
 def _factors(summary: Summary, scores: _Scores, caption: str) -> Figure | None:
@@ -143,19 +165,25 @@ def _factors(summary: Summary, scores: _Scores, caption: str) -> Figure | None:
             return None  # two variants of the same settings
         dots[cell] = scores.dot(label, label)
         teachers.setdefault(panel, set()).add(summary.records[number].teacher)
-    titles = {panel: _panel_title(panel, of_panel, scores.values) for panel, of_panel in teachers.items()}
+    titles = {panel: _panel_title(panels, panel, of_panel, scores.values) for panel, of_panel in teachers.items()}
     if others := [label for label in summary.references if not any({label} == names for names in teachers.values())]:
         caption = f"compared with: {'; '.join(f'{one} {100 * scores.values[one]:.1f}' for one in others)}\n{caption}"
     best = max(dots.values(), key=lambda dot: dot.score)
-    return factor_figure(dots, rows=setting_title(rows), titles=titles, caption=caption, best=best)
+    figure = factor_figure(dots, rows=setting_title(rows), titles=titles, caption=caption, best=best)
+    shown = [f"a row per {setting_title(rows)}", *([f"a panel per {setting_title(panels)}"] if panels else [])]
+    keyed = f"; colours and markers show {' and '.join(map(setting_title, kinds))}" if kinds else ""
+    figure.set_label(f"Average score of every variant, with {' and '.join(shown)}{keyed}. {_BELOW}")
+    return figure
 
 
-def _panel_title(panel: str, teachers: Collection[str | None], scores: Mapping[str, float]) -> str:
-    """Name a panel, with the score of the teacher that all of its variants have."""
+def _panel_title(setting: str | None, value: str, teachers: Collection[str | None], scores: Mapping[str, float]) -> str:
+    """Name a panel by the value of its setting, with the score of the teacher that all of its variants have."""
+    name = "" if setting is None else value if setting == _TEACHER else f"{setting_title(setting)}: {value}"
     (teacher, *others) = teachers
     if others or teacher is None or math.isnan(scores.get(teacher, math.nan)):
-        return panel
-    return f"{panel} (teacher {100 * scores[teacher]:.1f})"
+        return name
+    score = f"{100 * scores[teacher]:.1f}"
+    return f"{name} (teacher {score})" if name else f"teacher {teacher}: {score}"
 
 
 def _references(summary: Summary, scores: _Scores) -> list[Dot]:
@@ -199,7 +227,7 @@ def _series(summary: Summary, axis: str, scores: _Scores) -> dict[str, list[Dot]
 def _values(records: Sequence[RunRecord], setting: str) -> list[str]:
     """Return a setting's value per job; base models under their label in results, where these are distinct."""
     values = [str(record.settings[setting]) for record in records]
-    if setting != "base_model.name":
+    if setting != _TEACHER:
         return values
     names = [record.variant["base_model"] for record in records]
     return names if len(set(names)) == len(set(values)) else values

@@ -1,6 +1,7 @@
 """`m2v-bench export`: write the scores and records of a results folder, or of one experiment, to one file."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +13,13 @@ import pandas as pd
 from m2v_bench.errors import BenchError
 from m2v_bench.results.experiment import Experiment, experiments, find_experiment
 from m2v_bench.results.long_table import write_table
-from m2v_bench.results.record import RunRecord
+from m2v_bench.results.record import RunRecord, Score
 from m2v_bench.results.sample_files import reader
 from m2v_bench.results.scores import RecordFacts, Results, StoredModel, read_results, with_unique_labels
 from m2v_bench.stats.aggregates import cqadupstack
-from m2v_bench.stats.resampling import resample, standard_errors
+from m2v_bench.stats.resampling import resample
 from m2v_bench.system.formatting import masked
+from m2v_bench.tasks.samples import SAME_SCORE
 
 _REPLICATES = 1_000  # a standard error is then known to 2 %
 
@@ -66,8 +68,8 @@ def export(path: Path, out: Path | None = None, experiment: str | None = None) -
     rows = _rows(models, results, None if experiment is None else _tasks_of(chosen[0]))
     if not rows:
         raise BenchError(f"{experiment}: none of its scores are in {results.path}")
+    chosen, remarks = _with_standard_errors(chosen, models, results)
     try:
-        chosen, remarks = _with_standard_errors(chosen, models, results)
         write_table(target, rows, [_without_passwords(item.to_json()) for item in chosen])
     except OSError as error:
         raise BenchError(f"--out {target}: cannot be written ({error.strerror})") from error
@@ -88,18 +90,20 @@ def _with_standard_errors(
         for label, model in readable.items()
     }
     read = reader(results.path, {label: model.folder for label, model in readable.items()}, lambda label, task: None)
-    bootstraps, remarks = resample(pd.DataFrame.from_dict(scores, orient="index"), read, _REPLICATES)
+    resampling = resample(pd.DataFrame.from_dict(scores, orient="index"), read, _REPLICATES)
     errors = {
-        (readable[label].name, readable[label].revision, readable[label].seed, task): error
-        for (label, task), error in standard_errors(bootstraps).items()
+        (readable[label].name, readable[label].revision, readable[label].seed, task): (scores[label][task], error)
+        for (label, task), error in resampling.errors.items()
     }
 
+    def with_error(row: Score, seed: int) -> Score:
+        stored, error = errors.get((row.model, row.revision, seed, row.task), (math.nan, None))
+        # the result file may hold more splits or subsets than the record's score averages over
+        same = row.main_score is not None and abs(row.main_score - stored) <= SAME_SCORE
+        return replace(row, standard_error=error) if same else row
+
     def with_errors(record: RunRecord) -> RunRecord:
-        rows = [
-            replace(row, standard_error=errors.get((row.model, row.revision, record.seed, row.task)))
-            for row in record.scores
-        ]
-        return replace(record, scores=rows)
+        return replace(record, scores=[with_error(row, record.seed) for row in record.scores])
 
     return [
         replace(
@@ -107,7 +111,7 @@ def _with_standard_errors(
             jobs=[job if job.record is None else replace(job, record=with_errors(job.record)) for job in item.jobs],
         )
         for item in chosen
-    ], remarks
+    ], list(resampling.notes)
 
 
 def _models_of(experiment: Experiment, results: Results) -> list[StoredModel]:

@@ -100,7 +100,7 @@ def _read(path: Path, size: int, modified: int) -> LongTable:
             return LongTable(rows, json.loads(lzma.decompress(base64.b64decode(about["experiments"]))))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, lzma.LZMAError) as error:
         raise BenchError(
-            f"--results {path}: is neither a results folder nor a file of `m2v-bench export` "
+            f"results {path}: is neither a results folder nor a file of `m2v-bench export` "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'damaged'})"
         ) from None
-    raise BenchError(f"--results {path}: has version {version} of the format; this m2v_bench reads {_FORMAT}")
+    raise BenchError(f"results {path}: has version {version} of the format; this m2v_bench reads {_FORMAT}")

@@ -214,7 +214,7 @@ def _from_folder(path: Path) -> Results:
     folders = score_folders(root)
     if not folders:
         raise BenchError(
-            f"--results {path}: holds no result files (results/MODEL/REVISION/TASK.json). Give the results_dir of a "
+            f"results {path}: holds no result files (results/MODEL/REVISION/TASK.json). Give the results_dir of a "
             "run, the folder that has results/ in it, or a file of `m2v-bench export`"
         )
     facts = record_facts(path)

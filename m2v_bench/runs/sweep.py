@@ -126,7 +126,7 @@ class Sweep(Sweeper):
                 folder = sweep_dir / config.hydra.sweep.subdir
                 with open_dict(config):
                     del config["hydra"]
-                if config.dry_run and _lacks_models(config):  # the plan then says what to download
+                if config.dry_run and self._lacks_files(config):  # the plan then says what to download
                     jobs[folder] = Job(list(job), config, folder, key="")
                     continue
                 prepared = self._prepare(config)
@@ -141,6 +141,12 @@ class Sweep(Sweeper):
         if refused:
             raise BenchError(_refusal(refused, len(batch)))
         return list(jobs.values())
+
+    def _lacks_files(self, config: DictConfig) -> bool:
+        settings = check(config)  # before the slow imports
+        from m2v_bench.doctor.downloads import lacks_files
+
+        return lacks_files(settings)
 
     def _prepare(self, config: DictConfig) -> "Prepared":
         settings = check(config)  # before the slow imports of `prepare`
@@ -259,12 +265,6 @@ def _check_axes(batch: Sequence[Sequence[str]]) -> None:
 
 def _common(batch: Sequence[Sequence[str]]) -> set[str]:
     return set(batch[0]).intersection(*batch[1:]) if len(batch) > 1 else set()
-
-
-def _lacks_models(config: DictConfig) -> bool:
-    from m2v_bench.doctor.downloads import lacks_models
-
-    return lacks_models(check(config))
 
 
 def _varying(overrides: Sequence[str], batch: Sequence[Sequence[str]]) -> str:

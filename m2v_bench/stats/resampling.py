@@ -1,6 +1,7 @@
-"""Resample the tasks of stored models, each once, whatever the number of its readers."""
+"""Resample the tasks of stored models, for comparisons and for standard errors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -15,15 +16,32 @@ Resampled = tuple[list[str], TaskBootstrap]
 """The labels of the models that have samples of a task, and their bootstrap."""
 
 
-def resample(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict[str, Resampled], list[str]]:
-    """Resample each task once, whatever the number of its columns; note samples that cannot be used.
+@dataclass(frozen=True)
+class Resampling:
+    """What resampling the samples of all tasks gives.
+
+    Attributes:
+        tasks: the bootstrap of each task that two models or more share the samples of.
+        errors: the standard error of each score that has samples, by (label, task).
+        notes: samples that cannot be used, and why.
+    """
+
+    tasks: Mapping[str, Resampled]
+    errors: Mapping[tuple[str, str], float]
+    notes: Sequence[str]
+
+
+def resample(wide: pd.DataFrame, samples: Reader, replicates: int) -> Resampling:
+    """Resample each task once, with the same resamples for all models that were scored on the same samples.
+
+    A task on which two models have different samples is in `errors`, but not in `tasks`: it cannot be compared.
 
     Args:
         wide: scores of models x tasks, NaN for a missing one.
         samples: reads the samples.
         replicates: resamples of each task.
     """
-    labels: dict[str, list[str]] = {}
+    groups: list[tuple[str, list[str], bool]] = []  # in the order of the bootstraps: task, labels, comparable
     notes: list[str] = []
     stale: dict[str, list[str]] = {}
 
@@ -38,24 +56,37 @@ def resample(wide: pd.DataFrame, samples: Reader, replicates: int) -> tuple[dict
                     continue
                 if matching is not None:
                     parts[str(label)] = matching
-            if len(parts) < 2:
-                continue
+            alike = _alike(task, parts, notes)
+            for labels in alike:
+                groups.append((task, labels, len(alike) == 1 and len(labels) > 1))
+                yield task, [parts[label] for label in labels]
+
+    tasks: dict[str, Resampled] = {}
+    errors: dict[tuple[str, str], float] = {}
+    bootstraps = bootstrap_tasks(usable(), replicates=replicates, seed=SEED)
+    for number, (task, bootstrap) in enumerate(bootstraps):
+        _, labels, comparable = groups[number]
+        spreads = bootstrap.deviations.std(axis=0)
+        errors |= {(label, task): float(error) for label, error in zip(labels, spreads, strict=True)}
+        if comparable:
+            tasks[task] = labels, bootstrap
+    return Resampling(tasks, errors, [*notes, *stale_notes(stale)])
+
+
+def _alike(task: str, parts: Mapping[str, Mapping[str, Samples]], notes: list[str]) -> list[list[str]]:
+    """Group the labels of models that were scored on the same samples; note the first difference."""
+    groups: list[list[str]] = []
+    first = len(notes)
+    for label, own in parts.items():
+        for group in groups:
             try:
-                check_same(task, list(parts.values()), list(parts))
+                check_same(task, [parts[group[0]], own], [group[0], label])
             except BenchError as error:
-                notes.append(str(error).partition("\n")[0])
+                if len(notes) == first:
+                    notes.append(str(error).partition("\n")[0])
                 continue
-            labels[task] = list(parts)
-            yield task, list(parts.values())
-
-    bootstraps = dict(bootstrap_tasks(usable(), replicates=replicates, seed=SEED))
-    return {task: (labels[task], bootstrap) for task, bootstrap in bootstraps.items()}, [*notes, *stale_notes(stale)]
-
-
-def standard_errors(bootstraps: Mapping[str, Resampled]) -> dict[tuple[str, str], float]:
-    """Return the standard error of each score, by (label, task): the spread of its replicates."""
-    return {
-        (label, task): float(error)
-        for task, (labels, bootstrap) in bootstraps.items()
-        for label, error in zip(labels, bootstrap.deviations.std(axis=0), strict=True)
-    }
+            group.append(label)
+            break
+        else:
+            groups.append([label])
+    return groups

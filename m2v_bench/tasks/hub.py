@@ -62,11 +62,15 @@ def revisions_in(hub_dir: Path, repository: str) -> list[str]:
     return [] if manifest is None else manifest.revisions(repository)
 
 
-@functools.cache
 def newest_commit(repository: str) -> tuple[str | None, str]:
     """Return the newest commit of a dataset repository on the hub, or None and the reason."""
     if is_offline("HF_HUB_OFFLINE"):
         return None, "downloads are switched off"
+    return _newest_commit(repository)
+
+
+@functools.cache
+def _newest_commit(repository: str) -> tuple[str | None, str]:
     if _unreachable:
         return None, _unreachable[0]
     return _commit(repository, timeout=10)

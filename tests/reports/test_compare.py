@@ -220,7 +220,7 @@ def test_task_types_come_from_the_runs_or_from_mteb(folder: Folder):
         (["--replicates", "5"], "--replicates 5: must lie between 100 and 1000000"),
         (["--confidence", "95"], "--confidence 95.0: must lie between 0.5 and 1"),
         (["--seed", "-1"], "seed=-1: must lie between"),
-        (["--results", "nowhere"], "--results nowhere: holds no result files"),
+        (["--results", "nowhere"], "results nowhere: holds no result files"),
     ],
 )
 def test_bad_options_are_refused(folder: Folder, words, message, capsys: pytest.CaptureFixture[str]):

@@ -93,11 +93,25 @@ def test_other_samples_and_those_of_another_score_are_named_and_not_used(scored:
 
 def test_standard_errors_come_from_samples_or_from_an_export(scored: Scored):
     scores = pd.DataFrame(scored.rows)
-    made = daggers(scores, score_table(scores), "micro", scored.read, replicates=2000).errors
-    assert set(made) == {(row["label"], row["task"]) for row in scored.rows}
+    errors = daggers(scores, score_table(scores), "micro", scored.read, replicates=2000).errors
+    assert set(errors) == {(row["label"], row["task"]) for row in scored.rows}
     rate = 0.60
-    assert made["a", "T1"] == pytest.approx(np.sqrt(rate * (1 - rate) / (N - 1)), rel=0.1)
+    assert errors["a", "T1"] == pytest.approx(np.sqrt(rate * (1 - rate) / (N - 1)), rel=0.1)
     exported = scores.assign(standard_error=0.0125)
     assert daggers(exported, score_table(exported), "micro", lambda label, task: None).errors == dict.fromkeys(
-        made, 0.0125
+        errors, 0.0125
     )
+
+
+def test_models_with_other_samples_have_errors_but_are_not_compared(scored: Scored):
+    scores = pd.DataFrame(scored.rows)
+    scored.samples["b", "T1"] = Samples("mean", np.repeat([0, 1], [43, 57]).astype(np.float32), None, "text")
+    tested = daggers(scores, score_table(scores), "micro", scored.read, replicates=500)
+    assert {("a", "T1"), ("b", "T1"), ("a", "T2")} <= set(tested.errors)
+    assert tested.errors["b", "T1"] > 1.5 * tested.errors["b", "T2"]
+    assert any("were not scored on the same samples" in note for note in tested.notes)
+    assert "Avg" not in tested.columns
+    alone = scores[scores["label"] == "a"]
+    assert set(daggers(alone, score_table(alone), "micro", scored.read, replicates=500).errors) == {
+        ("a", task) for task in alone["task"]
+    }

@@ -110,8 +110,7 @@ def test_figures_are_reproducible_across_processes(tmp_path: Path):
     code = f"""
 import hashlib
 from pathlib import Path
-from m2v_bench.reports.factor_plot import arrange, factor_figure
-from m2v_bench.reports.figures import save, svg
+from m2v_bench.reports.figures import save
 from tests.reports.test_plots import figures
 for name, figure in figures().items():
     for path in save(figure, Path({str(tmp_path)!r}, "again " + name)):

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,36 @@ def test_a_second_swept_setting_is_a_line_of_its_own():
         drawn[tuple(line.get_xdata())].append([round(float(y), 6) for y in line.get_ydata()])
     assert drawn[16, 32] == [[10, 20], [30, 40]]
     assert {"weighting=none", "weighting=sif", "teacher"} <= set(words(figure))
+
+
+def test_many_variants_are_arranged_by_their_settings():
+    settings = itertools.product(("x/a", "x/b", "x/c"), (16, 32), ("none", "zipf_log", "sif", "idf"))
+    jobs = [
+        record(
+            f"M {number}",
+            f"r{number}",
+            0.2 + 0.01 * number,
+            0.9,
+            **{"base_model.name": base, "pca_dims": dims, "weighting": name},
+        )
+        for number, (base, dims, name) in enumerate(settings)
+    ]
+    summary = summarise(typed(jobs))
+    errors = {(label, "T"): 0.01 for label in summary.table.labels}
+    figure = draw(summary, None, errors)[""]
+    drawn = words(figure)
+    assert {"a (teacher 90.0)", "b (teacher 90.0)", "none", "zipf_log", "sif", "idf", "weighting"} <= set(drawn)
+    assert {"dimensions after PCA: 16", "dimensions after PCA: 32"} <= set(drawn)  # of the legend
+    assert any("best: M 23 43.0" in text and "95 % confidence intervals" in text for text in drawn)
+    assert figure.get_label().startswith(
+        "Average score of every variant, with a row per weighting and a panel per teacher;"
+    )
+    few = draw(summarise(typed(jobs[:8])), None)
+    assert "best one first" in few[""].get_label()
+    for job in jobs:
+        job["settings"]["dialect"] = job["settings"].pop("base_model.name")
+    panels = words(draw(summarise(typed(jobs)), None)[""])
+    assert {"dialect: x/a (teacher 90.0)", "dialect: x/b (teacher 90.0)"} <= set(panels)
 
 
 @pytest.mark.parametrize(

@@ -199,18 +199,23 @@ def test_the_table_is_one_of_pandas(results: Path, table: Path):
 
 def test_scores_with_samples_get_standard_errors(results: Path, tmp_path: Path):
     there = Path(shutil.copytree(results, tmp_path / "results"))
-    folders = [model.folder for model in read_results(there).models if model.name.startswith("m2v_bench/")]
     rng = np.random.default_rng(0)
-    for folder in folders:
-        score = read_results(there).models[[model.folder for model in read_results(there).models].index(folder)]
-        value = score.scored_tasks()["SciFact"].known["test/default"]
-        samples = rng.normal(0, 0.1, 100)
-        samples += value - samples.mean()
-        write_samples(there / "samples" / folder / "SciFact.npz", {"test/default": Samples("mean", samples, None, "q")})
+    for model in read_results(there).models:
+        if model.name.startswith("m2v_bench/"):
+            values = rng.normal(0, 0.1, 100)
+            values += model.scored_tasks()["SciFact"].known["test/default"] - values.mean()
+            samples = {"test/default": Samples("mean", values, None, "q")}
+            write_samples(there / "samples" / model.folder / "SciFact.npz", samples)
+    # the score of a record that averages over fewer parts than the result file has
+    job = there / "sweeps" / "grid" / "job0" / "record.json"
+    changed = json.loads(job.read_text())
+    (row,) = (row for row in changed["scores"] if (row["label"], row["task"]) == (changed["label"], "SciFact"))
+    row["main_score"] += 0.1
+    job.write_text(json.dumps(changed))
     records = find_experiment("grid", export(there, tmp_path / "grid.parquet", "grid").path).records
     errors = {(row.label, row.task): row.standard_error for record in records for row in record.scores}
     known = {key for key, error in errors.items() if error is not None}
-    assert known == {(record.label, "SciFact") for record in records}
+    assert known == {(record.label, "SciFact") for record in records[1:]}
     assert {round(errors[key] or 0, 3) for key in known} <= {0.009, 0.01, 0.011}
     again = find_experiment("grid", export(tmp_path / "grid.parquet", tmp_path / "again.parquet", "grid").path).records
     assert again == records
@@ -254,7 +259,7 @@ def home(results: Path, table: Path) -> Path:
     ("words", "message"),
     [
         (["export", "grit"], "grit: no such sweep or run. Did you mean grid?"),
-        (["export", "--results", "nowhere"], "--results nowhere: holds no result files"),
+        (["export", "--results", "nowhere"], "results nowhere: holds no result files"),
         (["export", "--out", "file/x.parquet"], "--out file/x.parquet: cannot be written"),
         (["export", "--out", "x.csv"], "--out x.csv: must end in .parquet"),
         (["export", "grid", "--results", "grid.parquet"], "--results grid.parquet: is the file to write; name another"),
@@ -265,7 +270,7 @@ def home(results: Path, table: Path) -> Path:
         (["paper", "verify", "grid", "--results", "all.parquet"], "grid: a sweep of 4 jobs"),
         (
             ["table", "--results", "file"],
-            "--results file: is neither a results folder nor a file of",
+            "results file: is neither a results folder nor a file of",
         ),
         (["table", "--results", "other.parquet"], "other.parquet: is neither a results folder nor a file"),
     ],

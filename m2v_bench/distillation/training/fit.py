@@ -3,7 +3,7 @@
 import io
 import pickle
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +77,10 @@ def fit(
     """
     held_out, training = split(len(bags), config)
     used, ids = np.unique(bags.ids, return_inverse=True)
-    scale = float(np.sqrt(np.mean(np.square(rows[used], dtype=np.float64)))) or 1.0
-    task = _Task(
-        rows[used] / scale, Bags(ids.reshape(-1).astype(np.int32), bags.offsets), targets, config, device, scale=scale
-    )
+    start = rows[used]
+    scale = float(np.sqrt(np.einsum("ij,ij->", start, start, dtype=np.float64) / start.size)) or 1.0
+    start /= np.float32(scale)
+    task = _Task(start, Bags(ids.reshape(-1).astype(np.int32), bags.offsets), targets, config, device, scale=scale)
     state = _State.load(unfinished, task) or _State.first(task, held_out)
     n_steps = len(training) // config.batch_size
     with tqdm(
@@ -100,8 +100,11 @@ def fit(
             bar.set_postfix_str(f"held-out loss {state.held_out[-1]:.4f}")
             if unfinished is not None:
                 state.save(unfinished, task)
+    del task, start  # makes room for the rows
     trained = rows.copy()
-    trained[used] = state.rows * scale
+    if state.rows is not None:
+        state.rows *= np.float32(scale)
+        trained[used] = state.rows
     return Fit(trained, state.losses, state.held_out, state.best, len(bags))
 
 
@@ -133,7 +136,7 @@ class _Task:
 
         self.bags, self.targets, self.config, self.device = bags, targets, config, device
         self.scale = scale  # of the targets; dividing batches spares a copy of all
-        self.rows = torch.nn.Parameter(torch.tensor(rows, device=device))
+        self.rows = torch.nn.Parameter(torch.from_numpy(rows).to(device))  # on a CPU, the array itself
         self.start = self.rows.detach().clone() if config.regularization else None
         self.log_weights = torch.nn.Parameter(torch.zeros(len(rows), device=device)) if config.token_weights else None
         parameters = [self.rows] if self.log_weights is None else [self.rows, self.log_weights]
@@ -190,20 +193,23 @@ class _Task:
         weights = self.log_weights.exp()[ids] / lengths.repeat_interleave(lengths)
         return functional.embedding_bag(ids, self.rows, offsets, mode="sum", per_sample_weights=weights)
 
-    def weighted_rows(self) -> np.ndarray:
-        """Return the rows times their tokens' factors, float32 of shape (tokens, dims)."""
-        rows = self.rows.detach()
-        if self.log_weights is not None:
-            rows = rows * self.log_weights.detach().exp()[:, None]
-        return rows.cpu().numpy().copy()
+    def weighted_rows(self, out: np.ndarray | None) -> np.ndarray:
+        """Return the rows times their tokens' factors, float32 of shape (tokens, dims), in `out` if it is given."""
+        rows = self.rows.detach().cpu().numpy()
+        out = np.empty_like(rows) if out is None else out
+        if self.log_weights is None:
+            np.copyto(out, rows)
+        else:
+            np.multiply(rows, self.log_weights.detach().exp().cpu().numpy()[:, None], out=out)
+        return out
 
 
 @dataclass
 class _State:
-    """What a checkpoint holds beside parameters and optimizer."""
+    """What a checkpoint holds beside parameters and optimizer; `rows` are the best so far, None before training."""
 
-    rows: np.ndarray
     held_out: list[float]
+    rows: np.ndarray | None = None
     losses: list[float] = field(default_factory=list)
     epoch: int = 0
     best: int = 0
@@ -211,7 +217,7 @@ class _State:
     @classmethod
     def first(cls, task: _Task, held_out: np.ndarray) -> "_State":
         """Return the state before training."""
-        return cls(task.weighted_rows(), [task.loss_of(held_out)])
+        return cls([task.loss_of(held_out)])
 
     def is_improving(self, config: TrainingConfig) -> bool:
         """Whether another epoch is worth it."""
@@ -223,7 +229,7 @@ class _State:
         self.losses.append(loss)
         self.held_out.append(held_out)
         if held_out < self.held_out[self.best]:
-            self.rows, self.best = task.weighted_rows(), self.epoch
+            self.rows, self.best = task.weighted_rows(out=self.rows), self.epoch
 
     def save(self, folder: Path, task: _Task) -> None:
         """Write a checkpoint, atomically."""
@@ -233,7 +239,8 @@ class _State:
         with cache_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             temporary = file.with_suffix(".new")
-            content = asdict(self) | {"rows": torch.from_numpy(self.rows), "optimizer": task.optimizer.state_dict()}
+            rows = None if self.rows is None else torch.from_numpy(self.rows)
+            content = vars(self) | {"rows": rows, "optimizer": task.optimizer.state_dict()}
             content["parameters"] = [parameter.detach() for parameter in task.optimizer.param_groups[0]["params"]]
             buffer = io.BytesIO()
             torch.save(content, buffer)  # to memory, as it raises no OSError for a full disk
@@ -257,4 +264,4 @@ class _State:
             ):
                 parameter.copy_(saved)
         task.optimizer.load_state_dict(content.pop("optimizer"))
-        return cls(**content | {"rows": content["rows"].cpu().numpy()})
+        return cls(**content | {"rows": None if content["rows"] is None else content["rows"].cpu().numpy()})

@@ -41,7 +41,13 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
-// What the pointer rests on in a figure shows its numbers; a click keeps them, and another one takes them away.
+// Show a mark's values on hover; click to pin or unpin them.
+for (const figure of document.querySelectorAll("figure:has(.tip)")) {
+  const hint = document.createElement("span");
+  hint.className = "hint";
+  hint.textContent = " Hover over a mark to see its values; click to pin them.";
+  figure.querySelector("figcaption").append(hint);
+}
 for (const tip of document.querySelectorAll("figure .tip")) {
   const title = tip.querySelector("title");
   const text = title.textContent;
@@ -61,6 +67,7 @@ for (const tip of document.querySelectorAll("figure .tip")) {
     box.style.left = `${Math.max(8, Math.min(event.pageX + 12, right))}px`;
     box.style.top = `${Math.max(8, event.pageY - box.offsetHeight - 12)}px`;
   };
+  addEventListener("resize", () => { kept = false; hide(); });
   tip.addEventListener("pointerenter", show);
   tip.addEventListener("pointermove", show);
   tip.addEventListener("pointerleave", () => kept || hide());
