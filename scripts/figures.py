@@ -20,7 +20,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from m2v_bench.reports.figures import save, svg
-from m2v_bench.reports.summary import summarise, tested_models
+from m2v_bench.reports.summary import daggers_of, summarise
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.results.experiment import find_experiment
 
@@ -95,7 +95,7 @@ def figures_of(sweep: Path) -> dict[Path, Figure]:
     """Draw the figures of an exported sweep, by the path of their files without suffix."""
     records = find_experiment(sweep.stem, sweep).all_records()
     summary = summarise(records)
-    errors = tested_models(summary, sweep).errors
+    errors = daggers_of(summary, sweep).errors
     drawn = draw(summary, records[0].settings.get("sweep.axis"), errors)
     return {PAPER / "figures" / f"{sweep.stem}{ending}": figure for ending, figure in drawn.items()}
 

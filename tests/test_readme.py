@@ -18,7 +18,7 @@ from m2v_bench.distillation.dialects import DIALECTS
 from m2v_bench.inference.card import RELEASES
 from m2v_bench.reports.daggers import DAGGER, NO_DAGGER
 from m2v_bench.reports.figures import svg
-from m2v_bench.reports.summary import summarise, tested_models, with_daggers
+from m2v_bench.reports.summary import daggers_of, summarise, with_daggers
 from m2v_bench.results.experiment import find_experiment
 from m2v_bench.results.long_table import read_table
 from m2v_bench.results.score_files import TaskScores
@@ -56,7 +56,7 @@ def test_committed_records_have_no_absolute_paths():
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda file: file.stem)
 def test_committed_tables_match_the_records(sweep: Path):
     summary = summarise(find_experiment(sweep.stem, sweep).all_records())
-    made = with_daggers(summary, tested_models(summary, sweep), title="").markdown()
+    made = with_daggers(summary, daggers_of(summary, sweep), title="").markdown()
     kept = (PAPER / "tables" / f"{sweep.stem}.md").read_text(encoding="utf-8")
     assert rows_of(kept) == rows_of(made)
     assert [note for note in (DAGGER, NO_DAGGER) if note in kept] == [

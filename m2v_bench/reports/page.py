@@ -25,7 +25,7 @@ from m2v_bench.reports.page_tables import (
     task_scores,
 )
 from m2v_bench.reports.score_table import AVERAGE, ScoreTable
-from m2v_bench.reports.summary import Summary, summarise, tested_models, with_daggers
+from m2v_bench.reports.summary import Summary, daggers_of, summarise, with_daggers
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.reports.training_section import training_section
 from m2v_bench.results.experiment import Experiment, JobResult, find_experiment
@@ -97,7 +97,7 @@ def report(experiment: Experiment, command: str, effects: Effects) -> Document:
     summary = summarise(records) if records else None
     sections, lead = [], []
     if summary is not None:
-        tested = tested_models(summary, experiment.results)
+        tested = daggers_of(summary, experiment.results)
         lead = outcome(summary, tested)
         sections += [_results(experiment, summary, tested), _effects(experiment, effects), _tasks(summary)]
         sections += [_speed(summary), training_section(records)]

@@ -11,7 +11,7 @@ from m2v_bench.errors import BenchError
 from m2v_bench.reports.figures import save
 from m2v_bench.reports.grid import Grid
 from m2v_bench.reports.leaderboard_page import write_leaderboard
-from m2v_bench.reports.summary import record_rows, summarise, tested_models, with_daggers
+from m2v_bench.reports.summary import daggers_of, record_rows, summarise, with_daggers
 from m2v_bench.reports.sweep_figures import draw
 from m2v_bench.results.record import RunRecord
 
@@ -28,7 +28,7 @@ def report_run(record: RunRecord, output_dir: Path, results_dir: Path) -> Grid:
     """
     summary = summarise([record])
     record_rows(record).to_csv(output_dir / "scores.csv", index=False)
-    tested = tested_models(summary, results_dir)
+    tested = daggers_of(summary, results_dir)
     grid = with_daggers(summary, tested, title=f"{record.label} on {record.suite}")
     (output_dir / "table.md").write_text(grid.markdown(), encoding="utf-8")
     if (figure := draw(summary, None, tested.errors).get("-speed")) is not None:
@@ -112,7 +112,7 @@ def report_sweep(records: Sequence[RunRecord], results_dir: Path, *, name: str, 
         The written files, with the name of their folder.
     """
     summary = summarise(records)
-    tested = tested_models(summary, results_dir)
+    tested = daggers_of(summary, results_dir)
     grid = with_daggers(summary, tested, title=f"sweep {name}")
     markdown, data = results_dir / "tables" / f"{name}.md", results_dir / "tables" / f"{name}.csv"
     markdown.parent.mkdir(parents=True, exist_ok=True)

@@ -193,7 +193,7 @@ def with_daggers(summary: Summary, tested: Daggers, *, title: str) -> Grid:
     return to_grid(summary.table, title=title, signature=summary.signature, marks=tested.marks, notes=tested.notes)
 
 
-def tested_models(summary: Summary, results: Path) -> Daggers:
+def daggers_of(summary: Summary, results: Path) -> Daggers:
     """Test the models of the table; damaged files cost the daggers, not the table."""
     try:
         folders = {

@@ -21,7 +21,7 @@ from m2v_bench.evaluation.store import Store
 from m2v_bench.reports.grid import FORMATS
 from m2v_bench.reports.results_table import results_grid
 from m2v_bench.reports.run_report import report_run
-from m2v_bench.reports.summary import summarise, tested_models, with_daggers
+from m2v_bench.reports.summary import daggers_of, summarise, with_daggers
 from m2v_bench.results.record import RunRecord
 from m2v_bench.results.score_files import kind_of
 from m2v_bench.results.scores import read_results
@@ -98,7 +98,7 @@ def test_every_table_of_the_same_scores_has_the_same_marks(scored: Path, tmp_pat
         jobs = [{**record, "label": each, "scores": [r for r in rows if r["label"] == each]} for each in STUDENTS]
         jobs[0]["scores"] += [row for row in rows if row["label"] not in STUDENTS]
         summary = summarise([RunRecord.from_json(job) for job in jobs])
-        made = with_daggers(summary, tested_models(summary, scored), title="")
+        made = with_daggers(summary, daggers_of(summary, scored), title="")
     shown = grid(scored, aggregation=aggregation, models=[each.label for each in models])
     here, there = cells(made), cells(shown)
     columns = ("Avg", "Clust", "WordSim")
