@@ -626,8 +626,8 @@
     $("signature").textContent = D.signature;
   }
 
-  // Figures are drawn one after the other behind the table, so that the page answers meanwhile
-  let later;
+  // Figures are drawn one after the other once the table is painted, so that the page answers meanwhile
+  let later, frame;
   function drawFigures(waiting) {
     const [draw, ...rest] = waiting;
     if (draw === undefined) {
@@ -648,7 +648,10 @@
       (again?.matches("input") ? again : again?.querySelector("button, input"))?.focus();
     }
     clearTimeout(later);
-    later = setTimeout(() => drawFigures([showScatter, showCurve, showHeat, showPair]), 60);
+    cancelAnimationFrame(frame);
+    const draw = () => { later = setTimeout(() => drawFigures([showScatter, showCurve, showHeat, showPair]), 20); };
+    if (document.hidden) draw(); // no frame is painted
+    else frame = requestAnimationFrame(() => { frame = requestAnimationFrame(draw); });
   }
   let width = innerWidth, resized;
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(() => { if (innerWidth !== width) { width = innerWidth; show(); } }, 200); });
