@@ -31,11 +31,10 @@ THEIRS = "0.10.0"
 HEAD = """
 import json, sys, time
 import torch
+from m2v_bench.system.memory import peak_of_process
 torch.set_num_threads(2)
 def report(**values):
-    with open("/proc/self/status") as status:  # ru_maxrss would count the parent's memory at the fork
-        (peak,) = (int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    print(json.dumps({**values, "peak_mb": peak / 1024}))
+    print(json.dumps({**values, "peak_mb": peak_of_process() / 2**20}))
 """
 _DISTIL = HEAD + "from transformers import AutoModel, AutoTokenizer, BertModel, BertTokenizerFast\n"
 _THEIRS = """

@@ -11,8 +11,9 @@ from m2v_bench.cache import cache_dir
 from m2v_bench.config.schema import Config
 from m2v_bench.doctor.data_needs import BUNDLE, Hub, asset_state
 from m2v_bench.doctor.machine_needs import free_bytes
-from m2v_bench.doctor.model_needs import HubModel, hub_models, weights_in
+from m2v_bench.doctor.model_needs import HubModel, hub_models, weight_bytes
 from m2v_bench.doctor.timing import ROUGH, rough
+from m2v_bench.models.bm25 import TASK_TYPES
 from m2v_bench.reports.grid import Grid
 from m2v_bench.runs.prepare import model_assets, suite_assets, suite_of
 from m2v_bench.system.formatting import duration, human_bytes
@@ -22,7 +23,6 @@ from m2v_bench.tasks.suite import SuiteTask
 _REGISTRY, _HUB = "package registry", "hub"
 _AT_ONCE = 8  # questions to the registry and the hub
 _BYTES_PER_PARAMETER = 4
-_LEXICAL_TYPES = ("Retrieval", "Reranking")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Download:
         source: `package registry` or `hub`.
         bytes: its size; None if unknown.
         problem: why it cannot be downloaded; None if it can.
+        is_dataset: whether it is a dataset repository, which a plan can do without.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Download:
     source: str
     bytes: int | None
     problem: str | None
+    is_dataset: bool = False
 
 
 def lacks_files(settings: Config) -> bool:
@@ -82,7 +84,9 @@ def downloads(runs: Sequence[Config]) -> list[Download]:
             for name, (_, why) in zip(assets, states, strict=True)
         ]
         needed += [Download(name, "models", _HUB, *answer) for (name, _), answer in zip(models, answers, strict=True)]
-    return needed + [Download(pair[0], _joined(tasks), _HUB, *hub.size(*pair)) for pair, tasks in datasets.items()]
+    return needed + [
+        Download(pair[0], _joined(tasks), _HUB, *hub.size(*pair), is_dataset=True) for pair, tasks in datasets.items()
+    ]
 
 
 def _absent(names: Iterable[str]) -> list[str]:
@@ -153,7 +157,7 @@ def show_rough_time(runs: Sequence[Config], needed: Sequence[Download]) -> None:
         for entry in suite_of(settings):
             for name, (kind, n_parameters) in models.items():
                 kinds[name] = kind
-                if not entry.missing and (kind != "lexical" or entry.task.metadata.type in _LEXICAL_TYPES):
+                if not entry.missing and (kind != "lexical" or entry.task.metadata.type in TASK_TYPES):
                     times[name, entry.name] = rough(entry.task, kind, n_parameters)
     parts: dict[str, float] = {}
     for (name, _), seconds in times.items():
@@ -170,7 +174,7 @@ def show_rough_time(runs: Sequence[Config], needed: Sequence[Download]) -> None:
 
 def _baselines(settings: Config, sizes: Mapping[str, int | None]) -> dict[str, tuple[str, float | None]]:
     """Return the kind of each baseline and, for a transformer, its number of parameters by the size of its weights."""
-    cached = {model.name: model.cached_weights for model in hub_models(settings)}
+    cached = {model.name: model.cached_bytes for model in hub_models(settings)}
     models: dict[str, tuple[str, float | None]] = {}
     for key, baseline in settings.baselines.items():
         if baseline.kind not in ("teacher", "sentence_transformer"):
@@ -179,7 +183,6 @@ def _baselines(settings: Config, sizes: Mapping[str, int | None]) -> dict[str, t
         name = str(settings.base_model.name if baseline.kind == "teacher" else baseline.name)
         size = sizes.get(name) or (catalog()[name].bytes if name in catalog() else None)
         folder = Path(name).expanduser()
-        weights = cached.get(name) or (weights_in(folder) if folder.is_dir() else [])
-        size = size or sum(path.stat().st_size for path in weights) or None
-        models[name] = "transformer", None if size is None else size / _BYTES_PER_PARAMETER
+        size = size or cached.get(name) or (weight_bytes(folder) if folder.is_dir() else 0)
+        models[name] = "transformer", size / _BYTES_PER_PARAMETER or None
     return models

@@ -14,7 +14,7 @@ from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.distillation.token_vectors import STAGE, passes, pick_device
 from m2v_bench.distillation.training.text_vectors import uncached
 from m2v_bench.distillation.training.training_texts import read_sample
-from m2v_bench.doctor.downloads import downloads, lacks_files, show_downloads, show_rough_time
+from m2v_bench.doctor.downloads import downloads, show_downloads, show_rough_time
 from m2v_bench.doctor.machine_needs import free_bytes
 from m2v_bench.doctor.model_needs import student_of
 from m2v_bench.doctor.timing import ROUGH, Records, forecast
@@ -68,10 +68,9 @@ def show_plan(jobs: Mapping[str, Job], name: str) -> None:
         BenchError: if a job cannot be run with its settings, as far as they can be checked.
     """
     runs = [check(job.config) for job in jobs.values()]
-    lacking = any(lacks_files(settings) for settings in runs)
     if needed := downloads(runs):
         show_downloads(needed)
-    if lacking:
+    if not all(item.is_dataset for item in needed):
         show_rough_time(runs, needed)
         return
     rates = _rates()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_bench.assets.fetch import MODEL_FILES, catalog, is_offline, no_downloads
+from m2v_bench.cache import folder_bytes
 from m2v_bench.config.schema import Config
 from m2v_bench.distillation.recipe import Recipe
 from m2v_bench.models import Model, load_baselines, recipe_of
@@ -20,8 +21,8 @@ class HubModel:
     revision: str | None
 
     @property
-    def cached_weights(self) -> list[Path]:
-        """The files of the weights in the hub's cache; none where it does not hold them."""
+    def cached_bytes(self) -> int:
+        """The size of the weights in the hub's cache; 0 where it does not hold them."""
         from huggingface_hub import snapshot_download
 
         try:
@@ -30,12 +31,12 @@ class HubModel:
             )
         except Exception:
             # the hub client raises many kinds of errors; all mean that it is not cached
-            return []
-        return weights_in(Path(folder))
+            return 0
+        return weight_bytes(Path(folder))
 
     def is_cached(self) -> bool:
         """Return whether the hub's cache holds the weights."""
-        return bool(self.cached_weights)
+        return self.cached_bytes > 0
 
     def ask(self) -> tuple[int | None, str | None]:
         """Return the size of the download in bytes, if known, and the reason if the model is unavailable."""
@@ -58,9 +59,9 @@ class HubModel:
         return sum(file.size for file in files if not file.path.startswith(("onnx/", "openvino/"))) or None, None
 
 
-def weights_in(folder: Path) -> list[Path]:
-    """Return the files of a model's weights."""
-    return [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".bin")]
+def weight_bytes(folder: Path) -> int:
+    """Return the size of a model's weights."""
+    return folder_bytes(folder, suffixes=(".safetensors", ".bin"))
 
 
 def hub_models(settings: Config) -> list[HubModel]:

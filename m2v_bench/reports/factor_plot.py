@@ -3,7 +3,6 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 
 import matplotlib
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from m2v_bench.reports.figures import LABEL_SIZE, add_caption, add_interval, add_tip
 from m2v_bench.reports.plots import Dot
-from m2v_bench.reports.style import PALETTE, STYLE, Look, apart
+from m2v_bench.reports.style import PALETTE, STYLE, Look
 
 _MOST_KINDS, _MOST_PANELS, _MOST_ROWS = len(PALETTE), 4, 16
 _MOST_LETTERS = 46  # of a key in a legend of two columns
@@ -55,7 +54,7 @@ def factor_figure(
         best: the variant to name in the caption.
     """
     values, kinds = (list(dict.fromkeys(cell[place] for cell in dots)) for place in (1, 2))
-    looks = dict(zip(kinds, apart(Look(color, marker, 1) for color, marker in PALETTE[: len(kinds)]), strict=True))
+    looks = {kind: Look(*PALETTE[number], rank=1) for number, kind in enumerate(kinds)}
     step = 0.7 / max(1, len(kinds) - 1)
     n_columns = 2 if max(map(len, kinds)) <= _MOST_LETTERS else 1
     height = 1.6 + len(values) * max(0.34, _ROW_INCHES * len(kinds)) + 0.2 * math.ceil(len(kinds) / n_columns)
@@ -67,9 +66,8 @@ def factor_figure(
                 if (dot := dots.get((panel, value, kind))) is None:
                     continue
                 y = row if len(kinds) == 1 else row - 0.35 + number * step
-                marked = replace(dot, look=looks[kind])
-                add_interval(axes, dot.score, dot.reach, y, marked.look.color, vertical=False)
-                axes.plot([100 * dot.score], [y], linestyle="none", **{**marked.look.marking, "markersize": 5.5})
+                add_interval(axes, dot.score, dot.reach, y, looks[kind].color, vertical=False)
+                axes.plot([100 * dot.score], [y], linestyle="none", **{**looks[kind].marking, "markersize": 5.5})
                 add_tip(axes, dot.tip, [100 * dot.score], [y])
             axes.set_title("\n".join(textwrap.wrap(title, 72 // len(titles))), fontsize=LABEL_SIZE)
             axes.set_yticks(range(len(values)), ["\n".join(textwrap.wrap(value, 24)) for value in values])

@@ -123,10 +123,10 @@ class _Scores:
         return self.reaches.get(label, math.nan)
 
     def tip(self, label: str) -> str:
-        """Return what the pointer shows on a model."""
+        """Return the tooltip of a model."""
         score, reach = 100 * self.values[label], 100 * self.reach(label)
-        interval = "" if math.isnan(reach) else f", 95 % interval {score - reach:.2f} to {score + reach:.2f}"
-        return f"{label}: {score:.2f}{interval}"
+        bounds = f", {100 * CONFIDENCE:.0f} % interval {score - reach:.2f} to {score + reach:.2f}"
+        return f"{label}: {score:.2f}{'' if math.isnan(reach) else bounds}"
 
 
 def _by_type(summary: Summary, axis: str, errors: Mapping[tuple[str, str], float]) -> Figure | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from m2v_bench.errors import BenchError
@@ -86,8 +85,7 @@ def _with_standard_errors(
     if not (results.path / "samples").is_dir() or not readable:
         return list(chosen), []
     scores = {
-        label: {task: float(np.mean(list(parts.known.values()))) for task, parts in model.scored_tasks().items()}
-        for label, model in readable.items()
+        label: {task: parts.mean for task, parts in model.scored_tasks().items()} for label, model in readable.items()
     }
     read = reader(results.path, {label: model.folder for label, model in readable.items()}, lambda label, task: None)
     resampling = resample(pd.DataFrame.from_dict(scores, orient="index"), read, _REPLICATES)

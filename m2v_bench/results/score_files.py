@@ -54,6 +54,11 @@ class TaskScores:
         """The parts that have a number."""
         return {part: score for part, score in self.parts.items() if np.isfinite(score)}
 
+    @property
+    def mean(self) -> float:
+        """The mean over the parts that have a number."""
+        return float(np.mean(list(self.known.values())))
+
     def missing(self, task: AbsTask) -> dict[str, list[str]]:
         """Return the subsets of a task without a score, by split."""
         absent = {}

@@ -108,7 +108,7 @@ class StoredModel:
 
 def mean_of(parts: Sequence[TaskScores], dataset_revision: str) -> TaskScores:
     """Return the scores of an aggregate task from those of its tasks."""
-    mean = float(np.mean([np.mean(list(part.known.values())) for part in parts]))
+    mean = float(np.mean([part.mean for part in parts]))
     mteb_version = " and ".join(sorted({part.mteb_version for part in parts}))
     return TaskScores({"test/default": mean}, dataset_revision, mteb_version)
 

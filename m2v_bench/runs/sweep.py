@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,12 +126,9 @@ class Sweep(Sweeper):
                 folder = sweep_dir / config.hydra.sweep.subdir
                 with open_dict(config):
                     del config["hydra"]
-                if config.dry_run and self._lacks_files(config):  # the plan then says what to download
-                    jobs[folder] = Job(list(job), config, folder, key="")
-                    continue
                 prepared = self._prepare(config)
-                jobs[folder] = Job(list(job), config, folder, prepared.key)
-                if config.launcher.name == "local":  # other processes prepare for themselves
+                jobs[folder] = Job(list(job), config, folder, "" if prepared is None else prepared.key)
+                if prepared is not None and config.launcher.name == "local":  # other processes prepare for themselves
                     self._prepared[folder] = prepared
             except Exception as error:
                 message = explain(error, job)
@@ -142,18 +139,17 @@ class Sweep(Sweeper):
             raise BenchError(_refusal(refused, len(batch)))
         return list(jobs.values())
 
-    def _lacks_files(self, config: DictConfig) -> bool:
+    def _prepare(self, config: DictConfig) -> "Prepared | None":
+        """Prepare a job; None for a dry run whose assets or models are not here, as its plan says what to download."""
         settings = check(config)  # before the slow imports
-        from m2v_bench.doctor.downloads import lacks_files
-
-        return lacks_files(settings)
-
-    def _prepare(self, config: DictConfig) -> "Prepared":
-        settings = check(config)  # before the slow imports of `prepare`
         from m2v_bench.runs.prepare import prepare
 
-        with no_downloads() if config.dry_run else nullcontext():
+        if not config.dry_run:
             return prepare(settings, loaded=self._baselines)
+        from m2v_bench.doctor.downloads import lacks_files
+
+        with no_downloads():
+            return None if lacks_files(settings) else prepare(settings, loaded=self._baselines)
 
     def _run(self, jobs: Sequence[Job], sweep_dir: Path) -> list[Job]:
         """Launch the jobs, relaunch those whose worker died, and return those that never ended."""

@@ -185,8 +185,7 @@ def speed_score_figure(record: SpeedRecord, results_dir: Path) -> Figure | None:
     if len(scored) < 2:
         return None
     rows = [
-        {"label": model.label, "kind": stored.kind, "task": task}
-        | {"main_score": float(np.mean(list(score.known.values()))), "teacher": None}
+        {"label": model.label, "kind": stored.kind, "task": task} | {"main_score": score.mean, "teacher": None}
         for model, stored in scored
         for task, score in stored.scored_tasks().items()
     ]
