@@ -78,8 +78,10 @@ docs: $(call stamp,docs)  ## build the site of README, docs/, experiments/ and t
 	$(VENV)/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . site
 
 ui: $(call stamp)  ## open the MLflow pages of the runs made here
-	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_LOGGING_LEVEL=WARNING \
-		$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
+	@echo "http://127.0.0.1:5000 shows the runs; Ctrl+C ends"
+	@MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_LOGGING_LEVEL=WARNING PYTHONWARNINGS=ignore \
+		$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --registry-store-uri sqlite:///mlflow.db \
+		--uvicorn-opts '--log-level warning'
 
 constraints: $(call stamp,test) $(call stamp,lint) $(call stamp,docs)  ## regenerate constraints.txt from what is installed
 	@{ head -1 constraints.txt; $(PY) -m pip freeze --exclude-editable --exclude m2v-bench | sed 's/+cpu//'; } > constraints.new
