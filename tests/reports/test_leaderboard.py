@@ -311,6 +311,21 @@ def test_phone_width_has_no_sideways_scroll(opened: Visit, page: Path, dark: boo
     assert phone.errors == []
 
 
+def test_paper_has_the_table_and_figures_without_controls(opened: Visit, page: Path, tmp_path: Path):
+    printed = opened.another(width=800, height=1100)
+    printed.open(page)
+    drawn(printed.page)
+    printed.page.emulate_media(media="print", color_scheme="dark")
+    assert printed.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not printed.page.locator("#controls").is_visible()
+    assert not printed.page.locator("#board input[type=checkbox]").first.is_visible()
+    assert printed.page.locator("#board tbody tr").count() == 10
+    figures = printed.page.locator("[role=img]").all()
+    assert len(figures) >= 3 and all(figure.get_attribute("aria-label") for figure in figures)
+    printed.print_to(tmp_path / "board.pdf")
+    assert (tmp_path / "board.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_large_page_is_small_and_works(opened: Visit, tmp_path: Path):
     board = large_board(1000, 72)
     text = render(board, title="Large")

@@ -62,6 +62,7 @@ def test_restarted_sweep_skips_finished_jobs(bench: Cli, tmp_path: Path):
 
     first = bench("+sweep=pca_dims", "pca_dims=16,32", *WORDSIM)
     assert first.returncode == 0, first.stderr
+    assert re.search(r"1/2 jobs ended after [\d.]+ (s|min), about [\d.]+ (s|min) left", first.stdout + first.stderr)
     before = stamps(tmp_path)
     assert len(before) == 2
 
