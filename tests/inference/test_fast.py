@@ -364,11 +364,25 @@ def test_embeddings_have_the_same_bits(
     assert not fast[:2].any()
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3, 17, 300])
-def test_bits_are_equal_in_any_number_of_dimensions(model: StaticModel, dims: int, real_texts: list[str]):
-    table = np.random.default_rng(dims).normal(size=(len(model.table), dims)).astype(np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("dims", [1, 2, 3, 17, 64, 300])
+def test_bits_are_equal_in_any_number_of_dimensions(model: StaticModel, dims: int, dtype: Any, real_texts: list[str]):
+    table = (50 * np.random.default_rng(dims).normal(size=(len(model.table), dims))).astype(dtype)
     fresh = StaticModel(table, model.tokenizer)
     assert fresh.encode(real_texts, fast=True).tobytes() == fresh.encode(real_texts, fast=False).tobytes()
+
+
+def test_sums_of_small_integers_cannot_overflow(model: StaticModel):
+    fresh = StaticModel(np.full(model.table.shape, -128, np.int8), model.tokenizer, normalize=False)
+    texts = ["the cat " * n for n in (1, 100, 5_000)]
+    assert (fresh.encode(texts, fast=True, max_length=None) == -128).all()
+
+
+def test_the_order_of_a_table_in_memory_changes_nothing(model: StaticModel, real_texts: list[str]):
+    wide = np.tile(model.table, 2)
+    expected = StaticModel(model.table, model.tokenizer).encode(real_texts, fast=False)
+    for table in (np.asfortranarray(model.table), wide[:, : model.table.shape[1]], model.table[::-1].copy()[::-1]):
+        np.testing.assert_array_equal(StaticModel(table, model.tokenizer).encode(real_texts, fast=True), expected)
 
 
 def test_values_that_are_not_finite_stay_so(model: StaticModel):

@@ -43,6 +43,8 @@ class FastEmbeddings(Embeddings):
         else:
             table = self.table if self.table.dtype == np.int8 else self.table.astype(np.float32, copy=False)
         table = table.view(np.ndarray)
+        if table.strides[1] != table.itemsize:  # compiled loops read neighbouring columns at once
+            table = np.ascontiguousarray(table)
         table.flags.writeable = False  # numba compiles once more for a table that is
         return table
 

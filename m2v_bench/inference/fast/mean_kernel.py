@@ -1,4 +1,7 @@
-"""Average rows; a loop compiled by numba, which releases the GIL."""
+"""Average rows; a loop compiled by numba, which releases the GIL.
+
+The sums of 64 columns at a time stay in the processor's vector registers while some rows are added to them.
+"""
 
 import platform
 
@@ -6,85 +9,202 @@ import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, overload, register_model
 
-from m2v_bench.inference.fast.utf8_kernels import inner
+from m2v_bench.inference.fast.utf8_kernels import inlined
 
 # whether the processor converts float16 to float32: x86 since 2012, ARM always
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 HALVES = platform.machine() in ("arm64", "aarch64") or (_X86 and get_host_cpu_features().get("f16c", False))
 
-_AT_ONCE = 4  # tokens that are added at once, in the same order, so that the sums are read and written once
+_ROWS = 16  # that are added at a time, while as many are fetched; together they fit in the fastest cache
 _LINE = 64  # bytes that come from memory at once
 
+_NUMBERS = {
+    types.float32: ir.FloatType(),
+    types.uint16: ir.HalfType(),  # the bits of a float16, which numba has no type for
+    types.int16: ir.IntType(16),
+    types.int8: ir.IntType(8),
+}
+_POINTER = ir.IntType(8).as_pointer()
+
+
+class Lanes(types.Type):
+    """Sums of `n` columns side by side, in vector registers."""
+
+    def __init__(self, number: types.Number, n: int) -> None:
+        self.number, self.n = number, n
+        super().__init__(name=f"Lanes({number}, {n})")
+
+    def of(self, number: types.Number) -> ir.VectorType:
+        """Return what LLVM calls as many numbers of another type."""
+        return ir.VectorType(_NUMBERS[number], self.n)
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, lanes.of(lanes.number))
+
+
+def _zeros(n):
+    lanes = Lanes(types.float32, n)
+
+    @intrinsic
+    def zeros(typing_context):
+        return lanes(), lambda context, builder, signature, arguments: ir.Constant(lanes.of(lanes.number), None)
+
+    return zeros
+
+
+_zeros_64, _zeros_8, _zeros_1 = _zeros(64), _zeros(8), _zeros(1)
+
 
 @intrinsic
-def _float32(typing_context, number):
-    """Convert a number of a row to float32; uint16 holds the bits of a float16, which numba has no type for."""
-
-    def generate(context, builder, signature, values):
-        if number == types.uint16:
-            return builder.fpext(builder.bitcast(values[0], ir.HalfType()), ir.FloatType())
-        return context.cast(builder, values[0], number, types.float32)
-
-    return types.float32(number), generate
+def _n_columns(typing_context, sums):
+    number = ir.Constant(ir.IntType(64), sums.n)
+    return types.int64(sums), lambda context, builder, signature, arguments: number
 
 
 @intrinsic
-def _fetch(typing_context, table, row, offset):
-    """Ask the processor for a cache line of a row, to be read soon."""
+def _int16_zeros(typing_context, like):
+    """Return as many zeros of type int16."""
+    lanes = Lanes(types.int16, like.n)
+    return lanes(like), lambda context, builder, signature, arguments: ir.Constant(lanes.of(lanes.number), None)
+
+
+@intrinsic
+def _plus(typing_context, sums, table, row, column):
+    """Add numbers of a row, from a column on."""
 
     def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        start = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
-        pointer = ir.IntType(8).as_pointer()
-        address = builder.gep(builder.bitcast(array.data, pointer), [builder.add(start, arguments[2])])
+        numbers = _load(context, builder, signature, arguments)
+        return (builder.add if sums.number == types.int16 else builder.fadd)(arguments[0], numbers)
+
+    return sums(sums, table, types.int64, types.int64), generate
+
+
+@intrinsic
+def _plus_weighted(typing_context, sums, table, row, column, weight):
+    """Add numbers of a row, from a column on, times a weight."""
+
+    def generate(context, builder, signature, arguments):
+        numbers = _load(context, builder, signature, arguments)
+        return builder.fadd(arguments[0], builder.fmul(numbers, _everywhere(builder, arguments[4], sums)))
+
+    return sums(sums, table, types.int64, types.int64, types.float32), generate
+
+
+@intrinsic
+def _plus_int16(typing_context, sums, integers):
+    """Add sums of integers to those of floats."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fadd(arguments[0], builder.sitofp(arguments[1], sums.of(sums.number)))
+
+    return sums(sums, integers), generate
+
+
+@intrinsic
+def _write(typing_context, sums, out, row, column):
+    """Write sums into a row, from a column on."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, signature.args[1], *arguments[1:])
+        builder.store(arguments[0], builder.bitcast(address, arguments[0].type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(sums, out, types.int64, types.int64), generate
+
+
+@intrinsic
+def _fetch(typing_context, table, row, column):
+    """Ask the processor for the cache line of a number, to be read soon."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, signature.args[0], *arguments)
         flags = [ir.Constant(ir.IntType(32), flag) for flag in (0, 3, 1)]  # to read, again and again, data
-        kind = ir.FunctionType(ir.VoidType(), [pointer, *(flag.type for flag in flags)])
-        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind), [address, *flags])
+        kind = ir.FunctionType(ir.VoidType(), [_POINTER, *(flag.type for flag in flags)])
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [_POINTER], kind), [address, *flags])
         return context.get_dummy_value()
 
     return types.void(table, types.int64, types.int64), generate
 
 
-@inner
+def _address(context, builder, table, value, row, column):
+    array = context.make_array(table)(context, builder, value)
+    row_start = builder.mul(row, builder.extract_value(array.strides, 0))
+    in_row = builder.mul(column, ir.Constant(column.type, table.dtype.bitwidth // 8))
+    return builder.gep(builder.bitcast(array.data, _POINTER), [builder.add(row_start, in_row)])
+
+
+def _load(context, builder, signature, arguments):
+    """Read numbers of a row as numbers of the sums' type."""
+    sums, table = signature.args[:2]
+    address = builder.bitcast(_address(context, builder, table, *arguments[1:4]), sums.of(table.dtype).as_pointer())
+    numbers, wanted = builder.load(address, align=table.dtype.bitwidth // 8), sums.of(sums.number)
+    if sums.number == types.int16:
+        return builder.sext(numbers, wanted)
+    if table.dtype == types.int8:
+        return builder.sitofp(numbers, wanted)
+    return builder.fpext(numbers, wanted) if table.dtype == types.uint16 else numbers
+
+
+def _everywhere(builder, number, sums):
+    """Return a vector that holds one number in each place."""
+    index = ir.IntType(32)
+    first = builder.insert_element(ir.Constant(sums.of(sums.number), ir.Undefined), number, ir.Constant(index, 0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(index, sums.n), None))
+
+
+@inlined
 def _row(ids, k, mapping):
     return mapping[ids[k]] if len(mapping) > 0 else np.int64(ids[k])
 
 
-@inner
-def _add_one(table, ids, k, mapping, weights, total):
-    row = _row(ids, k, mapping)
-    if len(weights) > 0:
-        for d in range(len(total)):
-            total[d] += _float32(table[row, d]) * weights[ids[k]]
-    else:
-        for d in range(len(total)):
-            total[d] += _float32(table[row, d])
+@inlined
+def _fetch_later(sums, table, ids, k, mapping, column):
+    """Ask for the same columns of a later token's row, even if it is the next text's."""
+    row = _row(ids, min(k + _ROWS, len(ids) - 1), mapping)
+    for first in range(column, column + _n_columns(sums), _LINE // table.itemsize):
+        _fetch(table, row, first)
 
 
-@inner
-def _add_four(table, ids, k, mapping, weights, total):
-    one, two = _row(ids, k, mapping), _row(ids, k + 1, mapping)
-    three, four = _row(ids, k + 2, mapping), _row(ids, k + 3, mapping)
-    if len(weights) > 0:
-        by_one, by_two, by_three, by_four = (
-            weights[ids[k]],
-            weights[ids[k + 1]],
-            weights[ids[k + 2]],
-            weights[ids[k + 3]],
-        )
-        for d in range(len(total)):
-            value = total[d] + _float32(table[one, d]) * by_one
-            value += _float32(table[two, d]) * by_two
-            value += _float32(table[three, d]) * by_three
-            total[d] = value + _float32(table[four, d]) * by_four
-    else:
-        for d in range(len(total)):
-            value = total[d] + _float32(table[one, d])
-            value += _float32(table[two, d])
-            value += _float32(table[three, d])
-            total[d] = value + _float32(table[four, d])
+def _add_rows(sums, table, ids, start, end, mapping, weights, column):
+    """Add the rows of the tokens from `start` to `end`, in this order, from a column on."""
+
+
+@overload(_add_rows, jit_options={"nogil": True, "_nrt": False, "forceinline": True})
+def _choose_loop(sums, table, ids, start, end, mapping, weights, column):
+    def add_floats(sums, table, ids, start, end, mapping, weights, column):
+        for k in range(start, end):
+            _fetch_later(sums, table, ids, k, mapping, column)
+            if len(weights) > 0:
+                sums = _plus_weighted(sums, table, _row(ids, k, mapping), column, weights[ids[k]])
+            else:
+                sums = _plus(sums, table, _row(ids, k, mapping), column)
+        return sums
+
+    def add_integers(sums, table, ids, start, end, mapping, weights, column):
+        if len(weights) > 0:
+            for k in range(start, end):
+                _fetch_later(sums, table, ids, k, mapping, column)
+                sums = _plus_weighted(sums, table, _row(ids, k, mapping), column, weights[ids[k]])
+            return sums
+        integers = _int16_zeros(sums)
+        for k in range(start, end):
+            _fetch_later(sums, table, ids, k, mapping, column)
+            integers = _plus(integers, table, _row(ids, k, mapping), column)
+        return _plus_int16(sums, integers)  # exact: the sums of a text are integers below 2^24
+
+    return add_integers if table.dtype == types.int8 else add_floats
+
+
+@inlined
+def _add(zeros, table, ids, start, end, mapping, weights, out, text, column):
+    """Add as many columns as there are zeros to a text's sums."""
+    sums = _plus(zeros, out, text, column)
+    _write(_add_rows(sums, table, ids, start, end, mapping, weights, column), out, text, column)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -101,24 +221,23 @@ def mean(table, ids, starts, ends, mapping, weights, out):
         out: receives the means, float32 of shape (texts, dims).
     """
     dims = table.shape[1]
-    size = dims * table.itemsize
     for text in range(len(starts)):
         start, end = starts[text], ends[text]
         total = out[text]
-        for d in range(dims):
-            total[d] = 0
-        k = start
-        while k < end:
-            for ahead in range(k + _AT_ONCE, min(k + 2 * _AT_ONCE, len(ids))):  # also of the next text
-                row = _row(ids, ahead, mapping)
-                for offset in range(0, size, _LINE):
-                    _fetch(table, row, offset)
-            if k + _AT_ONCE <= end:
-                _add_four(table, ids, k, mapping, weights, total)
-                k += _AT_ONCE
-            else:
-                _add_one(table, ids, k, mapping, weights, total)
-                k += 1
+        for column in range(dims):
+            total[column] = 0
+        for first in range(start, end, _ROWS):
+            after = min(first + _ROWS, end)
+            column = 0
+            while column + 64 <= dims:
+                _add(_zeros_64(), table, ids, first, after, mapping, weights, out, text, column)
+                column += 64
+            while column + 8 <= dims:
+                _add(_zeros_8(), table, ids, first, after, mapping, weights, out, text, column)
+                column += 8
+            while column < dims:
+                _add(_zeros_1(), table, ids, first, after, mapping, weights, out, text, column)
+                column += 1
         count = np.float32(max(end - start, 1))
-        for d in range(dims):
-            total[d] /= count
+        for column in range(dims):
+            total[column] /= count
