@@ -12,7 +12,9 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 from typing import Any
 
 PRELOADED = (
@@ -21,10 +23,20 @@ PRELOADED = (
     "sentence_transformers",
     "mteb",
     "mlflow",
-    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
     "m2v_bench.runs.run",
     "m2v_bench.runs.sweep",
     "m2v_bench.cli",
+    # what a run imports late
+    "m2v_bench.inference.card",
+    "m2v_bench.reports.outcome",
+    "m2v_bench.tracking.run_logging",
+    # what MLflow imports late
+    "IPython",
+    "alembic.command",
+    "git",
+    "mlflow.pyfunc.model",
+    "mlflow.store.tracking.sqlalchemy_store",
 )
 
 
@@ -32,6 +44,8 @@ def serve() -> None:
     """Answer commands until standard input ends."""
     for name in PRELOADED:
         importlib.import_module(name)
+    importlib.import_module("m2v_bench.inference.fast.loading").compile_ahead()
+    keep_mlflow_tables()
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -42,6 +56,28 @@ def serve() -> None:
             if answer == 0:
                 become(request)
         print(json.dumps(answer), flush=True)
+
+
+def keep_mlflow_tables() -> None:
+    """Let MLflow create its tables once and give each new SQLite file a copy: its migrations take seconds."""
+    import sqlalchemy
+    from mlflow.store.db import utils
+
+    create = utils._initialize_tables
+    with tempfile.TemporaryDirectory() as folder:
+        engine = sqlalchemy.create_engine(f"sqlite:///{folder}/mlflow.db")
+        create(engine)
+        engine.dispose()
+        tables = (Path(folder) / "mlflow.db").read_bytes()
+
+    def copy(engine: sqlalchemy.Engine) -> None:
+        file = Path(engine.url.database or "")
+        if engine.dialect.name == "sqlite" and file.is_file() and not file.stat().st_size:
+            file.write_bytes(tables)
+        else:
+            create(engine)
+
+    utils._initialize_tables = copy
 
 
 def become(command: dict[str, Any]) -> None:
