@@ -149,8 +149,11 @@ def _write_scores(axes: Any, dots: Sequence[Dot], positions: Mapping[str, float]
 
 
 def _tick(name: str) -> str:
-    """Return a tick label, with thousands as `k` so that large sizes do not overlap."""
-    return f"{int(name) // 1000}k" if name.isdecimal() and int(name) >= 1000 and int(name) % 1000 == 0 else name
+    """Return a tick label; large sizes are rounded to three digits, as 177k or 1.5M, so that they do not overlap."""
+    size = int(name) if name.isdecimal() else 0
+    if size < 1_000 or (size < 10_000 and size % 1_000):
+        return name
+    return f"{size / 1e6:.3g}M" if size >= 999_500 else f"{size / 1e3:.3g}k"
 
 
 def _name_ends(figure: Figure, axes: Any, ends: Sequence[tuple[str, float, Look]]) -> None:

@@ -99,6 +99,15 @@ def drawn() -> dict[str, Figure]:
     return figures()
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("256", "256"), ("1024", "1024"), ("3000", "3k"), ("30522", "30.5k"), ("176629", "177k"), ("999999", "1M")],
+)
+def test_large_sizes_have_short_ticks(value: str, shown: str):
+    figure = score_figure({"": curve(["1", "2", value])}, [], axis="number of texts", caption=CAPTION)
+    assert shown in [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+
+
 KINDS = ("curve", "types", "curves", "rows", "long", "ranked", "speed", "factors")
 
 
