@@ -38,6 +38,7 @@ class FastEmbeddings(Embeddings):
 
     @cached_property
     def _table(self) -> np.ndarray:
+        table: np.ndarray
         if self.table.dtype == np.float16:
             table = self.table.view(np.uint16) if mean_kernel.HALVES else self.table.astype(np.float32)
         else:

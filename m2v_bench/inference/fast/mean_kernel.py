@@ -11,7 +11,7 @@ from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
 
-from m2v_bench.inference.fast.utf8_kernels import inlined
+from m2v_bench.inference.fast.utf8_kernels import INLINED, inlined
 
 # whether the processor converts float16 to float32: x86 since 2012, ARM always
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -174,7 +174,7 @@ def _add_rows(sums, table, ids, start, end, mapping, weights, column):
     """Add the rows of the tokens from `start` to `end`, in this order, from a column on."""
 
 
-@overload(_add_rows, jit_options={"nogil": True, "_nrt": False, "forceinline": True})
+@overload(_add_rows, jit_options=INLINED)
 def _choose_loop(sums, table, ids, start, end, mapping, weights, column):
     def add_floats(sums, table, ids, start, end, mapping, weights, column):
         for k in range(start, end):
