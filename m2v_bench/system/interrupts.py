@@ -30,6 +30,8 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        # an interrupt that is repeated now must not end the exit, and another Ctrl-C ends it without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         print("interrupted; run the same command again to go on from here", file=sys.stderr)
         raise SystemExit(130) from None
     finally:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -45,6 +47,27 @@ def test_second_interrupt_is_delivered_at_once():
         interrupt()
         done.append("the rest")
     assert not done
+
+
+def test_interrupt_that_is_repeated_too_late_does_not_change_the_exit_code():
+    code = (
+        "import atexit, time, weakref\n"
+        "from m2v_bench.system.interrupts import interruptible\n"
+        "def interrupt(reference): raise KeyboardInterrupt\n"
+        "class Thing: pass\n"
+        "def leave():\n"
+        "    try: time.sleep(1)\n"
+        "    finally: print('left')\n"
+        "with interruptible():\n"
+        "    thing = Thing()\n"
+        "    reference = weakref.ref(thing, interrupt)\n"
+        "    del thing  # the interrupt is dropped, and repeated after 0.1 s\n"
+        "    try: raise KeyboardInterrupt\n"
+        "    finally: atexit.register(leave)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "left\n")
+    assert done.stderr == "interrupted; run the same command again to go on from here\n"
 
 
 def test_other_threads_are_unaffected():
