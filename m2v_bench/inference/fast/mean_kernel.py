@@ -48,6 +48,7 @@ class _LanesModel(models.PrimitiveModel):
 
 
 def _zeros(n):
+    """Return a function that returns `n` zeros of type float32."""
     lanes = Lanes(types.float32, n)
 
     @intrinsic
@@ -62,6 +63,7 @@ _zeros_64, _zeros_8, _zeros_1 = _zeros(64), _zeros(8), _zeros(1)
 
 @intrinsic
 def _n_columns(typing_context, sums):
+    """Return the number of sums, which the compiler knows."""
     number = ir.Constant(ir.IntType(64), sums.n)
     return types.int64(sums), lambda context, builder, signature, arguments: number
 
