@@ -23,16 +23,17 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 # Files that take longest, the longest first: they get the marker `slow`, and run first so that workers end together.
 SLOW = (
     "test_end_to_end.py",
-    "runs/test_sweep.py",
-    "evaluation/test_evaluate.py",
     "runs/test_launchers.py",
-    "reports/test_page.py",
+    "tasks/test_every_task.py",
+    "inference/test_fast.py",
     "tracking/test_tracking.py",
-    "paper/test_verify.py",
-    "doctor/test_doctor.py",
+    "runs/test_sweep.py",
     "test_notebooks.py",
-    "paper/test_ablations.py",
-    "runs/test_search.py",
+    "inference/test_fast_configurations.py",
+    "doctor/test_doctor.py",
+    "reports/test_page.py",
+    "tasks/test_bundle.py",
+    "tracking/test_wandb.py",
 )
 
 
