@@ -12,6 +12,7 @@ from typing import Any
 from m2v_bench.errors import BenchError
 from m2v_bench.reports.grid import FORMATS, Format, Grid
 from m2v_bench.reports.signature import AGGREGATIONS
+from m2v_bench.system.formatting import number_of
 from m2v_bench.system.interrupts import interruptible
 from m2v_bench.system.output import steady
 from m2v_bench.system.packages import missing_extra
@@ -429,8 +430,8 @@ def _export(arguments: Arguments) -> None:
     written = export(arguments.results, arguments.out, arguments.experiment)
     print("".join(f"{note}\n" for note in written.notes), end="", file=sys.stderr)
     print(
-        f"wrote {written.path}: {written.n_rows:,} scores of {written.n_models} models, the records of "
-        f"{written.n_experiments} sweeps and runs"
+        f"wrote {written.path}: {number_of(written.n_rows, 'score')} of {number_of(written.n_models, 'model')}, and "
+        f"the records of {number_of(written.n_experiments, 'experiment')}"
     )
 
 
@@ -834,7 +835,8 @@ def _track(arguments: Arguments) -> None:
     config = TrackingConfig(name=arguments.tracker, uri=arguments.uri, experiment=arguments.experiment)
     n_runs, n_sweeps = rebuild(arguments.results, config)
     store = arguments.uri if arguments.tracker == "mlflow" else f"the project {arguments.experiment}"
-    print(f"{store} holds {n_runs} runs of {arguments.results} and {n_sweeps} sweeps")
+    held = f"{number_of(n_runs, 'run')} of {arguments.results} and {number_of(n_sweeps, 'sweep')}"
+    print(f"{store} holds {held}")
 
 
 def _completion_options(parser: Parser) -> None:

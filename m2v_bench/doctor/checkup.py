@@ -18,7 +18,7 @@ from m2v_bench.inference.fast.loading import compile_ahead
 from m2v_bench.models import Model
 from m2v_bench.reports.grid import Grid
 from m2v_bench.runs.prepare import model_assets, suite_of
-from m2v_bench.system.formatting import duration, human_bytes
+from m2v_bench.system.formatting import duration, human_bytes, number_of
 from m2v_bench.system.memory import available_memory
 from m2v_bench.tasks.manifest import NAME, Manifest
 from m2v_bench.tasks.suite import SuiteTask
@@ -205,7 +205,7 @@ def _time(
     known = [estimate for estimate in scores if estimate]
     unknown = len(scores) - len(known)
     done = sum(n_done for _, n_done in estimates.values())
-    parts = [f"{done} scores exist already"] if done else []
+    parts = [f"{number_of(done, 'score')} already there"] if done else []
     for source in dict.fromkeys(estimate.source for estimate in known):
         group = [estimate.seconds for estimate in known if estimate.source == source]
         parts.append(f"{len(group)} take {duration(sum(group))} ({source})")
@@ -223,7 +223,7 @@ def _grid(settings: Config, needs: Sequence[Need], estimates: dict[str, tuple[li
     return Grid(
         columns=["Task", "Needs", "State", "MB", "Data", "Time (n/N scores)"],
         rows=rows,
-        title=f"doctor: suite {settings.suite.name} ({len(needs)} tasks)",
+        title=f"doctor: suite {settings.suite.name} ({number_of(len(needs), 'task')})",
         notes=["Data: comparison with the descriptive statistics that mteb ships"],
         bold=frozenset(
             (row, column) for row, cells in enumerate(rows) for column, text in enumerate(cells) if text in wrong

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from m2v_bench.system.formatting import number_of
+
 if TYPE_CHECKING:
     from m2v_bench.tasks import SuiteTask
 
@@ -34,7 +36,7 @@ def signature(
         splits: scored splits of tasks that have been published with more than one split, keyed by task.
     """
     parts = [
-        f"suite {suite} ({n_tasks} tasks)",
+        f"suite {suite} ({number_of(n_tasks, 'task')})",
         AGGREGATIONS[aggregation],
         *(f"{task} {split}" for task, split in (splits or {}).items()),
         "main scores x 100, (n/N tasks)",

@@ -16,6 +16,11 @@ def human_bytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
+def number_of(n: int, noun: str) -> str:
+    """Return `1 task`, `2 tasks` and so on."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def masked(text: str) -> str:
     """Replace the passwords in addresses by asterisks."""
     return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)

@@ -143,7 +143,7 @@ def test_times_come_from_result_files(hub_dir: Path, tmp_path: Path):
     assert f"{seconds:.1f} s (1/1)" in other.stdout
     same = doctor(*overrides, "pca_dims=16", cwd=tmp_path)
     assert "│ scored" in re.sub(" +", " ", same.stdout)
-    assert "time: 1 scores exist already" in same.stdout
+    assert "time: 1 score already there" in same.stdout
     assert "MB free for " in same.stdout or "GB free for " in same.stdout
     assert re.search(r"memory: .* available; the largest task, STSBenchmark, takes about \d", same.stdout)
 

@@ -295,7 +295,7 @@ def test_a_sweeps_signature_names_all_that_was_swept(tmp_path: Path):
     report_sweep(typed(jobs), tmp_path, name="x", axis=None)
     line = (tmp_path / "tables" / "x.md").read_text().strip().splitlines()[-1]
     assert line == (
-        "suite x (1 tasks); average over tasks (micro); main scores x 100, (n/N tasks); dialect m2v-0.1 and m2v-0.7; "
+        "suite x (1 task); average over tasks (micro); main scores x 100, (n/N tasks); dialect m2v-0.1 and m2v-0.7; "
         "seed 1 and 2; m2v_bench 1, mteb 2"
     )
 

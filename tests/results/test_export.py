@@ -223,7 +223,7 @@ def test_scores_with_samples_get_standard_errors(results: Path, tmp_path: Path):
 
 def test_one_experiment_alone_is_exported(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     told = shown(capsys, "export", "grid", "--results", str(results), "--out", str(tmp_path / "grid.parquet"))
-    assert told == f"wrote {tmp_path / 'grid.parquet'}: 15 scores of 5 models, the records of 1 sweeps and runs\n"
+    assert told == f"wrote {tmp_path / 'grid.parquet'}: 15 scores of 5 models, and the records of 1 experiment\n"
     alone = read_results(tmp_path / "grid.parquet")
     # only the teacher's scores of the sweep's seed, so that its label needs no seed
     assert [model.label for model in alone.models if model.kind == "transformer"] == ["all-MiniLM-L6-v2"]

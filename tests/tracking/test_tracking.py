@@ -78,7 +78,7 @@ def test_rebuilt_store_equals_the_live_one(home: Path):
     for _ in range(2):  # the second time, nothing is left to log
         process = processes.run("m2v_bench.cli", "track", "rebuild", "--uri", "sqlite:///again.db", cwd=home)
         assert process.returncode == 0, process.stderr
-        assert "holds 4 runs of results and 1 sweeps" in process.stdout
+        assert "holds 4 runs of results and 1 sweep" in process.stdout
         rebuilt = contents(home, "again.db")
         assert rebuilt.keys() == live.keys()
         for folder, expected in live.items():
