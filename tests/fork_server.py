@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,13 @@ PRELOADED = (
 
 def serve() -> None:
     """Answer commands until standard input ends."""
+    before = dict(os.environ)
     for name in PRELOADED:
         importlib.import_module(name)
-    importlib.import_module("m2v_bench.inference.fast.loading").compile_ahead()
+    set_by_imports = {name: value for name, value in os.environ.items() if name not in before}
+    from m2v_bench.inference.fast.loading import compile_ahead
+
+    compile_ahead()
     keep_mlflow_tables()
     for line in sys.stdin:
         request = json.loads(line)
@@ -54,7 +59,7 @@ def serve() -> None:
         else:
             answer = os.fork()
             if answer == 0:
-                become(request)
+                become(request, set_by_imports)
         print(json.dumps(answer), flush=True)
 
 
@@ -80,8 +85,13 @@ def keep_mlflow_tables() -> None:
     utils._initialize_tables = copy
 
 
-def become(command: dict[str, Any]) -> None:
-    """Do what `python -m MODULE ARGUMENTS` does in a process of its own, and exit."""
+def become(command: dict[str, Any], set_by_imports: Mapping[str, str]) -> None:
+    """Do what `python -m MODULE ARGUMENTS` does in a process of its own, and exit.
+
+    Args:
+        command: the request.
+        set_by_imports: variables that the imports set where the command's environment lacks them.
+    """
     module, *arguments = command["argv"]
     for number in (1, 2):
         file = os.open(command["stdout" if number == 1 else "stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -92,7 +102,7 @@ def become(command: dict[str, Any]) -> None:
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
-    os.environ.update(command["environment"])
+    os.environ.update({**set_by_imports, **command["environment"]})
     os.chdir(command["cwd"])
     sys.path[0] = command["cwd"]
     sys.argv = [module, *arguments]
