@@ -9,9 +9,9 @@ import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, register_model
 
-from m2v_bench.inference.fast.utf8_kernels import INLINED, inlined
+from m2v_bench.inference.fast.utf8_kernels import inlined
 
 # whether the processor converts float16 to float32: x86 since 2012, ARM always
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -69,10 +69,24 @@ def _n_columns(typing_context, sums):
 
 
 @intrinsic
-def _int16_zeros(typing_context, like):
-    """Return as many zeros of type int16."""
-    lanes = Lanes(types.int16, like.n)
-    return lanes(like), lambda context, builder, signature, arguments: ir.Constant(lanes.of(lanes.number), None)
+def _part_of(typing_context, sums, table):
+    """Return what to add rows without weights to: int16 zeros for int8 rows, which is faster, else the sums."""
+    if table.dtype != types.int8:
+        return sums(sums, table), lambda context, builder, signature, arguments: arguments[0]
+    part = Lanes(types.int16, sums.n)
+    return part(sums, table), lambda context, builder, signature, arguments: ir.Constant(part.of(part.number), None)
+
+
+@intrinsic
+def _joined(typing_context, sums, part):
+    """Return the sums with what was added to their part; exact, as those of int8 rows are integers below 2^24."""
+
+    def generate(context, builder, signature, arguments):
+        if part.number == sums.number:
+            return arguments[1]
+        return builder.fadd(arguments[0], builder.sitofp(arguments[1], sums.of(sums.number)))
+
+    return sums(sums, part), generate
 
 
 @intrinsic
@@ -95,16 +109,6 @@ def _plus_weighted(typing_context, sums, table, row, column, weight):
         return builder.fadd(arguments[0], builder.fmul(numbers, _everywhere(builder, arguments[4], sums)))
 
     return sums(sums, table, types.int64, types.int64, types.float32), generate
-
-
-@intrinsic
-def _plus_int16(typing_context, sums, integers):
-    """Add sums of integers to those of floats."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.fadd(arguments[0], builder.sitofp(arguments[1], sums.of(sums.number)))
-
-    return sums(sums, integers), generate
 
 
 @intrinsic
@@ -172,34 +176,19 @@ def _fetch_later(sums, table, ids, k, mapping, column):
         _fetch(table, row, first)
 
 
+@inlined
 def _add_rows(sums, table, ids, start, end, mapping, weights, column):
     """Add the rows of the tokens from `start` to `end`, in this order, from a column on."""
-
-
-@overload(_add_rows, jit_options=INLINED)
-def _choose_loop(sums, table, ids, start, end, mapping, weights, column):
-    def add_floats(sums, table, ids, start, end, mapping, weights, column):
+    if len(weights) > 0:
         for k in range(start, end):
             _fetch_later(sums, table, ids, k, mapping, column)
-            if len(weights) > 0:
-                sums = _plus_weighted(sums, table, _row(ids, k, mapping), column, weights[ids[k]])
-            else:
-                sums = _plus(sums, table, _row(ids, k, mapping), column)
+            sums = _plus_weighted(sums, table, _row(ids, k, mapping), column, weights[ids[k]])
         return sums
-
-    def add_integers(sums, table, ids, start, end, mapping, weights, column):
-        if len(weights) > 0:
-            for k in range(start, end):
-                _fetch_later(sums, table, ids, k, mapping, column)
-                sums = _plus_weighted(sums, table, _row(ids, k, mapping), column, weights[ids[k]])
-            return sums
-        integers = _int16_zeros(sums)
-        for k in range(start, end):
-            _fetch_later(sums, table, ids, k, mapping, column)
-            integers = _plus(integers, table, _row(ids, k, mapping), column)
-        return _plus_int16(sums, integers)  # exact: the sums of a text are integers below 2^24
-
-    return add_integers if table.dtype == types.int8 else add_floats
+    part = _part_of(sums, table)
+    for k in range(start, end):
+        _fetch_later(sums, table, ids, k, mapping, column)
+        part = _plus(part, table, _row(ids, k, mapping), column)
+    return _joined(sums, part)
 
 
 @inlined

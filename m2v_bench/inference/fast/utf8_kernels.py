@@ -4,8 +4,6 @@ numba does not recompile a function when one that it calls from another file cha
 caches beside these files (`__pycache__/*.nb?`).
 """
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -16,8 +14,7 @@ from numba.extending import intrinsic
 _INNER = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner = njit(**_INNER)
 # for short functions, and for those with many arrays as arguments, which take longer to pass than a word to split
-INLINED: Any = {**_INNER, "forceinline": True}
-inlined = njit(**INLINED)
+inlined = njit(**_INNER, forceinline=True)
 PADDING = 16  # bytes that must be before the first text, as `key` reads them
 BLOCK = 64  # bytes that `others_than_letters` looks at; so many must be after the last text
 
