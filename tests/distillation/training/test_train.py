@@ -111,6 +111,19 @@ def test_saved_model_loads_and_says_how_it_was_trained(trained: Trainer, tmp_pat
     assert "training.loss" in card
 
 
+@pytest.mark.parametrize("package", ["model2vec", "sentence_transformers"])
+def test_other_packages_load_a_trained_model(trained: Trainer, tmp_path: Path, package: str):
+    model = trained()
+    model.save_pretrained(tmp_path / "model")
+    module = pytest.importorskip(package)
+    other = (
+        module.StaticModel.from_pretrained(str(tmp_path / "model"))
+        if package == "model2vec"
+        else module.SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    )
+    np.testing.assert_allclose(other.encode(sentences()), model.encode(sentences()), rtol=0, atol=1e-6)
+
+
 def test_same_seed_gives_the_same_bytes_and_another_does_not(
     trained: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
