@@ -28,7 +28,7 @@ from m2v_bench.inference.fast import boundaries, characters, fast_tokenizer, ker
 from m2v_bench.inference.fast.boundaries import Unproven, find_boundaries
 from m2v_bench.inference.fast.fast_tokenizer import FastTokenizer
 from m2v_bench.inference.fast.pieces import _trie
-from m2v_bench.inference.fast.short_kernels import find_short, unpack
+from m2v_bench.inference.fast.short_kernels import find_short, first_slot, unpack
 from m2v_bench.inference.fast.utf8_kernels import key
 from m2v_bench.inference.fast.workers import in_threads
 from m2v_bench.inference.tokenizer import tokenize_batch, unknown_id
@@ -303,7 +303,8 @@ def packed_ids(raw, offsets, short, out):
     """Write the packed ids of keys to `out`, and the ids of the last one to `out[-4:]`, their number first."""
     for k in range(len(offsets) - 1):
         low, high = key(raw, offsets[k], offsets[k + 1], 0)
-        out[k] = find_short(low, high, offsets[k + 1] - offsets[k], short)
+        size = offsets[k + 1] - offsets[k]
+        out[k] = find_short(low, high, size, first_slot(low, high, size, short), short)
     unpacked = np.zeros(4, np.int32)
     out[-4] = unpack(np.int64(out[len(offsets) - 2]), unpacked, 0)
     out[-3:] = unpacked[:3]

@@ -19,7 +19,7 @@ SEPARATOR, MARK, WORD, LOOK = range(4)
 # how texts are split: at white space; before spaces, where it is safe; or as the package does: into words and marks, by
 # a regular expression, into words, or into words with all spaces before them
 AT_SPACES, BEFORE_SPACES, MARKS, EXPRESSION, METASPACE, UNITS = range(6)
-# about a pre-token, in `spans[:, 2]`: the byte before it that the text lacks; that only the package can split it
+# about a pre-token, in `INFO` of its row: the byte before it that the text lacks; that only the package can split it
 PREFIX, AS_A_WHOLE = 0xFF, np.int64(0x100)
 # Why a text has no ids yet: a pre-token is not in the cache; the text must not be split; its ids do not fit; too many
 # pre-tokens are missing to look at it now; kinds of its characters are not known.
@@ -45,7 +45,7 @@ _EXPRESSIONS = {
     for parts in product(*(part.items() for part in _IN_ORDER))
 }
 _BYTE_LEVEL = 1, 0, 0, 0, 0
-_FEW = 3  # bytes that are searched for eight at a time
+_FEW = 3  # bytes that are searched for 64 at a time
 _MANY_ADDED = 64  # each is searched for wherever its first byte occurs
 
 

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from m2v_bench.inference.embeddings import Embeddings, divide_by_norm
+from m2v_bench.inference.embeddings import Embeddings
 from m2v_bench.inference.fast import mean_kernel
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.tokenizer import Batch
@@ -27,10 +27,10 @@ class FastEmbeddings(Embeddings):
             return
 
         def average(rows: slice) -> None:
-            starts, ends = batch.starts[rows], batch.ends[rows]
-            mean_kernel.mean(self._table, batch.ids, starts, ends, self._mapping, self._weights, out[rows])
-            if normalize:
-                divide_by_norm(out[rows])
+            mean_kernel.mean(
+                *(self._table, batch.ids, batch.starts[rows], batch.ends[rows], self._mapping, self._weights),
+                *(out[rows], normalize, np.empty((1, 64), np.float32)),
+            )
 
         threads = threads_for(len(batch))
         step = len(batch) if threads == 1 else max(FEWEST_TEXTS, len(batch) // (16 * threads))

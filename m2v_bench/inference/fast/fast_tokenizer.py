@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 from m2v_bench.inference.fast import kernels, split_kernels
 from m2v_bench.inference.fast.boundaries import ASK, MISSING, NO_ROOM, WHOLE, Unproven, find_boundaries, probes
 from m2v_bench.inference.fast.characters import characters_of
+from m2v_bench.inference.fast.intrinsics import BLOCK
 from m2v_bench.inference.fast.pieces import Pieces, Scratch
 from m2v_bench.inference.fast.pretoken_cache import PretokenCache, Table, grown
-from m2v_bench.inference.fast.utf8_kernels import BLOCK, PADDING
+from m2v_bench.inference.fast.utf8_kernels import PADDING
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.texts import check
 from m2v_bench.inference.tokenizer import (
@@ -57,6 +58,8 @@ class _Piece:
 
     def missing(self) -> list[bytes]:
         """Return the pre-tokens that are not in the cache."""
+        if not len(self.pending):
+            return []
         raw = self.buffer.data
         spans = self.pending[self.pending[:, 1] == MISSING, 2:4]
         return [raw[first:end].tobytes() for first, end in spans.tolist()]
@@ -69,8 +72,9 @@ class _Scratch:
         self.split = Scratch(pieces)
         self.table = Table(is_read=False)  # pre-tokens that were split while other threads read the cache
         self.ids, self.pending = np.empty(0, np.int32), np.empty((0, 4), np.int64)
-        self.codes, self.rows = np.empty(0, np.int64), np.empty(2, np.int64)
-        self.tails, self.spans = np.empty((0, 4), np.uint64), np.empty((0, 3), np.int64)
+        self.codes, self.counts = np.empty(0, np.int64), np.empty(2, np.int64)
+        self.rows = np.empty((0, split_kernels.COLUMNS), np.uint64)
+        self.recent = np.empty((split_kernels.RECENT, split_kernels.COLUMNS), np.uint64)
 
     def reserve(self, piece: _Piece, n_texts: int, n_ids: int) -> None:
         """Make room for `n_texts` texts of a piece, and their ids."""
@@ -78,13 +82,13 @@ class _Scratch:
         self.pending = grown(self.pending, n_texts + MAX_MISSING)
         n_pretokens = piece.n_bytes + n_texts  # at most
         self.codes = grown(self.codes, n_pretokens)
-        self.tails, self.spans = grown(self.tails, n_pretokens), grown(self.spans, n_pretokens)
+        self.rows = grown(self.rows, n_pretokens)
         self.split.reserve(len(piece.buffer))
 
     @property
     def is_large(self) -> bool:
         """Whether it is too large to keep."""
-        return len(self.tails) > 16 * BATCH_CHARACTERS
+        return len(self.rows) > 16 * BATCH_CHARACTERS
 
 
 class FastTokenizer(BatchTokenizer):
@@ -184,11 +188,12 @@ class FastTokenizer(BatchTokenizer):
             table: receives pre-tokens that are split on the way.
         """
         firsts, reasons = np.empty(len(texts) + 1, np.int64), np.empty(len(texts), np.uint8)
-        pretokens = scratch.codes, scratch.rows, scratch.tails, scratch.spans, firsts, reasons
         split_kernels.split(
             *(piece.buffer, piece.starts, piece.ends, texts, self._boundaries.fields, self._characters.fields),
-            *(self._cache.table.short, PADDING + piece.n_bytes, *pretokens),
+            *(self._cache.table.short, PADDING + piece.n_bytes),
+            *(scratch.codes, scratch.counts, scratch.rows, scratch.recent, firsts, reasons),
         )
+        pretokens = scratch.codes, scratch.counts, scratch.rows, firsts, reasons
         max_length, unknown = limits
         cut = 2**62 if max_length is None else min(max_length, 2**62), -1 if unknown is None else unknown
         table.reserve_for(piece.n_bytes)

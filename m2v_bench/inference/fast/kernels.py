@@ -13,8 +13,11 @@ import numpy as np
 from numba import njit
 
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
+from m2v_bench.inference.fast.intrinsics import highest_bit, inlined, inner, lowest_bit
 from m2v_bench.inference.fast.short_kernels import enter_short, unpack
-from m2v_bench.inference.fast.utf8_kernels import character, highest_bit, inlined, inner, key, lowest_bit, size_of
+from m2v_bench.inference.fast.split_kernels import BEGIN, END, HIGH, INFO, LOW, SLOT
+from m2v_bench.inference.fast.split_kernels import ENTRY as ROW_ENTRY
+from m2v_bench.inference.fast.utf8_kernels import character, key, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
 # models that split new pre-tokens here
@@ -631,26 +634,30 @@ def _note(pending, n_pending, text, reason, first, last):
 
 
 @inlined
-def _touch(tails, spans, begin, stop, table):
-    """Write the entry + 1 of rows of pre-tokens to `tails[:, 3]`, or 0 where only `_find` can tell.
+def _touch(rows, begin, stop, table):
+    """Write the entry + 1 of rows of pre-tokens to their column `ENTRY`, or 0 where only `_find` can tell.
 
     In loops this short the processor fetches many slots, and then many entries, from memory at a time.
     """
     slots, entries, _, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
-    for pretoken in range(begin, stop):
-        size = spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0)
-        value = _hash(tails[pretoken, 0], tails[pretoken, 1], size)
+    for row in range(begin, stop):
+        value = _hash(rows[row, LOW], rows[row, HIGH], _size(rows, row))
         slot, next_ = slots[value & mask], slots[(value + np.uint64(1)) & mask]
         slot = slot if slot >> _HALF == value >> _HALF else next_
-        tails[pretoken, 2] = slot & _LOW if slot >> _HALF == value >> _HALF else np.uint64(0)
-    for pretoken in range(begin, stop):
-        size = np.uint64(spans[pretoken, 1] - spans[pretoken, 0] + (1 if spans[pretoken, 2] & PREFIX else 0))
-        slot = tails[pretoken, 2]
+        rows[row, SLOT] = slot & _LOW if slot >> _HALF == value >> _HALF else np.uint64(0)
+    for row in range(begin, stop):
+        size, slot = np.uint64(_size(rows, row)), rows[row, SLOT]
         entry = np.int64(max(slot, np.uint64(1))) - 1
-        odd = (entries[entry, 0] ^ tails[pretoken, 0]) | (entries[entry, 1] ^ tails[pretoken, 1])
+        odd = (entries[entry, 0] ^ rows[row, LOW]) | (entries[entry, 1] ^ rows[row, HIGH])
         odd |= (entries[entry, 2] & _LOW) ^ size
-        tails[pretoken, 3] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
+        rows[row, ROW_ENTRY] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
+
+
+@inlined
+def _size(rows, row):
+    """Return the bytes of a row's pre-token."""
+    return np.int64(rows[row, END] - rows[row, BEGIN]) + (1 if rows[row, INFO] & np.uint64(PREFIX) else 0)
 
 
 @inlined
@@ -662,7 +669,7 @@ def _ids_of(text, buffer, pretokens, begin, stop, pieces, tables, limits, out, n
     Returns:
         Why the text has no ids, or 0; how much of `out` is in use; how many rows of `pending` are.
     """
-    codes, rows, tails, spans = pretokens
+    codes, counts, rows = pretokens
     longest, left, last_note = limits
     table = tables[0]
     entries, entry_ids = table[1], table[2]
@@ -678,11 +685,11 @@ def _ids_of(text, buffer, pretokens, begin, stop, pieces, tables, limits, out, n
         if code > 0:
             return max(reason, NO_ROOM), n, n_pending
         row = -1 - code
-        if row >= rows[1]:
-            last = min(row + _MOST_TOUCHED, rows[0])
-            _touch(tails, spans, row, last, table)
-            rows[1] = last
-        entry = np.int64(tails[row, 3]) - 1
+        if row >= counts[1]:
+            last = min(row + _MOST_TOUCHED, counts[0])
+            _touch(rows, row, last, table)
+            counts[1] = last
+        entry = np.int64(rows[row, ROW_ENTRY]) - 1
         if entry >= 0 and n + 2 * IDS_HERE <= len(out) and entries[entry, 2] >> _HALF <= np.uint64(IDS_HERE):
             for k in range(IDS_HERE):
                 out[n + k] = entry_ids[entry, 6 + k]
@@ -690,9 +697,9 @@ def _ids_of(text, buffer, pretokens, begin, stop, pieces, tables, limits, out, n
             if not tables[3]:
                 _shorten(entry, table)
         else:
-            first, last, info = spans[row, 0], spans[row, 1], spans[row, 2]
+            first, last, info = np.int64(rows[row, BEGIN]), np.int64(rows[row, END]), np.int64(rows[row, INFO])
             size = _ids_of_one(
-                *(buffer, first, last, info, tails[row, 0], tails[row, 1]),
+                *(buffer, first, last, info, rows[row, LOW], rows[row, HIGH]),
                 *(pieces, tables, longest, out, n, scratch),
             )
             if size == -MISSING and n_pending < last_note:
@@ -764,8 +771,8 @@ def look_up(
     Args:
         buffer: the bytes of all texts, uint8.
         texts: numbers of the texts to do, int64.
-        pretokens: codes, rows, tails, spans, firsts and reasons of `split_kernels.split`; `rows[1]` counts the rows
-            that have been looked up.
+        pretokens: codes, counts, rows, firsts and reasons of `split_kernels.split`; `counts[1]` counts the rows that
+            have been looked up.
         pieces: `pieces.Pieces.fields`.
         longest: bytes of the longest pre-token to look up.
         tables: a table (slots, entries, entries as int32, keys, ids, short table); another one that receives what is
@@ -782,14 +789,14 @@ def look_up(
     Returns:
         How many rows of `pending` and how much of `out` are in use.
     """
-    codes, rows, tails, spans, firsts, reasons = pretokens
+    codes, counts, rows, firsts, reasons = pretokens
     limits = (longest, max_length, len(pending) - len(texts))
     n = n_pending = _ZERO
     for number in range(len(texts)):
         text, first_id, reason = texts[number], n, np.int64(reasons[number])
         if reason == 0 and max_length != 0:
             reason, n, n_pending = _ids_of(
-                *(text, buffer, (codes, rows, tails, spans), firsts[number], firsts[number + 1], pieces),
+                *(text, buffer, (codes, counts, rows), firsts[number], firsts[number + 1], pieces),
                 *(tables, limits, out, n, pending, n_pending, scratch),
             )
         if reason == 0:

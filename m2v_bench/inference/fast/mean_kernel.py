@@ -11,7 +11,7 @@ from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.extending import intrinsic, models, register_model
 
-from m2v_bench.inference.fast.utf8_kernels import inlined
+from m2v_bench.inference.fast.intrinsics import address_of, everywhere, fetch, inlined
 
 # whether the processor converts float16 to float32: x86 since 2012, ARM always
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -26,7 +26,6 @@ _NUMBERS = {
     types.int16: ir.IntType(16),
     types.int8: ir.IntType(8),
 }
-_POINTER = ir.IntType(8).as_pointer()
 
 
 class Lanes(types.Type):
@@ -106,9 +105,34 @@ def _plus_weighted(typing_context, sums, table, row, column, weight):
 
     def generate(context, builder, signature, arguments):
         numbers = _load(context, builder, signature, arguments)
-        return builder.fadd(arguments[0], builder.fmul(numbers, _everywhere(builder, arguments[4], sums)))
+        return builder.fadd(arguments[0], builder.fmul(numbers, everywhere(builder, arguments[4], sums.n)))
 
     return sums(sums, table, types.int64, types.int64, types.float32), generate
+
+
+@intrinsic
+def _plus_squares(typing_context, sums, table, row, column):
+    """Add the squares of numbers of a row, from a column on."""
+
+    def generate(context, builder, signature, arguments):
+        numbers = _load(context, builder, signature, arguments)
+        return builder.fadd(arguments[0], builder.fmul(numbers, numbers))
+
+    return sums(sums, table, types.int64, types.int64), generate
+
+
+@intrinsic
+def _total(typing_context, sums):
+    """Add the second half of the sums to the first, and so on until one is left."""
+
+    def generate(context, builder, signature, arguments):
+        (total,) = arguments
+        for half in (1 << k for k in reversed(range(sums.n.bit_length() - 1))):
+            places = [ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(k, k + half))) for k in (0, half)]
+            total = builder.fadd(*(builder.shuffle_vector(total, total, chosen) for chosen in places))
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(sums), generate
 
 
 @intrinsic
@@ -116,51 +140,23 @@ def _write(typing_context, sums, out, row, column):
     """Write sums into a row, from a column on."""
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[1], *arguments[1:])
+        address = address_of(context, builder, signature.args[1], *arguments[1:])
         builder.store(arguments[0], builder.bitcast(address, arguments[0].type.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.void(sums, out, types.int64, types.int64), generate
 
 
-@intrinsic
-def _fetch(typing_context, table, row, column):
-    """Ask the processor for the cache line of a number, to be read soon."""
-
-    def generate(context, builder, signature, arguments):
-        address = _address(context, builder, signature.args[0], *arguments)
-        flags = [ir.Constant(ir.IntType(32), flag) for flag in (0, 3, 1)]  # to read, again and again, data
-        kind = ir.FunctionType(ir.VoidType(), [_POINTER, *(flag.type for flag in flags)])
-        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [_POINTER], kind), [address, *flags])
-        return context.get_dummy_value()
-
-    return types.void(table, types.int64, types.int64), generate
-
-
-def _address(context, builder, table, value, row, column):
-    array = context.make_array(table)(context, builder, value)
-    row_start = builder.mul(row, builder.extract_value(array.strides, 0))
-    in_row = builder.mul(column, ir.Constant(column.type, table.dtype.bitwidth // 8))
-    return builder.gep(builder.bitcast(array.data, _POINTER), [builder.add(row_start, in_row)])
-
-
 def _load(context, builder, signature, arguments):
     """Read numbers of a row as numbers of the sums' type."""
     sums, table = signature.args[:2]
-    address = builder.bitcast(_address(context, builder, table, *arguments[1:4]), sums.of(table.dtype).as_pointer())
+    address = builder.bitcast(address_of(context, builder, table, *arguments[1:4]), sums.of(table.dtype).as_pointer())
     numbers, wanted = builder.load(address, align=table.dtype.bitwidth // 8), sums.of(sums.number)
     if sums.number == types.int16:
         return builder.sext(numbers, wanted)
     if table.dtype == types.int8:
         return builder.sitofp(numbers, wanted)
     return builder.fpext(numbers, wanted) if table.dtype == types.uint16 else numbers
-
-
-def _everywhere(builder, number, sums):
-    """Return a vector that holds one number in each place."""
-    index = ir.IntType(32)
-    first = builder.insert_element(ir.Constant(sums.of(sums.number), ir.Undefined), number, ir.Constant(index, 0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(index, sums.n), None))
 
 
 @inlined
@@ -173,7 +169,7 @@ def _fetch_later(sums, table, ids, k, mapping, column):
     """Ask for the same columns of a later token's row, even if it is the next text's."""
     row = _row(ids, min(k + _ROWS, len(ids) - 1), mapping)
     for first in range(column, column + _n_columns(sums), _LINE // table.itemsize):
-        _fetch(table, row, first)
+        fetch(table, row, first)
 
 
 @inlined
@@ -198,8 +194,24 @@ def _add(zeros, table, ids, start, end, mapping, weights, out, text, column):
     _write(_add_rows(sums, table, ids, start, end, mapping, weights, column), out, text, column)
 
 
+@inlined
+def _divide_by_norm(out, text, rest):
+    """Divide a text's mean by its L2 norm, as `embeddings.divide_by_norm` does."""
+    squares, dims = _zeros_64(), out.shape[1]
+    for column in range(0, dims, 64):
+        if column + 64 <= dims:
+            squares = _plus_squares(squares, out, text, column)
+        else:
+            for k in range(64):
+                rest[0, k] = out[text, column + k] if column + k < dims else 0
+            squares = _plus_squares(squares, rest, 0, 0)
+    norm = np.sqrt(_total(squares)) + np.float32(1e-32)
+    for column in range(dims):
+        out[text, column] /= norm
+
+
 @njit(cache=True, nogil=True, _nrt=False)
-def mean(table, ids, starts, ends, mapping, weights, out):
+def mean(table, ids, starts, ends, mapping, weights, out, normalize, rest):
     """Average each text's weighted rows.
 
     Args:
@@ -210,6 +222,8 @@ def mean(table, ids, starts, ends, mapping, weights, out):
         mapping: the row of each token, int64; empty where token i has row i.
         weights: one factor per token, float32; empty without weights.
         out: receives the means, float32 of shape (texts, dims).
+        normalize: whether to divide each mean by its L2 norm.
+        rest: scratch memory, float32 of shape (1, 64).
     """
     dims = table.shape[1]
     for text in range(len(starts)):
@@ -232,3 +246,5 @@ def mean(table, ids, starts, ends, mapping, weights, out):
         count = np.float32(max(end - start, 1))
         for column in range(dims):
             total[column] /= count
+        if normalize:
+            _divide_by_norm(out, text, rest)

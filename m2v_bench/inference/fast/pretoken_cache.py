@@ -15,6 +15,7 @@ LONGEST_PRETOKEN = 128  # bytes; longer ones hardly occur twice
 MAX_BYTES = 64_000_000  # of the cache, which is emptied beyond
 _ROOM = 1 << 12  # entries that compiled loops may add before the next call, at least
 _BYTES, _IDS = 16, 4  # of such an entry, on average
+_HUGE_PAGE = 1 << 21
 
 
 class Table:
@@ -25,7 +26,7 @@ class Table:
     """
 
     def __init__(self, *, is_read: bool = True) -> None:
-        self._n_short = short_kernels.SLOTS if is_read else 2
+        self._is_read = is_read
         self.clear()
 
     def clear(self) -> None:
@@ -35,7 +36,7 @@ class Table:
         self._slots = np.zeros(2 * _ROOM, np.uint64)
         self._entries = np.empty((_ROOM, kernels.ENTRY), np.uint64)
         self._keys, self._ids = np.empty(_BYTES * _ROOM, np.uint8), np.empty(_IDS * _ROOM, np.int32)
-        self.short = np.zeros((self._n_short, short_kernels.WORDS), np.uint64)
+        self.short = _short_table(short_kernels.SLOTS if self._is_read else 2)
         self._consistent = True
 
     def __len__(self) -> int:
@@ -49,7 +50,8 @@ class Table:
     @property
     def n_bytes(self) -> int:
         """Memory in use."""
-        return int(self.used @ (1, 4, 64))
+        n_keys, n_ids, n_entries = self.used.tolist()
+        return int(n_keys + 4 * n_ids + 64 * n_entries)
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -133,6 +135,18 @@ class PretokenCache:
         self.table.merge(other)
         if len(other):
             other.clear()
+
+
+def _short_table(slots: int) -> np.ndarray:
+    """Return an empty table of short pre-tokens.
+
+    A large one begins where Linux can use a page of 2 MB, which makes reading at random faster; numpy asks for such
+    pages for 4 MB and more.
+    """
+    size = 8 * short_kernels.WORDS * slots
+    memory = np.zeros(size if size < _HUGE_PAGE else size + _HUGE_PAGE, np.uint8)
+    first = -memory.ctypes.data % _HUGE_PAGE if size >= _HUGE_PAGE else 0
+    return memory[first : first + size].view(np.uint64).reshape(slots, short_kernels.WORDS)
 
 
 def grown(array: np.ndarray, size: int) -> np.ndarray:

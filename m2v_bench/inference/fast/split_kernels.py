@@ -37,45 +37,71 @@ from m2v_bench.inference.fast.characters import (
     SPACED,
     UNKNOWN,
 )
-from m2v_bench.inference.fast.short_kernels import find_short
-from m2v_bench.inference.fast.utf8_kernels import (
+from m2v_bench.inference.fast.intrinsics import (
     BLOCK,
-    PADDING,
-    after_letters,
-    are_printable,
-    character,
-    has_byte,
+    bits_between,
+    fetch,
     inlined,
     inner,
-    key,
     load8,
-    lower,
     lowest_bit,
-    others_than_letters,
-    size_of,
     store8,
 )
+from m2v_bench.inference.fast.short_kernels import find_short, first_slot
+from m2v_bench.inference.fast.utf8_kernels import (
+    PADDING,
+    after_letters,
+    bits_before,
+    character,
+    key,
+    lower,
+    others_than_letters,
+    size_of,
+)
+
+# Columns of a row, which says what a pre-token is: its key, see `utf8_kernels.key`; where it begins and ends; a byte
+# before it, or `AS_A_WHOLE`; two numbers for who looks it up.
+LOW, HIGH, BEGIN, END, INFO, SLOT, ENTRY, COLUMNS = (*range(7), 8)
+RECENT = 256  # pre-tokens to look for in the short table together, when it has come from memory
 
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
 
 _SPACE, _APOSTROPHE = np.int64(0x20), 0x27
-_STRIDE = 32  # bytes that are searched at a time
 
 
 @inlined
 def _add(buffer, first, last, info, sink, n):
-    """Append a pre-token: its ids if it is in the short table, else a row."""
-    codes, rows, tails, spans, short = sink
+    """Append a pre-token, and look up the recent ones when there are many; it stays, even if the text fails later."""
+    _, _, _, short, recent = sink
     low, high = key(buffer, first, last, info & PREFIX)
-    code = find_short(low, high, last - first + (1 if info & PREFIX else 0), short)
-    if code == 0:
-        row = rows[0]
-        tails[row, 0], tails[row, 1] = low, high
-        spans[row, 0], spans[row, 1], spans[row, 2] = first, last, info
-        rows[0] = row + 1
-        code = -1 - row
-    codes[n] = code
-    return n + 1
+    slot = first_slot(low, high, last - first + (1 if info & PREFIX else 0), short)
+    fetch(short, slot, 0)
+    place = n & (RECENT - 1)
+    recent[place, LOW], recent[place, HIGH] = low, high
+    recent[place, BEGIN], recent[place, END], recent[place, INFO] = first, last, info
+    recent[place, SLOT] = slot
+    n += 1
+    if n & (RECENT - 1) == 0:
+        _look_up_short(n - RECENT, n, sink)
+    return n
+
+
+@inner
+def _look_up_short(begin, end, sink):
+    """Write the ids of recent pre-tokens that are in the short table, and the rows of those that are not."""
+    codes, counts, rows, short, recent = sink
+    row = counts[0]
+    for n in range(begin, end):
+        place = n & (RECENT - 1)
+        size = np.int64(recent[place, END] - recent[place, BEGIN]) + (1 if recent[place, INFO] & PREFIX else 0)
+        code = find_short(recent[place, LOW], recent[place, HIGH], size, np.int64(recent[place, SLOT]), short)
+        if code == 0:
+            for column in range(COLUMNS):
+                rows[row, column] = recent[place, column]
+            code = -1 - row
+            row += 1
+        codes[n] = code
+    counts[0] = row
 
 
 @inlined
@@ -85,21 +111,23 @@ def _kind(buffer, i, kinds):
 
 
 @inner
-def _has_added(buffer, start, end, tokens):
-    """Return whether an added token is in a text, in any case where case makes no difference."""
+def _next_added(buffer, start, end, tokens):
+    """Return where the first added token from `start` on begins, in any case where case makes no difference, or `end`.
+
+    Between two texts is a byte, which tokens may have: then the text is said to have one, which costs only time.
+    """
     begins, few, added, added_offsets = tokens
-    if len(added) == 0:
-        return False
-    for block in range(start, end, _STRIDE):
-        hit = len(few) == 0
+    for block in range(start, end if len(added) > 0 else start, BLOCK):
+        bits = np.uint64(0) if len(few) > 0 else ~np.uint64(0)
         for byte in few:
-            for word in range(block, block + _STRIDE, 8):
-                hit |= has_byte(load8(buffer, word), byte)
-        if hit:
-            for i in range(block, min(block + _STRIDE, end)):
-                if begins[buffer[i]] and _is_added(buffer, i, end, added, added_offsets):
-                    return True
-    return False
+            bits |= bits_between(buffer, block, 0, byte, byte)
+        bits = bits_before(bits, block, end)
+        while bits != 0:
+            i = block + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            if begins[buffer[i]] and _is_added(buffer, i, end, added, added_offsets):
+                return i
+    return end
 
 
 @inner
@@ -165,11 +193,14 @@ def _scan(buffer, start, end, characters):
     order, changed, size, is_first = 0, False, 0, False
     i = start
     while i < end:
-        if plain and i + 8 <= end and are_printable(load8(buffer, i)):
-            order, changed, size, is_first = 0, False, 1, kinds[buffer[i + 7]] & FIRST != 0
-            i += 8
-            continue
         byte = buffer[i]
+        if plain and byte < 0x80:
+            others = bits_before(~bits_between(buffer, i, 0, 0x20, 0x7E), i, end)
+            after = i + lowest_bit(others) if others != 0 else min(i + BLOCK, end)
+            if after > i:
+                order, changed, size, is_first = 0, False, 1, kinds[buffer[after - 1]] & FIRST != 0
+                i = after
+                continue
         if byte < 0x80:
             kind = kinds[byte]
             size = 1
@@ -378,7 +409,7 @@ def _match(buffer, i, end, kinds, expression, prefix):
 
 @inner
 def _by_expression(buffer, start, end, kinds, expression, prefix, sink, n):
-    """Append the matches of the regular expression; return -1 for a text that only the package can split."""
+    """Append the matches of the regular expression; return -1, with none appended, if only the package can split it."""
     block, others = start, np.uint64(0)
     i = start
     while i < end:
@@ -495,7 +526,22 @@ def _lower(buffer, first, last):
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def split(buffer, starts, ends, texts, boundaries, characters, short, used, codes, rows, tails, spans, firsts, reasons):
+def split(
+    buffer,
+    starts,
+    ends,
+    texts,
+    boundaries,
+    characters,
+    short,
+    used,
+    codes,
+    counts,
+    rows,
+    recent,
+    firsts,
+    reasons,
+):
     """Split texts into pre-tokens.
 
     Args:
@@ -503,29 +549,33 @@ def split(buffer, starts, ends, texts, boundaries, characters, short, used, code
             put into lower case there, where case makes no difference.
         starts: where in `buffer` each text begins, int64.
         ends: where it ends.
-        texts: numbers of the texts to do, int64.
+        texts: numbers of the texts to do, in ascending order, int64.
         boundaries: `boundaries.Boundaries.fields`.
         characters: `characters.Characters.fields`.
         short: ids of short pre-tokens, see `short_kernels`.
         used: bytes of `buffer` in use.
         codes: receives the packed ids of each pre-token, or -1 less its row, int64 of shape (more than bytes,).
-        rows: receives how many rows there are, and 0, int64.
-        tails: receives the last 16 bytes of a row's pre-token, uint64 of shape (more than bytes, 4).
-        spans: receives where it begins and ends, and a byte before it or `AS_A_WHOLE`, int64 of shape (same, 3).
+        counts: receives how many rows there are, and 0, int64.
+        rows: receives the rows of pre-tokens that are not in the short table, uint64 of shape (more than bytes,
+            COLUMNS).
+        recent: scratch memory, uint64 of shape (RECENT, COLUMNS).
         firsts: receives the first pre-token of each of the texts, and the end of the last, int64 of shape (texts + 1,).
         reasons: receives why a text is not split, or 0, uint8 of shape (texts,).
     """
     classes, lowers, tokens, mode, prefix, expression, metaspace = boundaries
     kinds, _, replacements, _, _ = characters
-    sink = codes, rows, tails, spans, short
-    n = rows[0] = rows[1] = _ZERO
+    sink = codes, counts, rows, short, recent
+    n = counts[0] = counts[1] = _ZERO
     if lowers:
         _lower(buffer, PADDING, used)
+    last_byte, added_at = used, np.int64(-1)
     for number in range(len(texts)):
         text = texts[number]
         start, end = starts[text], ends[text]
         firsts[number], reasons[number] = n, 0
-        if _has_added(buffer, start, end, tokens):
+        if added_at < start:
+            added_at = _next_added(buffer, start, last_byte, tokens)
+        if added_at < end:
             reasons[number] = WHOLE
         elif mode in (AT_SPACES, MARKS):
             reasons[number], n, used = _words_and_marks(*(buffer, start, end, classes, characters, used, sink, n))
@@ -555,3 +605,4 @@ def split(buffer, starts, ends, texts, boundaries, characters, short, used, code
                 last = _by_expression(buffer, start, end, kinds, expression, add, sink, n)
                 reasons[number], n = (WHOLE, n) if last < 0 else (0, last)
     firsts[len(texts)] = n
+    _look_up_short(n - (n & (RECENT - 1)), n, sink)

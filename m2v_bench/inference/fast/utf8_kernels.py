@@ -5,80 +5,20 @@ caches beside these files (`__pycache__/*.nb?`).
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-# functions for other compiled functions: without wrappers for calls from Python, which take most of the time of
-# compiling, and without counting references to arrays, which takes half of the time of short loops
-_INNER = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inner = njit(**_INNER)
-# for short functions, and for those with many arrays as arguments, which take longer to pass than a word to split
-inlined = njit(**_INNER, forceinline=True)
+from m2v_bench.inference.fast.intrinsics import BLOCK, bits_between, inlined, load8, lowest_bit
+
 PADDING = 16  # bytes that must be before the first text, as `key` reads them
-BLOCK = 64  # bytes that `others_than_letters` looks at; so many must be after the last text
 
 _TOP, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-
-@intrinsic
-def load8(typing_context, buffer, i):
-    """Return the eight bytes from `i` on as a number, the first one on top; the address need not be aligned."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.gep(array.data, [arguments[1]])
-        word = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
-        return builder.bswap(word)
-
-    return types.uint64(buffer, types.int64), generate
-
-
-@intrinsic
-def store8(typing_context, buffer, i, word):
-    """Write what `load8` returns."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.gep(array.data, [arguments[1]])
-        builder.store(builder.bswap(arguments[2]), builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
-        return context.get_dummy_value()
-
-    return types.void(buffer, types.int64, types.uint64), generate
-
-
-@intrinsic
-def lowest_bit(typing_context, word):
-    """Return the place of the lowest bit that is set."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.uint64), generate
-
-
-@intrinsic
-def highest_bit(typing_context, word):
-    """Return the place of the highest bit that is set."""
-
-    def generate(context, builder, signature, arguments):
-        above = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
-        return builder.sub(ir.Constant(ir.IntType(64), 63), above)
-
-    return types.int64(types.uint64), generate
 
 
 @inlined
 def _are_in(word, lowest, highest):
     """Set the top bit of each of eight bytes, all below 0x80, that is between two others."""
     return (word + np.uint64(0x80 - lowest) * _ONES) ^ (word + np.uint64(0x7F - highest) * _ONES)
-
-
-@inlined
-def _are_letters(word):
-    """Set the top bit of each of eight bytes that is an ASCII letter, and no other bit."""
-    return _are_in((word | np.uint64(0x20) * _ONES) & ~_TOP, 0x61, 0x7A) & ~word & _TOP
 
 
 @inlined
@@ -93,15 +33,15 @@ def others_than_letters(buffer, start, end, digits):
 
     Bit `k` is for the byte at `start + k`.
     """
-    bits = np.uint64(0)
-    for k in range(8):
-        word = load8(buffer, start + 8 * k)
-        are = _are_letters(word)
-        if digits:
-            are |= _are_in(word & ~_TOP, 0x30, 0x39) & ~word & _TOP
-        # one bit for each byte, the first one lowest
-        gathered = ((~are & _TOP) >> np.uint64(7)) * np.uint64(0x8040201008040201) >> np.uint64(56)
-        bits |= gathered << np.uint64(8 * k)
+    bits = ~bits_between(buffer, start, 0x20, 0x61, 0x7A)
+    if digits:
+        bits &= ~bits_between(buffer, start, 0, 0x30, 0x39)
+    return bits_before(bits, start, end)
+
+
+@inlined
+def bits_before(bits, start, end):
+    """Return the bits of the bytes before `end`; bit `k` is for the byte at `start + k`."""
     if end - start < BLOCK:
         bits &= (np.uint64(1) << np.uint64(end - start)) - np.uint64(1)
     return bits
@@ -122,22 +62,6 @@ def after_letters(buffer, i, end, digits, block, others):
                 i = min(i + BLOCK, end)
                 continue
         return i + lowest_bit(others >> np.uint64(i - block)), block, others
-
-
-@inlined
-def are_printable(word):
-    """Return whether eight bytes are printable ASCII."""
-    low = (word - np.uint64(0x20) * _ONES) & ~word & _TOP  # below 0x20
-    delete = word ^ np.uint64(0x7F) * _ONES
-    delete = (delete - _ONES) & ~delete & _TOP
-    return (word & _TOP) | low | delete == 0
-
-
-@inlined
-def has_byte(word, byte):
-    """Return whether one of eight bytes is `byte`."""
-    word = word ^ np.uint64(byte) * _ONES
-    return (word - _ONES) & ~word & _TOP != 0
 
 
 @inlined

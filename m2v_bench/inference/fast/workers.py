@@ -18,7 +18,8 @@ Result = TypeVar("Result")
 
 def threads_for(n_texts: int) -> int:
     """Return how many threads to use for so many texts."""
-    return min(n_threads(), 1 + n_texts // FEWEST_TEXTS)
+    most = 1 + n_texts // FEWEST_TEXTS
+    return 1 if most == 1 else min(n_threads(), most)
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
