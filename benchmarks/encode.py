@@ -229,10 +229,10 @@ def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int
                 in_all = seconds(partial(model.encode, texts, fast=True))
             shares[side] = {phase: value / in_all for phase, value in spent.items()}
         floor = alternately({"floor": gather(table, ours.tokenize(texts, fast=True))}, rounds)
-        # separately and longer, as interference counts double with two threads
+        # separately, longer and more often, as interference counts double with two threads
         many = partial(ours.encode, 8 * texts, fast=True)
         by_threads = alternately(
-            {f"ours, {threads} threads": partial(with_threads, threads, many) for threads in (1, 2)}, rounds
+            {f"ours, {threads} threads": partial(with_threads, threads, many) for threads in (1, 2)}, 2 * rounds + 1
         )
         rows.append(
             {
@@ -246,7 +246,7 @@ def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int
                 "largest_difference": check(ours, theirs, texts),
             }
         )
-        print(f"{kind}, {length}: {ratio(rows[-1], 'fresh'):.1f}x", file=sys.stderr, flush=True)
+        print(f"{kind}, {length}: {ratio(rows[-1]['seconds'], 'fresh'):.1f}x", file=sys.stderr, flush=True)
     return rows
 
 
@@ -258,7 +258,8 @@ def measure_dtypes(tokenizer: Tokenizer, table: np.ndarray, rounds: int) -> dict
         rows = np.clip(np.round(table * 127 / np.abs(table).max()), -127, 127) if name == "int8" else table
         by_dtype[name] = StaticModel(rows.astype(name), tokenizer)
         by_dtype[name].encode(texts, fast=True)
-    return alternately({name: partial(model.encode, texts, fast=True) for name, model in by_dtype.items()}, rounds)
+    sides = {name: partial(model.encode, texts, fast=True) for name, model in by_dtype.items()}
+    return alternately(sides, 4 * rounds + 1)  # as differences are small
 
 
 def measure_processes(model: StaticModel, folder: Path, rounds: int) -> dict[str, Any]:
@@ -279,10 +280,9 @@ def measure_processes(model: StaticModel, folder: Path, rounds: int) -> dict[str
     return {"first_sentence": cold, "million": json.loads(run(_MEMORY, str(folder / "model"), str(words)))}
 
 
-def ratio(row: dict[str, Any], side: str) -> float:
-    """Return the speed relative to model2vec, median over the rounds."""
-    times = row["seconds"]
-    return statistics.median(b / a for a, b in zip(times[side], times["theirs"], strict=True))
+def ratio(times: dict[str, list[float]], side: str, to: str = "theirs") -> float:
+    """Return how many times as fast a side is as another, median over the rounds."""
+    return statistics.median(b / a for a, b in zip(times[side], times[to], strict=True))
 
 
 def table(result: dict[str, Any]) -> str:
@@ -300,11 +300,11 @@ def table(result: dict[str, Any]) -> str:
     ]
     for row in rows:
         times, n = row["seconds"], row["texts"]
-        both = median(times["ours, 1 threads"]) / median(times["ours, 2 threads"])
+        both = ratio(times, "ours, 2 threads", "ours, 1 threads")
         lines.append(
             f"| {row['tokenizer']} | {row['tokens_per_text']:.0f} | {n / median(times['theirs']):,.0f} texts/s "
-            f"| {ratio(row, 'fresh'):.1f}: {n / median(times['fresh']):,.0f} texts/s "
-            f"| {ratio(row, 'warm'):.1f} | {ratio(row, 'again'):.1f} | {ratio(row, 'floor'):.1f} | {both:.2f} |"
+            f"| {ratio(times, 'fresh'):.1f}: {n / median(times['fresh']):,.0f} texts/s "
+            f"| {ratio(times, 'warm'):.1f} | {ratio(times, 'again'):.1f} | {ratio(times, 'floor'):.1f} | {both:.2f} |"
         )
     lines += [
         "",
@@ -329,7 +329,7 @@ def table(result: dict[str, Any]) -> str:
         "- token ids equal those of the tokenizers package on every text; embeddings differ from model2vec's by at "
         f"most {worst:.1e}",
         "- float16 and int8 rows: "
-        + " and ".join(f"{median(types['float32']) / median(types[name]):.2f}" for name in ("float16", "int8"))
+        + " and ".join(f"{ratio(types, name, 'float32'):.2f}" for name in ("float16", "int8"))
         + " times float32's speed on long texts seen before",
         f"- first sentence in a new process: {median(cold['ours']):.2f} s, model2vec "
         f"{median(cold['theirs']):.2f} s, ratio {median(cold['ours']) / median(cold['theirs']):.2f}",
@@ -359,7 +359,7 @@ def main() -> int:
                 small = StaticModel(rows.astype(np.float32), tokenizer)
                 result["processes"] = measure_processes(small, Path(folder), rounds)
     write("encode", result, table(result))
-    ratios = [ratio(row, "fresh") for row in result["encode"]]
+    ratios = [ratio(row["seconds"], "fresh") for row in result["encode"]]
     (FOLDER / "encode-new.md").write_text(
         f"On one thread, texts that a model has not seen are embedded {min(ratios):.0f} to {max(ratios):.0f} times as "
         "fast as by model2vec 0.10 (`make bench-speed`).\n",

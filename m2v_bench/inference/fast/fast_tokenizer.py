@@ -21,7 +21,6 @@ from m2v_bench.inference.fast.utf8_kernels import PADDING
 from m2v_bench.inference.fast.workers import FEWEST_TEXTS, in_threads, threads_for
 from m2v_bench.inference.texts import check
 from m2v_bench.inference.tokenizer import (
-    BATCH_CHARACTERS,
     BATCH_SIZE,
     Batch,
     BatchTokenizer,
@@ -32,6 +31,8 @@ from m2v_bench.inference.tokenizer import (
 )
 
 PIECES_PER_THREAD = 16  # of a batch
+# Of a piece, unless a single text has more: with fewer, calls take more time than the processor's cache saves.
+MOST_CHARACTERS = 1 << 18
 FEWEST_CHARACTERS = 1 << 14  # of a piece, unless it has few texts
 MAX_MISSING = 4096  # pre-tokens of a piece that are added to the cache at a time
 
@@ -88,7 +89,7 @@ class _Scratch:
     @property
     def is_large(self) -> bool:
         """Whether it is too large to keep."""
-        return len(self.rows) > 16 * BATCH_CHARACTERS
+        return len(self.rows) > 8 * MOST_CHARACTERS
 
 
 class FastTokenizer(BatchTokenizer):
@@ -121,7 +122,7 @@ class FastTokenizer(BatchTokenizer):
         try:
             lengths, threads = text_lengths(texts), threads_for(len(texts))
             n_pieces = 1 if threads == 1 else PIECES_PER_THREAD * threads
-            for rows in row_slices(lengths, n_pieces * batch_size, n_pieces * BATCH_CHARACTERS):
+            for rows in row_slices(lengths, n_pieces * batch_size, n_pieces * MOST_CHARACTERS):
                 parts = [
                     self.cut_characters(texts[piece], lengths[piece], max_length)
                     for piece in _divided(rows, lengths, n_pieces, batch_size)
@@ -241,7 +242,7 @@ def _divided(rows: slice, lengths: np.ndarray, n_pieces: int, batch_size: int) -
         return [rows]
     lengths = lengths[rows]
     size = min(batch_size, max(FEWEST_TEXTS, -(-len(lengths) // n_pieces)))
-    characters = min(BATCH_CHARACTERS, max(FEWEST_CHARACTERS, int(lengths.sum()) // n_pieces))
+    characters = min(MOST_CHARACTERS, max(FEWEST_CHARACTERS, int(lengths.sum()) // n_pieces))
     pieces = row_slices(lengths, size, characters)
     return [slice(rows.start + piece.start, rows.start + piece.stop) for piece in pieces]
 
@@ -267,7 +268,7 @@ def _utf8(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     encoded = list(map(str.encode, texts))
     raw = np.frombuffer(b"\0".join(encoded), np.uint8)
-    sizes = np.fromiter(map(len, encoded), np.int64, len(texts))
+    sizes = text_lengths(encoded)
     ends = np.cumsum(sizes + 1) + (PADDING - 1)
     buffer = np.empty(PADDING + 4 * len(raw) + BLOCK, np.uint8)  # memory that nothing is written to costs nothing
     buffer[PADDING : PADDING + len(raw)] = raw
