@@ -1,6 +1,5 @@
 """Errors about user input, and helpers for their messages."""
 
-import difflib
 import operator
 import re
 import shlex
@@ -63,6 +62,8 @@ def whole_number(setting: str, value: Any, *, least: int, instead: str = "") -> 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean X?` if a known name is similar, else an empty string."""
+    import difflib
+
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 

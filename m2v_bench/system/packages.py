@@ -2,7 +2,6 @@
 
 import importlib
 import re
-from importlib.metadata import PackageNotFoundError, requires
 from types import ModuleType
 
 from m2v_bench.errors import BenchError
@@ -62,6 +61,8 @@ _ORDER = ("distill", "bench")  # the smaller one first
 
 def missing_extra(error: ImportError) -> str | None:
     """Say how to install the package that an import lacks; None where it belongs to none of our extras."""
+    from importlib.metadata import PackageNotFoundError, requires  # takes a tenth of the time to import a model
+
     module = error.name or ""  # with a dot, the package is there and lacks a part
     package = _PACKAGES.get(module, module.replace("_", "-"))
     try:
