@@ -15,8 +15,7 @@ from numba import njit
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
 from m2v_bench.inference.fast.intrinsics import highest_bit, inlined, inner, lowest_bit
 from m2v_bench.inference.fast.short_kernels import enter_short, unpack
-from m2v_bench.inference.fast.split_kernels import BEGIN, END, HIGH, INFO, LOW, SLOT
-from m2v_bench.inference.fast.split_kernels import ENTRY as ROW_ENTRY
+from m2v_bench.inference.fast.split_kernels import BEGIN, END, FOUND, HIGH, INFO, LOW, SLOT
 from m2v_bench.inference.fast.utf8_kernels import character, key, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
@@ -635,7 +634,7 @@ def _note(pending, n_pending, text, reason, first, last):
 
 @inlined
 def _touch(rows, begin, stop, table):
-    """Write the entry + 1 of rows of pre-tokens to their column `ENTRY`, or 0 where only `_find` can tell.
+    """Write the entry + 1 of rows of pre-tokens to their column `FOUND`, or 0 where only `_find` can tell.
 
     In loops this short the processor fetches many slots, and then many entries, from memory at a time.
     """
@@ -651,7 +650,7 @@ def _touch(rows, begin, stop, table):
         entry = np.int64(max(slot, np.uint64(1))) - 1
         odd = (entries[entry, 0] ^ rows[row, LOW]) | (entries[entry, 1] ^ rows[row, HIGH])
         odd |= (entries[entry, 2] & _LOW) ^ size
-        rows[row, ROW_ENTRY] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
+        rows[row, FOUND] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
 
 
 @inlined
@@ -689,7 +688,7 @@ def _ids_of(text, buffer, pretokens, begin, stop, pieces, tables, limits, out, n
             last = min(row + _MOST_TOUCHED, counts[0])
             _touch(rows, row, last, table)
             counts[1] = last
-        entry = np.int64(rows[row, ROW_ENTRY]) - 1
+        entry = np.int64(rows[row, FOUND]) - 1
         if entry >= 0 and n + 2 * IDS_HERE <= len(out) and entries[entry, 2] >> _HALF <= np.uint64(IDS_HERE):
             for k in range(IDS_HERE):
                 out[n + k] = entry_ids[entry, 6 + k]

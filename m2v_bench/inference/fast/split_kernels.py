@@ -60,8 +60,8 @@ from m2v_bench.inference.fast.utf8_kernels import (
 )
 
 # Columns of a row, which says what a pre-token is: its key, see `utf8_kernels.key`; where it begins and ends; a byte
-# before it, or `AS_A_WHOLE`; two numbers for who looks it up.
-LOW, HIGH, BEGIN, END, INFO, SLOT, ENTRY, COLUMNS = (*range(7), 8)
+# before it, or `AS_A_WHOLE`; for who looks it up, a slot of the table and its entry + 1.
+LOW, HIGH, BEGIN, END, INFO, SLOT, FOUND, COLUMNS = (*range(7), 8)
 RECENT = 256  # pre-tokens to look for in the short table together, when it has come from memory
 
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code

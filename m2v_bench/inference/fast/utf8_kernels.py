@@ -1,7 +1,6 @@
 """Read UTF-8 in compiled loops; shared by `split_kernels` and `kernels`.
 
-numba does not recompile a function when one that it calls from another file changes: after a change here, delete the
-caches beside these files (`__pycache__/*.nb?`).
+After a change here, delete the caches as `intrinsics` says.
 """
 
 import numpy as np
