@@ -32,7 +32,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from benchmarks.output import FOLDER, write
 from m2v_bench import StaticModel, distill
 from m2v_bench.assets.fetch import fetch
-from m2v_bench.inference.tokenizer import flatten, tokenize_batch, unknown_id
+from m2v_bench.inference.tokenizer import Batch, flatten, tokenize_batch, unknown_id
 from m2v_bench.system.environment import hardware, versions
 from m2v_bench.system.threads import thread_variables
 from tests.conftest import TEST_DATA
@@ -190,18 +190,11 @@ def phases() -> Iterator[dict[str, float]]:
 
 def gather(table: np.ndarray, ids: Sequence[Sequence[int]]) -> Callable[[], None]:
     """Return the lower bound of an embedding: a loop that averages and normalizes the rows of known ids."""
-    from m2v_bench.inference.fast import mean_kernel
+    from m2v_bench.inference.fast.fast_embeddings import FastEmbeddings
 
     flat, offsets = flatten(ids)
-    frozen = table.view()
-    frozen.flags.writeable = False
-    nothing, rest = (np.empty(0, np.int64), np.empty(0, np.float32)), np.empty((1, 64), np.float32)
-
-    def run() -> None:
-        out = np.empty((len(ids), table.shape[1]), np.float32)
-        mean_kernel.mean(frozen, flat, offsets[:-1], offsets[1:], *nothing, out, True, rest)
-
-    return run
+    batch, embeddings = Batch(slice(0, len(ids)), flat, offsets[:-1], offsets[1:]), FastEmbeddings(table, None, None)
+    return lambda: embeddings.mean(batch, out=np.empty((len(ids), table.shape[1]), np.float32), normalize=True)
 
 
 def measure_kind(kind: str, tokenizer: Tokenizer, table: np.ndarray, rounds: int) -> list[dict[str, Any]]:

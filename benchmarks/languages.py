@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from benchmarks.encode import DIMS, alternately, check, parsed_rounds, seconds
+from benchmarks.encode import DIMS, alternately, check, parsed_rounds, ratio, seconds
 from benchmarks.output import write
 from m2v_bench import StaticModel
 from m2v_bench.cache import cache_dir
@@ -190,12 +190,10 @@ def measure(kind: str, tokenizer: Tokenizer, texts: dict[str, list[str]], rounds
         check(model, theirs, part)
         n_bytes = sum(len(text.encode()) for text in part)
         rows.append({"tokenizer": kind, "language": language, "bytes": n_bytes, "seconds": times})
-        print(f"{kind}, {language}: {_ratio(rows[-1], 'model2vec'):.1f}x", file=sys.stderr, flush=True)
+        print(
+            f"{kind}, {language}: {ratio(rows[-1]['seconds'], 'ours', 'model2vec'):.1f}x", file=sys.stderr, flush=True
+        )
     return rows
-
-
-def _ratio(row: dict[str, Any], side: str) -> float:
-    return statistics.median(row["seconds"][side]) / statistics.median(row["seconds"]["ours"])
 
 
 def table(result: dict[str, Any]) -> str:
@@ -212,8 +210,11 @@ def table(result: dict[str, Any]) -> str:
         cells = []
         for row in result["languages"]:
             if row["language"] == language:
-                speed = row["bytes"] / 1e6 / statistics.median(row["seconds"]["ours"])
-                cells.append(f"{speed:.0f} | {_ratio(row, 'model2vec'):.1f} | {_ratio(row, 'package'):.1f}")
+                times = row["seconds"]
+                speed = row["bytes"] / 1e6 / statistics.median(times["ours"])
+                cells.append(
+                    f"{speed:.0f} | {ratio(times, 'ours', 'model2vec'):.1f} | {ratio(times, 'ours', 'package'):.1f}"
+                )
         lines.append(f"| {language} | {' | '.join(cells)} |")
     lines += [
         "",
