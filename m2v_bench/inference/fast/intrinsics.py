@@ -24,10 +24,8 @@ def load8(typing_context, buffer, i):
     """Return the eight bytes from `i` on as a number, the first one on top; the address need not be aligned."""
 
     def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.gep(array.data, [arguments[1]])
-        word = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
-        return builder.bswap(word)
+        address = _bytes_at(context, builder, signature, arguments, ir.IntType(64))
+        return builder.bswap(builder.load(address, align=1))
 
     return types.uint64(buffer, types.int64), generate
 
@@ -37,9 +35,8 @@ def store8(typing_context, buffer, i, word):
     """Write what `load8` returns."""
 
     def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.gep(array.data, [arguments[1]])
-        builder.store(builder.bswap(arguments[2]), builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
+        address = _bytes_at(context, builder, signature, arguments, ir.IntType(64))
+        builder.store(builder.bswap(arguments[2]), address, align=1)
         return context.get_dummy_value()
 
     return types.void(buffer, types.int64, types.uint64), generate
@@ -75,8 +72,7 @@ def bits_between(typing_context, buffer, i, mask, lowest, highest):
     lanes = ir.VectorType(_BYTE, BLOCK)
 
     def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), lanes.as_pointer())
+        address = _bytes_at(context, builder, signature, arguments, lanes)
         mask, lowest, highest = (everywhere(builder, builder.trunc(number, _BYTE), BLOCK) for number in arguments[2:])
         above = builder.sub(builder.or_(builder.load(address, align=1), mask), lowest)
         are_between = builder.icmp_unsigned("<=", above, builder.sub(highest, lowest))
@@ -97,6 +93,12 @@ def fetch(typing_context, array, row, column):
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64), generate
+
+
+def _bytes_at(context, builder, signature, arguments, as_type):
+    """Return the address of a byte of a buffer, as that of a number of some type."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.bitcast(builder.gep(array.data, [arguments[1]]), as_type.as_pointer())
 
 
 def address_of(context, builder, array_type, value, row, column):

@@ -15,7 +15,7 @@ from numba import njit
 from m2v_bench.inference.fast.boundaries import AS_A_WHOLE, LATER, MISSING, NO_ROOM, PREFIX, WHOLE
 from m2v_bench.inference.fast.intrinsics import highest_bit, inlined, inner, lowest_bit
 from m2v_bench.inference.fast.short_kernels import enter_short, unpack
-from m2v_bench.inference.fast.split_kernels import BEGIN, END, FOUND, HIGH, INFO, LOW, SLOT
+from m2v_bench.inference.fast.split_kernels import BEGIN, END, FOUND, HIGH, INFO, LOW, SIZE, SLOT
 from m2v_bench.inference.fast.utf8_kernels import character, key, size_of
 
 ENTRY, KEY_HERE, IDS_HERE = 8, 16, 4
@@ -641,22 +641,16 @@ def _touch(rows, begin, stop, table):
     slots, entries, _, _, _, _ = table
     mask = np.uint64(len(slots) - 1)
     for row in range(begin, stop):
-        value = _hash(rows[row, LOW], rows[row, HIGH], _size(rows, row))
+        value = _hash(rows[row, LOW], rows[row, HIGH], rows[row, SIZE])
         slot, next_ = slots[value & mask], slots[(value + np.uint64(1)) & mask]
         slot = slot if slot >> _HALF == value >> _HALF else next_
         rows[row, SLOT] = slot & _LOW if slot >> _HALF == value >> _HALF else np.uint64(0)
     for row in range(begin, stop):
-        size, slot = np.uint64(_size(rows, row)), rows[row, SLOT]
+        size, slot = rows[row, SIZE], rows[row, SLOT]
         entry = np.int64(max(slot, np.uint64(1))) - 1
         odd = (entries[entry, 0] ^ rows[row, LOW]) | (entries[entry, 1] ^ rows[row, HIGH])
         odd |= (entries[entry, 2] & _LOW) ^ size
         rows[row, FOUND] = slot if odd == 0 and size <= np.uint64(KEY_HERE) else np.uint64(0)
-
-
-@inlined
-def _size(rows, row):
-    """Return the bytes of a row's pre-token."""
-    return np.int64(rows[row, END] - rows[row, BEGIN]) + (1 if rows[row, INFO] & np.uint64(PREFIX) else 0)
 
 
 @inlined

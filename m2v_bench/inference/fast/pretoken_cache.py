@@ -144,8 +144,9 @@ def _short_table(slots: int) -> np.ndarray:
     pages for 4 MB and more.
     """
     size = 8 * short_kernels.WORDS * slots
-    memory = np.zeros(size if size < _HUGE_PAGE else size + _HUGE_PAGE, np.uint8)
-    first = -memory.ctypes.data % _HUGE_PAGE if size >= _HUGE_PAGE else 0
+    room = _HUGE_PAGE if size >= _HUGE_PAGE else 0
+    memory = np.zeros(size + room, np.uint8)
+    first = -memory.ctypes.data % _HUGE_PAGE if room else 0
     return memory[first : first + size].view(np.uint64).reshape(slots, short_kernels.WORDS)
 
 

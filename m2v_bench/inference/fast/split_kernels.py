@@ -60,8 +60,9 @@ from m2v_bench.inference.fast.utf8_kernels import (
 )
 
 # Columns of a row, which says what a pre-token is: its key, see `utf8_kernels.key`; where it begins and ends; a byte
-# before it, or `AS_A_WHOLE`; for who looks it up, a slot of the table and its entry + 1.
-LOW, HIGH, BEGIN, END, INFO, SLOT, FOUND, COLUMNS = (*range(7), 8)
+# before it, or `AS_A_WHOLE`; its bytes, with that one; for who looks it up, a slot of the table and its entry + 1.
+LOW, HIGH, BEGIN, END, INFO, SIZE, SLOT, FOUND = range(8)
+COLUMNS = 8
 RECENT = 256  # pre-tokens to look for in the short table together, when it has come from memory
 
 _ZERO = np.int64(0)  # numba compiles a function once more for a number in the code
@@ -74,12 +75,13 @@ def _add(buffer, first, last, info, sink, n):
     """Append a pre-token, and look up the recent ones when there are many; it stays, even if the text fails later."""
     _, _, _, short, recent = sink
     low, high = key(buffer, first, last, info & PREFIX)
-    slot = first_slot(low, high, last - first + (1 if info & PREFIX else 0), short)
+    size = last - first + (1 if info & PREFIX else 0)
+    slot = first_slot(low, high, size, short)
     fetch(short, slot, 0)
     place = n & (RECENT - 1)
     recent[place, LOW], recent[place, HIGH] = low, high
     recent[place, BEGIN], recent[place, END], recent[place, INFO] = first, last, info
-    recent[place, SLOT] = slot
+    recent[place, SIZE], recent[place, SLOT] = size, slot
     n += 1
     if n & (RECENT - 1) == 0:
         _look_up_short(n - RECENT, n, sink)
@@ -93,8 +95,8 @@ def _look_up_short(begin, end, sink):
     row = counts[0]
     for n in range(begin, end):
         place = n & (RECENT - 1)
-        size = np.int64(recent[place, END] - recent[place, BEGIN]) + (1 if recent[place, INFO] & PREFIX else 0)
-        code = find_short(recent[place, LOW], recent[place, HIGH], size, np.int64(recent[place, SLOT]), short)
+        size, slot = np.int64(recent[place, SIZE]), np.int64(recent[place, SLOT])
+        code = find_short(recent[place, LOW], recent[place, HIGH], size, slot, short)
         if code == 0:
             for column in range(COLUMNS):
                 rows[row, column] = recent[place, column]
@@ -568,13 +570,13 @@ def split(
     n = counts[0] = counts[1] = _ZERO
     if lowers:
         _lower(buffer, PADDING, used)
-    last_byte, added_at = used, np.int64(-1)
+    texts_end, added_at = used, np.int64(-1)
     for number in range(len(texts)):
         text = texts[number]
         start, end = starts[text], ends[text]
         firsts[number], reasons[number] = n, 0
         if added_at < start:
-            added_at = _next_added(buffer, start, last_byte, tokens)
+            added_at = _next_added(buffer, start, texts_end, tokens)
         if added_at < end:
             reasons[number] = WHOLE
         elif mode in (AT_SPACES, MARKS):
